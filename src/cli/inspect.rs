@@ -1,0 +1,170 @@
+//! `adamtrain inspect FILE|RUN`: what a checkpoint holds.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::json;
+
+use crate::report::answer;
+use crate::run;
+use crate::run::checkpoint::{Checkpoint, Numbers};
+use crate::train::finite;
+
+/// A request to look into a checkpoint.
+#[derive(Debug)]
+pub struct Inspect {
+    path: PathBuf,
+    best: bool,
+    json: bool,
+}
+
+/// Its command line.
+pub fn command() -> Command {
+    Command::new("inspect")
+        .about("Show what a checkpoint holds: net, progress, tensors with shapes, sizes and norms")
+        .after_help("Examples:\n  adamtrain inspect runs/mnist-linear-001\n  adamtrain inspect runs/a/ckpt/step-000004690.safetensors --json")
+        .args_override_self(true)
+        .arg(
+            Arg::new("PATH")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A run directory, whose newest checkpoint is taken, or a checkpoint file"),
+        )
+        .arg(
+            Arg::new("best")
+                .long("best")
+                .action(ArgAction::SetTrue)
+                .help("The run's best checkpoint by validation loss"),
+        )
+        .args(super::output_arguments())
+}
+
+impl Inspect {
+    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+        Self {
+            path: matches
+                .get_one::<PathBuf>("PATH")
+                .cloned()
+                .unwrap_or_default(),
+            best: matches.get_flag("best"),
+            json: matches.get_flag("json"),
+        }
+    }
+
+    /// Reads the checkpoint and describes it.
+    ///
+    /// # Errors
+    /// If it is missing or broken.
+    pub fn run(&self) -> Result<()> {
+        let path = run::resolve(&self.path, self.best)?;
+        let Checkpoint { meta, tensors } = Checkpoint::read(&path)?;
+        let file_bytes = std::fs::metadata(&path)?.len();
+        let rows: Vec<(&String, &Numbers, Summary)> = tensors
+            .iter()
+            .map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data)))
+            .collect();
+
+        let as_json = json!({
+            "event": "inspect",
+            "path": path.display().to_string(),
+            "bytes": file_bytes,
+            "parameters": meta.model.shape.parameters(),
+            "tensors": rows.iter().map(|(name, numbers, summary)| json!({
+                "name": name,
+                "shape": numbers.shape,
+                "bytes": 4 * numbers.data.len(),
+                "norm": finite(summary.norm),
+                "min": finite(summary.min),
+                "max": finite(summary.max),
+                "zeros": summary.zeros,
+                "not_finite": summary.not_finite,
+            })).collect::<Vec<_>>(),
+            "meta": meta,
+        });
+        answer(self.json.then_some(&as_json), || {
+            let mut text = String::new();
+            let progress = &meta.progress;
+            let _ = writeln!(
+                text,
+                "file        {} ({file_bytes} bytes, format {})",
+                path.display(),
+                meta.format
+            );
+            let _ = writeln!(text, "written by  adamtrain {}", meta.version);
+            let _ = writeln!(
+                text,
+                "net         {} ({} parameters)",
+                meta.model.shape,
+                meta.model.shape.parameters()
+            );
+            let _ = writeln!(
+                text,
+                "data        {} (sha256 {})",
+                meta.data.name, meta.data.sha256
+            );
+            let _ = writeln!(
+                text,
+                "optimizer   {}, {} steps",
+                meta.optimizer.name, meta.optimizer.steps
+            );
+            let _ = writeln!(
+                text,
+                "progress    {} epochs and {} batches",
+                progress.epoch, progress.position
+            );
+            if let Some(last) = &progress.last {
+                let accuracy = last
+                    .test_accuracy
+                    .map_or("-".into(), |share| format!("{share:.4}"));
+                let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
+            }
+            let _ = writeln!(
+                text,
+                "\n{:<22} {:>12} {:>10} {:>11} {:>11} {:>11} {:>9}",
+                "tensor", "shape", "bytes", "norm", "min", "max", "zeros"
+            );
+            for (name, numbers, summary) in &rows {
+                let shape = numbers
+                    .shape
+                    .iter()
+                    .map(usize::to_string)
+                    .collect::<Vec<_>>()
+                    .join("x");
+                let _ = writeln!(
+                    text,
+                    "{name:<22} {shape:>12} {:>10} {:>11.4e} {:>11.4e} {:>11.4e} {:>9}",
+                    4 * numbers.data.len(),
+                    summary.norm,
+                    summary.min,
+                    summary.max,
+                    summary.zeros
+                );
+            }
+            text
+        })
+    }
+}
+
+/// What the numbers of a tensor are like.
+struct Summary {
+    norm: f64,
+    min: f64,
+    max: f64,
+    zeros: usize,
+    not_finite: usize,
+}
+
+impl Summary {
+    fn of(data: &[f32]) -> Self {
+        let numbers = || data.iter().map(|&x| f64::from(x));
+        Self {
+            norm: numbers().map(|x| x * x).sum::<f64>().sqrt(),
+            min: numbers().fold(f64::INFINITY, f64::min),
+            max: numbers().fold(f64::NEG_INFINITY, f64::max),
+            zeros: data.iter().filter(|x| **x == 0.0).count(),
+            not_finite: data.iter().filter(|x| !x.is_finite()).count(),
+        }
+    }
+}

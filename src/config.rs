@@ -1,0 +1,425 @@
+//! The configuration of a run: typed, complete and valid before the first byte of data is read.
+
+pub mod layers;
+pub mod settings;
+pub mod value;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sha2::{Digest as _, Sha256};
+
+use crate::data::{Scaling, Spec};
+use crate::device::Request;
+use crate::digest::hex;
+use crate::error::{Exit, Failure};
+use crate::model::Shape;
+use crate::optim::{self, Adam, Decay, Family};
+use layers::{Layers, Origin, Sources};
+use settings::{SETTINGS, Setting, index};
+pub use value::{Stretch, Value};
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Data set.
+    pub spec: &'static Spec,
+    /// Folder with its files, absolute.
+    pub data_dir: Option<PathBuf>,
+    /// How pixels become numbers.
+    pub scaling: Scaling,
+    /// Part held out for validation.
+    pub valid_fraction: f64,
+    /// Most training samples.
+    pub limit_train: Option<usize>,
+    /// Seed of order and split.
+    pub data_seed: u64,
+    /// Widths of the net.
+    pub shape: Shape,
+    /// Dropout probability.
+    pub dropout: f64,
+    /// The optimizer's family.
+    pub family: &'static Family,
+    /// Its hyperparameters.
+    pub adam: Adam,
+    /// Learning rate α.
+    pub lr: f64,
+    /// Form of the schedule.
+    pub decay: Decay,
+    /// Warm-up.
+    pub warmup: Stretch,
+    /// Where a decay ends, as a part of α.
+    pub final_factor: f64,
+    /// Factor of the step schedule.
+    pub gamma: f64,
+    /// Epochs between its falls.
+    pub step_epochs: u64,
+    /// Epochs to train.
+    pub epochs: u64,
+    /// Samples of a step.
+    pub batch_size: usize,
+    /// Bound on the gradient norm.
+    pub clip_norm: Option<f64>,
+    /// Label smoothing.
+    pub label_smoothing: f64,
+    /// How often to evaluate.
+    pub eval_every: Stretch,
+    /// Seed of weights and dropout.
+    pub seed: u64,
+    /// Device asked for.
+    pub device: Request,
+    /// Threads, if not all.
+    pub threads: Option<usize>,
+    /// How often to save.
+    pub save_every: Stretch,
+    /// Seconds until the run stops.
+    pub max_time: Option<f64>,
+    /// Evaluations without a better validation loss until the run stops.
+    pub patience: Option<u64>,
+    /// How much better is better.
+    pub min_delta: f64,
+    /// Run or checkpoint to start from.
+    pub init: Option<PathBuf>,
+    /// Value and origin of each setting, in the order of [`SETTINGS`].
+    entries: Vec<(Value, Origin)>,
+}
+
+impl Config {
+    /// Gathers, completes and checks all settings.
+    ///
+    /// # Errors
+    /// The first mistake, with its place ([`Exit::Usage`]).
+    pub fn load(sources: &Sources) -> Result<Self> {
+        let mut layers = Layers::gather(sources)?;
+        complete(&mut layers)?;
+        let entries: Vec<(Value, Origin)> = SETTINGS
+            .iter()
+            .enumerate()
+            .map(|(index, setting)| {
+                let entry = layers.get(index).cloned();
+                entry.ok_or_else(|| anyhow::anyhow!("setting `{}` has no default", setting.key))
+            })
+            .collect::<Result<_>>()?;
+        let config = Reader(&entries).config()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Settings with their values and origins.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
+        SETTINGS
+            .iter()
+            .zip(&self.entries)
+            .map(|(setting, (value, origin))| (setting, value, origin))
+    }
+
+    /// As a TOML file that repeats the run, each line with the comment that `note` gives.
+    pub fn to_toml(&self, note: impl Fn(&Origin) -> Option<String>) -> String {
+        let mut text = String::new();
+        let mut section = "";
+        for (setting, value, origin) in self.entries() {
+            let (its_section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+            if its_section != section {
+                let gap = if section.is_empty() { "" } else { "\n" };
+                let _ = writeln!(text, "{gap}[{its_section}]");
+                section = its_section;
+            }
+            let line = format!("{name} = {}", value.to_toml());
+            let _ = match note(origin) {
+                Some(note) => writeln!(text, "{line:<34} # {note}"),
+                None => writeln!(text, "{line}"),
+            };
+        }
+        text
+    }
+
+    /// As nested JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut sections: BTreeMap<&str, serde_json::Map<String, serde_json::Value>> =
+            BTreeMap::new();
+        for (setting, value, _) in self.entries() {
+            let (section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+            sections
+                .entry(section)
+                .or_default()
+                .insert(name.to_owned(), value.to_json());
+        }
+        serde_json::json!(sections)
+    }
+
+    /// Text of each setting that decides what a run computes, by key.
+    pub fn deciding(&self) -> BTreeMap<String, String> {
+        let deciding = self.entries().filter(|(setting, ..)| setting.decides);
+        deciding
+            .map(|(setting, value, _)| (setting.key.to_owned(), value.to_string()))
+            .collect()
+    }
+
+    /// sha256 of [`Config::deciding`], in hexadecimal digits.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (key, value) in self.deciding() {
+            hash.update(format!("{key} = {value}\n"));
+        }
+        hex(hash)
+    }
+
+    /// Whether the rate of a step depends on the number of epochs.
+    pub fn depends_on_epochs(&self) -> bool {
+        !matches!(self.decay, Decay::Constant)
+    }
+
+    fn check(&self) -> Result<()> {
+        let usage =
+            |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
+        if self.patience.is_some() && self.valid_fraction == 0.0 {
+            return usage(
+                "`train.patience` needs a validation split: early stopping never looks at test data",
+                "give --valid-fraction, for example 0.1",
+            );
+        }
+        if self.spec.is_generated() && self.data_dir.is_some() {
+            tracing::warn!("`{}` is generated: --data-dir is not read", self.spec.name);
+        }
+        Ok(())
+    }
+}
+
+/// Fills in the defaults that follow from other settings, and makes paths absolute.
+fn complete(layers: &mut Layers) -> Result<()> {
+    let text = |layers: &Layers, key: &str| {
+        index(key)
+            .and_then(|index| layers.get(index))
+            .map(|(value, _)| value.to_string())
+    };
+    if let Some(family) = text(layers, "optim.optimizer")
+        .as_deref()
+        .and_then(optim::family)
+    {
+        for (key, number) in [
+            ("optim.lr", family.lr),
+            ("optim.beta1", family.adam.beta1),
+            ("optim.beta2", family.adam.beta2),
+            ("optim.eps", family.adam.eps),
+            ("optim.weight_decay", family.adam.weight_decay),
+        ] {
+            layers.fill(
+                key,
+                Value::Number(number),
+                Origin::Optimizer(family.name.to_owned()),
+            );
+        }
+    }
+    if let Some((seed, _)) = index("train.seed")
+        .and_then(|index| layers.get(index))
+        .cloned()
+    {
+        layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
+    }
+    // Each is the better one there: `configs/` carries the measurements.
+    let scaling = match index("model.hidden").and_then(|index| layers.get(index)) {
+        Some((Value::Widths(widths), _)) if !widths.is_empty() => "standard",
+        _ => "unit",
+    };
+    layers.fill(
+        "data.scaling",
+        Value::Text(scaling.to_owned()),
+        Origin::Follows("model.hidden"),
+    );
+    for key in ["data.data_dir", "train.init"] {
+        let Some((Value::Text(path), _)) = index(key).and_then(|index| layers.get(index)) else {
+            continue;
+        };
+        let absolute = std::path::absolute(Path::new(path))?;
+        let absolute = absolute.to_str().map(str::to_owned).ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                format!("`{key}`: {} is no UTF-8 text", absolute.display()),
+            )
+        })?;
+        layers.replace(key, Value::Text(absolute));
+    }
+    Ok(())
+}
+
+/// Reads entries as the types that the table promises.
+struct Reader<'a>(&'a [(Value, Origin)]);
+
+impl Reader<'_> {
+    fn value(&self, key: &str) -> Result<&Value> {
+        let entry = index(key).and_then(|index| self.0.get(index));
+        entry
+            .map(|(value, _)| value)
+            .ok_or_else(|| anyhow::anyhow!("there is no setting `{key}`"))
+    }
+
+    fn wrong<T>(key: &str, value: &Value) -> Result<T> {
+        Err(anyhow::anyhow!("setting `{key}` holds {value:?}"))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&str>> {
+        match self.value(key)? {
+            Value::Unset(_) => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            other => Self::wrong(key, other),
+        }
+    }
+
+    fn word(&self, key: &str) -> Result<&str> {
+        Ok(self.text(key)?.unwrap_or_default())
+    }
+
+    fn choice<T: Copy>(&self, key: &str, all: &[(&str, T)]) -> Result<T> {
+        let word = self.word(key)?;
+        let found = all
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, value)| *value);
+        found.ok_or_else(|| anyhow::anyhow!("setting `{key}` holds `{word}`"))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        match self.value(key)? {
+            Value::Unset(_) => Ok(None),
+            Value::Number(number) | Value::Time(number) => Ok(Some(*number)),
+            other => Self::wrong(key, other),
+        }
+    }
+
+    fn real(&self, key: &str) -> Result<f64> {
+        Ok(self.number(key)?.unwrap_or_default())
+    }
+
+    fn whole(&self, key: &str) -> Result<Option<u64>> {
+        match self.value(key)? {
+            Value::Unset(_) => Ok(None),
+            Value::Count(count) => Ok(Some(*count)),
+            other => Self::wrong(key, other),
+        }
+    }
+
+    fn count(&self, key: &str) -> Result<u64> {
+        Ok(self.whole(key)?.unwrap_or_default())
+    }
+
+    fn stretch(&self, key: &str) -> Result<Stretch> {
+        match self.value(key)? {
+            Value::Stretch(stretch) => Ok(*stretch),
+            other => Self::wrong(key, other),
+        }
+    }
+
+    fn config(&self) -> Result<Config> {
+        let sets = crate::data::SETS.each_ref().map(|spec| (spec.name, spec));
+        let spec = self.choice("data.dataset", &sets)?;
+        let families = optim::FAMILY.each_ref().map(|family| (family.name, family));
+        let family = self.choice("optim.optimizer", &families)?;
+        let hidden = match self.value("model.hidden")? {
+            Value::Widths(widths) => widths.iter().map(|&width| width as usize).collect(),
+            other => return Self::wrong("model.hidden", other),
+        };
+        let device = self.word("train.device")?;
+        Ok(Config {
+            spec,
+            data_dir: self.text("data.data_dir")?.map(PathBuf::from),
+            scaling: self.choice("data.scaling", &Scaling::ALL)?,
+            valid_fraction: self.real("data.valid_fraction")?,
+            limit_train: self.whole("data.limit_train")?.map(|count| count as usize),
+            data_seed: self.count("data.data_seed")?,
+            shape: Shape {
+                inputs: spec.inputs(),
+                hidden,
+                classes: spec.classes.len(),
+            },
+            dropout: self.real("model.dropout")?,
+            family,
+            adam: Adam {
+                beta1: self.real("optim.beta1")?,
+                beta2: self.real("optim.beta2")?,
+                eps: self.real("optim.eps")?,
+                weight_decay: self.real("optim.weight_decay")?,
+                ..family.adam
+            },
+            lr: self.real("optim.lr")?,
+            decay: self.choice("schedule.schedule", &Decay::ALL)?,
+            warmup: self.stretch("schedule.warmup")?,
+            final_factor: self.real("schedule.final_factor")?,
+            gamma: self.real("schedule.gamma")?,
+            step_epochs: self.count("schedule.step_epochs")?,
+            epochs: self.count("train.epochs")?,
+            batch_size: self.count("train.batch_size")? as usize,
+            clip_norm: self.number("train.clip_norm")?,
+            label_smoothing: self.real("train.label_smoothing")?,
+            eval_every: self.stretch("train.eval_every")?,
+            seed: self.count("train.seed")?,
+            device: Request::parse(device)
+                .ok_or_else(|| anyhow::anyhow!("setting `train.device` holds `{device}`"))?,
+            threads: self.whole("train.threads")?.map(|count| count as usize),
+            save_every: self.stretch("train.save_every")?,
+            max_time: self.number("train.max_time")?,
+            patience: self.whole("train.patience")?,
+            min_delta: self.real("train.min_delta")?,
+            init: self.text("train.init")?.map(PathBuf::from),
+            entries: self.0.to_vec(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use layers::Given;
+
+    fn load(given: &[(&str, &str)]) -> Result<Config> {
+        let command_line = given.iter().map(|(key, text)| Given {
+            key: (*key).into(),
+            text: (*text).into(),
+            flag: "--set".into(),
+        });
+        Config::load(&Sources {
+            command_line: command_line.collect(),
+            ..Sources::default()
+        })
+    }
+
+    #[test]
+    fn defaults_follow_the_optimizer_and_the_seed() {
+        let config = load(&[("optim.optimizer", "adamw"), ("train.seed", "7")]).unwrap();
+        assert!(config.adam.decoupled);
+        assert_eq!(config.adam.weight_decay, 0.01);
+        assert_eq!(config.data_seed, 7);
+        let config = load(&[("data.data_seed", "3"), ("train.seed", "7")]).unwrap();
+        assert_eq!(config.data_seed, 3);
+    }
+
+    #[test]
+    fn the_written_file_repeats_the_configuration() {
+        let config = load(&[
+            ("data.dataset", "mnist"),
+            ("data.data_dir", "some/\"odd\"\tdir"),
+            ("model.hidden", "30,10"),
+            ("optim.lr", "1e-5"),
+            ("train.max_time", "1h"),
+        ])
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config.to_toml(|_| None)).unwrap();
+        let again = Config::load(&Sources {
+            files: vec![path],
+            ..Sources::default()
+        })
+        .unwrap();
+        assert_eq!(again.to_json(), config.to_json());
+        assert_eq!(again.hash(), config.hash());
+        assert!(again.data_dir.unwrap().is_absolute());
+    }
+
+    #[test]
+    fn what_cannot_work_together_is_refused() {
+        assert!(load(&[("train.patience", "3")]).is_err());
+        assert!(load(&[("train.patience", "3"), ("data.valid_fraction", "0.1")]).is_ok());
+    }
+}

@@ -1,0 +1,495 @@
+//! Settings gathered from their sources: default < the resumed run < files < environment < command line.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::settings::{SETTINGS, Setting, index};
+use super::value::{Value, closest};
+use crate::error::{Exit, Failure};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The setting's default.
+    Default,
+    /// The default of this optimizer.
+    Optimizer(String),
+    /// Another setting's value.
+    Follows(&'static str),
+    /// The run that is resumed.
+    Run,
+    /// A file, at a line.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Environment(String),
+    /// The command line: the flag, or `--set`.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Optimizer(name) => write!(f, "default of {name}"),
+            Self::Follows(key) => write!(f, "{key}"),
+            Self::Run => f.write_str("the run's config.toml"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "${name}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// A value given on the command line.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Its key.
+    pub key: String,
+    /// Its text.
+    pub text: String,
+    /// The flag as typed.
+    pub flag: String,
+}
+
+/// Everything that settings are gathered from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The `config.toml` of the run that is resumed.
+    pub run: Option<PathBuf>,
+    /// `--config`, in order.
+    pub files: Vec<PathBuf>,
+    /// Name and value of every variable that begins with [`PREFIX`].
+    pub environment: Vec<(String, String)>,
+    /// Flags and `--set`, in the order typed.
+    pub command_line: Vec<Given>,
+}
+
+/// What the name of a variable of the environment begins with.
+pub const PREFIX: &str = "ADAMTRAIN_";
+
+/// A configuration file larger than this is another file.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The values of all settings, in the order of [`SETTINGS`]; `None` where nothing was given and there is no fixed default.
+#[derive(Clone, Debug)]
+pub struct Layers(Vec<Option<(Value, Origin)>>);
+
+impl Layers {
+    /// Gathers all sources.
+    ///
+    /// # Errors
+    /// The first value that is not valid, with its place ([`Exit::Usage`]).
+    pub fn gather(sources: &Sources) -> Result<Self> {
+        let mut layers = Self(SETTINGS.iter().map(default).collect());
+        if let Some(path) = &sources.run {
+            layers.read(path, Exit::Run, |_| Origin::Run)?;
+        }
+        for path in &sources.files {
+            layers.read(path, Exit::Usage, |line| Origin::File(path.clone(), line))?;
+        }
+        for (name, value) in &sources.environment {
+            // An empty variable is one that is not set.
+            if !value.is_empty() {
+                layers.environment(name, value)?;
+            }
+        }
+        for given in &sources.command_line {
+            let origin = Origin::Flag(given.flag.clone());
+            let index = known(&given.key).map_err(|hint| {
+                usage(format!("{}: unknown key `{}`", given.flag, given.key)).hint(hint)
+            })?;
+            layers.set(index, &given.text, origin)?;
+        }
+        Ok(layers)
+    }
+
+    /// The value and origin of the setting with this index.
+    pub fn get(&self, index: usize) -> Option<&(Value, Origin)> {
+        self.0[index].as_ref()
+    }
+
+    /// Fills in a default that depends on other settings.
+    pub fn fill(&mut self, key: &str, value: Value, origin: Origin) {
+        if let Some(slot) = index(key).map(|index| &mut self.0[index]) {
+            slot.get_or_insert((value, origin));
+        }
+    }
+
+    /// Replaces a value that has a better form, such as an absolute path.
+    pub fn replace(&mut self, key: &str, value: Value) {
+        if let Some(Some(slot)) = index(key).map(|index| &mut self.0[index]) {
+            slot.0 = value;
+        }
+    }
+
+    fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<()> {
+        let setting = &SETTINGS[index];
+        let value = parse(setting, text).map_err(|expected| {
+            usage(format!(
+                "{origin}: `{}` is `{}`, {expected}",
+                setting.key,
+                printable(text)
+            ))
+        })?;
+        self.0[index] = Some((value, origin));
+        Ok(())
+    }
+
+    fn environment(&mut self, name: &str, value: &str) -> Result<()> {
+        let rest = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
+        let Some((section, leaf)) = rest.split_once("__") else {
+            // Other programs may use the prefix; only what is surely meant for this one is refused.
+            let meant = SETTINGS
+                .iter()
+                .find(|s| s.key.split('.').nth(1) == Some(rest.as_str()));
+            return meant.map_or(Ok(()), |setting| {
+                let better = variable(setting.key);
+                Err(
+                    usage(format!("${name}: a setting's variable names its section"))
+                        .hint(format!("did you mean `{better}`?"))
+                        .into(),
+                )
+            });
+        };
+        let key = format!("{section}.{leaf}");
+        let index = known(&key)
+            .map_err(|hint| usage(format!("${name}: unknown key `{key}`")).hint(hint))?;
+        self.set(index, value, Origin::Environment(name.to_owned()))
+    }
+
+    fn read(&mut self, path: &Path, exit: Exit, origin: impl Fn(usize) -> Origin) -> Result<()> {
+        let text = text_of(path, exit)?;
+        let file = File {
+            path,
+            text: &text,
+            exit,
+        };
+        let table = DeTable::parse(&text).map_err(|error| {
+            file.fail(error.span().map_or(0, |span| span.start), error.message())
+        })?;
+        for (section, entries) in table.get_ref() {
+            let DeValue::Table(entries) = entries.get_ref() else {
+                let what = format!(
+                    "`{}` stands outside a section",
+                    printable(section.get_ref())
+                );
+                return Err(file.unknown(section, &what, section.get_ref()));
+            };
+            if entries.is_empty()
+                && !SETTINGS
+                    .iter()
+                    .any(|s| s.key.split('.').next() == Some(section.get_ref()))
+            {
+                let what = format!("unknown section `{}`", printable(section.get_ref()));
+                return Err(file.unknown(section, &what, section.get_ref()));
+            }
+            for (name, value) in entries {
+                let key = format!("{}.{}", section.get_ref(), name.get_ref());
+                let Some(index) = index(&key) else {
+                    let what = format!("unknown key `{}`", printable(&key));
+                    return Err(file.unknown(name, &what, &key));
+                };
+                let start = value.span().start;
+                let found = words(value.get_ref()).and_then(|text| parse(&SETTINGS[index], &text));
+                let found = found.map_err(|expected| {
+                    file.fail(
+                        start,
+                        &format!("`{key}` is {}, {expected}", excerpt(&text, &value.span())),
+                    )
+                })?;
+                self.0[index] = Some((found, origin(file.line(start))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file being read, for the place in messages.
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+    exit: Exit,
+}
+
+impl File<'_> {
+    fn line(&self, at: usize) -> usize {
+        1 + self.text[..at].matches('\n').count()
+    }
+
+    fn failure(&self, at: usize, message: &str) -> Failure {
+        let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let column = 1 + self.text[start..at].chars().count();
+        let place = format!("{}:{}:{column}", self.path.display(), self.line(at));
+        Failure::new(self.exit, format!("{place}: {message}"))
+    }
+
+    fn fail(&self, at: usize, message: &str) -> anyhow::Error {
+        self.failure(at.min(self.text.len()), message.trim()).into()
+    }
+
+    fn unknown<T>(&self, name: &Spanned<T>, message: &str, key: &str) -> anyhow::Error {
+        self.failure(name.span().start, message)
+            .hint(suggestion(key))
+            .into()
+    }
+}
+
+/// The text of a configuration file, without a byte order mark.
+fn text_of(path: &Path, exit: Exit) -> Result<String> {
+    let failure = |what: String| Failure::new(exit, format!("{}: {what}", path.display()));
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| failure(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(failure(format!(
+            "is longer than {MOST_BYTES} bytes, expected a configuration file"
+        ))
+        .into());
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| failure(format!("is no UTF-8 text: {error}")))
+        .context("reading a configuration")?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map_or(text.clone(), str::to_owned))
+}
+
+/// A TOML value as the text that a flag would have.
+fn words(value: &DeValue<'_>) -> Result<String, String> {
+    Ok(match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().replace('_', ""),
+        DeValue::Integer(integer) => {
+            let parsed = u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix());
+            parsed
+                .map_err(|_| "expected a decimal number".to_owned())?
+                .to_string()
+        }
+        DeValue::Float(float) => float.as_str().replace('_', ""),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| words(item.get_ref()));
+            items.collect::<Result<Vec<_>, _>>()?.join(",")
+        }
+        _ => return Err("expected a number, a string or a list".to_owned()),
+    })
+}
+
+fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
+    match setting.unset {
+        Some(word) if text.trim() == word => Ok(Value::Unset(word)),
+        Some(word) => setting
+            .kind
+            .parse(text)
+            .map_err(|expected| format!("{expected}, or `{word}`")),
+        None => setting.kind.parse(text),
+    }
+}
+
+fn default(setting: &Setting) -> Option<(Value, Origin)> {
+    let value = match setting.unset {
+        Some(word) if setting.default.is_empty() => Value::Unset(word),
+        _ => setting
+            .kind
+            .parse(setting.default)
+            .ok()
+            .filter(|_| !setting.default.is_empty())?,
+    };
+    Some((value, Origin::Default))
+}
+
+fn known(key: &str) -> Result<usize, String> {
+    index(key).ok_or_else(|| suggestion(key))
+}
+
+/// What may have been meant by a key that there is not.
+fn suggestion(key: &str) -> String {
+    let leaf = key.rsplit('.').next().unwrap_or(key);
+    // The right name in the wrong section is surer than any likeness.
+    let misplaced = SETTINGS
+        .iter()
+        .find(|s| s.key.split('.').nth(1) == Some(leaf));
+    let like = misplaced
+        .map(|s| s.key)
+        .or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
+    like.map_or_else(
+        || "`adamtrain --dry-run` prints every key".to_owned(),
+        |key| format!("did you mean `{key}`?"),
+    )
+}
+
+/// The variable of the environment for `key`.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
+
+/// Text from outside, with control characters escaped and cut to a readable length.
+fn printable(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut escaped = String::new();
+    for c in text.chars().take(MOST) {
+        if c.is_control() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    if text.chars().count() > MOST {
+        escaped + "…"
+    } else {
+        escaped
+    }
+}
+
+fn excerpt(text: &str, span: &std::ops::Range<usize>) -> String {
+    format!("`{}`", printable(text.get(span.clone()).unwrap_or("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn gather(text: &str) -> Result<Layers> {
+        let file = file(text);
+        Layers::gather(&Sources {
+            files: vec![file.path().to_owned()],
+            ..Sources::default()
+        })
+    }
+
+    fn value(layers: &Layers, key: &str) -> Value {
+        layers.get(index(key).unwrap()).unwrap().0.clone()
+    }
+
+    fn message(text: &str) -> String {
+        let error = gather(text).unwrap_err();
+        assert_eq!(crate::error::exit_code(&error), Exit::Usage, "{text}");
+        let hint = crate::error::failure(&error)
+            .and_then(Failure::advice)
+            .unwrap_or("");
+        format!("{error:#} | {hint}")
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let low = file("[optim]\nlr = 0.1\nbeta1 = 0.5\nbeta2 = 0.5\n[train]\nepochs = 3\n");
+        let high = file("optim.lr = 0.2\noptim.beta1 = 0.6\n");
+        let given = |key: &str, text: &str| Given {
+            key: key.into(),
+            text: text.into(),
+            flag: "--set".into(),
+        };
+        let layers = Layers::gather(&Sources {
+            run: None,
+            files: vec![low.path().into(), high.path().into()],
+            environment: vec![
+                ("ADAMTRAIN_OPTIM__LR".into(), "0.3".into()),
+                ("ADAMTRAIN_TRAIN__EPOCHS".into(), String::new()),
+            ],
+            command_line: vec![given("optim.lr", "0.4"), given("optim.lr", "0.5")],
+        })
+        .unwrap();
+        assert_eq!(value(&layers, "optim.lr"), Value::Number(0.5));
+        assert_eq!(value(&layers, "optim.beta1"), Value::Number(0.6));
+        assert_eq!(value(&layers, "optim.beta2"), Value::Number(0.5));
+        assert_eq!(value(&layers, "train.epochs"), Value::Count(3));
+        assert_eq!(value(&layers, "train.batch_size"), Value::Count(128));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_column_and_suggestion() {
+        let found = message("[optim]\nlr = 1e-3\n  bta1 = 0.9\n");
+        assert!(
+            found.contains(":3:3: unknown key `optim.bta1`") && found.contains("`optim.beta1`"),
+            "{found}"
+        );
+        let found = message("[train]\nlr = 1e-3\n");
+        assert!(found.contains("did you mean `optim.lr`"), "{found}");
+        let found = message("[optim]\nlr = \"fast\"\n");
+        assert!(
+            found.contains(":2:6: `optim.lr` is `\"fast\"`, expected a number"),
+            "{found}"
+        );
+        let found = message("lr = 1\n");
+        assert!(
+            found.contains("outside a section") && found.contains("optim.lr"),
+            "{found}"
+        );
+        assert!(message("[optim]\nlr = 1\nlr = 2\n").contains(":3:1"));
+        assert!(message("[optmi]\n").contains("unknown section"));
+        for text in [
+            "[optim",
+            "lr = \0",
+            "[optim]\nlr = [[]]",
+            "[optim]\nlr = {a=1}",
+            "[train]\nepochs = 1.5",
+        ] {
+            message(text);
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_line_ends_and_forms_of_numbers_are_accepted() {
+        let layers =
+            gather("\u{feff}[train]\r\nbatch_size = 1_00\r\nclip_norm = 1\r\n[model]\r\nhidden = [30, 10]\r\n").unwrap();
+        assert_eq!(value(&layers, "train.batch_size"), Value::Count(100));
+        assert_eq!(value(&layers, "train.clip_norm"), Value::Number(1.0));
+        assert_eq!(value(&layers, "model.hidden"), Value::Widths(vec![30, 10]));
+        let layers =
+            gather("model.hidden = \"none\"\ntrain.clip_norm = \"none\"\ntrain.seed = 0x10")
+                .unwrap();
+        assert_eq!(value(&layers, "model.hidden"), Value::Widths(vec![]));
+        assert_eq!(value(&layers, "train.clip_norm"), Value::Unset("none"));
+        assert_eq!(value(&layers, "train.seed"), Value::Count(16));
+    }
+
+    #[test]
+    fn variables_without_a_section_are_refused_only_where_a_setting_is_meant() {
+        let with = |name: &str| {
+            Layers::gather(&Sources {
+                environment: vec![(name.into(), "1".into())],
+                ..Sources::default()
+            })
+        };
+        assert!(with("ADAMTRAIN_LR").is_err());
+        assert!(with("ADAMTRAIN_OPTIM__LRR").is_err());
+        assert!(with("ADAMTRAIN_BINARY").is_ok());
+        assert!(with("ADAMTRAIN_OPTIM__LR").is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_no_configuration_is_refused() {
+        for bytes in [vec![0xff, 0xfe, 0x00], vec![b'#'; 2 << 20]] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&bytes).unwrap();
+            let sources = Sources {
+                files: vec![file.path().to_owned()],
+                ..Sources::default()
+            };
+            assert!(Layers::gather(&sources).is_err());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[\\[\\]=\"'a-z_.0-9\n# {},\\-]{0,80}") {
+            let _ = gather(&text);
+        }
+    }
+}

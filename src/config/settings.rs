@@ -1,0 +1,386 @@
+//! The table of settings: one name in TOML, `--set`, the environment and JSON, and its flag where it has one.
+
+use super::value::{Kind, Range};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Section and name.
+    pub key: &'static str,
+    /// Its flag, without the dashes.
+    pub flag: Option<&'static str>,
+    /// What the flag's value is called in help.
+    pub metavar: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// Its default as text; empty where it depends on another setting.
+    pub default: &'static str,
+    /// The word for "not set", where it may be.
+    pub unset: Option<&'static str>,
+    /// Whether a run that is resumed with another value would compute something else.
+    pub decides: bool,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+const fn number(low: f64, with_low: bool, high: f64, with_high: bool) -> Kind {
+    Kind::Number(Range {
+        low,
+        with_low,
+        high,
+        with_high,
+    })
+}
+
+const fn count(least: u64, most: u64) -> Kind {
+    Kind::Count { least, most }
+}
+
+/// TOML's integers are signed.
+const MOST: u64 = i64::MAX as u64;
+
+/// Indices of examples are u32 on every device.
+const MOST_EXAMPLES: u64 = u32::MAX as u64;
+
+/// A width above this is a slip of the hand; the memory estimate judges those below.
+const MOST_WIDTH: u64 = 1 << 20;
+
+/// The largest f32: what is larger would be infinite where it is used.
+const MOST_F32: f64 = f32::MAX as f64;
+
+const fn setting(
+    key: &'static str,
+    flag: &'static str,
+    metavar: &'static str,
+    kind: Kind,
+) -> Setting {
+    Setting {
+        key,
+        flag: Some(flag),
+        metavar,
+        kind,
+        default: "",
+        unset: None,
+        decides: true,
+        help: "",
+    }
+}
+
+/// All settings, in the order of help and of files; those of a section stand together.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        default: "digits",
+        help: "Data set",
+        ..setting(
+            "data.dataset",
+            "dataset",
+            "NAME",
+            Kind::Choice(&["digits", "mnist", "fashion-mnist", "cifar10"]),
+        )
+    },
+    Setting {
+        unset: Some("none"),
+        decides: false,
+        help: "Folder with its files: IDX (.gz or not) for the MNISTs, binary batches for CIFAR-10; without it the hub's cache, then the hub",
+        ..setting("data.data_dir", "data-dir", "DIR", Kind::Text)
+    },
+    Setting {
+        flag: None,
+        help: "Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`) [default: unit for the linear net, standard for an MLP]",
+        ..setting(
+            "data.scaling",
+            "",
+            "NAME",
+            Kind::Choice(&["unit", "standard"]),
+        )
+    },
+    Setting {
+        default: "0",
+        help: "Part of the training split held out for validation",
+        ..setting(
+            "data.valid_fraction",
+            "valid-fraction",
+            "F",
+            number(0.0, true, 1.0, false),
+        )
+    },
+    Setting {
+        unset: Some("all"),
+        help: "Train on the first N of the shuffled training split",
+        ..setting(
+            "data.limit_train",
+            "limit-train",
+            "N",
+            count(1, MOST_EXAMPLES),
+        )
+    },
+    Setting {
+        help: "Seed of the order of samples and of the validation split [default: the seed]",
+        ..setting("data.data_seed", "data-seed", "N", count(0, MOST))
+    },
+    Setting {
+        default: "none",
+        help: "Hidden widths; nothing is the linear net",
+        ..setting(
+            "model.hidden",
+            "hidden",
+            "N,N",
+            Kind::Widths { most: MOST_WIDTH },
+        )
+    },
+    Setting {
+        default: "0",
+        help: "Probability that a hidden unit is dropped in training",
+        ..setting(
+            "model.dropout",
+            "dropout",
+            "P",
+            number(0.0, true, 1.0, false),
+        )
+    },
+    Setting {
+        default: "adam",
+        help: "Optimizer: adam (decay coupled, L2), adamw (decay decoupled)",
+        ..setting(
+            "optim.optimizer",
+            "optimizer",
+            "NAME",
+            Kind::Choice(&["adam", "adamw"]),
+        )
+    },
+    Setting {
+        help: "Learning rate [default: the optimizer's, 1e-3]",
+        ..setting("optim.lr", "lr", "F", number(0.0, false, MOST_F32, true))
+    },
+    Setting {
+        help: "Decay of the first moment [default: the optimizer's, 0.9]",
+        ..setting("optim.beta1", "beta1", "F", number(0.0, true, 1.0, false))
+    },
+    Setting {
+        help: "Decay of the second moment [default: the optimizer's, 0.999]",
+        ..setting("optim.beta2", "beta2", "F", number(0.0, true, 1.0, false))
+    },
+    Setting {
+        // ε·√(1−β₂ᵗ) must stay a normal f32: with 0/0 in its place a parameter without gradient would become NaN.
+        help: "Added to the root of the second moment [default: the optimizer's, 1e-8]",
+        ..setting("optim.eps", "eps", "F", number(1e-30, true, MOST_F32, true))
+    },
+    Setting {
+        help: "Weight decay [default: the optimizer's, adam 0, adamw 0.01]",
+        ..setting(
+            "optim.weight_decay",
+            "weight-decay",
+            "F",
+            number(0.0, true, MOST_F32, true),
+        )
+    },
+    Setting {
+        default: "constant",
+        help: "Learning-rate schedule",
+        ..setting(
+            "schedule.schedule",
+            "schedule",
+            "NAME",
+            Kind::Choice(&["constant", "linear", "cosine", "step"]),
+        )
+    },
+    Setting {
+        default: "0steps",
+        help: "Linear warm-up",
+        ..setting(
+            "schedule.warmup",
+            "warmup",
+            "STRETCH",
+            Kind::Stretch {
+                bare: Some("steps"),
+                time: false,
+                zero: true,
+            },
+        )
+    },
+    Setting {
+        flag: None,
+        default: "0",
+        help: "Where `linear` and `cosine` end, as a part of the learning rate",
+        ..setting(
+            "schedule.final_factor",
+            "",
+            "F",
+            number(0.0, true, 1.0, true),
+        )
+    },
+    Setting {
+        flag: None,
+        default: "0.1",
+        help: "Factor of each fall of `step`",
+        ..setting("schedule.gamma", "", "F", number(0.0, false, 1.0, true))
+    },
+    Setting {
+        flag: None,
+        default: "10",
+        help: "Epochs between two falls of `step`",
+        ..setting("schedule.step_epochs", "", "N", count(1, MOST))
+    },
+    Setting {
+        default: "10",
+        decides: false,
+        help: "Passes over the training split",
+        ..setting("train.epochs", "epochs", "N", count(1, MOST_EXAMPLES))
+    },
+    Setting {
+        default: "128",
+        help: "Samples of one step; the last batch of an epoch may be smaller",
+        ..setting(
+            "train.batch_size",
+            "batch-size",
+            "N",
+            count(1, MOST_EXAMPLES),
+        )
+    },
+    Setting {
+        unset: Some("none"),
+        help: "Scale gradients whose norm over all parameters is above F down to F",
+        ..setting(
+            "train.clip_norm",
+            "clip-norm",
+            "F",
+            number(0.0, false, MOST_F32, true),
+        )
+    },
+    Setting {
+        default: "0",
+        help: "Share of each target spread over all classes; training only",
+        ..setting(
+            "train.label_smoothing",
+            "label-smoothing",
+            "F",
+            number(0.0, true, 1.0, false),
+        )
+    },
+    Setting {
+        default: "1epoch",
+        help: "How often to evaluate; always at the end",
+        ..setting(
+            "train.eval_every",
+            "eval-every",
+            "STRETCH",
+            Kind::Stretch {
+                bare: Some("epochs"),
+                time: false,
+                zero: false,
+            },
+        )
+    },
+    Setting {
+        default: "0",
+        help: "Seed of weights and dropout",
+        ..setting("train.seed", "seed", "N", count(0, MOST))
+    },
+    Setting {
+        default: "auto",
+        decides: false,
+        help: "Device; only `auto` falls back to the CPU",
+        ..setting("train.device", "device", "NAME", Kind::Device)
+    },
+    Setting {
+        unset: Some("all"),
+        decides: false,
+        help: "Threads; the results are the same for every N",
+        ..setting("train.threads", "threads", "N", count(1, 1024))
+    },
+    Setting {
+        default: "10s",
+        decides: false,
+        help: "How often to save a checkpoint; always at the end and on a signal",
+        ..setting(
+            "train.save_every",
+            "save-every",
+            "STRETCH",
+            Kind::Stretch {
+                bare: None,
+                time: true,
+                zero: false,
+            },
+        )
+    },
+    Setting {
+        unset: Some("none"),
+        decides: false,
+        help: "Stop after this time, save, and exit 75",
+        ..setting("train.max_time", "max-time", "TIME", Kind::Time)
+    },
+    Setting {
+        unset: Some("none"),
+        help: "Stop after N evaluations in a row without a better validation loss",
+        ..setting("train.patience", "patience", "N", count(1, MOST))
+    },
+    Setting {
+        flag: None,
+        default: "0",
+        help: "How much lower a validation loss must be to count as better",
+        ..setting(
+            "train.min_delta",
+            "",
+            "F",
+            number(0.0, true, MOST_F32, true),
+        )
+    },
+    Setting {
+        unset: Some("none"),
+        help: "Start from the weights of that run or checkpoint, with a fresh optimizer",
+        ..setting("train.init", "init", "RUN", Kind::Text)
+    },
+];
+
+/// Index in [`SETTINGS`] of `key`.
+pub fn index(key: &str) -> Option<usize> {
+    SETTINGS.iter().position(|setting| setting.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn keys_and_flags_are_unique_and_named_alike() {
+        let mut seen = HashSet::new();
+        for setting in SETTINGS {
+            assert!(seen.insert(setting.key), "{}", setting.key);
+            if let Some(flag) = setting.flag {
+                let name = setting.key.split('.').nth(1).unwrap();
+                assert_eq!(flag, name.replace('_', "-"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_default_is_valid_and_every_setting_has_help() {
+        for setting in SETTINGS {
+            assert!(!setting.help.is_empty(), "{}", setting.key);
+            if !setting.default.is_empty() {
+                assert!(
+                    setting.kind.parse(setting.default).is_ok(),
+                    "{}",
+                    setting.key
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn choices_are_what_the_parts_offer() {
+        let choices = |key: &str| match SETTINGS[index(key).unwrap()].kind {
+            Kind::Choice(words) => words.to_vec(),
+            _ => Vec::new(),
+        };
+        let names = crate::data::SETS.iter().map(|spec| spec.name);
+        assert_eq!(choices("data.dataset"), names.collect::<Vec<_>>());
+        let names = crate::optim::FAMILY.iter().map(|family| family.name);
+        assert_eq!(choices("optim.optimizer"), names.collect::<Vec<_>>());
+        let names = crate::optim::Decay::ALL.map(|(name, _)| name);
+        assert_eq!(choices("schedule.schedule"), names);
+        let names = crate::data::Scaling::ALL.map(|(name, _)| name);
+        assert_eq!(choices("data.scaling"), names);
+    }
+}

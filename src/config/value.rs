@@ -1,0 +1,378 @@
+//! The kinds of values a setting can hold: how they are read from text, checked, and written back.
+
+use std::fmt;
+
+/// What a setting accepts.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A real number.
+    Number(Range),
+    /// A whole number.
+    Count {
+        /// Least value.
+        least: u64,
+        /// Greatest value.
+        most: u64,
+    },
+    /// Whole numbers ≥ 1 with commas between them, or nothing.
+    Widths {
+        /// Greatest width.
+        most: u64,
+    },
+    /// A stretch of training: steps, epochs or, if `time`, time. A bare number has the unit `bare`, if there is one.
+    Stretch {
+        /// Unit of a bare number.
+        bare: Option<&'static str>,
+        /// Whether time is allowed.
+        time: bool,
+        /// Whether 0 is allowed.
+        zero: bool,
+    },
+    /// A length of time above 0.
+    Time,
+    /// A device.
+    Device,
+    /// Any text: a path.
+    Text,
+}
+
+/// Bounds of a real number.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// Lower bound.
+    pub low: f64,
+    /// Whether it belongs to the range.
+    pub with_low: bool,
+    /// Upper bound; may be infinite.
+    pub high: f64,
+    /// Whether it belongs to the range.
+    pub with_high: bool,
+}
+
+impl Range {
+    fn contains(self, number: f64) -> bool {
+        let low = number > self.low || self.with_low && number >= self.low;
+        let high = number < self.high || self.with_high && number <= self.high;
+        low && high && number.is_finite()
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = |with: bool| if with { "=" } else { "" };
+        write!(f, ">{} {}", sign(self.with_low), self.low)?;
+        if self.high.is_finite() {
+            write!(f, ", <{} {}", sign(self.with_high), Number(self.high))?;
+        }
+        Ok(())
+    }
+}
+
+/// A value of a setting.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// The setting's own word for "not set": `none` or `all`.
+    Unset(&'static str),
+    /// A word or path.
+    Text(String),
+    /// A whole number.
+    Count(u64),
+    /// A real number.
+    Number(f64),
+    /// Widths.
+    Widths(Vec<u64>),
+    /// A stretch of training.
+    Stretch(Stretch),
+    /// Seconds.
+    Time(f64),
+}
+
+/// A stretch of training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stretch {
+    /// Wall-clock seconds.
+    Seconds(f64),
+    /// Optimizer steps.
+    Steps(u64),
+    /// Epochs.
+    Epochs(u64),
+}
+
+/// Greatest number of layers; more is a mistake in a script.
+const MOST_LAYERS: usize = 64;
+
+impl Kind {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// What was expected, in words.
+    pub fn parse(self, text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        let expected = || format!("expected {self}");
+        match self {
+            Self::Choice(words) => match words.iter().find(|word| **word == text) {
+                Some(word) => Ok(Value::Text((*word).to_owned())),
+                None => Err(match closest(text, words.iter().copied()) {
+                    Some(word) => format!("expected {self}; did you mean `{word}`?"),
+                    None => expected(),
+                }),
+            },
+            Self::Number(range) => match text.parse::<f64>() {
+                Ok(number) if range.contains(number) => Ok(Value::Number(number)),
+                _ => Err(expected()),
+            },
+            Self::Count { least, most } => match text.parse::<u64>() {
+                Ok(count) if (least..=most).contains(&count) => Ok(Value::Count(count)),
+                _ => Err(expected()),
+            },
+            Self::Widths { most } => {
+                if text.is_empty() || text == "none" {
+                    return Ok(Value::Widths(Vec::new()));
+                }
+                let widths = text
+                    .trim_start_matches('[')
+                    .trim_end_matches(']')
+                    .split(',')
+                    .map(|width| {
+                        let width = width.trim().parse::<u64>().ok();
+                        width.filter(|width| (1..=most).contains(width))
+                    });
+                match widths.collect::<Option<Vec<_>>>() {
+                    Some(widths) if widths.len() <= MOST_LAYERS => Ok(Value::Widths(widths)),
+                    _ => Err(expected()),
+                }
+            }
+            Self::Stretch { bare, time, zero } => {
+                let stretch = parse_stretch(text, bare).filter(|stretch| match *stretch {
+                    Stretch::Seconds(seconds) => time && seconds > 0.0,
+                    Stretch::Steps(count) | Stretch::Epochs(count) => zero || count > 0,
+                });
+                stretch.map(Value::Stretch).ok_or_else(expected)
+            }
+            Self::Time => {
+                let seconds = parse_time(text).or_else(|| text.parse().ok());
+                let seconds = seconds.filter(|s: &f64| *s > 0.0 && s.is_finite());
+                seconds.map(Value::Time).ok_or_else(expected)
+            }
+            Self::Device => match crate::device::Request::parse(text) {
+                Some(_) => Ok(Value::Text(text.to_owned())),
+                None => Err(expected()),
+            },
+            Self::Text if text.is_empty() => Err("expected a name, found nothing".to_owned()),
+            Self::Text => Ok(Value::Text(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// What is expected, for errors and help.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::Number(range) => write!(f, "a number {range}"),
+            Self::Count { least, most } if *most >= i64::MAX as u64 => {
+                write!(f, "a whole number >= {least}")
+            }
+            Self::Count { least, most } => write!(f, "a whole number {least}..{most}"),
+            Self::Widths { most } => {
+                write!(
+                    f,
+                    "at most {MOST_LAYERS} widths 1..{most} like `300,100`, or nothing"
+                )
+            }
+            Self::Stretch { bare, time, .. } => {
+                write!(
+                    f,
+                    "a stretch like {}`500steps`, `1epoch`",
+                    if *time { "`10s`, " } else { "" }
+                )?;
+                bare.map_or(Ok(()), |unit| write!(f, " or a number of {unit}"))
+            }
+            Self::Time => f.write_str("a time like `90s`, `10m`, `1h30m`"),
+            Self::Device => f.write_str("auto, cpu, cuda or cuda:N"),
+            Self::Text => f.write_str("text"),
+        }
+    }
+}
+
+fn parse_stretch(text: &str, bare: Option<&str>) -> Option<Stretch> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit = match text[digits..].trim() {
+        "" => bare?,
+        unit => unit,
+    };
+    match unit {
+        "step" | "steps" => text[..digits].parse().ok().map(Stretch::Steps),
+        "epoch" | "epochs" => text[..digits].parse().ok().map(Stretch::Epochs),
+        _ => parse_time(text).map(Stretch::Seconds),
+    }
+}
+
+/// `1h30m`, `1.5s`, `250ms`: numbers with units, added up.
+fn parse_time(text: &str) -> Option<f64> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len() - digits);
+        seconds += number
+            * match rest[digits..digits + unit].trim() {
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" | "min" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+        rest = &rest[digits + unit..];
+    }
+    (!text.is_empty()).then_some(seconds)
+}
+
+/// A real number as files hold it: the shortest text that reads back to the same bits.
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Seconds(seconds) => write!(f, "{seconds}s"),
+            Self::Steps(1) => f.write_str("1step"),
+            Self::Steps(count) => write!(f, "{count}steps"),
+            Self::Epochs(1) => f.write_str("1epoch"),
+            Self::Epochs(count) => write!(f, "{count}epochs"),
+        }
+    }
+}
+
+impl Value {
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        match self {
+            Self::Count(_) | Self::Number(_) => self.to_string(),
+            Self::Widths(widths) => format!("{widths:?}"),
+            // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
+            _ => serde_json::Value::String(self.to_string())
+                .to_string()
+                .replace('\u{7f}', "\\u007f"),
+        }
+    }
+
+    /// As JSON: numbers as numbers, what is not set as null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Unset(_) => serde_json::Value::Null,
+            Self::Count(count) => (*count).into(),
+            Self::Number(number) => (*number).into(),
+            Self::Widths(widths) => widths.clone().into(),
+            Self::Text(_) | Self::Stretch(_) | Self::Time(_) => self.to_string().into(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    /// As the command line takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unset(word) => f.write_str(word),
+            Self::Text(text) => f.write_str(text),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => write!(f, "{}", Number(*number)),
+            Self::Widths(widths) if widths.is_empty() => f.write_str("none"),
+            Self::Widths(widths) => {
+                let words: Vec<String> = widths.iter().map(u64::to_string).collect();
+                f.write_str(&words.join(","))
+            }
+            Self::Stretch(stretch) => write!(f, "{stretch}"),
+            Self::Time(seconds) => write!(f, "{seconds}s"),
+        }
+    }
+}
+
+/// The word most like `text`, if one is like it at all.
+pub fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // 0.8: the threshold that clap uses for flags, a little higher to be quiet about strangers.
+    words
+        .map(|word| (strsim::jaro_winkler(text, word), word))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVE: Kind = Kind::Stretch {
+        bare: None,
+        time: true,
+        zero: false,
+    };
+
+    #[test]
+    fn stretches_and_times_are_read() {
+        for (text, stretch) in [
+            ("10s", Stretch::Seconds(10.0)),
+            ("1.5m", Stretch::Seconds(90.0)),
+            ("250ms", Stretch::Seconds(0.25)),
+            ("500steps", Stretch::Steps(500)),
+            ("1 epoch", Stretch::Epochs(1)),
+        ] {
+            assert_eq!(SAVE.parse(text), Ok(Value::Stretch(stretch)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "s",
+            "10x",
+            "-1s",
+            "0s",
+            "0steps",
+            "1e3s",
+            "١steps",
+            "10sé",
+            "99999999999999999999steps",
+        ] {
+            assert!(SAVE.parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Kind::Time.parse("1h30m"), Ok(Value::Time(5400.0)));
+        assert_eq!(Kind::Time.parse("90"), Ok(Value::Time(90.0)));
+        assert!(Kind::Time.parse("nan").is_err());
+        assert!(Kind::Time.parse("inf").is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let number = Kind::Number(Range {
+            low: 0.0,
+            with_low: false,
+            high: f64::INFINITY,
+            with_high: false,
+        });
+        for (kind, text) in [
+            (SAVE, "12.5s"),
+            (SAVE, "3epochs"),
+            (Kind::Time, "600s"),
+            (number, "1e-8"),
+            (number, "0.1"),
+            (Kind::Widths { most: 1000 }, "300,100"),
+            (Kind::Widths { most: 1000 }, "none"),
+        ] {
+            let value = kind.parse(text).unwrap();
+            assert_eq!(value.to_string(), text);
+            assert_eq!(kind.parse(&value.to_string()), Ok(value));
+        }
+    }
+}

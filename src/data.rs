@@ -1,0 +1,370 @@
+//! Data sets: what they are, where they are found, and their bytes on a device.
+//!
+//! Files are read by strict readers of our own, the hub's parquet through candle-datasets. What has been read once is kept
+//! as one file of bytes in the cache directory, so that a second start costs one read.
+
+pub mod batches;
+pub mod cache;
+pub mod cifar;
+pub mod digits;
+mod file;
+#[cfg(feature = "hub")]
+mod hub;
+pub mod idx;
+pub mod images;
+pub mod imported;
+
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
+use cache::Fingerprint;
+use images::Images;
+use imported::Imported;
+
+/// What a data set is, before any of it is read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Name on the command line and in files.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// Image channels.
+    pub channels: usize,
+    /// Image rows.
+    pub rows: usize,
+    /// Image columns.
+    pub columns: usize,
+    /// Name of each class.
+    pub classes: [&'static str; 10],
+    /// Images in the published training split.
+    pub train: usize,
+    /// Images in the published test split.
+    pub test: usize,
+    /// Where its bytes come from.
+    origin: Origin,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Origin {
+    Generated,
+    Idx(Repository),
+    Cifar(Repository),
+}
+
+/// A data set's place on the hub: the repository, and the folder of its parquet files.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "hub"), allow(dead_code))]
+struct Repository {
+    id: &'static str,
+    folder: &'static str,
+}
+
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/// All data sets, from simple to hard.
+pub const SETS: [Spec; 4] = [
+    Spec {
+        name: "digits",
+        about: "digits drawn from stroke skeletons by the program itself; needs no file and no network",
+        channels: 1,
+        rows: 28,
+        columns: 28,
+        classes: DIGITS,
+        train: 10_000,
+        test: 2_000,
+        origin: Origin::Generated,
+    },
+    Spec {
+        name: "mnist",
+        about: "handwritten digits, LeCun, Cortes & Burges 1998",
+        channels: 1,
+        rows: 28,
+        columns: 28,
+        classes: DIGITS,
+        train: 60_000,
+        test: 10_000,
+        origin: Origin::Idx(Repository {
+            id: "ylecun/mnist",
+            folder: "mnist",
+        }),
+    },
+    Spec {
+        name: "fashion-mnist",
+        about: "photographs of clothes in MNIST's format, Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747",
+        channels: 1,
+        rows: 28,
+        columns: 28,
+        classes: [
+            "t-shirt",
+            "trouser",
+            "pullover",
+            "dress",
+            "coat",
+            "sandal",
+            "shirt",
+            "sneaker",
+            "bag",
+            "ankle-boot",
+        ],
+        train: 60_000,
+        test: 10_000,
+        origin: Origin::Idx(Repository {
+            id: "zalando-datasets/fashion_mnist",
+            folder: "fashion_mnist",
+        }),
+    },
+    Spec {
+        name: "cifar10",
+        about: "small colour photographs, Krizhevsky 2009",
+        channels: 3,
+        rows: 32,
+        columns: 32,
+        classes: [
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ],
+        train: 50_000,
+        test: 10_000,
+        origin: Origin::Cifar(Repository {
+            id: "cifar10",
+            folder: "plain_text",
+        }),
+    },
+];
+
+impl Spec {
+    /// The data set called `name`.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETS.iter().find(|spec| spec.name == name)
+    }
+
+    /// Inputs D: numbers of an image.
+    pub fn inputs(&self) -> usize {
+        self.channels * self.rows * self.columns
+    }
+
+    /// Whether the program makes it itself.
+    pub fn is_generated(&self) -> bool {
+        self.origin == Origin::Generated
+    }
+}
+
+/// How pixels become numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// 0..=255 to 0..=1.
+    Unit,
+    /// Each channel to mean 0 and standard deviation 1 over the training split.
+    Standard,
+}
+
+impl Scaling {
+    /// Names and values, in the order of help.
+    pub const ALL: [(&'static str, Self); 2] = [("unit", Self::Unit), ("standard", Self::Standard)];
+}
+
+/// A data set in host memory, as bytes.
+#[derive(Debug)]
+pub struct Dataset {
+    /// What it is.
+    pub spec: &'static Spec,
+    /// Where it was found, in words.
+    pub source: String,
+    /// Whether it came from the cache.
+    pub cached: bool,
+    /// Its bytes and digests.
+    pub imported: Imported,
+}
+
+impl Dataset {
+    /// The normalisation of each channel.
+    pub fn channels(&self, scaling: Scaling) -> Vec<Channel> {
+        let plane = self.spec.rows * self.spec.columns;
+        let count = (self.imported.train.len() * plane) as f64;
+        let normalise = |mean: f64, deviation: f64| Channel {
+            scale: (1.0 / (255.0 * deviation)) as f32,
+            shift: (-mean / deviation) as f32,
+        };
+        let sums = self.imported.channel_sums.iter();
+        sums.map(|sums| match scaling {
+            Scaling::Unit => normalise(0.0, 1.0),
+            Scaling::Standard => {
+                let mean = sums.sum as f64 / count / 255.0;
+                let square = sums.squares as f64 / count / (255.0 * 255.0);
+                let deviation = (square - mean * mean).max(0.0).sqrt();
+                // A channel that never changes carries nothing: it stays near 0.
+                normalise(mean, if deviation > 0.0 { deviation } else { 1.0 })
+            }
+        })
+        .collect()
+    }
+}
+
+/// One split on a device.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// u8 [N, D].
+    pub pixels: Tensor,
+    /// u32 [N].
+    pub labels: Tensor,
+}
+
+impl Split {
+    /// Moves images to `device`; in host memory nothing is copied but the labels.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn new(images: Images, device: &Device) -> Result<Self> {
+        let count = images.len();
+        let inputs = images.pixels.len() / count.max(1);
+        let labels: Vec<u32> = images
+            .labels
+            .iter()
+            .map(|&label| u32::from(label))
+            .collect();
+        Ok(Self {
+            pixels: Tensor::from_vec(images.pixels, (count, inputs), device)?,
+            labels: Tensor::from_vec(labels, count, device)?,
+        })
+    }
+
+    /// Number of examples N.
+    pub fn len(&self) -> usize {
+        self.labels.elem_count()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Reads a data set: from the files in `data_dir`, or without one from the hub's cache and then the hub. Either way the bytes
+/// come from the program's own cache where they lie there.
+///
+/// # Errors
+/// If it is missing or broken ([`Exit::Data`]).
+pub fn load(spec: &'static Spec, data_dir: Option<&Path>) -> Result<Dataset> {
+    match (&spec.origin, data_dir) {
+        (Origin::Generated, _) => {
+            let (train, test) = digits::generate();
+            Ok(Dataset {
+                spec,
+                source: "generated".into(),
+                cached: false,
+                imported: Imported::new(train, test, spec.channels),
+            })
+        }
+        (origin, Some(dir)) => from_files(spec, origin, dir),
+        (Origin::Idx(repository) | Origin::Cifar(repository), None) => from_hub(spec, repository),
+    }
+}
+
+fn from_files(spec: &'static Spec, origin: &Origin, dir: &Path) -> Result<Dataset> {
+    let files = match origin {
+        Origin::Cifar(_) => cifar::files(dir)?,
+        _ => idx::files(dir)?,
+    };
+    let fingerprint = Fingerprint::of("files", &files)?;
+    cached_or(
+        spec,
+        &fingerprint,
+        dir.display().to_string(),
+        || match origin {
+            Origin::Cifar(_) => cifar::read_dir(dir, spec.classes.len()),
+            _ => idx::read_dir(dir, spec.rows, spec.columns, spec.classes.len()),
+        },
+    )
+}
+
+#[cfg(feature = "hub")]
+fn from_hub(spec: &'static Spec, repository: &'static Repository) -> Result<Dataset> {
+    let source = format!("hub {}", repository.id);
+    let found = match hub::find(repository) {
+        Some(found) => found,
+        // The hub's files may have been deleted; what was imported from them is still here.
+        None => match cache::load_any(
+            spec.name,
+            &source,
+            spec.channels,
+            spec.classes.len(),
+            spec.inputs(),
+        ) {
+            Some(imported) => {
+                return Ok(Dataset {
+                    spec,
+                    source,
+                    cached: true,
+                    imported,
+                });
+            }
+            None => hub::download(repository)?,
+        },
+    };
+    let fingerprint = Fingerprint::of(&source, &found.files)?;
+    let described = format!("{source} at {}", found.revision);
+    cached_or(spec, &fingerprint, described, || hub::import(spec))
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(spec: &'static Spec, _: &Repository) -> Result<Dataset> {
+    Err(Failure::new(
+        Exit::Data,
+        format!(
+            "`{}` needs files: this program was built without the hub",
+            spec.name
+        ),
+    )
+    .hint(format!(
+        "give its folder with --data-dir, build with the feature `hub`, or use --dataset {}",
+        SETS[0].name
+    ))
+    .into())
+}
+
+fn cached_or(
+    spec: &'static Spec,
+    fingerprint: &Fingerprint,
+    source: String,
+    read: impl FnOnce() -> Result<(Images, Images)>,
+) -> Result<Dataset> {
+    let (channels, classes, inputs) = (spec.channels, spec.classes.len(), spec.inputs());
+    if let Some(imported) = cache::load(spec.name, fingerprint, channels, classes, inputs) {
+        return Ok(Dataset {
+            spec,
+            source,
+            cached: true,
+            imported,
+        });
+    }
+    let (train, test) = read()?;
+    let imported = Imported::new(train, test, channels);
+    match cache::store(spec.name, fingerprint, &imported) {
+        Ok(path) => tracing::info!("kept {} as {}", spec.name, path.display()),
+        // The next start is slower, and nothing else.
+        Err(error) => tracing::warn!("`{}` is not kept in the cache: {error:#}", spec.name),
+    }
+    Ok(Dataset {
+        spec,
+        source,
+        cached: false,
+        imported,
+    })
+}
+
+/// An error of this layer.
+fn broken(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Data, message)
+}

@@ -1,0 +1,617 @@
+//! MNIST's four IDX files, raw or gzipped, read strictly.
+//!
+//! ```text
+//! images   magic 2051, count, rows, columns: four u32, big endian; then count·rows·columns bytes
+//! labels   magic 2049, count:                two u32, big endian;  then count bytes
+//! ```
+//!
+//! A header is believed only as far as the file bears it out: a raw file must have exactly the length that its header
+//! promises, known before any memory is taken; a gzipped one is inflated to that length and at most one byte further,
+//! its CRC is checked, and nothing may follow. Format: <http://yann.lecun.com/exdb/mnist/>.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::GzDecoder;
+
+use super::file;
+use super::images::Images;
+use crate::error::Failure;
+
+/// Most images in one file: EMNIST's digits, the largest set of this format with ten classes, has 240,000 for training.
+/// Whatever a header claims, a file of 28×28 images takes no more than 206 MB.
+const MOST_IMAGES: u32 = 262_144;
+
+/// Bytes read from a gzipped file at a time; larger gained nothing.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// First bytes of a gzip stream (RFC 1952, 2.3.1). An IDX file begins with two zeros, so the content tells which it is.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Names of the four files: training images and labels, test images and labels.
+const NAMES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+/// Reads the training and the test split of `dir`: images of `rows` × `columns` pixels, labels below `classes`.
+///
+/// # Errors
+/// A folder or file that is missing, of another kind, cut, damaged, or of another size than its header, the other file
+/// of its split or the caller expects.
+pub fn read_dir(
+    dir: &Path,
+    rows: usize,
+    columns: usize,
+    classes: usize,
+) -> anyhow::Result<(Images, Images)> {
+    let [train_images, train_labels, test_images, test_labels] = locate(dir)?;
+    let shape = Kind::Images { rows, columns };
+    let (train, test) = rayon::join(
+        || read_split(&train_images, &train_labels, shape, classes),
+        || read_split(&test_images, &test_labels, shape, classes),
+    );
+    Ok((train?, test?))
+}
+
+/// The four files that [`read_dir`] reads from `dir`: training images and labels, test images and labels.
+///
+/// Each is looked for raw, then with `.gz`; `train-images.idx3-ubyte` and the like are found too.
+///
+/// # Errors
+/// A folder that is missing, or that lacks one of the files.
+pub fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(locate(dir)?.into())
+}
+
+fn locate(dir: &Path) -> Result<[PathBuf; 4], Failure> {
+    file::expect_folder(dir)?;
+    let mut found = Vec::with_capacity(NAMES.len());
+    let mut missing = Vec::new();
+    for name in NAMES {
+        let dotted = name.replace("-idx", ".idx");
+        let spellings = [
+            name.to_owned(),
+            dotted.clone(),
+            format!("{name}.gz"),
+            format!("{dotted}.gz"),
+        ];
+        match file::first_present(spellings.map(|spelling| dir.join(spelling)))? {
+            Some(path) => found.push(path),
+            None => missing.push(format!("`{name}`")),
+        }
+    }
+    found.try_into().map_err(|_| {
+        let what = format!(
+            "has no {}, neither raw nor with `.gz`, nor spelled `train-images.idx3-ubyte`",
+            missing.join(", ")
+        );
+        file::broken(dir, what).hint(
+            "MNIST's four files are at https://ossci-datasets.s3.amazonaws.com/mnist/, Fashion-MNIST's at \
+             https://github.com/zalandoresearch/fashion-mnist; without `--data-dir` the hub is asked",
+        )
+    })
+}
+
+/// Reads one split. Both headers are checked before either body is read.
+fn read_split(
+    images_path: &Path,
+    labels_path: &Path,
+    shape: Kind,
+    classes: usize,
+) -> Result<Images, Failure> {
+    let images = Idx::open(images_path, shape)?;
+    let labels = Idx::open(labels_path, Kind::Labels)?;
+    if labels.count != images.count {
+        let what = format!(
+            "holds {} labels, expected {} as `{}` holds images",
+            labels.count,
+            images.count,
+            images_path.display()
+        );
+        return Err(file::damaged(labels_path, what));
+    }
+    let labels = labels.read()?;
+    file::expect_labels(labels_path, &labels, classes, "image")?;
+    Ok(Images {
+        pixels: images.read()?,
+        labels,
+    })
+}
+
+/// What a file must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Images { rows: usize, columns: usize },
+    Labels,
+}
+
+impl Kind {
+    const IMAGES_MAGIC: u32 = 2051;
+    const LABELS_MAGIC: u32 = 2049;
+
+    fn magic(self) -> u32 {
+        match self {
+            Self::Images { .. } => Self::IMAGES_MAGIC,
+            Self::Labels => Self::LABELS_MAGIC,
+        }
+    }
+
+    fn header_bytes(self) -> usize {
+        match self {
+            Self::Images { .. } => 16,
+            Self::Labels => 8,
+        }
+    }
+}
+
+/// An open file whose header has been read and found good.
+struct Idx<'a> {
+    path: &'a Path,
+    body: Body,
+    count: u32,
+    /// Length of what follows the header.
+    body_bytes: u64,
+}
+
+impl<'a> Idx<'a> {
+    fn open(path: &'a Path, kind: Kind) -> Result<Self, Failure> {
+        let file::Opened { file, bytes } = file::open(path)?;
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        let begin = reader
+            .fill_buf()
+            .map_err(|error| file::unreadable(path, &error))?;
+        let gzipped = begin.starts_with(&GZIP_MAGIC);
+        let mut body = if gzipped {
+            Body::Gzip(Box::new(GzDecoder::new(reader)))
+        } else {
+            Body::Raw(reader)
+        };
+
+        let header_bytes = kind.header_bytes();
+        let mut header = [0; 16];
+        body.read_exact(&mut header[..header_bytes])
+            .map_err(|error| {
+                let what = format!("{error}, within the header of {header_bytes} bytes");
+                file::damaged(path, what)
+            })?;
+        let (words, _) = header.as_chunks::<4>();
+        let [magic, count, rows, columns] = [0, 1, 2, 3].map(|i| u32::from_be_bytes(words[i]));
+        expect_magic(path, magic, kind)?;
+        expect_count(path, count)?;
+        let item_bytes = match kind {
+            Kind::Images { .. } => expect_size(path, rows, columns, kind)?,
+            Kind::Labels => 1,
+        };
+
+        let body_bytes = u64::from(count).checked_mul(item_bytes);
+        let whole_bytes = body_bytes.and_then(|body| body.checked_add(header_bytes as u64));
+        let (Some(body_bytes), Some(whole_bytes)) = (body_bytes, whole_bytes) else {
+            let what = format!("promises {count} items of {item_bytes} bytes, more than can be");
+            return Err(file::damaged(path, what));
+        };
+        if !gzipped && bytes != whole_bytes {
+            let what = format!("is {bytes} bytes long, expected {whole_bytes} for {count} items");
+            return Err(file::damaged(path, what));
+        }
+        Ok(Self {
+            path,
+            body,
+            count,
+            body_bytes,
+        })
+    }
+
+    fn read(mut self) -> Result<Vec<u8>, Failure> {
+        let bytes = file::read_exactly(self.path, &mut self.body, self.body_bytes)?;
+        if let Body::Gzip(decoder) = self.body {
+            let mut rest = decoder.into_inner();
+            let rest = rest
+                .fill_buf()
+                .map_err(|error| file::unreadable(self.path, &error))?;
+            if !rest.is_empty() {
+                let what = "goes on after the gzip stream, expected its end";
+                return Err(file::damaged(self.path, what));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// A file's content, inflated where it is gzipped.
+enum Body {
+    Raw(BufReader<File>),
+    Gzip(Box<GzDecoder<BufReader<File>>>),
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Raw(reader) => reader.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+fn expect_magic(path: &Path, magic: u32, kind: Kind) -> Result<(), Failure> {
+    let expected = kind.magic();
+    if magic == expected {
+        return Ok(());
+    }
+    let guess = match magic {
+        Kind::IMAGES_MAGIC => " (this is an image file)",
+        Kind::LABELS_MAGIC => " (this is a label file)",
+        _ => "",
+    };
+    let what = format!("magic is {magic}, expected {expected}{guess}");
+    Err(file::damaged(path, what))
+}
+
+fn expect_count(path: &Path, count: u32) -> Result<(), Failure> {
+    if (1..=MOST_IMAGES).contains(&count) {
+        return Ok(());
+    }
+    let what = format!("count is {count}, expected 1 to {MOST_IMAGES}");
+    Err(file::damaged(path, what))
+}
+
+/// Requires the size that `kind` asks for and returns the bytes of one image.
+fn expect_size(path: &Path, rows: u32, columns: u32, kind: Kind) -> Result<u64, Failure> {
+    let found = Kind::Images {
+        rows: rows as usize,
+        columns: columns as usize,
+    };
+    if found == kind {
+        return Ok(u64::from(rows) * u64::from(columns)); // two u32 cannot overflow it
+    }
+    let expected = match kind {
+        Kind::Images { rows, columns } => format!("{rows}×{columns}"),
+        Kind::Labels => "none".to_owned(),
+    };
+    let what = format!("images are {rows}×{columns} pixels, expected {expected}");
+    Err(file::damaged(path, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::tests::{for_each_impostor, message};
+    use super::*;
+    use crate::error::failure;
+    use flate2::write::GzEncoder;
+    use flate2::{Compress, Compression, FlushCompress};
+    use proptest::prelude::*;
+    use std::fs;
+    use std::io::Write as _;
+
+    const ROWS: usize = 3;
+    const COLUMNS: usize = 2;
+
+    fn images_file(count: u32, rows: u32, columns: u32, pixels: &[u8]) -> Vec<u8> {
+        let header = [2051, count, rows, columns].map(u32::to_be_bytes);
+        [header.as_flattened(), pixels].concat()
+    }
+
+    fn labels_file(count: u32, labels: &[u8]) -> Vec<u8> {
+        let header = [2049, count].map(u32::to_be_bytes);
+        [header.as_flattened(), labels].concat()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The four files of a set of four training and two test images.
+    fn good() -> [Vec<u8>; 4] {
+        let pixels: Vec<u8> = (0..24).map(|i| i * 10).collect();
+        [
+            images_file(4, 3, 2, &pixels),
+            labels_file(4, &[9, 0, 3, 1]),
+            images_file(2, 3, 2, &pixels[12..]),
+            labels_file(2, &[5, 6]),
+        ]
+    }
+
+    /// A folder that holds `files` under the usual names.
+    fn folder(files: &[Vec<u8>; 4]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in NAMES.iter().zip(files) {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    fn read(folder: &tempfile::TempDir) -> anyhow::Result<(Images, Images)> {
+        read_dir(folder.path(), ROWS, COLUMNS, 10)
+    }
+
+    /// What reading says when file `which` of a good set is replaced.
+    fn refusal(which: usize, bytes: Vec<u8>) -> String {
+        let mut files = good();
+        files[which] = bytes;
+        message(read(&folder(&files)))
+    }
+
+    #[track_caller]
+    fn assert_says(message: &str, words: &str) {
+        assert!(message.contains(words), "{message}\nlacks\n{words}");
+    }
+
+    #[test]
+    fn raw_and_gzipped_files_give_the_same_images_under_every_spelling() {
+        let expected = read(&folder(&good())).unwrap();
+        assert_eq!(expected.0.labels, [9, 0, 3, 1]);
+        assert_eq!(expected.0.pixels[..3], [0, 10, 20]);
+        assert_eq!(expected.1.len(), 2);
+        let dotted = NAMES.map(|name| name.replace("-idx", ".idx"));
+        for names in [NAMES.map(String::from), dotted] {
+            for (ending, gzipped) in [("", false), (".gz", true), ("", true), (".gz", false)] {
+                let folder = tempfile::tempdir().unwrap();
+                for (name, bytes) in names.iter().zip(good()) {
+                    let bytes = if gzipped { gzip(&bytes) } else { bytes };
+                    fs::write(folder.path().join(format!("{name}{ending}")), bytes).unwrap();
+                }
+                assert_eq!(read(&folder).unwrap(), expected);
+                assert_eq!(files(folder.path()).unwrap().len(), 4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_raw_file_is_preferred_to_a_gzipped_one() {
+        let folder = folder(&good());
+        fs::write(folder.path().join("t10k-labels-idx1-ubyte.gz"), "no gzip").unwrap();
+        assert!(read(&folder).is_ok());
+        fs::remove_file(folder.path().join(NAMES[3])).unwrap();
+        assert_says(&message(read(&folder)), "t10k-labels-idx1-ubyte.gz: ");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_the_place_to_get_it() {
+        let folder = folder(&good());
+        fs::remove_file(folder.path().join(NAMES[0])).unwrap();
+        fs::remove_file(folder.path().join(NAMES[3])).unwrap();
+        let error = files(folder.path()).unwrap_err();
+        assert!(
+            failure(&error)
+                .unwrap()
+                .advice()
+                .unwrap()
+                .contains("https://")
+        );
+        let message = message::<()>(Err(error));
+        assert_says(
+            &message,
+            "has no `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, neither raw",
+        );
+        assert!(!message.contains("train-labels"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_that_is_none_is_refused() {
+        let folder = folder(&good());
+        let file = folder.path().join(NAMES[0]);
+        assert_says(&message(read_dir(&file, 3, 2, 10)), "expected a folder");
+        let nowhere = folder.path().join("nowhere");
+        assert_says(&message(files(&nowhere)), "No such file");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = folder(&good());
+        let path = folder.path().join(NAMES[0]);
+        fs::remove_file(&path).unwrap();
+        for_each_impostor(&path, |words| assert_says(&message(read(&folder)), words));
+    }
+
+    #[test]
+    fn every_field_of_a_header_out_of_range_is_refused() {
+        let swapped = refusal(0, labels_file(4, &[9, 0, 3, 1, 0, 0, 0, 0]));
+        assert_says(
+            &swapped,
+            "train-images-idx3-ubyte: magic is 2049, expected 2051 (this is a label file)",
+        );
+        let swapped = refusal(3, images_file(2, 3, 2, &[0; 12]));
+        assert_says(
+            &swapped,
+            "magic is 2051, expected 2049 (this is an image file)",
+        );
+        assert_says(&refusal(0, vec![1; 40]), "magic is 16843009, expected 2051");
+        for count in [0, MOST_IMAGES + 1, u32::MAX] {
+            let words = format!("count is {count}, expected 1 to 262144");
+            assert_says(&refusal(0, images_file(count, 3, 2, &[0; 24])), &words);
+            assert_says(&refusal(1, labels_file(count, &[0; 4])), &words);
+        }
+        for (rows, columns) in [(2, 3), (0, 2), (3, 0), (u32::MAX, u32::MAX), (6, 1)] {
+            let words = format!("images are {rows}×{columns} pixels, expected 3×2");
+            assert_says(&refusal(0, images_file(4, rows, columns, &[0; 24])), &words);
+        }
+        let words = "is 40 bytes long, expected 1572880 for 262144 items";
+        assert_says(&refusal(0, images_file(MOST_IMAGES, 3, 2, &[0; 24])), words);
+    }
+
+    #[test]
+    fn sizes_whose_product_overflows_are_refused() {
+        let huge = u32::MAX as usize;
+        let mut files = good();
+        files[0] = images_file(MOST_IMAGES, u32::MAX, u32::MAX, &[]);
+        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        assert_says(&message(outcome), "more than can be");
+        // Below the limit of u64 the claim meets the file's length; gzipped, the end of the stream.
+        files[0] = images_file(1, u32::MAX, u32::MAX, &[0; 9]);
+        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        assert_says(
+            &message(outcome),
+            "is 25 bytes long, expected 18446744065119617041",
+        );
+        files[0] = gzip(&files[0]);
+        files[1] = labels_file(1, &[0]);
+        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        assert_says(
+            &message(outcome),
+            "ends after 9 bytes, expected 18446744065119617025",
+        );
+    }
+
+    #[test]
+    fn raw_files_of_any_other_length_are_refused() {
+        for (which, whole) in good().into_iter().enumerate() {
+            for length in 0..whole.len() {
+                let message = refusal(which, whole[..length].to_vec());
+                assert_says(&message, NAMES[which]);
+            }
+            let longer = [&whole[..], &[0]].concat();
+            assert_says(&refusal(which, longer), "bytes long, expected");
+        }
+    }
+
+    #[test]
+    fn gzipped_files_of_any_other_length_are_refused() {
+        for (which, whole) in good().into_iter().enumerate() {
+            let packed = gzip(&whole);
+            for length in 0..packed.len() {
+                refusal(which, packed[..length].to_vec());
+            }
+            for rest in [&b"\0"[..], b"rest", &packed] {
+                let longer = [&packed[..], rest].concat();
+                assert_says(&refusal(which, longer), "goes on after the gzip stream");
+            }
+            let short = gzip(&whole[..whole.len() - 1]);
+            assert_says(&refusal(which, short), "ends after");
+            let long = gzip(&[&whole[..], &[0]].concat());
+            assert_says(&refusal(which, long), "holds more than the");
+        }
+    }
+
+    #[test]
+    fn a_gzip_stream_with_a_wrong_check_sum_or_length_is_refused() {
+        let packed = gzip(&good()[0]);
+        for place in packed.len() - 8..packed.len() {
+            let mut packed = packed.clone();
+            packed[place] ^= 1;
+            assert_says(&refusal(0, packed), "checksum");
+        }
+    }
+
+    #[test]
+    fn labels_must_be_as_many_as_images_and_below_the_number_of_classes() {
+        let message = refusal(1, labels_file(3, &[1, 2, 3]));
+        assert_says(
+            &message,
+            "train-labels-idx1-ubyte: holds 3 labels, expected 4 as `",
+        );
+        let message = refusal(3, labels_file(2, &[9, 255]));
+        assert_says(
+            &message,
+            "t10k-labels-idx1-ubyte: image 1 is labelled 255, expected 0 to 9",
+        );
+        assert_says(
+            &refusal(3, labels_file(2, &[10, 0])),
+            "image 0 is labelled 10",
+        );
+    }
+
+    /// A gzip stream of `begin` and then so many MiB of zeros, which would take seconds to pack in one piece.
+    fn bomb(begin: &[u8], mebibytes: usize) -> Vec<u8> {
+        let mut deflate = Compress::new(Compression::fast(), false);
+        let mut pack = |bytes: &[u8]| {
+            // After a full flush a piece refers to nothing before it, so its packed form can be repeated.
+            let mut packed = Vec::with_capacity(1 << 16);
+            let flush = FlushCompress::Full;
+            deflate.compress_vec(bytes, &mut packed, flush).unwrap();
+            packed
+        };
+        let begin = pack(begin);
+        let zeros = pack(&vec![0; 1 << 20]);
+        let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        [&header[..], &begin, &zeros.repeat(mebibytes)].concat()
+    }
+
+    #[test]
+    fn a_bomb_is_inflated_no_further_than_its_header_promises() {
+        let lying = bomb(&images_file(4, 3, 2, &[]), 200);
+        assert!(lying.len() < 4_000_000, "{}", lying.len());
+        assert_says(&refusal(0, lying), "holds more than the 24 bytes");
+        // The other lie: much is promised, little comes.
+        let lying = bomb(&images_file(4, u32::MAX, 1 << 16, &[]), 1);
+        let mut files = good();
+        files[0] = lying;
+        let outcome = read_dir(folder(&files).path(), u32::MAX as usize, 1 << 16, 10);
+        assert_says(&message(outcome), "after 1048576 of 1125899906580480 bytes");
+    }
+
+    #[test]
+    fn a_gzip_header_without_end_is_refused() {
+        // Flag 8: a file name follows, ended by a zero that never comes.
+        let mut endless = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 255];
+        endless.resize(1 << 20, b'a');
+        assert_says(&refusal(0, endless), "within the header");
+    }
+
+    #[test]
+    fn the_original_files_are_read_where_they_are_there() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/mnist");
+        if !dir.is_dir() {
+            crate::data::file::tests::skipped(&dir);
+            return;
+        }
+        let test = read_split(
+            &dir.join("t10k-images-idx3-ubyte.gz"),
+            &dir.join("t10k-labels-idx1-ubyte.gz"),
+            Kind::Images {
+                rows: 28,
+                columns: 28,
+            },
+            10,
+        )
+        .unwrap();
+        assert_eq!(test.pixels.len(), 10_000 * 784);
+        assert_eq!(test.labels[..5], [7, 2, 1, 0, 4]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+        #[test]
+        fn what_is_written_is_read(
+            (pixels, labels) in (1..20_usize).prop_flat_map(|count| (
+                proptest::collection::vec(any::<u8>(), count * 6),
+                proptest::collection::vec(0..10_u8, count),
+            )),
+            gzipped: bool,
+        ) {
+            let count = u32::try_from(labels.len()).unwrap();
+            let mut images_bytes = images_file(count, 3, 2, &pixels);
+            if gzipped {
+                images_bytes = gzip(&images_bytes);
+            }
+            let labels_bytes = labels_file(count, &labels);
+            let files = [images_bytes.clone(), labels_bytes.clone(), images_bytes, labels_bytes];
+            let expected = Images { pixels, labels };
+            prop_assert_eq!(read(&folder(&files)).unwrap(), (expected.clone(), expected));
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_or_read_without_panic(
+            which in 0..4_usize,
+            gzipped: bool,
+            edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut files = good();
+            if gzipped {
+                files[which] = gzip(&files[which]);
+            }
+            for (place, value) in edits {
+                let place = place.index(files[which].len());
+                files[which][place] = value;
+            }
+            if let Err(error) = read(&folder(&files)) {
+                message::<()>(Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The machine: which device a run takes, what the CPU can do, and how much memory is left.
+
+use anyhow::{Context as _, Result};
+use candle_core::Device;
+
+use crate::error::{Exit, Failure};
+use crate::kernel::simd::Width;
+
+/// A device as the user asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// CUDA where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device with this number, and no other.
+    Cuda(usize),
+}
+
+impl Request {
+    /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => text.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// If it is asked for by name and is not there ([`Exit::Device`]).
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(ordinal) => {
+                let why = if candle_core::utils::cuda_is_available() {
+                    match Device::new_cuda(ordinal) {
+                        Ok(device) => return Ok(device),
+                        Err(error) => error.to_string(),
+                    }
+                } else {
+                    "this program was built without CUDA".to_owned()
+                };
+                Err(Failure::new(
+                    Exit::Device,
+                    format!("`cuda:{ordinal}` cannot be opened: {why}"),
+                )
+                .hint("use --device cpu, or --device auto to take what is there")
+                .into())
+            }
+            Self::Auto => {
+                let device = Device::cuda_if_available(0)
+                    .context("opening the CUDA device")
+                    .context(Failure::new(Exit::Device, "no device could be opened"))?;
+                tracing::info!("device auto: took {}", name(&device));
+                Ok(device)
+            }
+        }
+    }
+}
+
+/// `cpu` or `cuda:N`.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cpu => "cpu".into(),
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+/// Processor and vector width, for the record of a run.
+pub fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split(':').nth(1))
+        .unwrap_or(std::env::consts::ARCH);
+    format!("{}, {}", model.trim(), Width::detect().name())
+}
+
+/// Number of threads that this process may run at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Bytes of host memory that can still be taken: the least of what the system has, the control group allows and the process
+/// limit leaves. `None` where nothing is known.
+pub fn available_bytes() -> Option<u64> {
+    let system = field("/proc/meminfo", "MemAvailable:").map(|kilobytes| kilobytes * 1024);
+    let number = |path| {
+        std::fs::read_to_string(path)
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let group = number("/sys/fs/cgroup/memory.max")
+        .zip(number("/sys/fs/cgroup/memory.current"))
+        .map(|(most, used)| most.saturating_sub(used));
+    let process = std::fs::read_to_string("/proc/self/limits")
+        .ok()
+        .and_then(|limits| {
+            let line = limits
+                .lines()
+                .find(|line| line.starts_with("Max address space"))?;
+            let most: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
+            let used = field("/proc/self/status", "VmSize:")? * 1024;
+            Some(most.saturating_sub(used))
+        });
+    [system, group, process].into_iter().flatten().min()
+}
+
+/// The most memory that this process has held, in bytes.
+pub fn peak_bytes() -> Option<u64> {
+    field("/proc/self/status", "VmHWM:").map(|kilobytes| kilobytes * 1024)
+}
+
+fn field(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_are_read() {
+        assert_eq!(Request::parse("auto"), Some(Request::Auto));
+        assert_eq!(Request::parse("cuda"), Some(Request::Cuda(0)));
+        assert_eq!(Request::parse("cuda:3"), Some(Request::Cuda(3)));
+        assert_eq!(Request::parse("cuda:-1"), None);
+        assert_eq!(Request::parse("gpu"), None);
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert!(available_bytes().is_none_or(|bytes| bytes > 1 << 20));
+    }
+}

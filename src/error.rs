@@ -1,0 +1,102 @@
+//! Failures as a user meets them: an exit code, what was found, and what to do about it.
+//!
+//! Everything returns [`anyhow::Result`]. Where the cause is known, a [`Failure`] goes into the chain; `main` looks for
+//! it, prints the chain and leaves with its code. An error without one is unexpected and leaves with 1.
+
+use std::fmt;
+
+/// Exit codes of the program. Scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Something unexpected, or an expectation of the caller that was not met.
+    Unexpected = 1,
+    /// Flags or configuration.
+    Usage = 2,
+    /// A data set that is missing or broken.
+    Data = 3,
+    /// A run, checkpoint or model file that is missing, broken or another's.
+    Run = 4,
+    /// The device, or memory that does not suffice.
+    Device = 5,
+    /// Another process works in the run directory.
+    Busy = 6,
+    /// Output could not be written: disk full, read-only.
+    Output = 7,
+    /// Training left the finite numbers.
+    Diverged = 8,
+    /// Out of time; saved, run again.
+    Again = 75,
+}
+
+/// An error whose exit code is known.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that `message` describes: the thing, what was found, what was expected.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The code that the process leaves with.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What the user can do, where there is something.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The failure that classifies `error`, if one is in its chain.
+pub fn failure(error: &anyhow::Error) -> Option<&Failure> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// The exit code for `error`: its failure's, or [`Exit::Unexpected`].
+pub fn exit_code(error: &anyhow::Error) -> Exit {
+    failure(error).map_or(Exit::Unexpected, Failure::exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_failure_keeps_its_code_under_added_context() {
+        let error = Err::<(), _>(Failure::new(Exit::Data, "bad magic").hint("fetch it again"))
+            .context("reading MNIST")
+            .unwrap_err();
+        assert_eq!(exit_code(&error), Exit::Data);
+        assert_eq!(
+            failure(&error).and_then(Failure::advice),
+            Some("fetch it again")
+        );
+        assert_eq!(exit_code(&anyhow::anyhow!("odd")), Exit::Unexpected);
+    }
+}

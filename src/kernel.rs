@@ -1,0 +1,315 @@
+//! What runs on a device: passes over tensors, in place, into buffers that are kept from step to step.
+//!
+//! Each function takes tensors, checks nothing that the compiler or the caller has checked, and runs on the tensors' device. In
+//! host memory it borrows slices and calls the loop of the same name below this module. All `unsafe` of the program lies here.
+//! Shapes, everywhere: N examples, B batch (the rows in use may be fewer), D inputs, C classes, K lanes.
+
+pub mod alloc;
+mod elementwise;
+mod gemm;
+mod lend;
+mod loss;
+mod passes;
+pub mod simd;
+
+pub use elementwise::Scalars;
+pub use lend::{Element, lend, lend_mut, shared_storage};
+pub use loss::{Batch as LossBatch, Totals};
+pub use passes::{Channel, Dropout, keep_scale};
+
+use candle_core::{Result, Tensor};
+
+use crate::rule::Rule;
+use gemm::Matrix;
+use simd::Width;
+
+/// A product `out = a · b` per lane, over row-major matrices of which only the first `rows` batch rows are in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine {
+    /// Rows of the batch in use.
+    pub rows: usize,
+    /// Lanes K.
+    pub lanes: usize,
+    /// Inputs of the layer, per lane.
+    pub inputs: usize,
+    /// Outputs of the layer, per lane.
+    pub outputs: usize,
+    /// Whether all lanes read the same input `[B, inputs]`; else it is `[B, K, inputs]`.
+    pub shared_input: bool,
+}
+
+impl Affine {
+    fn input_stride(&self) -> usize {
+        if self.shared_input {
+            self.inputs
+        } else {
+            self.lanes * self.inputs
+        }
+    }
+
+    fn input<'a>(&self, x: &'a [f32], lane: usize) -> Matrix<'a> {
+        let offset = if self.shared_input {
+            0
+        } else {
+            lane * self.inputs
+        };
+        Matrix::rows(&x[offset..], self.rows, self.inputs, self.input_stride())
+    }
+
+    fn output<'a>(&self, y: &'a [f32], lane: usize) -> Matrix<'a> {
+        let y = &y[lane * self.outputs..];
+        Matrix::rows(y, self.rows, self.outputs, self.lanes * self.outputs)
+    }
+
+    fn weight<'a>(&self, w: &'a [f32], lane: usize) -> Matrix<'a> {
+        let size = self.outputs * self.inputs;
+        Matrix::rows(
+            &w[lane * size..][..size],
+            self.outputs,
+            self.inputs,
+            self.inputs,
+        )
+    }
+}
+
+/// `y = x · wᵀ` per lane: x `[B, (K,) in]`, w `[K, out, in]`, y `[B, K, out]`.
+///
+/// # Errors
+/// If the device fails.
+pub fn affine_forward(shape: Affine, x: &Tensor, w: &Tensor, y: &Tensor) -> Result<()> {
+    lend(x, |x| {
+        lend(w, |w| {
+            lend_mut(y, |y| {
+                if shape.shared_input {
+                    // One product over all lanes: [B, D] · [K·out, D]ᵀ.
+                    let outputs = shape.lanes * shape.outputs;
+                    let w = Matrix::rows(w, outputs, shape.inputs, shape.inputs);
+                    gemm::multiply(y, outputs, shape.input(x, 0), w.transposed());
+                } else {
+                    for lane in 0..shape.lanes {
+                        gemm::multiply(
+                            &mut y[lane * shape.outputs..],
+                            shape.lanes * shape.outputs,
+                            shape.input(x, lane),
+                            shape.weight(w, lane).transposed(),
+                        );
+                    }
+                }
+            })
+        })
+    })??
+}
+
+/// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]`, dw `[K, out, in]`.
+///
+/// # Errors
+/// If the device fails.
+pub fn affine_weight_gradient(shape: Affine, dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
+    lend(dy, |dy| {
+        lend(x, |x| {
+            lend_mut(dw, |dw| {
+                if shape.shared_input {
+                    let outputs = shape.lanes * shape.outputs;
+                    let dy = Matrix::rows(dy, shape.rows, outputs, outputs);
+                    gemm::multiply(dw, shape.inputs, dy.transposed(), shape.input(x, 0));
+                } else {
+                    for (lane, dw) in dw
+                        .chunks_exact_mut(shape.outputs * shape.inputs)
+                        .enumerate()
+                    {
+                        let dy = shape.output(dy, lane).transposed();
+                        gemm::multiply(dw, shape.inputs, dy, shape.input(x, lane));
+                    }
+                }
+            })
+        })
+    })??
+}
+
+/// `dx = dy · w` per lane: dy `[B, K, out]`, w `[K, out, in]`, dx `[B, K, in]`.
+///
+/// # Errors
+/// If the device fails.
+pub fn affine_input_gradient(shape: Affine, dy: &Tensor, w: &Tensor, dx: &Tensor) -> Result<()> {
+    lend(dy, |dy| {
+        lend(w, |w| {
+            lend_mut(dx, |dx| {
+                for lane in 0..shape.lanes {
+                    gemm::multiply(
+                        &mut dx[lane * shape.inputs..],
+                        shape.lanes * shape.inputs,
+                        shape.output(dy, lane),
+                        shape.weight(w, lane),
+                    );
+                }
+            })
+        })
+    })??
+}
+
+/// Reads `rows` images in the order of `order[start..]` and normalises them: pixels u8 `[N, D]`, order u32 `[N′]`, x f32
+/// `[B, D]`. Channels lie one after the other in an image.
+///
+/// # Errors
+/// If the device fails.
+pub fn gather(
+    pixels: &Tensor,
+    order: &Tensor,
+    start: usize,
+    rows: usize,
+    channels: &[Channel],
+    x: &Tensor,
+) -> Result<()> {
+    let inputs = pixels.dim(1)?;
+    lend(pixels, |pixels| {
+        lend(order, |order: &[u32]| {
+            lend_mut(x, |x| {
+                let order = &order[start..start + rows];
+                passes::gather(pixels, inputs, order, channels, &mut x[..rows * inputs]);
+            })
+        })
+    })??
+}
+
+/// `y += b` in every row: y `[B, width]`, b `[width]`; then ReLU if `relu`.
+///
+/// # Errors
+/// If the device fails.
+pub fn bias(rows: usize, b: &Tensor, relu: bool, y: &Tensor) -> Result<()> {
+    lend(b, |b| {
+        lend_mut(y, |y| {
+            passes::bias(Width::detect(), b, relu, &mut y[..rows * b.len()]);
+        })
+    })?
+}
+
+/// `y ← y ⊙ mask` with the dropout mask of this step: y `[B, K, width]`. What is kept is scaled by 1/(1 − p), as in PyTorch.
+///
+/// # Errors
+/// If the device fails.
+pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &Tensor) -> Result<()> {
+    lend_mut(y, |y| passes::dropout(rows, width, lanes, y))
+}
+
+/// Backward of bias, ReLU and dropout in one pass: `dy ← dy · [y > 0] · scale` with the lane's scale: dy, y `[B, K, width]`.
+///
+/// # Errors
+/// If the device fails.
+pub fn relu_backward(
+    rows: usize,
+    width: usize,
+    scales: &[f32],
+    y: &Tensor,
+    dy: &Tensor,
+) -> Result<()> {
+    let size = rows * width * scales.len();
+    lend(y, |y: &[f32]| {
+        lend_mut(dy, |dy| {
+            passes::relu_backward(Width::detect(), width, scales, &y[..size], &mut dy[..size]);
+        })
+    })?
+}
+
+/// Column sums `db = Σ_rows dy`: dy `[B, width]`, db `[width]`; rows are added in their order.
+///
+/// # Errors
+/// If the device fails.
+pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor) -> Result<()> {
+    lend(dy, |dy: &[f32]| {
+        lend_mut(db, |db: &mut [f32]| {
+            passes::column_sums(Width::detect(), &dy[..rows * db.len()], db);
+        })
+    })?
+}
+
+/// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.
+///
+/// logits f32 `[B, K, C]`; labels u32 `[N]` read through order u32 from `start`. `totals` gains the sum of losses and the
+/// hits of the rows.
+///
+/// # Errors
+/// If the device fails.
+pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
+    lend(batch.labels, |labels: &[u32]| {
+        lend(batch.order, |order: &[u32]| {
+            lend_mut(logits, |logits| {
+                lend_mut(&totals.loss, |sums| {
+                    lend_mut(&totals.hits, |hits| {
+                        let order = &order[batch.start..batch.start + batch.rows];
+                        loss::cross_entropy(batch, labels, order, logits, sums, hits);
+                    })
+                })
+            })
+        })
+    })????
+}
+
+/// Σ g² of each lane, added to `sums`: g f32 `[K, …]`. The order of the sum is fixed.
+///
+/// # Errors
+/// If the device fails.
+pub fn sums_of_squares(g: &Tensor, sums: &mut [f64]) -> Result<()> {
+    let lanes = sums.len();
+    lend(g, |g: &[f32]| {
+        for (lane, sum) in g.chunks_exact(g.len() / lanes).zip(sums) {
+            *sum += passes::sum_of_squares(Width::detect(), lane);
+        }
+    })
+}
+
+/// One step of rule `U`: θ and g `[K, …]`, state `[S, K, …]`, a row of scalars per lane. In place.
+///
+/// # Errors
+/// If the device fails.
+pub fn update<U, const S: usize, const P: usize, const H: usize>(
+    scalars: &[Scalars<H>],
+    theta: &Tensor,
+    gradient: &Tensor,
+    state: &Tensor,
+) -> Result<()>
+where
+    U: Rule<S, P, H>,
+{
+    let lanes = scalars.len();
+    let run = |theta: &mut [f32], gradient: &[f32], state: &mut [f32]| {
+        let size = theta.len() / lanes;
+        for (lane, &scalars) in scalars.iter().enumerate() {
+            let lane = lane * size..(lane + 1) * size;
+            let mut parts = state.chunks_exact_mut(lanes * size);
+            // `S` parts by construction of the tensor.
+            let parts = [(); S].map(|()| {
+                parts
+                    .next()
+                    .map_or(Default::default(), |part| &mut part[lane.clone()])
+            });
+            let theta = &mut theta[lane.clone()];
+            elementwise::update::<U, S, P, H>(
+                Width::detect(),
+                scalars,
+                theta,
+                &gradient[lane],
+                parts,
+            );
+        }
+    };
+    if S == 0 {
+        return lend(gradient, |gradient| {
+            lend_mut(theta, |theta| run(theta, gradient, &mut []))
+        })?;
+    }
+    lend(gradient, |gradient| {
+        lend_mut(theta, |theta| {
+            lend_mut(state, |state| run(theta, gradient, state))
+        })
+    })??
+}
+
+/// Whether all elements are finite.
+///
+/// # Errors
+/// If the device fails.
+pub fn all_finite(tensor: &Tensor, elements: usize) -> Result<bool> {
+    lend(tensor, |data: &[f32]| {
+        data[..elements].iter().all(|x| x.is_finite())
+    })
+}

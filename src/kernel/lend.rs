@@ -1,0 +1,131 @@
+//! Borrowing a tensor's elements as a slice, for reading or in place.
+//!
+//! candle keeps its storage behind a lock and lends it mutably only to in-place ops; an op that carries a closure lends it to
+//! the closure. Two tensors that share storage would wait for each other for ever: [`shared_storage`] finds them.
+
+use std::cell::Cell;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
+
+/// An element type that can be lent.
+pub trait Element: Sized {
+    /// The storage's elements, if it holds this type.
+    fn slice(storage: &CpuStorage) -> Option<&[Self]>;
+    /// The same for writing.
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+macro_rules! element {
+    ($($number:ident $variant:ident),*) => {$(
+        impl Element for $number {
+            fn slice(storage: &CpuStorage) -> Option<&[Self]> {
+                if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
+            }
+            fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+                if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
+            }
+        }
+    )*};
+}
+
+element!(u8 U8, u32 U32, f32 F32, f64 F64);
+
+/// Lends the elements of a contiguous tensor in host memory to `body`, for reading.
+///
+/// # Errors
+/// If the tensor lies on another device, holds another type or is not contiguous.
+pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        bail!(
+            "a tensor on {:?} cannot be lent",
+            tensor.device().location()
+        )
+    };
+    let (start, end) = range(layout)?;
+    match T::slice(storage) {
+        Some(data) => Ok(body(&data[start..end])),
+        None => bail!("a tensor of {:?} cannot be lent so", tensor.dtype()),
+    }
+}
+
+/// Lends the elements of a contiguous tensor in host memory to `body`, for writing.
+///
+/// # Errors
+/// As [`lend`].
+pub fn lend_mut<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) -> R) -> Result<R> {
+    let op = Lend {
+        body: Cell::new(Some(body)),
+        answer: Cell::new(None),
+        element: std::marker::PhantomData::<T>,
+    };
+    tensor.inplace_op1(&op)?;
+    match op.answer.into_inner() {
+        Some(answer) => Ok(answer),
+        None => bail!("the tensor was not lent"),
+    }
+}
+
+struct Lend<T, F, R> {
+    body: Cell<Option<F>>,
+    answer: Cell<Option<R>>,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: Element, R, F: FnOnce(&mut [T]) -> R> InplaceOp1 for Lend<T, F, R> {
+    fn name(&self) -> &'static str {
+        "lend"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (start, end) = range(layout)?;
+        let Some(data) = T::slice_mut(storage) else {
+            bail!("the tensor holds another type than it is lent as")
+        };
+        if let Some(body) = self.body.take() {
+            self.answer.set(Some(body(&mut data[start..end])));
+        }
+        Ok(())
+    }
+}
+
+fn range(layout: &Layout) -> Result<(usize, usize)> {
+    match layout.contiguous_offsets() {
+        Some(offsets) => Ok(offsets),
+        None => bail!("a tensor that is not contiguous cannot be lent"),
+    }
+}
+
+/// The first pair of variables, by index, that share storage.
+pub fn shared_storage(vars: &[Var]) -> Option<(usize, usize)> {
+    let address = |var: &Var| std::ptr::from_ref(&*var.storage_and_layout().0).addr();
+    let addresses: Vec<usize> = vars.iter().map(address).collect();
+    (0..vars.len())
+        .flat_map(|b| (0..b).map(move |a| (a, b)))
+        .find(|&(a, b)| addresses[a] == addresses[b])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn a_lent_tensor_is_written_in_place() -> Result<()> {
+        let tensor = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
+        let row = tensor.narrow(0, 1, 1)?;
+        lend_mut(&row, |row: &mut [f32]| row.fill(2.0))?;
+        assert_eq!(
+            tensor.to_vec2::<f32>()?,
+            [[0.0; 3], [2.0; 3]],
+            "only the lent row changes"
+        );
+        assert_eq!(lend(&row, |row: &[f32]| row.len())?, 3);
+        assert!(lend(&row, |_: &[u8]| ()).is_err(), "wrong type");
+        assert!(
+            lend(&tensor.t()?, |_: &[f32]| ()).is_err(),
+            "not contiguous"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Passes over slices in host memory: one loop each, vectorised where it pays.
+
+use super::simd::{Width, vectorised};
+use crate::rng::Stream;
+
+/// How a channel's pixels become numbers: `x = pixel · scale + shift`.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Channel {
+    /// Factor on the pixel 0..=255.
+    pub scale: f32,
+    /// Added to the product.
+    pub shift: f32,
+}
+
+/// See [`super::gather`].
+pub fn gather(pixels: &[u8], inputs: usize, order: &[u32], channels: &[Channel], x: &mut [f32]) {
+    let width = Width::detect();
+    for (&example, row) in order.iter().zip(x.chunks_exact_mut(inputs)) {
+        let image = &pixels[example as usize * inputs..][..inputs];
+        let plane = inputs / channels.len();
+        let planes = image.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
+        for ((pixels, numbers), &channel) in planes.zip(channels) {
+            normalise(width, pixels, channel, numbers);
+        }
+    }
+}
+
+vectorised! {
+    fn normalise[][](pixels: &[u8], channel: Channel, numbers: &mut [f32]) {
+        for (number, &pixel) in numbers.iter_mut().zip(pixels) {
+            *number = f32::from(pixel).mul_add(channel.scale, channel.shift);
+        }
+    }
+}
+
+vectorised! {
+    /// See [`super::bias`].
+    pub fn bias[][](b: &[f32], relu: bool, y: &mut [f32]) {
+        for row in y.chunks_exact_mut(b.len()) {
+            if relu {
+                for (y, b) in row.iter_mut().zip(b) {
+                    let z = *y + b;
+                    // Not `max`: a NaN stays one and is found.
+                    *y = if z < 0.0 { 0.0 } else { z };
+                }
+            } else {
+                for (y, b) in row.iter_mut().zip(b) {
+                    *y += b;
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// See [`super::relu_backward`].
+    pub fn relu_backward[][](width: usize, scales: &[f32], y: &[f32], dy: &mut [f32]) {
+        let rows = dy.chunks_exact_mut(width).zip(y.chunks_exact(width));
+        for ((dy, y), &scale) in rows.zip(scales.iter().cycle()) {
+            for (dy, y) in dy.iter_mut().zip(y) {
+                *dy = if *y > 0.0 { *dy * scale } else { 0.0 };
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// See [`super::column_sums`].
+    pub fn column_sums[][](dy: &[f32], db: &mut [f32]) {
+        db.fill(0.0);
+        for row in dy.chunks_exact(db.len()) {
+            for (db, dy) in db.iter_mut().zip(row) {
+                *db += dy;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Σ g² in f64, over 16 logical accumulators and a fixed tree, whatever the vector width.
+    pub fn sum_of_squares[][](g: &[f32]) -> f64 {
+        let mut sums = [0.0_f64; 16];
+        let (blocks, tail) = g.as_chunks::<16>();
+        for block in blocks {
+            for (sum, &g) in sums.iter_mut().zip(block) {
+                *sum = f64::from(g).mul_add(f64::from(g), *sum);
+            }
+        }
+        for (sum, &g) in sums.iter_mut().zip(tail) {
+            *sum = f64::from(g).mul_add(f64::from(g), *sum);
+        }
+        let mut half = 8;
+        while half > 0 {
+            for i in 0..half {
+                sums[i] += sums[i + half];
+            }
+            half /= 2;
+        }
+        sums[0]
+    }
+}
+
+/// Dropout of one lane in one layer and step.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    /// Probability that a unit is dropped, in [0, 1).
+    pub probability: f64,
+    /// The lane's stream, at the first word of this step.
+    pub stream: Stream,
+}
+
+/// See [`super::dropout`].
+pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &mut [f32]) {
+    let count = lanes.len();
+    for (index, unit) in y.chunks_exact_mut(width).take(rows * count).enumerate() {
+        let lane = &mut lanes[index % count];
+        // A unit is dropped when its word lies below p · 2³².
+        let threshold = (lane.probability * 4_294_967_296.0) as u32;
+        let scale = keep_scale(lane.probability);
+        for y in unit {
+            *y = if lane.stream.word() < threshold {
+                0.0
+            } else {
+                *y * scale
+            };
+        }
+    }
+}
+
+/// 1/(1 − p), the factor on what dropout keeps.
+pub fn keep_scale(probability: f64) -> f32 {
+    (1.0 / (1.0 - probability)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Purpose;
+
+    #[test]
+    fn every_width_gives_the_same_bits() {
+        let mut stream = Stream::new(5, Purpose::Weights, 0);
+        for columns in [1, 3, 7, 10, 16, 17, 33] {
+            let y: Vec<f32> = (0..5 * columns).map(|_| stream.symmetric(1.0)).collect();
+            let b: Vec<f32> = (0..columns).map(|_| stream.symmetric(1.0)).collect();
+            let run = |width| {
+                let (mut biased, mut gradient, mut sums) = (y.clone(), y.clone(), b.clone());
+                bias(width, &b, true, &mut biased);
+                relu_backward(width, columns, &[2.0], &biased, &mut gradient);
+                column_sums(width, &gradient, &mut sums);
+                (biased, gradient, sums, sum_of_squares(width, &y))
+            };
+            let plain = run(Width::Scalar);
+            for width in Width::available() {
+                assert_eq!(run(width), plain, "{width:?}, {columns} columns");
+            }
+        }
+    }
+
+    #[test]
+    fn relu_keeps_a_nan() {
+        let mut y = [f32::NAN, -1.0, 2.0];
+        bias(Width::detect(), &[0.0; 3], true, &mut y);
+        assert!(y[0].is_nan() && y[1] == 0.0 && y[2] == 2.0);
+    }
+
+    #[test]
+    fn gathering_picks_rows_and_normalises_by_channel() {
+        let pixels = [0, 255, 10, 20, 1, 2, 3, 4];
+        let channels = [
+            Channel {
+                scale: 1.0,
+                shift: 0.0,
+            },
+            Channel {
+                scale: 2.0,
+                shift: -1.0,
+            },
+        ];
+        let mut x = [0.0; 8];
+        gather(&pixels, 4, &[1, 0], &channels, &mut x);
+        assert_eq!(x, [1.0, 2.0, 5.0, 7.0, 0.0, 255.0, 19.0, 39.0]);
+    }
+
+    #[test]
+    fn dropout_keeps_the_share_it_should_and_the_mean() {
+        let mut y = vec![1.0; 40_000];
+        let mut lanes = [Dropout {
+            probability: 0.25,
+            stream: Stream::new(0, Purpose::Dropout, 0),
+        }];
+        dropout(400, 100, &mut lanes, &mut y);
+        let kept = y.iter().filter(|y| **y != 0.0).count();
+        // Five standard deviations of a binomial count.
+        assert!(kept.abs_diff(30_000) < 433, "{kept}");
+        assert!(y.iter().all(|y| *y == 0.0 || *y == 4.0 / 3.0));
+    }
+}

@@ -1,0 +1,99 @@
+//! Which vector instructions the element-wise loops use, chosen once at run time.
+//!
+//! A loop is written once as plain Rust and compiled three times, by [`vectorised!`], with different instructions allowed.
+//! Element-wise code gives the same bits in each: every operation is IEEE, and a fused multiply-add is written as one.
+
+use std::sync::OnceLock;
+
+/// Vector instructions of the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Width {
+    /// Whatever the target guarantees.
+    Scalar,
+    /// 256 bits, with fused multiply-add.
+    Avx2,
+    /// 512 bits.
+    Avx512,
+}
+
+impl Width {
+    /// The widest that this CPU has.
+    pub fn detect() -> Self {
+        static WIDTH: OnceLock<Width> = OnceLock::new();
+        *WIDTH.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+    }
+
+    /// All that this CPU has, from narrow to wide.
+    pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        let mut widths = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                widths.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                {
+                    widths.push(Self::Avx512);
+                }
+            }
+        }
+        widths
+    }
+
+    /// The name as `run.json` holds it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// Declares a function whose body is compiled once per [`Width`]; the first argument of a call chooses. Generic parameters stand in
+/// brackets, as declared and then by name.
+///
+/// The body must be `#[inline(always)]` code: what it calls is compiled with the caller's instructions only when inlined.
+macro_rules! vectorised {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident [$($generics:tt)*] [$($names:tt)*] ($($argument:ident: $type:ty),* $(,)?) $(-> $answer:ty)?
+        $(where [$($bounds:tt)*])?
+        $body:block
+    ) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $visibility fn $name<$($generics)*>(width: $crate::kernel::simd::Width, $($argument: $type),*) $(-> $answer)?
+        $(where $($bounds)*)?
+        {
+            #[inline(always)]
+            fn body<$($generics)*>($($argument: $type),*) $(-> $answer)? $(where $($bounds)*)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($generics)*>($($argument: $type),*) $(-> $answer)? $(where $($bounds)*)? {
+                body::<$($names)*>($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+            fn avx512<$($generics)*>($($argument: $type),*) $(-> $answer)? $(where $($bounds)*)? {
+                body::<$($names)*>($($argument),*)
+            }
+
+            match width {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a `Width` above `Scalar` comes from `Width::available`, which asked the CPU.
+                $crate::kernel::simd::Width::Avx512 => unsafe { avx512::<$($names)*>($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                $crate::kernel::simd::Width::Avx2 => unsafe { avx2::<$($names)*>($($argument),*) },
+                _ => body::<$($names)*>($($argument),*),
+            }
+        }
+    };
+}
+
+pub(crate) use vectorised;

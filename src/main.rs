@@ -1,0 +1,225 @@
+//! adamtrain: loads the data, runs the epoch loop, reports loss and accuracy.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use adamtrain::cli::{self, Invocation, Request, Train};
+use adamtrain::config::Config;
+use adamtrain::error::{Exit, Failure, exit_code, failure};
+use adamtrain::kernel::alloc::ExitWhenEmpty;
+use adamtrain::run::Run;
+use adamtrain::run::signal::Signals;
+use adamtrain::session::{self, Found, Session, Stop, Surroundings};
+use adamtrain::{data, device, plan, quietly, report};
+use anyhow::Result;
+
+#[global_allocator]
+static ALLOCATOR: ExitWhenEmpty = ExitWhenEmpty;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let Invocation { request, verbosity } = match cli::parse() {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            // Help and version go to standard output and are no failure; nobody reads a closed one.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    log(verbosity);
+    let outcome = quietly(|| match request {
+        Request::Train(train) => run(*train, started),
+        Request::Eval(eval) => eval.run().map(|()| 0),
+        Request::Inspect(inspect) => inspect.run().map(|()| 0),
+        Request::Data(data) => data.run().map(|()| 0),
+        Request::Completions(shell) => {
+            written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
+        }
+        Request::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(cli::command()).render(&mut page)?;
+            written(|out| out.extend(page))
+        }
+    });
+    let error = match outcome {
+        Ok(Ok(code)) => return ExitCode::from(code as u8),
+        Ok(Err(error)) => error,
+        Err(panic) => {
+            anyhow::anyhow!("{panic}: this is a defect of adamtrain").context("internal error")
+        }
+    };
+    complain(&error);
+    ExitCode::from(exit_code(&error) as u8)
+}
+
+/// Trains as asked; returns the code to leave with.
+fn run(train: Train, started: Instant) -> Result<i32> {
+    let Train {
+        mut sources,
+        dry_run,
+        out,
+        resume,
+        expect_accuracy,
+        style,
+    } = train;
+
+    // Flags, configuration, run directory and device: all before the first byte of data.
+    if resume {
+        sources.run = out
+            .as_ref()
+            .map(|out| out.join("config.toml"))
+            .filter(|path| path.is_file());
+    }
+    let config = Config::load(&sources)?;
+    if let Some(out) = &out {
+        Run::check(out, resume)?;
+    }
+    let device = config.device.open()?;
+    let threads = plan::start_threads(&config)?;
+    if dry_run {
+        return plan::show(&config, &device, style.json).map(|()| 0);
+    }
+    let signals = Signals::catch()?;
+    let run = match &out {
+        Some(out) => Run::open(out, resume)?,
+        None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
+    };
+    let checkpoint = match session::find(&run, &config)? {
+        Found::Nothing => None,
+        Found::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
+        Found::Ended(summary) => {
+            let path = run.path().to_owned();
+            let mut reporter = report::Reporter::new(style, config.epochs, 1);
+            let words = format!("{}: the run has ended; this is its result", path.display());
+            reporter.start(&session::start_event(&config, &summary, &path), &words);
+            reporter.end(&summary, &path)?;
+            expect(
+                expect_accuracy,
+                summary.last.as_ref().and_then(|last| last.test_accuracy),
+            )?;
+            return Ok(summary.exit_code.unwrap_or_default());
+        }
+    };
+    if let Some(init) = config.init.as_ref().filter(|_| checkpoint.is_none()) {
+        session::initial(init, &config)?;
+    }
+    plan::expect_memory(&config)?;
+
+    // The data, and everything that trains on it.
+    let dataset = data::load(config.spec, config.data_dir.as_deref())?;
+    tracing::info!(
+        "{} from {} after {:?}",
+        dataset.spec.name,
+        dataset.source,
+        started.elapsed()
+    );
+    let surroundings = Surroundings {
+        run,
+        style,
+        device,
+        threads,
+        signals,
+        started,
+    };
+    let mut session = Session::new(config, dataset, surroundings, checkpoint)?;
+    tracing::debug!("first step after {:?}", started.elapsed());
+
+    let stop = epochs(&mut session)?;
+    let accuracy = session
+        .progress
+        .last
+        .as_ref()
+        .and_then(|last| last.test_accuracy);
+    let stop = session.end(stop)?;
+    if let Some(bytes) = device::peak_bytes() {
+        tracing::debug!(
+            "peak memory {} MB, {:?} in all",
+            bytes / 1_000_000,
+            started.elapsed()
+        );
+    }
+    match &stop {
+        Stop::Diverged(found) => Err(Failure::new(
+            Exit::Diverged,
+            format!("training diverged: {found}"),
+        )
+        .hint(
+            "lower --lr, or bound the gradients with --clip-norm; the last good checkpoint is kept",
+        )
+        .into()),
+        Stop::Finished | Stop::EarlyStopped => expect(expect_accuracy, accuracy).map(|()| 0),
+        Stop::TimeLimit | Stop::Signal(_) => Ok(stop.exit_code()),
+    }
+}
+
+/// The epoch loop: every sample once an epoch, in an order of the epoch's own.
+fn epochs(session: &mut Session) -> Result<Stop> {
+    while session.progress.epoch < session.config.epochs {
+        let order = session.order()?;
+        while session.progress.position < session.batches {
+            // Signals, time, checkpoints, the progress bar.
+            if let Some(stop) = session.between_steps()? {
+                return Ok(stop);
+            }
+            // Gather, forward, loss, backward, update.
+            session.step(&order)?;
+        }
+        // Means of the epoch, validation, test.
+        if let Some(stop) = session.end_epoch()? {
+            return Ok(stop);
+        }
+    }
+    Ok(Stop::Finished)
+}
+
+/// Requires the accuracy that the caller expects.
+fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
+    match least {
+        Some(least) if accuracy.is_none_or(|accuracy| accuracy < least) => {
+            let found = accuracy.map_or("unknown".into(), |accuracy| format!("{accuracy:.4}"));
+            Err(Failure::new(
+                Exit::Unexpected,
+                format!("test accuracy is {found}, expected at least {least}"),
+            )
+            .into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints what `write` makes.
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    report::answer(None::<&()>, || text).map(|()| 0)
+}
+
+/// Prints an error, its causes and what to do.
+fn complain(error: &anyhow::Error) {
+    let mut stderr = std::io::stderr().lock();
+    // There is nobody left to tell when standard error is closed.
+    let _ = writeln!(stderr, "error: {error:#}");
+    if let Some(hint) = failure(error).and_then(Failure::advice) {
+        let _ = writeln!(stderr, "  hint: {hint}");
+    }
+}
+
+/// Sends the log to standard error: warnings, and more with `-v`. `RUST_LOG` overrides.
+fn log(verbosity: i8) {
+    use tracing_subscriber::filter::EnvFilter;
+    let level = match verbosity {
+        -1 | 0 => "warn",
+        1 => "adamtrain=info,warn",
+        _ => "adamtrain=debug,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}

@@ -1,0 +1,79 @@
+//! Running means of a pass over a split, kept on the device and read once.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+
+use crate::kernel::{Totals, lend_mut};
+
+impl Totals {
+    /// Sums of nothing, for K lanes.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn zeros(lanes: usize, device: &Device) -> Result<Self> {
+        Ok(Self {
+            loss: Tensor::zeros(lanes, DType::F64, device)?,
+            hits: Tensor::zeros(lanes, DType::U32, device)?,
+        })
+    }
+
+    /// Starts again at these sums, a lane each.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn set(&self, sums: &[Sums]) -> Result<()> {
+        lend_mut(&self.loss, |loss: &mut [f64]| {
+            loss.iter_mut()
+                .zip(sums)
+                .for_each(|(to, from)| *to = from.loss);
+        })?;
+        lend_mut(&self.hits, |hits: &mut [u32]| {
+            hits.iter_mut()
+                .zip(sums)
+                .for_each(|(to, from)| *to = from.hits);
+        })?;
+        Ok(())
+    }
+
+    /// The sums of each lane. This is a synchronisation of host and device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn read(&self) -> Result<Vec<Sums>> {
+        let loss = self.loss.to_vec1::<f64>()?;
+        let hits = self.hits.to_vec1::<u32>()?;
+        Ok(loss
+            .into_iter()
+            .zip(hits)
+            .map(|(loss, hits)| Sums { loss, hits })
+            .collect())
+    }
+}
+
+/// Sums of one lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// Sum of losses.
+    pub loss: f64,
+    /// Number of hits.
+    pub hits: u32,
+}
+
+impl Sums {
+    /// Means over `examples`.
+    pub fn means(self, examples: usize) -> Means {
+        Means {
+            loss: self.loss / examples as f64,
+            accuracy: f64::from(self.hits) / examples as f64,
+        }
+    }
+}
+
+/// Mean loss and share of hits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Means {
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+    /// Share of hits, in 0..=1.
+    pub accuracy: f64,
+}

@@ -1,0 +1,270 @@
+//! Forward and backward in closed form, into buffers that are kept from step to step.
+//!
+//!     dWₗ = δₗᵀ · zₗ,  dbₗ = Σ_rows δₗ,  δₗ₋₁ = (δₗ · Wₗ) ⊙ [zₗ > 0]
+//!
+//! with δ_L = ∂loss/∂logits. Two products a layer, a column sum and a mask.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+
+use super::{LinearNet, Shape};
+use crate::kernel::{self, Affine, Dropout};
+
+/// Buffers of the forward pass for batches of at most B rows.
+#[derive(Debug)]
+pub struct Activations {
+    /// The normalised batch, [B, D].
+    pub x: Tensor,
+    /// Output of each layer, [B, K, out]; the last are the logits.
+    outputs: Vec<Tensor>,
+    shapes: Vec<Affine>,
+}
+
+impl Activations {
+    /// Takes the memory for batches of at most `batch` rows.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(shape: &Shape, lanes: usize, batch: usize, device: &Device) -> Result<Self> {
+        let mut outputs = Vec::new();
+        let mut shapes = Vec::new();
+        for (layer, (inputs, width)) in shape.layers().enumerate() {
+            outputs.push(Tensor::zeros((batch, lanes, width), DType::F32, device)?);
+            shapes.push(Affine {
+                rows: batch,
+                lanes,
+                inputs,
+                outputs: width,
+                shared_input: layer == 0,
+            });
+        }
+        Ok(Self {
+            x: Tensor::zeros((batch, shape.inputs), DType::F32, device)?,
+            outputs,
+            shapes,
+        })
+    }
+
+    /// Bytes that [`Activations::new`] takes.
+    pub fn bytes(shape: &Shape, lanes: u64, batch: u64) -> u64 {
+        let widths: u64 = shape
+            .layers()
+            .map(|(_, outputs)| outputs as u64 * lanes)
+            .sum();
+        4_u64
+            .saturating_mul(batch)
+            .saturating_mul(widths + shape.inputs as u64)
+    }
+
+    /// The largest number of rows.
+    pub fn batch(&self) -> usize {
+        self.x.dims()[0]
+    }
+
+    /// Logits [B, K, C]; after the loss of a training step, their gradient.
+    pub fn logits(&self) -> &Tensor {
+        &self.outputs[self.outputs.len() - 1]
+    }
+
+    /// Output of each layer, [B, K, out].
+    pub fn outputs(&self) -> &[Tensor] {
+        &self.outputs
+    }
+
+    /// Computes the logits of the first `rows` rows of `x`. `dropout` holds a mask per hidden layer and lane, or nothing.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn forward(
+        &self,
+        net: &LinearNet,
+        rows: usize,
+        dropout: &mut [Vec<Dropout>],
+    ) -> Result<()> {
+        let last = self.outputs.len() - 1;
+        for (layer, (weight, bias)) in net.layers().enumerate() {
+            let shape = Affine {
+                rows,
+                ..self.shapes[layer]
+            };
+            let input = if layer == 0 {
+                &self.x
+            } else {
+                &self.outputs[layer - 1]
+            };
+            let output = &self.outputs[layer];
+            kernel::affine_forward(shape, input, weight, output)?;
+            kernel::bias(rows, bias, layer < last, output)?;
+            if let Some(masks) = dropout.get_mut(layer) {
+                kernel::dropout(rows, shape.outputs, masks, output)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Buffers of the backward pass beside those of the forward pass.
+#[derive(Debug)]
+pub struct Backprop {
+    /// The forward pass.
+    pub activations: Activations,
+    /// ∂loss/∂z of each hidden layer, [B, K, width].
+    deltas: Vec<Tensor>,
+    /// One gradient per parameter, in their order and shape.
+    gradients: Vec<Tensor>,
+    /// Factor on what dropout kept, per lane.
+    keep_scales: Vec<f32>,
+}
+
+impl Backprop {
+    /// Takes the memory for batches of at most `batch` rows; `dropout` holds the probability of each lane.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(net: &LinearNet, batch: usize, dropout: &[f64]) -> Result<Self> {
+        let (lanes, shape) = (net.lanes(), net.shape());
+        let device = net.parameters()[0].1.device();
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
+        let hidden = shape
+            .hidden
+            .iter()
+            .map(|&width| zeros(&[batch, lanes, width]));
+        let gradients = net.parameters().iter().map(|(_, var)| zeros(var.dims()));
+        Ok(Self {
+            activations: Activations::new(shape, lanes, batch, device)?,
+            deltas: hidden.collect::<candle_core::Result<_>>()?,
+            gradients: gradients.collect::<candle_core::Result<_>>()?,
+            keep_scales: dropout.iter().map(|&p| kernel::keep_scale(p)).collect(),
+        })
+    }
+
+    /// Bytes that [`Backprop::new`] takes.
+    pub fn bytes(shape: &Shape, lanes: u64, batch: u64) -> u64 {
+        let hidden: u64 = shape.hidden.iter().map(|&width| width as u64 * lanes).sum();
+        Activations::bytes(shape, lanes, batch)
+            .saturating_add(4_u64.saturating_mul(batch).saturating_mul(hidden))
+            .saturating_add(4 * lanes * shape.parameters())
+    }
+
+    /// Gradients in the order of the net's parameters.
+    pub fn gradients(&self) -> &Vec<Tensor> {
+        &self.gradients
+    }
+
+    /// Computes all gradients from the gradient of the logits.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
+        let Activations { x, outputs, shapes } = &self.activations;
+        for (layer, (weight, _)) in net
+            .layers()
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            let shape = Affine {
+                rows,
+                ..shapes[layer]
+            };
+            let delta = self.deltas.get(layer).unwrap_or(self.activations.logits());
+            let input = if layer == 0 { x } else { &outputs[layer - 1] };
+            kernel::affine_weight_gradient(shape, delta, input, &self.gradients[2 * layer])?;
+            kernel::column_sums(rows, delta, &self.gradients[2 * layer + 1])?;
+            if layer > 0 {
+                let below = &self.deltas[layer - 1];
+                kernel::affine_input_gradient(shape, delta, weight, below)?;
+                kernel::relu_backward(rows, shape.inputs, &self.keep_scales, input, below)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{LossBatch, Totals};
+    use crate::rng::{Purpose, Stream};
+    use candle_core::D;
+
+    /// The largest difference, relative to the largest number.
+    fn distance(a: &Tensor, b: &Tensor) -> Result<f32> {
+        let largest = b.abs()?.max_all()?.to_scalar::<f32>()?;
+        Ok((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? / largest)
+    }
+
+    fn against_autograd(hidden: &[usize], lanes: &[u64], rows: usize) -> Result<()> {
+        let device = Device::Cpu;
+        let shape = Shape {
+            inputs: 20,
+            hidden: hidden.to_vec(),
+            classes: 5,
+        };
+        let net = LinearNet::new(shape, lanes, &device)?;
+        let mut stream = Stream::new(1, Purpose::Weights, 9);
+        let x: Vec<f32> = (0..8 * 20).map(|_| stream.symmetric(1.0)).collect();
+        let labels: Vec<u32> = (0..8).map(|_| stream.below(5)).collect();
+        let order = Tensor::from_vec((0..8_u32).collect::<Vec<_>>(), 8, &device)?;
+        let labels = Tensor::from_vec(labels, 8, &device)?;
+
+        let dropout = vec![0.0; lanes.len()];
+        let mut backprop = Backprop::new(&net, 8, &dropout)?;
+        backprop.activations.x = Tensor::from_vec(x, (8, 20), &device)?;
+        backprop.activations.forward(&net, rows, &mut [])?;
+        let totals = Totals::zeros(lanes.len(), &device)?;
+        let smoothing = vec![0.0; lanes.len()];
+        let used = backprop.activations.logits().narrow(0, 0, rows)?.copy()?;
+        let batch = LossBatch {
+            labels: &labels,
+            order: &order,
+            start: 0,
+            rows,
+            classes: 5,
+            smoothing: &smoothing,
+            gradient: true,
+        };
+        kernel::cross_entropy(&batch, backprop.activations.logits(), &totals)?;
+        backprop.backward(&net, rows)?;
+
+        let logits = net.forward(&backprop.activations.x.narrow(0, 0, rows)?)?;
+        assert!(distance(&used, &logits)? < 1e-6);
+        let targets = labels.narrow(0, 0, rows)?;
+        let mut loss = Tensor::zeros((), DType::F32, &device)?;
+        for lane in 0..lanes.len() {
+            let logits = logits.narrow(1, lane, 1)?.squeeze(1)?;
+            let of_lane = candle_nn::loss::cross_entropy(&logits, &targets)?;
+            let mean = totals.loss.to_vec1::<f64>()?[lane] / rows as f64;
+            assert!((f64::from(of_lane.to_scalar::<f32>()?) - mean).abs() < 1e-6);
+            let hits = logits
+                .argmax(D::Minus1)?
+                .eq(&targets)?
+                .to_dtype(DType::U32)?;
+            assert_eq!(
+                hits.sum_all()?.to_scalar::<u32>()?,
+                totals.hits.to_vec1::<u32>()?[lane]
+            );
+            loss = (loss + of_lane)?;
+        }
+        let gradients = loss.backward()?;
+        for ((name, var), ours) in net.parameters().iter().zip(backprop.gradients()) {
+            let theirs = gradients.get(var).unwrap_or_else(|| panic!("{name}"));
+            // Sums of at most 20 products of f32.
+            assert!(distance(ours, theirs)? < 3e-6, "{name} of {hidden:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_closed_form_equals_candle_s_autograd() -> Result<()> {
+        for hidden in [&[][..], &[7], &[9, 6], &[4, 4, 4]] {
+            for lanes in [&[0_u64][..], &[1, 2, 3]] {
+                for rows in [8, 5, 1] {
+                    against_autograd(hidden, lanes, rows)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

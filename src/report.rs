@@ -1,0 +1,313 @@
+//! What a user sees: JSON lines or the final summary on standard output, progress on standard error.
+//!
+//! Standard output is data. A reader that has gone away is no error; a disk that is full is told once, training goes on, and
+//! the process leaves with 7.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Exit, Failure};
+use crate::run::{Status, Summary};
+use crate::train::Record;
+
+/// Standard output, of which a failure is kept for later.
+#[derive(Debug, Default)]
+pub struct Output {
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    /// Writes a line and flushes it.
+    pub fn line(&mut self, text: &str) {
+        if self.failed.is_some() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            if error.kind() != ErrorKind::BrokenPipe {
+                tracing::warn!(
+                    "standard output cannot be written: {error}; the run directory has everything"
+                );
+            }
+            self.failed = Some(error);
+        }
+    }
+
+    /// Whether everything was written, or nobody wanted it.
+    ///
+    /// # Errors
+    /// What kept a line from being written ([`Exit::Output`]).
+    pub fn finish(self) -> Result<()> {
+        match self.failed {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+                Exit::Output,
+                format!("standard output: cannot be written: {error}"),
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How much a run tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// JSON lines on standard output.
+    pub json: bool,
+    /// Nothing on standard error but warnings and errors.
+    pub quiet: bool,
+}
+
+/// Reports a run as it goes.
+#[derive(Debug)]
+pub struct Reporter {
+    style: Style,
+    output: Output,
+    bar: Option<ProgressBar>,
+    epochs: u64,
+    headed: bool,
+}
+
+impl Reporter {
+    /// For a run of `epochs` epochs of `batches` steps.
+    pub fn new(style: Style, epochs: u64, batches: u64) -> Self {
+        let bar = (!style.quiet && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(epochs.saturating_mul(batches));
+            let template = "{msg} {wide_bar} {eta} left";
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        Self {
+            style,
+            output: Output::default(),
+            bar,
+            epochs,
+            headed: false,
+        }
+    }
+
+    /// Emits the `start` event, or says in a line what begins.
+    pub fn start(&mut self, event: &Value, words: &str) {
+        if self.style.json {
+            self.output.line(&event.to_string());
+        }
+        self.talk(words);
+    }
+
+    /// Whether somebody watches the progress between epochs.
+    pub fn is_watched(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Moves the bar: the epoch from 1, its running means, the rate of the last step, samples per second.
+    pub fn tick(&self, record: &Record) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(record.step);
+            bar.set_message(format!(
+                "epoch {}/{} step {} loss {} acc {} lr {:.1e} {:.0}/s",
+                record.epoch,
+                self.epochs,
+                record.step,
+                Cell(record.train_loss),
+                Percent(record.train_accuracy),
+                record.lr,
+                record.samples_per_second,
+            ));
+        }
+    }
+
+    /// Emits a record: an epoch, or an evaluation inside one.
+    pub fn record(&mut self, record: &Record) {
+        if self.style.json {
+            let line = serde_json::to_string(record).unwrap_or_default();
+            self.output.line(&line);
+        }
+        let validated = record.valid_loss.is_some();
+        if !self.headed {
+            self.headed = true;
+            let valid = if validated {
+                "   valid loss   valid acc"
+            } else {
+                ""
+            };
+            self.talk(&format!(
+                "epoch   train loss   train acc{valid}   test loss   test acc        lr        s"
+            ));
+        }
+        let valid = if validated {
+            format!(
+                "   {:>10}   {:>9}",
+                Cell(record.valid_loss),
+                Percent(record.valid_accuracy)
+            )
+        } else {
+            String::new()
+        };
+        self.talk(&format!(
+            "{:>5}   {:>10}   {:>9}{valid}   {:>9}   {:>8}   {:>7.1e}   {:>6.2}",
+            record.epoch,
+            Cell(record.train_loss),
+            Percent(record.train_accuracy),
+            Cell(record.test_loss),
+            Percent(record.test_accuracy),
+            record.lr,
+            record.seconds,
+        ));
+    }
+
+    /// Emits the `end` event, or the final summary, and says whether standard output took everything.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn end(mut self, summary: &Summary, out: &Path) -> Result<()> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let out = out.display().to_string();
+        if self.style.json {
+            self.output.line(&end_event(summary, &out).to_string());
+        } else {
+            for line in lines(summary, &out) {
+                self.output.line(&line);
+            }
+        }
+        self.output.finish()
+    }
+
+    /// A line for people, above the bar if there is one.
+    pub fn talk(&self, line: &str) {
+        if self.style.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            // Nobody reads a closed standard error.
+            None => drop(writeln!(io::stderr(), "{line}")),
+        }
+    }
+}
+
+/// Time between two movements of the bar.
+pub const TICK: Duration = Duration::from_millis(200);
+
+/// The fields of a record but its event, each there even if there is no record.
+fn fields(record: Option<&Record>) -> Map<String, Value> {
+    let default = Record::default();
+    let mut fields = match json!(record.unwrap_or(&default)) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields.remove("event");
+    if record.is_none() {
+        fields.values_mut().for_each(|value| *value = Value::Null);
+    }
+    fields
+}
+
+fn end_event(summary: &Summary, out: &str) -> Value {
+    let mut event = Map::from_iter([("event".to_owned(), "end".into())]);
+    event.extend(fields(summary.last.as_ref()));
+    let best = summary
+        .best
+        .as_ref()
+        .map(|best| Value::Object(fields(Some(best))));
+    event.extend([
+        ("status".to_owned(), json!(summary.status)),
+        ("reason".to_owned(), json!(summary.reason)),
+        ("epochs".to_owned(), summary.epochs.into()),
+        ("best".to_owned(), best.unwrap_or(Value::Null)),
+        ("out".to_owned(), out.into()),
+    ]);
+    Value::Object(event)
+}
+
+/// The final summary: a name and a value a line.
+fn lines(summary: &Summary, out: &str) -> Vec<String> {
+    let status = match summary.status {
+        Status::Running => "running",
+        Status::Finished => "finished",
+        Status::EarlyStopped => "early_stopped",
+        Status::TimeLimit => "time_limit",
+        Status::Interrupted => "interrupted",
+        Status::Diverged => "diverged",
+    };
+    let mut lines = vec![format!("status          {status}")];
+    lines.extend(
+        summary
+            .reason
+            .iter()
+            .map(|reason| format!("reason          {reason}")),
+    );
+    lines.push(format!("epochs          {}", summary.epochs));
+    let mut numbers = |prefix: &str, record: &Record| {
+        for (name, number) in [
+            ("train_loss", record.train_loss),
+            ("train_accuracy", record.train_accuracy),
+            ("valid_loss", record.valid_loss),
+            ("valid_accuracy", record.valid_accuracy),
+            ("test_loss", record.test_loss),
+            ("test_accuracy", record.test_accuracy),
+        ] {
+            if let Some(number) = number {
+                let name = format!("{prefix}{name}");
+                lines.push(format!("{name:<15} {number:.4}"));
+            }
+        }
+    };
+    if let Some(last) = &summary.last {
+        numbers("", last);
+    }
+    if let Some(best) = &summary.best {
+        lines.push(format!("best_epoch      {}", best.epoch));
+        lines.extend(
+            best.valid_loss
+                .map(|loss| format!("best_valid_loss {loss:.4}")),
+        );
+    }
+    lines.push(format!("out             {out}"));
+    lines
+}
+
+/// A number of a table, or a dash.
+struct Cell(Option<f64>);
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0.map_or("-".into(), |number| format!("{number:.4}")))
+    }
+}
+
+/// A share as a percentage, or a dash.
+struct Percent(Option<f64>);
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(
+            &self
+                .0
+                .map_or("-".into(), |share| format!("{:.2}%", 100.0 * share)),
+        )
+    }
+}
+
+/// Prints one JSON object or lines of text, for commands that only answer.
+///
+/// # Errors
+/// If standard output cannot be written ([`Exit::Output`]).
+pub fn answer(json: Option<&impl Serialize>, text: impl FnOnce() -> String) -> Result<()> {
+    let mut output = Output::default();
+    match json {
+        Some(value) => output.line(&serde_json::to_string(value)?),
+        None => output.line(text().trim_end_matches('\n')),
+    }
+    output.finish()
+}

@@ -1,0 +1,461 @@
+//! The run directory: locked by one process, resumable at any moment.
+//!
+//! ```text
+//! config.toml     the complete configuration; `--config` on it repeats the run
+//! run.json        what the run is and how it ended
+//! metrics.jsonl   the `epoch` events, a line each
+//! ckpt/           checkpoints; LATEST and BEST name one of them
+//! ```
+
+pub mod checkpoint;
+pub mod signal;
+pub mod write;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Exit, Failure};
+use crate::train::Record;
+use checkpoint::Checkpoint;
+use write::{replace, sweep, unwritable};
+
+/// Checkpoints kept beside the best one.
+const KEPT: usize = 2;
+
+/// A run directory that this process holds.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    /// The directory itself, locked until the process ends, however it ends.
+    _lock: Option<File>,
+    /// Folders made by this process; empty ones go again if the run does not begin.
+    made: Vec<PathBuf>,
+    metrics: Option<File>,
+}
+
+/// How a run ended, or that it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It trains, or its process was killed.
+    Running,
+    /// All epochs are done.
+    Finished,
+    /// The validation loss stopped falling.
+    EarlyStopped,
+    /// It ran out of time.
+    TimeLimit,
+    /// A signal came.
+    Interrupted,
+    /// It left the finite numbers.
+    Diverged,
+}
+
+/// `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// How the run ended.
+    pub status: Status,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Code that the process left with.
+    pub exit_code: Option<i32>,
+    /// Epochs completed.
+    pub epochs: u64,
+    /// The evaluation with the lowest validation loss.
+    pub best: Option<Record>,
+    /// The last epoch.
+    pub last: Option<Record>,
+    /// Version of the program.
+    pub version: String,
+    /// Commit that it was built from.
+    pub git: String,
+    /// The command line.
+    pub argv: Vec<String>,
+    /// Device.
+    pub device: String,
+    /// Processor and vector width.
+    pub cpu: String,
+    /// Threads.
+    pub threads: usize,
+    /// Name, source and digest of the data.
+    pub data: BTreeMap<String, String>,
+    /// sha256 of the settings that decide what the run computes.
+    pub config_hash: String,
+}
+
+impl Run {
+    /// Checks `out` without changing anything: what [`Run::open`] would refuse is refused here.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn check(out: &Path, resume: bool) -> Result<(), Failure> {
+        let metadata = match fs::metadata(out) {
+            Ok(metadata) => metadata,
+            Err(_) if fs::symlink_metadata(out).is_err() => return Ok(()),
+            Err(error) => return Err(unwritable(out, &error)),
+        };
+        if !metadata.is_dir() {
+            return Err(Failure::new(
+                Exit::Output,
+                format!("{}: is no folder, expected a run directory", out.display()),
+            )
+            .hint("choose another folder with --out"));
+        }
+        let mut entries = fs::read_dir(out).map_err(|error| unwritable(out, &error))?;
+        let holds_something = entries.next().is_some();
+        let is_run = out.join("config.toml").is_file();
+        if holds_something && !resume {
+            let failure = Failure::new(
+                Exit::Usage,
+                format!(
+                    "{}: holds something, expected an absent or empty folder",
+                    out.display()
+                ),
+            );
+            return Err(failure.hint(if is_run {
+                "go on with that run by --resume, or choose another folder with --out"
+            } else {
+                "choose another folder with --out"
+            }));
+        }
+        if holds_something && !is_run && !only_unfinished(out) {
+            return Err(Failure::new(
+                Exit::Run,
+                format!("{}: holds no run: config.toml is missing", out.display()),
+            )
+            .hint("give the folder of a run, or an empty one, as --out"));
+        }
+        Ok(())
+    }
+
+    /// Takes the directory `out`, making it where it is absent.
+    ///
+    /// # Errors
+    /// If another process holds it ([`Exit::Busy`]), it holds something and `resume` is off ([`Exit::Usage`]), it holds
+    /// something else than a run ([`Exit::Run`]), or it cannot be written ([`Exit::Output`]).
+    pub fn open(out: &Path, resume: bool) -> Result<Self> {
+        let mut made = Vec::new();
+        if fs::symlink_metadata(out).is_err() {
+            let absent = out
+                .ancestors()
+                .take_while(|folder| fs::symlink_metadata(folder).is_err());
+            made = absent
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .map(Path::to_owned)
+                .collect();
+            fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
+        }
+        Self::take(out, resume, made)
+    }
+
+    /// Takes a new directory `runs/<name>-NNN` with the lowest free number above all others.
+    ///
+    /// # Errors
+    /// If it cannot be made ([`Exit::Output`]).
+    pub fn numbered(name: &str) -> Result<Self> {
+        let runs = Path::new("runs");
+        let mut made = Vec::new();
+        if !runs.exists() {
+            made.push(runs.to_owned());
+            fs::create_dir_all(runs).map_err(|error| unwritable(runs, &error))?;
+        }
+        let highest = fs::read_dir(runs)
+            .map_err(|error| unwritable(runs, &error))?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|entry| {
+                entry
+                    .strip_prefix(name)?
+                    .strip_prefix('-')?
+                    .parse::<u32>()
+                    .ok()
+            })
+            .max();
+        let mut number = highest.map_or(1, |highest| highest.saturating_add(1));
+        loop {
+            let path = runs.join(format!("{name}-{number:03}"));
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    made.insert(0, path.clone());
+                    return Self::take(&path, false, made);
+                }
+                // Another process was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(unwritable(&path, &error).into()),
+            }
+        }
+    }
+
+    fn take(out: &Path, resume: bool, made: Vec<PathBuf>) -> Result<Self> {
+        let folder = File::open(out).map_err(|error| unwritable(out, &error))?;
+        let lock = match folder.try_lock() {
+            Ok(()) => Some(folder),
+            Err(TryLockError::WouldBlock) => {
+                let busy = Failure::new(
+                    Exit::Busy,
+                    format!(
+                        "{}: another process trains in this run directory",
+                        out.display()
+                    ),
+                );
+                return Err(busy
+                    .hint("wait for it, or choose another folder with --out")
+                    .into());
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(
+                    "{}: cannot be locked ({error}); keep others away from it",
+                    out.display()
+                );
+                None
+            }
+        };
+        let run = Self {
+            path: out.to_owned(),
+            _lock: lock,
+            made,
+            metrics: None,
+        };
+        Self::check(out, resume)?;
+        run.probe()?;
+        Ok(run)
+    }
+
+    /// Learns now, and not at the end of the first epoch, that nothing can be written.
+    fn probe(&self) -> Result<()> {
+        let probe = self.path.join("probe.tmp");
+        fs::write(&probe, b"").map_err(|error| unwritable(&self.path, &error))?;
+        fs::remove_file(&probe).map_err(|error| unwritable(&self.path, &error))?;
+        Ok(())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration of the run that the directory holds, if it holds one.
+    pub fn config(&self) -> Option<PathBuf> {
+        Some(self.path.join("config.toml")).filter(|path| path.is_file())
+    }
+
+    /// How the run that the directory holds ended. A `run.json` that is missing or broken is as none: the checkpoints decide.
+    pub fn summary(&self) -> Option<Summary> {
+        read_summary(&self.path).ok()
+    }
+
+    /// Begins or goes on: writes the configuration and `run.json`, opens the metrics at `metrics_bytes` and cuts off what
+    /// was written after it.
+    ///
+    /// # Errors
+    /// If something cannot be written ([`Exit::Output`]).
+    pub fn begin(&mut self, config: &str, summary: &Summary, metrics_bytes: u64) -> Result<()> {
+        let folder = self.checkpoints();
+        fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+        sweep(&self.path);
+        sweep(&folder);
+        replace(&self.path.join("config.toml"), config.as_bytes())?;
+        let path = self.path.join("metrics.jsonl");
+        let open = || {
+            let file = File::options().create(true).append(true).open(&path)?;
+            file.set_len(metrics_bytes)?;
+            Ok(file)
+        };
+        self.metrics = Some(open().map_err(|error| unwritable(&path, &error))?);
+        self.made.clear();
+        self.write_summary(summary)
+    }
+
+    /// Replaces `run.json`.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(summary)?;
+        text.push('\n');
+        Ok(replace(&self.path.join("run.json"), text.as_bytes())?)
+    }
+
+    /// Appends a line to the metrics; returns the bytes it took.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn append(&mut self, record: &Record) -> Result<u64> {
+        let mut line = serde_json::to_string(record)?;
+        line.push('\n');
+        let path = self.path.join("metrics.jsonl");
+        let metrics = self.metrics.as_mut().context("the run has not begun")?;
+        metrics
+            .write_all(line.as_bytes())
+            .map_err(|error| unwritable(&path, &error))?;
+        Ok(line.len() as u64)
+    }
+
+    /// Writes a checkpoint, names it LATEST, or BEST if `best`, and removes those that are no longer kept.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]); the older ones are whole then.
+    pub fn save(&mut self, checkpoint: &Checkpoint, best: bool) -> Result<()> {
+        // The lines that the checkpoint counts on must be on disk before it.
+        if let Some(metrics) = &self.metrics {
+            let path = self.path.join("metrics.jsonl");
+            metrics
+                .sync_data()
+                .map_err(|error| unwritable(&path, &error))?;
+        }
+        let folder = self.checkpoints();
+        let name = file_name(checkpoint.meta.progress.step);
+        checkpoint.write(&folder.join(&name))?;
+        let label = if best { "BEST" } else { "LATEST" };
+        replace(&folder.join(label), format!("{name}\n").as_bytes())?;
+
+        let best = named(&folder, "BEST");
+        let others = list(&folder)
+            .into_iter()
+            .filter(|path| Some(path) != best.as_ref());
+        for old in others.skip(KEPT) {
+            fs::remove_file(&old).map_err(|error| unwritable(&old, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that can be read; broken ones are named in warnings and passed over.
+    ///
+    /// # Errors
+    /// If there are checkpoints and none can be read ([`Exit::Run`]).
+    pub fn newest(&self) -> Result<Option<Checkpoint>> {
+        let metrics =
+            fs::metadata(self.path.join("metrics.jsonl")).map_or(0, |metadata| metadata.len());
+        let mut last_error = None;
+        for path in list(&self.checkpoints()) {
+            match Checkpoint::read(&path) {
+                Ok(checkpoint) if checkpoint.meta.progress.metrics_bytes > metrics => {
+                    tracing::warn!(
+                        "{}: metrics.jsonl is shorter than it expects",
+                        path.display()
+                    );
+                    last_error = Some(Failure::new(
+                        Exit::Run,
+                        format!(
+                            "{}: metrics.jsonl is shorter than expected",
+                            self.path.display()
+                        ),
+                    ));
+                }
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(error) => {
+                    tracing::warn!("{error}; the next older one is used");
+                    last_error = Some(error);
+                }
+            }
+        }
+        match last_error {
+            None => Ok(None),
+            Some(error) => Err(anyhow::Error::from(error.hint(
+                "no checkpoint of this run can be used: begin again in another folder",
+            ))),
+        }
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.path.join("ckpt")
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A run that never began leaves no folder behind. Only empty ones go.
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Reads `run.json` of the run in `path`.
+///
+/// # Errors
+/// If it is missing or broken ([`Exit::Run`]).
+pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
+    let path = path.join("run.json");
+    let broken = |error: String| Failure::new(Exit::Run, format!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).map_err(|error| broken(format!("cannot be read: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| broken(format!("is broken: {error}")))
+}
+
+/// The checkpoint file that `run` means: the file itself, or in a run directory the best or the newest one.
+///
+/// # Errors
+/// If there is none ([`Exit::Run`]).
+pub fn resolve(run: &Path, best: bool) -> Result<PathBuf, Failure> {
+    let missing = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", run.display()));
+    match fs::metadata(run) {
+        Err(error) => Err(missing(&format!("cannot be read: {error}"))
+            .hint("give a run directory or a checkpoint file")),
+        Ok(metadata) if metadata.is_dir() => {
+            let folder = run.join("ckpt");
+            if best {
+                return named(&folder, "BEST").ok_or_else(|| {
+                    missing("holds no best checkpoint")
+                        .hint("only a run with --valid-fraction has one")
+                });
+            }
+            let newest = named(&folder, "LATEST").or_else(|| list(&folder).into_iter().next());
+            newest.ok_or_else(|| {
+                missing("holds no checkpoint").hint("give a run directory or a checkpoint file")
+            })
+        }
+        Ok(_) => Ok(run.to_owned()),
+    }
+}
+
+/// Checkpoints of a folder, newest first.
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut steps: Vec<u64> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_prefix("step-")?
+                .strip_suffix(".safetensors")?
+                .parse()
+                .ok()
+        })
+        .collect();
+    steps.sort_unstable();
+    steps
+        .into_iter()
+        .rev()
+        .map(|step| folder.join(file_name(step)))
+        .collect()
+}
+
+fn file_name(step: u64) -> String {
+    format!("step-{step:09}.safetensors")
+}
+
+/// The checkpoint that LATEST or BEST names, if it is there.
+fn named(folder: &Path, label: &str) -> Option<PathBuf> {
+    let name = fs::read_to_string(folder.join(label)).ok()?;
+    let name = name.trim();
+    // A name with a folder in it is not one that this program wrote.
+    let plain = Path::new(name).file_name().is_some_and(|file| file == name);
+    Some(folder.join(name)).filter(|path| plain && path.is_file())
+}
+
+/// Whether a folder holds only what a process leaves that was killed before its run began.
+fn only_unfinished(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().all(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let empty_folder =
+                || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+            name.ends_with(".tmp") || name == "ckpt" && empty_folder()
+        })
+    })
+}

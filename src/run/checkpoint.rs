@@ -1,0 +1,449 @@
+//! Checkpoints: one safetensors file with the tensors under PyTorch's names, and one metadata key with the rest as JSON.
+//!
+//! ```text
+//! layers.0.weight    f32 [out, in]     the parameter, as torch.nn.Linear holds it
+//! layers.0.weight.m  f32 [out, in]     Adam's moments
+//! layers.0.weight.v  f32 [out, in]
+//! __metadata__.adamtrain               see `Meta`
+//! ```
+//!
+//! One key, since several would be written in an order that changes from run to run. The file of a step is a function of the
+//! run alone but for the seconds in it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::Tensor;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::write::replace;
+use crate::digest::hex;
+use crate::error::{Exit, Failure};
+use crate::kernel::{Channel, lend};
+use crate::model::Shape;
+use crate::train::Progress;
+
+/// Version of the format; a reader refuses any other.
+pub const FORMAT: u32 = 1;
+
+const KEY: &str = "adamtrain";
+
+/// A header longer than this is none of ours: the configuration and a few lines per tensor stay far below.
+const MOST_HEADER: u64 = 1 << 20;
+
+/// What a checkpoint holds beside tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// The net, and how pixels become its inputs.
+    pub model: Model,
+    /// What the net was trained on.
+    pub data: Data,
+    /// The optimizer.
+    pub optimizer: OptimizerState,
+    /// Where the run stood.
+    pub progress: Progress,
+    /// Every setting of the run, as text.
+    pub config: BTreeMap<String, String>,
+    /// sha256 of the settings that decide what the run computes.
+    pub config_hash: String,
+    /// sha256 of the tensor bytes, in the order of the file.
+    pub sha256: String,
+}
+
+/// The net of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Widths.
+    #[serde(flatten)]
+    pub shape: Shape,
+    /// Factor on the pixels 0..=255 of each channel.
+    pub scale: Vec<f32>,
+    /// Added to the product.
+    pub shift: Vec<f32>,
+}
+
+impl Model {
+    /// Describes a net.
+    pub fn new(shape: Shape, channels: &[Channel]) -> Self {
+        Self {
+            shape,
+            scale: channels.iter().map(|channel| channel.scale).collect(),
+            shift: channels.iter().map(|channel| channel.shift).collect(),
+        }
+    }
+
+    /// The normalisation of each channel.
+    pub fn channels(&self) -> Vec<Channel> {
+        let pairs = self.scale.iter().zip(&self.shift);
+        pairs
+            .map(|(&scale, &shift)| Channel { scale, shift })
+            .collect()
+    }
+}
+
+/// The data of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    /// Name of the data set.
+    pub name: String,
+    /// Digest of its pixels and labels.
+    pub sha256: String,
+}
+
+/// The optimizer of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerState {
+    /// Its name.
+    pub name: String,
+    /// Steps taken, t.
+    pub steps: u64,
+    /// Names of its state, as the tensors' names end.
+    pub state: Vec<String>,
+}
+
+/// A tensor in host memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub data: Vec<f32>,
+}
+
+/// A checkpoint in host memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// All but the tensors.
+    pub meta: Meta,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, Numbers>,
+}
+
+/// Copies tensors to host memory. This is a synchronisation of host and device.
+///
+/// # Errors
+/// If the device fails.
+pub fn copy(tensors: &[(String, Tensor)]) -> Result<BTreeMap<String, Numbers>> {
+    let copy = |(name, tensor): &(String, Tensor)| {
+        let data = match tensor.device() {
+            candle_core::Device::Cpu => lend(tensor, <[f32]>::to_vec)?,
+            _ => tensor.flatten_all()?.to_vec1::<f32>()?,
+        };
+        let shape = tensor.dims().to_vec();
+        Ok((name.clone(), Numbers { shape, data }))
+    };
+    tensors.iter().map(copy).collect()
+}
+
+struct Bytes<'a>(&'a [usize], Cow<'a, [u8]>);
+
+impl View for Bytes<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        self.0
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.1)
+    }
+    fn data_len(&self) -> usize {
+        self.1.len()
+    }
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn write(&self, path: &Path) -> Result<()> {
+        // One type of number: safetensors then orders tensors by name, as the map does.
+        let mut hash = Sha256::new();
+        let mut views = Vec::with_capacity(self.tensors.len());
+        for (name, numbers) in &self.tensors {
+            let bytes: Vec<u8> = numbers.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+            hash.update(&bytes);
+            views.push((name, Bytes(&numbers.shape, Cow::Owned(bytes))));
+        }
+        let meta = Meta {
+            sha256: hex(hash),
+            ..self.meta.clone()
+        };
+        let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&meta)?)]);
+        let bytes = safetensors::serialize(views, Some(metadata))?;
+        Ok(replace(path, &bytes)?)
+    }
+
+    /// Reads and checks a checkpoint.
+    ///
+    /// # Errors
+    /// If it is missing, broken or of another format, saying how ([`Exit::Run`]).
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
+        let bytes = bytes_of(path)?;
+        let (header, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+        let tensors = SafeTensors::deserialize(&bytes)
+            .map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+        let json = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|keys| keys.get(KEY))
+            .ok_or_else(|| {
+                broken(format!(
+                    "has no metadata key `{KEY}`: it is no checkpoint of this program"
+                ))
+            })?;
+        let found: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+        match found.get("format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => {
+                return Err(broken(format!("has format {format}, expected {FORMAT}"))
+                    .hint("use the version of adamtrain that wrote it"));
+            }
+            None => return Err(broken("its metadata names no format".into())),
+        }
+        let meta: Meta = serde_json::from_value(found)
+            .map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+
+        let data = &bytes[8 + header..];
+        let mut hash = Sha256::new();
+        hash.update(data);
+        let digest = hex(hash);
+        if digest != meta.sha256 {
+            return Err(broken(format!(
+                "its tensors have sha256 {digest}, expected {}",
+                meta.sha256
+            )));
+        }
+
+        let expected = expected(&meta)
+            .ok_or_else(|| broken("the widths of its net are out of range".into()))?;
+        if let Some(name) = tensors
+            .names()
+            .into_iter()
+            .find(|name| !expected.contains_key(*name))
+        {
+            return Err(broken(format!(
+                "holds a tensor `{name}`, which its net does not have"
+            )));
+        }
+        let mut numbers = BTreeMap::new();
+        for (name, shape) in expected {
+            let tensor = tensors
+                .tensor(&name)
+                .map_err(|_| broken(format!("holds no tensor `{name}`")))?;
+            if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
+                return Err(broken(format!(
+                    "`{name}` is {:?} {:?}, expected F32 {shape:?}",
+                    tensor.dtype(),
+                    tensor.shape()
+                )));
+            }
+            let (words, _) = tensor.data().as_chunks::<4>();
+            let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+            numbers.insert(name, Numbers { shape, data });
+        }
+        Ok(Self {
+            meta,
+            tensors: numbers,
+        })
+    }
+}
+
+/// The names and shapes that a file with this metadata must hold; `None` where the numbers overflow.
+fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
+    let mut expected = BTreeMap::new();
+    for (layer, (inputs, outputs)) in meta.model.shape.layers().enumerate() {
+        inputs.checked_mul(outputs)?;
+        for (name, shape) in [("weight", vec![outputs, inputs]), ("bias", vec![outputs])] {
+            let name = format!("layers.{layer}.{name}");
+            for state in &meta.optimizer.state {
+                expected.insert(format!("{name}.{state}"), shape.clone());
+            }
+            expected.insert(name, shape);
+        }
+    }
+    Some(expected)
+}
+
+/// The bytes of a file whose header has a credible length.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
+    let unreadable = |error: std::io::Error| broken(format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(broken("is no regular file".into()));
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut start = [0; 8];
+    file.read_exact(&mut start).map_err(|_| {
+        broken(format!(
+            "is {length} bytes long, too short for a checkpoint"
+        ))
+    })?;
+    let header = u64::from_le_bytes(start);
+    if header > MOST_HEADER || header > length - 8 {
+        let most = MOST_HEADER.min(length - 8);
+        return Err(broken(format!(
+            "claims a header of {header} bytes, expected at most {most}"
+        )));
+    }
+    let mut bytes = Vec::new();
+    if crate::device::available_bytes().is_some_and(|available| 2 * length > available)
+        || bytes.try_reserve_exact(length as usize).is_err()
+    {
+        return Err(broken(format!(
+            "is {length} bytes long, more than memory holds"
+        )));
+    }
+    bytes.extend_from_slice(&start);
+    file.take(length - 8)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Checkpoint {
+        let shape = Shape {
+            inputs: 3,
+            hidden: vec![],
+            classes: 2,
+        };
+        let channels = [Channel {
+            scale: 1.0 / 255.0,
+            shift: -0.5,
+        }];
+        let meta = Meta {
+            format: FORMAT,
+            version: "0".into(),
+            model: Model::new(shape, &channels),
+            data: Data {
+                name: "digits".into(),
+                sha256: "00".into(),
+            },
+            optimizer: OptimizerState {
+                name: "adam".into(),
+                steps: 7,
+                state: vec!["m".into(), "v".into()],
+            },
+            progress: Progress {
+                loss_sum: 0.1 + 0.2,
+                ..Progress::default()
+            },
+            config: BTreeMap::new(),
+            config_hash: String::new(),
+            sha256: String::new(),
+        };
+        let tensors = expected(&meta).unwrap().into_iter().map(|(name, shape)| {
+            let count = shape.iter().product::<usize>();
+            let data = (0..count).map(|i| i as f32 * 0.37 - 1.0).collect();
+            (name, Numbers { shape, data })
+        });
+        Checkpoint {
+            tensors: tensors.collect(),
+            meta,
+        }
+    }
+
+    fn written() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step.safetensors");
+        small().write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        (folder, path, bytes)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_bit_for_bit_and_its_bytes_are_always_the_same() {
+        let (_folder, path, bytes) = written();
+        let read = Checkpoint::read(&path).unwrap();
+        assert_eq!(read.tensors, small().tensors);
+        assert_eq!(read.meta.progress, small().meta.progress);
+        read.write(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_refused() {
+        let (_folder, path, bytes) = written();
+        for length in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let error = Checkpoint::read(&path).unwrap_err();
+            assert_eq!(error.exit(), Exit::Run, "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_the_tensors_is_found_and_none_makes_it_panic() {
+        let (_folder, path, bytes) = written();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &bad).unwrap();
+            let read = Checkpoint::read(&path);
+            assert!(read.is_err() || at < 8 + header, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn hostile_headers_are_refused_without_taking_memory() {
+        let (_folder, path, _) = written();
+        let forge = |header: &str| {
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend_from_slice(header.as_bytes());
+            bytes
+        };
+        for bytes in [
+            (1_u64 << 63).to_le_bytes().to_vec(),
+            u64::MAX.to_le_bytes().to_vec(),
+            100_000_000_u64.to_le_bytes().to_vec(),
+            forge("{}"),
+            forge("not json"),
+            forge(r#"{"a":{"dtype":"F32","shape":[1152921504606846976,0],"data_offsets":[0,0]}}"#),
+            forge(r#"{"a":{"dtype":"F32","shape":[18446744073709551615,2],"data_offsets":[0,8]}}"#),
+            forge(r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,8]}}"#),
+            forge(&("[".repeat(100_000) + &"]".repeat(100_000))),
+            forge(r#"{"__metadata__":{"adamtrain":"{\"format\":99}"}}"#),
+            forge(r#"{"__metadata__":{"adamtrain":"[]"}}"#),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(Checkpoint::read(&path).unwrap_err().exit(), Exit::Run);
+        }
+        assert_eq!(
+            Checkpoint::read(path.parent().unwrap()).unwrap_err().exit(),
+            Exit::Run
+        );
+    }
+
+    #[test]
+    fn metadata_that_promises_another_net_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step.safetensors");
+        for (inputs, hidden) in [(4, vec![]), (3, vec![5]), (usize::MAX, vec![usize::MAX])] {
+            let mut forged = small();
+            forged.meta.model.shape.inputs = inputs;
+            forged.meta.model.shape.hidden = hidden;
+            forged.write(&path).unwrap();
+            assert_eq!(Checkpoint::read(&path).unwrap_err().exit(), Exit::Run);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Signals that ask a run to stop: it finishes the step, saves, and leaves with 128 + the signal's number. A second one ends the
+//! process at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Signals caught so far.
+#[derive(Clone, Debug)]
+pub struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    /// Begins to catch hang-up, interrupt and terminate. A hang-up that is already ignored, as under `nohup`, stays so.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn catch() -> std::io::Result<Self> {
+        let caught = Arc::new(AtomicUsize::new(0));
+        let again = Arc::new(AtomicBool::new(false));
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            if signal == SIGHUP && is_ignored(signal) {
+                continue;
+            }
+            // In this order: the first signal finds `again` unset, then sets it.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
+            flag::register(signal, Arc::clone(&again))?;
+            flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
+        }
+        Ok(Self(caught))
+    }
+
+    /// The last signal that asked to stop.
+    pub fn caught(&self) -> Option<i32> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(signal as i32),
+        }
+    }
+}
+
+/// The name of a signal of this module.
+pub fn name(signal: i32) -> &'static str {
+    match signal {
+        SIGHUP => "SIGHUP",
+        SIGINT => "SIGINT",
+        SIGTERM => "SIGTERM",
+        _ => "a signal",
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}

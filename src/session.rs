@@ -1,0 +1,853 @@
+//! A run in progress: the trainer, the data, the directory and the clock, and what happens between two steps.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use serde_json::json;
+
+use crate::config::layers::Sources;
+use crate::config::{Config, Stretch};
+use crate::data::batches::{self, Division};
+use crate::data::{Dataset, Split};
+use crate::device;
+use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
+use crate::metrics::{Means, Sums};
+use crate::report::{Reporter, Style, TICK};
+use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
+use crate::run::signal::{self, Signals};
+use crate::run::{self, Run, Status, Summary};
+use crate::train::{Batch, Evaluator, Progress, Record, Trainer, all_of, fill, finite};
+
+/// Why training stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// All epochs are done.
+    Finished,
+    /// The validation loss stopped falling.
+    EarlyStopped,
+    /// Out of time.
+    TimeLimit,
+    /// A signal.
+    Signal(i32),
+    /// A number that is not finite: where, in words.
+    Diverged(String),
+}
+
+impl Stop {
+    /// The status that `run.json` gets.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Finished => Status::Finished,
+            Self::EarlyStopped => Status::EarlyStopped,
+            Self::TimeLimit => Status::TimeLimit,
+            Self::Signal(_) => Status::Interrupted,
+            Self::Diverged(_) => Status::Diverged,
+        }
+    }
+
+    /// The code that the process leaves with.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Finished | Self::EarlyStopped => 0,
+            Self::TimeLimit => Exit::Again as i32,
+            Self::Signal(signal) => 128 + signal,
+            Self::Diverged(_) => Exit::Diverged as i32,
+        }
+    }
+}
+
+/// The `start` event, as far as configuration and surroundings know it.
+pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json::Value {
+    json!({
+        "event": "start",
+        "config": config.to_json(),
+        "device": summary.device,
+        "cpu": summary.cpu,
+        "threads": summary.threads,
+        "versions": {"adamtrain": summary.version, "git": summary.git, "candle": "0.11.1"},
+        "data": summary.data,
+        "parameters": config.shape.parameters(),
+        "out": out.display().to_string(),
+    })
+}
+
+/// What the directory that is resumed holds.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: the run starts.
+    Nothing,
+    /// A run to go on with; without a checkpoint it starts again.
+    Unfinished(Option<Box<Checkpoint>>),
+    /// A run that has ended for good.
+    Ended(Box<Summary>),
+}
+
+/// Looks at the run in the directory, and whether this configuration goes on with it.
+///
+/// # Errors
+/// If it is another run ([`Exit::Run`], naming what differs), or more epochs would change what it has done ([`Exit::Usage`]).
+pub fn find(run: &Run, config: &Config) -> Result<Found> {
+    let Some(path) = run.config() else {
+        return Ok(Found::Nothing);
+    };
+    let before = Config::load(&Sources {
+        run: Some(path),
+        ..Sources::default()
+    })?;
+    let out = run.path().display();
+    let different = |key: &str, now: &str, then: &str| {
+        Failure::new(
+            Exit::Run,
+            format!("{out}: `{key}` is {now}, but the run began with {then}"),
+        )
+        .hint("give the settings that the run began with, or choose another folder with --out")
+    };
+    let then = before.deciding();
+    if let Some((key, now)) = config
+        .deciding()
+        .iter()
+        .find(|(key, now)| then.get(*key) != Some(now))
+    {
+        return Err(different(key, now, &then[key]).into());
+    }
+    if config.epochs != before.epochs && config.depends_on_epochs() {
+        if config.epochs > before.epochs {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "{out}: {} epochs are more than the {} that the schedule was made for",
+                    config.epochs, before.epochs
+                ),
+            )
+            .hint("only a run under `--schedule constant` can go on longer; --init starts a new one from its weights")
+            .into());
+        }
+        return Err(different(
+            "train.epochs",
+            &config.epochs.to_string(),
+            &before.epochs.to_string(),
+        )
+        .into());
+    }
+
+    let summary = run.summary();
+    match &summary {
+        Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
+            return Ok(Found::Ended(Box::new(summary.clone())));
+        }
+        Some(summary) if summary.status == Status::Finished && summary.epochs == config.epochs => {
+            return Ok(Found::Ended(Box::new(summary.clone())));
+        }
+        _ => {}
+    }
+    let newest = run.newest()?;
+    if let Some(Checkpoint { meta, .. }) = &newest {
+        if meta.config_hash != config.hash() {
+            let now = config.deciding();
+            let other = now
+                .iter()
+                .find(|(key, now)| meta.config.get(*key) != Some(now));
+            let (key, now) = other.map_or(("config_hash", "another"), |(key, now)| (key, now));
+            let then = meta.config.get(key).map_or("missing", String::as_str);
+            return Err(Failure::new(
+                Exit::Run,
+                format!(
+                    "{out}: its checkpoint is another run's: `{key}` is {then}, expected {now}"
+                ),
+            )
+            .into());
+        }
+        if meta.progress.epoch > config.epochs {
+            let done = format!("{} epochs done", meta.progress.epoch);
+            return Err(different("train.epochs", &config.epochs.to_string(), &done).into());
+        }
+    }
+    Ok(Found::Unfinished(newest.map(Box::new)))
+}
+
+/// Everything of a run that trains.
+pub struct Session {
+    /// The configuration.
+    pub config: Config,
+    /// The net and its step.
+    pub trainer: Trainer,
+    /// Where the run stands.
+    pub progress: Progress,
+    /// Batches of an epoch.
+    pub batches: u64,
+    run: Run,
+    reporter: Reporter,
+    summary: Summary,
+    device: Device,
+    data: Splits,
+    evaluator: Evaluator,
+    signals: Signals,
+    clock: Clock,
+    /// The best checkpoint since the last save, in memory: it is written before the next one.
+    best: Option<Checkpoint>,
+}
+
+/// The data of a run on its device.
+struct Splits {
+    train: Split,
+    members: Vec<u32>,
+    valid: Option<Tensor>,
+    test: Split,
+    test_order: Tensor,
+    channels: Vec<Channel>,
+    name: String,
+    sha256: String,
+}
+
+/// Times of a run; none of them reaches a computed number.
+struct Clock {
+    started: Instant,
+    saved: Instant,
+    ticked: Instant,
+    /// When training went on after the last pause.
+    training: Option<Instant>,
+}
+
+/// What the surroundings give a session.
+pub struct Surroundings {
+    /// The run directory.
+    pub run: Run,
+    /// How much is told.
+    pub style: Style,
+    /// The device.
+    pub device: Device,
+    /// Threads in use.
+    pub threads: usize,
+    /// Signals caught since the start of the process.
+    pub signals: Signals,
+    /// The start of the process.
+    pub started: Instant,
+}
+
+impl Session {
+    /// Puts a run together: data on the device, the net drawn, or restored from `checkpoint`.
+    ///
+    /// # Errors
+    /// If the data is not the run's, nothing is left to train on, or something cannot be written.
+    pub fn new(
+        config: Config,
+        dataset: Dataset,
+        surroundings: Surroundings,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Self> {
+        let Surroundings {
+            run,
+            style,
+            device,
+            threads,
+            signals,
+            started,
+        } = surroundings;
+        let summary = Summary {
+            status: Status::Running,
+            reason: None,
+            exit_code: None,
+            epochs: 0,
+            best: None,
+            last: None,
+            version: env!("CARGO_PKG_VERSION").into(),
+            git: env!("ADAMTRAIN_COMMIT").into(),
+            argv: std::env::args_os()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+            device: device::name(&device),
+            cpu: device::cpu(),
+            threads,
+            data: [
+                ("name", dataset.spec.name),
+                ("source", &dataset.source),
+                ("sha256", &dataset.imported.sha256),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+            config_hash: config.hash(),
+        };
+        let data = Splits::new(&config, dataset, &device)?;
+        if let Some(Checkpoint { meta, .. }) = &checkpoint
+            && meta.data.sha256 != data.sha256
+        {
+            return Err(Failure::new(
+                Exit::Run,
+                format!(
+                    "{}: the data `{}` has sha256 {}, but the run began on {}",
+                    run.path().display(),
+                    data.name,
+                    data.sha256,
+                    meta.data.sha256
+                ),
+            )
+            .hint("a run goes on only with the data it began with; --init starts a new one from its weights")
+            .into());
+        }
+        let trainer = trainer(&config, &data, checkpoint.as_ref(), &device)?;
+        let progress = checkpoint
+            .map(|checkpoint| checkpoint.meta.progress)
+            .unwrap_or_default();
+        let evaluated = data
+            .test
+            .len()
+            .max(data.valid.as_ref().map_or(0, Tensor::elem_count));
+        let evaluator = Evaluator::new(&trainer.net, evaluated, data.channels.clone(), &device)?;
+        let batches = batches::batches(data.members.len(), config.batch_size);
+        let now = Instant::now();
+        let mut session = Self {
+            reporter: Reporter::new(style, config.epochs, batches),
+            trainer,
+            progress,
+            batches,
+            run,
+            summary,
+            device,
+            data,
+            evaluator,
+            signals,
+            clock: Clock {
+                started,
+                saved: now,
+                ticked: now,
+                training: None,
+            },
+            best: None,
+            config,
+        };
+        session.begin()?;
+        Ok(session)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let text = self.config.to_toml(|_| None);
+        self.run
+            .begin(&text, &self.summary, self.progress.metrics_bytes)?;
+        let mut event = start_event(&self.config, &self.summary, self.run.path());
+        event["examples"] = json!({
+            "train": self.data.members.len(),
+            "valid": self.data.valid.as_ref().map_or(0, Tensor::elem_count),
+            "test": self.data.test.len(),
+        });
+        event["steps"] = self.config.epochs.saturating_mul(self.batches).into();
+        event["step"] = self.progress.step.into();
+        let goes_on = match self.progress.step {
+            0 => String::new(),
+            step => format!(", going on at step {step}"),
+        };
+        let words = format!(
+            "{} {} ({} parameters), {} lr {}, {} epochs of {} steps on {}{goes_on}",
+            self.data.name,
+            self.config.shape,
+            self.config.shape.parameters(),
+            self.config.family.name,
+            self.config.lr,
+            self.config.epochs,
+            self.batches,
+            self.summary.device,
+        );
+        self.reporter.start(&event, &words);
+        Ok(())
+    }
+
+    /// The order of the samples in the epoch in progress, u32 [N′].
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn order(&self) -> Result<Tensor> {
+        batches::order(
+            &self.data.members,
+            self.config.data_seed,
+            self.progress.epoch,
+            &self.device,
+        )
+    }
+
+    /// One step on the next batch of `order`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step(&mut self, order: &Tensor) -> Result<()> {
+        self.clock.training.get_or_insert_with(Instant::now);
+        let batch = self
+            .data
+            .batch(order, self.progress.position, self.config.batch_size);
+        self.trainer.step(batch, self.progress.step)?;
+        self.progress.position += 1;
+        self.progress.step += 1;
+        Ok(())
+    }
+
+    /// What happens between two steps: stop, evaluate, save, show. None of it changes what is computed.
+    ///
+    /// # Errors
+    /// If something cannot be written, or the device fails.
+    pub fn between_steps(&mut self) -> Result<Option<Stop>> {
+        if let Some(stop) = self.stop()? {
+            return Ok(Some(stop));
+        }
+        if self.save_is_due() && !self.save()? {
+            return Ok(Some(Stop::Diverged(String::new())));
+        }
+        if self.clock.ticked.elapsed() >= TICK {
+            self.clock.ticked = Instant::now();
+            let record = self.running_record("epoch")?;
+            if self.progress.position > 0 && record.train_loss.is_none() {
+                return Ok(Some(Stop::Diverged(String::new())));
+            }
+            if self.reporter.is_watched() {
+                self.reporter.tick(&record);
+            }
+        }
+        Ok(None)
+    }
+
+    fn stop(&mut self) -> Result<Option<Stop>> {
+        // An evaluation inside an epoch belongs to the step before, so it comes first and is not done again on resuming.
+        if let Stretch::Steps(steps) = self.config.eval_every {
+            let inside = self.progress.position > 0 && self.progress.position < self.batches;
+            let evaluated = self.progress.evaluated_step == self.progress.step;
+            if inside && !evaluated && self.progress.step.is_multiple_of(steps) {
+                self.pause()?;
+                let record = self.running_record("eval")?;
+                if let Some(stop) = self.evaluate(record)? {
+                    return Ok(Some(stop));
+                }
+                self.keep_if_best()?;
+            }
+        }
+        if self
+            .config
+            .patience
+            .is_some_and(|patience| self.progress.since_best >= patience)
+        {
+            return Ok(Some(Stop::EarlyStopped));
+        }
+        if let Some(signal) = self.signals.caught() {
+            return Ok(Some(Stop::Signal(signal)));
+        }
+        let elapsed = self.clock.started.elapsed().as_secs_f64();
+        Ok(self
+            .config
+            .max_time
+            .filter(|most| elapsed >= *most)
+            .map(|_| Stop::TimeLimit))
+    }
+
+    fn save_is_due(&self) -> bool {
+        let Progress {
+            step,
+            position,
+            epoch,
+            ..
+        } = self.progress;
+        match self.config.save_every {
+            Stretch::Seconds(seconds) => {
+                self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds)
+            }
+            Stretch::Steps(steps) => step > 0 && step.is_multiple_of(steps),
+            Stretch::Epochs(epochs) => position == 0 && epoch > 0 && epoch.is_multiple_of(epochs),
+        }
+    }
+
+    /// Ends the epoch: reads its means, evaluates if it is time, reports, and moves on to the next.
+    ///
+    /// # Errors
+    /// If something cannot be written, or the device fails.
+    pub fn end_epoch(&mut self) -> Result<Option<Stop>> {
+        self.pause()?;
+        let record = self.running_record("epoch")?;
+        if record.train_loss.is_none() {
+            return Ok(Some(Stop::Diverged(String::new())));
+        }
+        let epoch = self.progress.epoch + 1;
+        let due = match self.config.eval_every {
+            Stretch::Epochs(epochs) => epoch.is_multiple_of(epochs) || epoch == self.config.epochs,
+            _ => true,
+        };
+        if due {
+            if let Some(stop) = self.evaluate(record)? {
+                return Ok(Some(stop));
+            }
+        } else {
+            self.publish(record)?;
+        }
+        self.progress.epoch = epoch;
+        self.progress.position = 0;
+        self.progress.seconds = 0.0;
+        self.trainer.totals.set(&[Sums::default()])?;
+        self.read_sums()?;
+        self.keep_if_best()?;
+        Ok(None)
+    }
+
+    /// Fills the record with validation and test means, publishes it, and keeps count for early stopping.
+    fn evaluate(&mut self, mut record: Record) -> Result<Option<Stop>> {
+        let pass = |split: &Split, order: &Tensor| -> Result<Means> {
+            self.evaluator
+                .run(&self.trainer.net, split, order, |_, _| Ok(()))
+        };
+        let test = pass(&self.data.test, &self.data.test_order)?;
+        let valid = match &self.data.valid {
+            Some(order) => Some(pass(&self.data.train, order)?),
+            None => None,
+        };
+        for (split, means) in [("test", Some(test)), ("validation", valid)] {
+            if means.is_some_and(|means| !means.loss.is_finite()) {
+                let epoch = record.epoch;
+                let step = record.step;
+                return Ok(Some(Stop::Diverged(format!(
+                    "epoch {epoch}, after step {step}: the loss on the {split} split is not finite"
+                ))));
+            }
+        }
+        record.test_loss = Some(test.loss);
+        record.test_accuracy = Some(test.accuracy);
+        record.valid_loss = valid.map(|means| means.loss);
+        record.valid_accuracy = valid.map(|means| means.accuracy);
+        self.progress.evaluated_step = self.progress.step;
+        if let Some(loss) = record.valid_loss {
+            let best = self.progress.best.as_ref().and_then(|best| best.valid_loss);
+            if best.is_none_or(|best| loss < best - self.config.min_delta) {
+                self.progress.best = Some(record.clone());
+                self.progress.since_best = 0;
+            } else {
+                self.progress.since_best += 1;
+            }
+        }
+        self.publish(record)?;
+        Ok(None)
+    }
+
+    fn publish(&mut self, record: Record) -> Result<()> {
+        self.progress.metrics_bytes += self.run.append(&record)?;
+        self.reporter.record(&record);
+        if record.event == "epoch" {
+            self.progress.last = Some(record);
+        }
+        Ok(())
+    }
+
+    /// Copies the run to memory if the evaluation just made is the best one.
+    fn keep_if_best(&mut self) -> Result<()> {
+        let is_best = |best: &Record| best.step == self.progress.step;
+        if self.progress.since_best == 0 && self.progress.best.as_ref().is_some_and(is_best) {
+            self.best = Some(self.checkpoint()?);
+        }
+        Ok(())
+    }
+
+    /// The epoch so far, as a record without evaluation.
+    fn running_record(&mut self, event: &str) -> Result<Record> {
+        self.read_sums()?;
+        let done = self
+            .progress
+            .position
+            .saturating_mul(self.config.batch_size as u64);
+        let examples = done.min(self.data.members.len() as u64);
+        let Sums { loss, hits } = Sums {
+            loss: self.progress.loss_sum,
+            hits: self.progress.hits,
+        };
+        let running = self
+            .clock
+            .training
+            .map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let seconds = self.progress.seconds + running;
+        let means = Sums { loss, hits }.means(examples.max(1) as usize);
+        Ok(Record {
+            event: event.to_owned(),
+            epoch: self.progress.epoch + 1,
+            step: self.progress.step,
+            train_loss: finite(means.loss),
+            train_accuracy: finite(means.accuracy),
+            lr: self
+                .trainer
+                .schedule
+                .lr(self.progress.step.saturating_sub(1)),
+            seconds,
+            samples_per_second: if seconds > 0.0 {
+                examples as f64 / seconds
+            } else {
+                0.0
+            },
+            ..Record::default()
+        })
+    }
+
+    /// Stops the clock of training.
+    fn pause(&mut self) -> Result<()> {
+        self.read_sums()?;
+        if let Some(since) = self.clock.training.take() {
+            self.progress.seconds += since.elapsed().as_secs_f64();
+        }
+        Ok(())
+    }
+
+    fn read_sums(&mut self) -> Result<()> {
+        let Sums { loss, hits } = self.trainer.sums()?;
+        self.progress.loss_sum = loss;
+        self.progress.hits = hits;
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let settings = self.config.entries();
+        let state = self.trainer.optimizer.state_names();
+        Ok(Checkpoint {
+            meta: Meta {
+                format: FORMAT,
+                version: self.summary.version.clone(),
+                model: Model::new(self.config.shape.clone(), &self.data.channels),
+                data: checkpoint::Data {
+                    name: self.data.name.clone(),
+                    sha256: self.data.sha256.clone(),
+                },
+                optimizer: OptimizerState {
+                    name: self.config.family.name.to_owned(),
+                    steps: self.trainer.optimizer.steps(),
+                    state: state.iter().map(|&name| name.to_owned()).collect(),
+                },
+                progress: self.progress.clone(),
+                config: settings
+                    .map(|(setting, value, _)| (setting.key.to_owned(), value.to_string()))
+                    .collect(),
+                config_hash: self.summary.config_hash.clone(),
+                sha256: String::new(),
+            },
+            tensors: checkpoint::copy(&self.trainer.tensors()?)?,
+        })
+    }
+
+    /// Saves, unless a number is not finite: then nothing is written, and the answer is false.
+    fn save(&mut self) -> Result<bool> {
+        let started = Instant::now();
+        self.pause()?;
+        if !self.progress.loss_sum.is_finite() || self.trainer.first_not_finite()?.is_some() {
+            return Ok(false);
+        }
+        self.flush_best()?;
+        self.run.save(&self.checkpoint()?, false)?;
+        self.clock.saved = Instant::now();
+        tracing::debug!(
+            "saved step {} in {:?}",
+            self.progress.step,
+            started.elapsed()
+        );
+        Ok(true)
+    }
+
+    fn flush_best(&mut self) -> Result<()> {
+        match self.best.take() {
+            Some(best) => self.run.save(&best, true),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the run: saves, or finds out where it diverged; writes `run.json`; reports. Returns how it stopped.
+    ///
+    /// # Errors
+    /// If something cannot be written, or the device fails.
+    pub fn end(mut self, mut stop: Stop) -> Result<Stop> {
+        if !matches!(stop, Stop::Diverged(_)) && !self.save()? {
+            stop = Stop::Diverged(String::new());
+        }
+        if let Stop::Diverged(found) = &stop {
+            self.flush_best()?;
+            if found.is_empty() {
+                stop = Stop::Diverged(self.diagnose()?);
+            }
+        }
+        let summary = Summary {
+            status: stop.status(),
+            reason: self.reason(&stop),
+            exit_code: Some(stop.exit_code()),
+            epochs: self.progress.epoch,
+            best: self.progress.best.clone(),
+            last: self.progress.last.clone(),
+            ..self.summary.clone()
+        };
+        self.run.write_summary(&summary)?;
+        self.reporter.end(&summary, self.run.path())?;
+        Ok(stop)
+    }
+
+    fn reason(&self, stop: &Stop) -> Option<String> {
+        match stop {
+            Stop::Finished => None,
+            Stop::EarlyStopped => {
+                let best = self.progress.best.as_ref();
+                let loss = best.and_then(|best| best.valid_loss).unwrap_or_default();
+                let epoch = best.map_or(0, |best| best.epoch);
+                Some(format!(
+                    "the validation loss has not fallen below {loss:.6} of epoch {epoch} for {} evaluations",
+                    self.progress.since_best
+                ))
+            }
+            Stop::TimeLimit => Some(format!(
+                "{}s are over",
+                self.config.max_time.unwrap_or_default()
+            )),
+            Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
+            Stop::Diverged(found) => Some(found.clone()),
+        }
+    }
+
+    /// Goes back to the last checkpoint, or the start, and repeats the steps since, looking at every number.
+    fn diagnose(&self) -> Result<String> {
+        let anchor = self.run.newest().ok().flatten();
+        let mut trainer = trainer(&self.config, &self.data, anchor.as_ref(), &self.device)?;
+        let mut at = anchor
+            .map(|anchor| anchor.meta.progress)
+            .unwrap_or_default();
+        tracing::info!(
+            "replaying {} steps to find where it diverged",
+            self.progress.step - at.step
+        );
+        while at.step < self.progress.step && self.signals.caught().is_none() {
+            let order = batches::order(
+                &self.data.members,
+                self.config.data_seed,
+                at.epoch,
+                &self.device,
+            )?;
+            while at.position < self.batches && at.step < self.progress.step {
+                let batch = self.data.batch(&order, at.position, self.config.batch_size);
+                if let Some(found) = trainer.step_watched(batch, at.step)? {
+                    return Ok(format!(
+                        "epoch {}, step {}: {found}",
+                        at.epoch + 1,
+                        at.step + 1
+                    ));
+                }
+                at.position += 1;
+                at.step += 1;
+            }
+            at.epoch += 1;
+            at.position = 0;
+        }
+        let (epoch, step) = (self.progress.epoch + 1, self.progress.step);
+        Ok(format!(
+            "epoch {epoch}, by step {step}: a number is not finite"
+        ))
+    }
+}
+
+impl Splits {
+    fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
+        let channels = dataset.channels(config.scaling);
+        let imported = dataset.imported;
+        let count = imported.train.len();
+        let Division { train, valid } = Division::new(
+            count,
+            config.valid_fraction,
+            config.limit_train,
+            config.data_seed,
+        );
+        let nothing = |what: &str| {
+            Failure::new(
+                Exit::Usage,
+                format!(
+                    "`data.valid_fraction` {} of {count} samples leaves nothing to {what}",
+                    config.valid_fraction
+                ),
+            )
+        };
+        if train.is_empty() {
+            return Err(nothing("train on")
+                .hint("choose a smaller --valid-fraction")
+                .into());
+        }
+        if valid.is_empty() && config.valid_fraction > 0.0 {
+            return Err(nothing("validate on")
+                .hint("choose a larger --valid-fraction")
+                .into());
+        }
+        let test = Split::new(imported.test, device)?;
+        let held_out = valid.len();
+        Ok(Self {
+            train: Split::new(imported.train, device)?,
+            members: train,
+            valid: match held_out {
+                0 => None,
+                _ => Some(Tensor::from_vec(valid, held_out, device)?),
+            },
+            test_order: all_of(&test, device)?,
+            test,
+            channels,
+            name: dataset.spec.name.to_owned(),
+            sha256: imported.sha256,
+        })
+    }
+
+    fn batch<'a>(&'a self, order: &'a Tensor, position: u64, size: usize) -> Batch<'a> {
+        let start = position as usize * size;
+        Batch {
+            split: &self.train,
+            order,
+            start,
+            rows: size.min(self.members.len() - start),
+        }
+    }
+}
+
+/// A trainer at the checkpoint, or at the start of the run.
+fn trainer(
+    config: &Config,
+    data: &Splits,
+    checkpoint: Option<&Checkpoint>,
+    device: &Device,
+) -> Result<Trainer> {
+    let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
+    if let Some(Checkpoint { meta, tensors }) = checkpoint {
+        fill(&trainer.tensors()?, |name| {
+            tensors.get(name).map(|numbers| numbers.data.clone())
+        })?;
+        trainer.optimizer.resume_after(meta.optimizer.steps);
+        trainer.totals.set(&[Sums {
+            loss: meta.progress.loss_sum,
+            hits: meta.progress.hits,
+        }])?;
+    } else if let Some(init) = &config.init {
+        let tensors = initial(init, config)?;
+        let parameters: Vec<(String, Tensor)> = trainer
+            .net
+            .parameters()
+            .iter()
+            .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+            .collect();
+        fill(&parameters, |name| {
+            tensors
+                .tensors
+                .get(name)
+                .map(|numbers| numbers.data.clone())
+        })?;
+    }
+    Ok(trainer)
+}
+
+/// The checkpoint that `--init` names, which must hold this net.
+///
+/// # Errors
+/// If it is missing, broken or of another net ([`Exit::Run`]).
+pub fn initial(init: &Path, config: &Config) -> Result<Checkpoint> {
+    let path = run::resolve(init, false)?;
+    let checkpoint = Checkpoint::read(&path)?;
+    let shape = &checkpoint.meta.model.shape;
+    if *shape != config.shape {
+        return Err(Failure::new(
+            Exit::Run,
+            format!(
+                "{}: its net is {shape}, expected {}",
+                path.display(),
+                config.shape
+            ),
+        )
+        .hint("choose --hidden and --dataset as that run has them")
+        .into());
+    }
+    Ok(checkpoint)
+}

@@ -1,0 +1,425 @@
+//! Training and evaluation of a net: the step, the pass over a split, and what is known between two steps.
+//!
+//! The epoch loop itself stands in `main.rs`.
+
+use anyhow::{Result, bail};
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Stretch};
+use crate::data::{Split, batches};
+use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
+use crate::metrics::{Means, Sums};
+use crate::model::LinearNet;
+use crate::model::backprop::{Activations, Backprop};
+use crate::optim::{Elementwise, Optimizer, Schedule, StepScalars};
+use crate::rng::{Purpose, Stream};
+
+/// Rows that an evaluation takes at a time.
+const EVALUATION_ROWS: usize = 1000;
+
+/// What the trainer needs to know of the data.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The split that samples come from.
+    pub split: &'a Split,
+    /// The order of its samples, u32 [N′].
+    pub order: &'a Tensor,
+    /// Where in the order the batch starts.
+    pub start: usize,
+    /// Its rows.
+    pub rows: usize,
+}
+
+/// A net, its optimizer and the buffers of a step.
+pub struct Trainer {
+    /// The net.
+    pub net: LinearNet,
+    /// Its optimizer.
+    pub optimizer: Box<dyn Optimizer>,
+    /// Sums of the epoch so far.
+    pub totals: Totals,
+    /// Learning rate of each step.
+    pub schedule: Schedule,
+    backprop: Backprop,
+    channels: Vec<Channel>,
+    clip_norm: Option<f64>,
+    smoothing: Vec<f64>,
+    dropout: f64,
+    seed: u64,
+    batch_size: usize,
+}
+
+impl Trainer {
+    /// Draws the net and takes the memory of a step, for `examples` training examples.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(
+        config: &Config,
+        examples: usize,
+        channels: Vec<Channel>,
+        device: &Device,
+    ) -> Result<Self> {
+        let seeds = [config.seed];
+        let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
+        let optimizer = Elementwise::new(net.parameters(), vec![config.adam; seeds.len()])?;
+        let rows = config.batch_size.min(examples);
+        Ok(Self {
+            optimizer: Box::new(optimizer),
+            totals: Totals::zeros(seeds.len(), device)?,
+            schedule: schedule(config, examples),
+            backprop: Backprop::new(&net, rows, &[config.dropout])?,
+            channels,
+            clip_norm: config.clip_norm,
+            smoothing: vec![config.label_smoothing; seeds.len()],
+            dropout: config.dropout,
+            seed: config.seed,
+            batch_size: config.batch_size,
+            net,
+        })
+    }
+
+    /// Bytes that a run with this configuration takes beside the data: net, gradients, moments, batches, a copy for the best
+    /// checkpoint and one for the checkpoint being written.
+    pub fn bytes(config: &Config, examples: usize) -> u64 {
+        // θ, m and v three times each (in use, best, being written) and the written file.
+        const COPIES: u64 = 3 * 3 + 3;
+        let rows = config.batch_size.min(examples) as u64;
+        let parameters = config.shape.parameters();
+        (4 * COPIES)
+            .saturating_mul(parameters)
+            .saturating_add(Backprop::bytes(&config.shape, 1, rows))
+            .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
+    }
+
+    /// One step on `batch`; `step` counts from 0.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
+        self.forward(batch, step)?;
+        self.loss(batch)?;
+        self.backprop.backward(&self.net, batch.rows)?;
+        self.update(step)
+    }
+
+    /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step_watched(&mut self, batch: Batch<'_>, step: u64) -> Result<Option<String>> {
+        let rows = batch.rows;
+        self.forward(batch, step)?;
+        for (layer, output) in self.backprop.activations.outputs().iter().enumerate() {
+            if !kernel::all_finite(output, rows * output.elem_count() / output.dims()[0])? {
+                return Ok(Some(format!(
+                    "the output of `layers.{layer}` is not finite"
+                )));
+            }
+        }
+        self.loss(batch)?;
+        if !self.sums_are_finite()? {
+            return Ok(Some("the loss is not finite".into()));
+        }
+        self.backprop.backward(&self.net, rows)?;
+        let names = self.net.parameters().iter().map(|(name, _)| name);
+        // From the last layer to the first, as they are computed.
+        for (name, gradient) in names.zip(self.backprop.gradients()).rev() {
+            if !kernel::all_finite(gradient, gradient.elem_count())? {
+                return Ok(Some(format!("the gradient of `{name}` is not finite")));
+            }
+        }
+        self.update(step)?;
+        Ok(self
+            .first_not_finite()?
+            .map(|name| format!("`{name}` is not finite after the update")))
+    }
+
+    fn forward(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
+        let Batch {
+            split,
+            order,
+            start,
+            rows,
+        } = batch;
+        let activations = &self.backprop.activations;
+        kernel::gather(
+            &split.pixels,
+            order,
+            start,
+            rows,
+            &self.channels,
+            &activations.x,
+        )?;
+        let mut masks = self.masks(step);
+        activations.forward(&self.net, rows, &mut masks)
+    }
+
+    fn loss(&self, batch: Batch<'_>) -> Result<()> {
+        let loss = LossBatch {
+            labels: &batch.split.labels,
+            order: batch.order,
+            start: batch.start,
+            rows: batch.rows,
+            classes: self.net.shape().classes,
+            smoothing: &self.smoothing,
+            gradient: true,
+        };
+        kernel::cross_entropy(&loss, self.backprop.activations.logits(), &self.totals)?;
+        Ok(())
+    }
+
+    fn update(&mut self, step: u64) -> Result<()> {
+        let scalars = StepScalars {
+            lr: self.schedule.lr(step),
+            gradient_scale: self.clip_factor()?,
+        };
+        self.optimizer.step(self.backprop.gradients(), &[scalars])
+    }
+
+    /// min(1, c/(‖g‖ + 1e-6)) over all parameters, as PyTorch's `clip_grad_norm_`; Pascanu et al. 2013, arXiv:1211.5063,
+    /// Algorithm 1. The squares are summed in f64, in the order of the parameters.
+    fn clip_factor(&self) -> Result<f64> {
+        let Some(most) = self.clip_norm else {
+            return Ok(1.0);
+        };
+        let mut sums = [0.0];
+        for gradient in self.backprop.gradients() {
+            kernel::sums_of_squares(gradient, &mut sums)?;
+        }
+        let factor = most / (sums[0].sqrt() + 1e-6);
+        // Not `min`: it would hide a NaN.
+        Ok(if factor > 1.0 { 1.0 } else { factor })
+    }
+
+    /// The dropout masks of `step`, per hidden layer and lane. Every step has its own stretch of each stream.
+    fn masks(&self, step: u64) -> Vec<Vec<Dropout>> {
+        if self.dropout == 0.0 {
+            return Vec::new();
+        }
+        let widths = self.net.shape().hidden.iter().enumerate();
+        let mask = |(layer, width): (usize, &usize)| {
+            let mut stream = Stream::new(self.seed, Purpose::Dropout, layer as u64);
+            stream.seek(step * (self.batch_size * width) as u64);
+            vec![Dropout {
+                probability: self.dropout,
+                stream,
+            }]
+        };
+        widths.map(mask).collect()
+    }
+
+    /// Sums of the epoch so far. This is a synchronisation of host and device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn sums(&self) -> Result<Sums> {
+        Ok(self.totals.read()?.first().copied().unwrap_or_default())
+    }
+
+    fn sums_are_finite(&self) -> Result<bool> {
+        Ok(self.sums()?.loss.is_finite())
+    }
+
+    /// Every tensor that a checkpoint holds, by name: `layers.0.weight` [out, in], `layers.0.weight.m`, … They share the
+    /// memory of net and optimizer.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let parameters = self.net.parameters().iter();
+        let parameters = parameters.map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        let mut tensors = Vec::new();
+        for (name, lanes) in parameters.chain(self.optimizer.state()?) {
+            tensors.push((name, lanes.get(0)?));
+        }
+        Ok(tensors)
+    }
+
+    /// The first parameter or moment that holds a number that is not finite.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn first_not_finite(&self) -> Result<Option<String>> {
+        for (name, tensor) in self.tensors()? {
+            if !kernel::all_finite(&tensor, tensor.elem_count())? {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The schedule that a configuration describes, for `examples` training examples.
+pub fn schedule(config: &Config, examples: usize) -> Schedule {
+    let epoch_steps = batches::batches(examples, config.batch_size).max(1);
+    Schedule {
+        lr: config.lr,
+        decay: config.decay,
+        warmup_steps: match config.warmup {
+            Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
+            Stretch::Steps(steps) => steps,
+            Stretch::Seconds(_) => 0,
+        },
+        total_steps: config.epochs.saturating_mul(epoch_steps),
+        epoch_steps,
+        final_factor: config.final_factor,
+        gamma: config.gamma,
+        step_epochs: config.step_epochs,
+    }
+}
+
+/// Overwrites tensors in place with numbers of the same names and sizes.
+///
+/// # Errors
+/// If one is missing or has another size.
+pub fn fill(
+    tensors: &[(String, Tensor)],
+    mut numbers: impl FnMut(&str) -> Option<Vec<f32>>,
+) -> Result<()> {
+    for (name, tensor) in tensors {
+        let Some(new) = numbers(name).filter(|new| new.len() == tensor.elem_count()) else {
+            bail!(
+                "`{name}` {:?} is missing or has another size",
+                tensor.dims()
+            );
+        };
+        kernel::lend_mut(tensor, |old: &mut [f32]| old.copy_from_slice(&new))?;
+    }
+    Ok(())
+}
+
+/// Passes over a split without training.
+#[derive(Debug)]
+pub struct Evaluator {
+    activations: Activations,
+    totals: Totals,
+    channels: Vec<Channel>,
+}
+
+impl Evaluator {
+    /// Takes the memory for passes over splits of at most `examples` examples.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(
+        net: &LinearNet,
+        examples: usize,
+        channels: Vec<Channel>,
+        device: &Device,
+    ) -> Result<Self> {
+        let rows = EVALUATION_ROWS.min(examples.max(1));
+        Ok(Self {
+            activations: Activations::new(net.shape(), net.lanes(), rows, device)?,
+            totals: Totals::zeros(net.lanes(), device)?,
+            channels,
+        })
+    }
+
+    /// Mean loss and accuracy over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run(
+        &self,
+        net: &LinearNet,
+        split: &Split,
+        order: &Tensor,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Means> {
+        let examples = order.elem_count();
+        let smoothing = vec![0.0; net.lanes()];
+        self.totals.set(&vec![Sums::default(); net.lanes()])?;
+        for start in (0..examples).step_by(self.activations.batch()) {
+            let rows = self.activations.batch().min(examples - start);
+            let x = &self.activations.x;
+            kernel::gather(&split.pixels, order, start, rows, &self.channels, x)?;
+            self.activations.forward(net, rows, &mut [])?;
+            let loss = LossBatch {
+                labels: &split.labels,
+                order,
+                start,
+                rows,
+                classes: net.shape().classes,
+                smoothing: &smoothing,
+                gradient: false,
+            };
+            kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
+            each(start, &self.activations.logits().narrow(0, 0, rows)?)?;
+        }
+        let sums = self.totals.read()?.first().copied().unwrap_or_default();
+        Ok(sums.means(examples))
+    }
+}
+
+/// All examples of a split in their order, u32 [N].
+///
+/// # Errors
+/// If the device fails.
+pub fn all_of(split: &Split, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::arange(0, split.len() as u32, device)?.to_dtype(DType::U32)?)
+}
+
+/// Where a run stands between two steps: with the tensors, all that resuming needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Batches done of the epoch in progress.
+    pub position: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Sum of losses of the epoch in progress.
+    pub loss_sum: f64,
+    /// Hits of the epoch in progress.
+    pub hits: u32,
+    /// Seconds trained in the epoch in progress.
+    pub seconds: f64,
+    /// The last completed epoch.
+    pub last: Option<Record>,
+    /// The evaluation with the lowest validation loss.
+    pub best: Option<Record>,
+    /// Step of the last evaluation.
+    pub evaluated_step: u64,
+    /// Evaluations since the best one.
+    pub since_best: u64,
+    /// Length of `metrics.jsonl`.
+    pub metrics_bytes: u64,
+}
+
+/// What is known after an epoch, or after an evaluation inside one: an event on standard output and a line of `metrics.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// `epoch`, or `eval` inside an epoch.
+    pub event: String,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Mean training loss of the epoch so far, dropout on.
+    pub train_loss: Option<f64>,
+    /// Training accuracy of the epoch so far, dropout on.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss on the validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
+    /// Accuracy on the validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_accuracy: Option<f64>,
+    /// Mean loss on the test split; none where this epoch was not evaluated.
+    pub test_loss: Option<f64>,
+    /// Accuracy on the test split.
+    pub test_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Seconds of training, evaluation not counted.
+    pub seconds: f64,
+    /// Training samples per second of those.
+    pub samples_per_second: f64,
+}
+
+/// `number` where JSON can hold it.
+pub fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
