@@ -196,18 +196,27 @@ pub fn command() -> Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  adamtrain                                       the linear net on `digits`, which needs no file
-  adamtrain --dataset mnist --data-dir data/mnist --hidden 300,100 --epochs 20
-  adamtrain --dataset cifar10 --lr 1e-3 --device cuda
-  adamtrain --optimizer adamw --lr 3e-3 --weight-decay 0.05 --schedule cosine --warmup 1epoch
-  adamtrain --valid-fraction 0.1 --patience 5 --epochs 100
-  adamtrain --config configs/mnist-linear.toml --set optim.beta2=0.99 --dry-run
-  adamtrain --out runs/a --resume                 start, or go on after a kill; the same command again
-  adamtrain --json --quiet --expect-accuracy 0.85 | tail -n 1
+  The linear net on `digits`, which needs no file:
+    adamtrain
+  MNIST from files, the CIFAR-10 run on a GPU:
+    adamtrain --dataset mnist --data-dir data/mnist --hidden 300,100 --epochs 20
+    adamtrain --dataset cifar10 --lr 1e-3 --device cuda
+  Another optimizer and schedule; early stopping on a validation split:
+    adamtrain --optimizer adamw --lr 3e-3 --schedule cosine --warmup 1epoch
+    adamtrain --valid-fraction 0.1 --patience 5 --epochs 100
+  A file of settings with one of them changed, shown and not run:
+    adamtrain --config configs/mnist-linear.toml --set optim.beta2=0.99 --dry-run
+  Start, or go on after a kill, with the same command:
+    adamtrain --out runs/a --resume
+  For scripts:
+    adamtrain --json --quiet --expect-accuracy 0.85 | tail -n 1
 
-Environment: ADAMTRAIN_OPTIM__LR=0.01 sets optim.lr; order: default < --config < environment < flags.
-Exit codes: 0 done, 1 unexpected, 2 usage, 3 data, 4 run or checkpoint, 5 device or memory, 6 run directory busy,
-  7 output, 8 diverged, 75 out of time (saved, run again), 129/130/143 signal (saved).";
+Environment: ADAMTRAIN_OPTIM__LR=0.01 sets optim.lr.
+Order: default < --config < environment < flags; of two flags the last wins.
+
+Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
+  4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
+  8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
 
 fn styles() -> Styles {
     Styles::styled()

@@ -60,13 +60,21 @@ impl Range {
 }
 
 impl fmt::Display for Range {
+    /// `in [0, 1)`, or `> 0` where any f32 above will do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = |with: bool| if with { "=" } else { "" };
-        write!(f, ">{} {}", sign(self.with_low), self.low)?;
-        if self.high.is_finite() {
-            write!(f, ", <{} {}", sign(self.with_high), Number(self.high))?;
+        let Self {
+            low,
+            with_low,
+            high,
+            with_high,
+        } = *self;
+        if high >= f64::from(f32::MAX) {
+            let sign = if with_low { ">=" } else { ">" };
+            return write!(f, "{sign} {}", Number(low));
         }
-        Ok(())
+        let open = if with_low { '[' } else { '(' };
+        let close = if with_high { ']' } else { ')' };
+        write!(f, "in {open}{}, {}{close}", Number(low), Number(high))
     }
 }
 
@@ -172,7 +180,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
-            Self::Count { least, most } if *most >= i64::MAX as u64 => {
+            Self::Count { least, most } if *most >= u64::from(u32::MAX) => {
                 write!(f, "a whole number >= {least}")
             }
             Self::Count { least, most } => write!(f, "a whole number {least}..{most}"),
@@ -236,12 +244,13 @@ fn parse_time(text: &str) -> Option<f64> {
     (!text.is_empty()).then_some(seconds)
 }
 
-/// A real number as files hold it: the shortest text that reads back to the same bits.
+/// A real number as files hold it: the shortest text that reads back to the same bits, with `.0` left off.
 struct Number(f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        let text = format!("{:?}", self.0);
+        f.write_str(text.strip_suffix(".0").unwrap_or(&text))
     }
 }
 
