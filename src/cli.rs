@@ -78,21 +78,9 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         }
         Some(_) => Request::Man,
     };
-    let told = matches
-        .subcommand()
-        .map_or(&matches, |(_, matches)| matches);
-    let more = told
-        .try_get_one::<u8>("verbose")
-        .ok()
-        .flatten()
-        .copied()
-        .unwrap_or(0);
-    let quiet = told
-        .try_get_one::<bool>("quiet")
-        .ok()
-        .flatten()
-        .copied()
-        .unwrap_or(false);
+    let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+    let more = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
+    let quiet = told.try_get_one::<bool>("quiet").ok().flatten().copied().unwrap_or(false);
     let verbosity = if quiet { -1 } else { more.min(2) as i8 };
     Ok(Invocation { request, verbosity })
 }
@@ -102,29 +90,14 @@ fn train(matches: &ArgMatches) -> Train {
     let mut gather = |id: &str, make: &dyn Fn(&str) -> Given| {
         let values = matches.get_many::<String>(id).into_iter().flatten();
         let indices = matches.indices_of(id).into_iter().flatten();
-        given.extend(
-            indices
-                .zip(values)
-                .map(|(index, value)| (index, make(value))),
-        );
+        given.extend(indices.zip(values).map(|(index, value)| (index, make(value))));
     };
-    for (setting, flag) in SETTINGS
-        .iter()
-        .filter_map(|setting| Some((setting, setting.flag?)))
-    {
-        gather(flag, &|text| Given {
-            key: setting.key.to_owned(),
-            text: text.to_owned(),
-            flag: format!("--{flag}"),
-        });
+    for (setting, flag) in SETTINGS.iter().filter_map(|setting| Some((setting, setting.flag?))) {
+        gather(flag, &|text| Given { key: setting.key.to_owned(), text: text.to_owned(), flag: format!("--{flag}") });
     }
     gather("set", &|pair| {
         let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
-        Given {
-            key: key.trim().to_owned(),
-            text: text.to_owned(),
-            flag: "--set".to_owned(),
-        }
+        Given { key: key.trim().to_owned(), text: text.to_owned(), flag: "--set".to_owned() }
     });
     // The last one typed wins, whichever way it was spelled.
     given.sort_by_key(|(index, _)| *index);
@@ -140,20 +113,14 @@ fn train(matches: &ArgMatches) -> Train {
         out: matches.get_one::<PathBuf>("out").cloned(),
         resume: matches.get_flag("resume"),
         expect_accuracy: matches.get_one::<f64>("expect-accuracy").copied(),
-        style: Style {
-            json: matches.get_flag("json"),
-            quiet: matches.get_flag("quiet"),
-        },
+        style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
     }
 }
 
 /// Variables of the environment that begin with [`PREFIX`], in the order of their names.
 fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        let name = name
-            .into_string()
-            .ok()
-            .filter(|name| name.starts_with(PREFIX))?;
+        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
         // A value that is no UTF-8 text is refused by its setting, as any other that is not valid.
         Some((name, value.to_string_lossy().into_owned()))
     };
@@ -297,6 +264,17 @@ fn output_arguments() -> [Arg; 2] {
             .action(ArgAction::Count)
             .help_heading("Output")
             .help("More on standard error; twice for all of it. RUST_LOG chooses by module"),
+    ]
+}
+
+/// A run or checkpoint file called `id`, and `--best`, for commands that read one.
+fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
+    [
+        Arg::new(id)
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("A run directory, whose newest checkpoint is taken, or a checkpoint file"),
+        Arg::new("best").long("best").action(ArgAction::SetTrue).help("The run's best checkpoint by validation loss"),
     ]
 }
 

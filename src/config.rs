@@ -109,10 +109,7 @@ impl Config {
 
     /// Settings with their values and origins.
     pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
-        SETTINGS
-            .iter()
-            .zip(&self.entries)
-            .map(|(setting, (value, origin))| (setting, value, origin))
+        SETTINGS.iter().zip(&self.entries).map(|(setting, (value, origin))| (setting, value, origin))
     }
 
     /// As a TOML file that repeats the run, each line with the comment that `note` gives.
@@ -137,14 +134,10 @@ impl Config {
 
     /// As nested JSON.
     pub fn to_json(&self) -> serde_json::Value {
-        let mut sections: BTreeMap<&str, serde_json::Map<String, serde_json::Value>> =
-            BTreeMap::new();
+        let mut sections: BTreeMap<&str, serde_json::Map<String, serde_json::Value>> = BTreeMap::new();
         for (setting, value, _) in self.entries() {
             let (section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
-            sections
-                .entry(section)
-                .or_default()
-                .insert(name.to_owned(), value.to_json());
+            sections.entry(section).or_default().insert(name.to_owned(), value.to_json());
         }
         serde_json::json!(sections)
     }
@@ -152,9 +145,7 @@ impl Config {
     /// Text of each setting that decides what a run computes, by key.
     pub fn deciding(&self) -> BTreeMap<String, String> {
         let deciding = self.entries().filter(|(setting, ..)| setting.decides);
-        deciding
-            .map(|(setting, value, _)| (setting.key.to_owned(), value.to_string()))
-            .collect()
+        deciding.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect()
     }
 
     /// sha256 of [`Config::deciding`], in hexadecimal digits.
@@ -172,8 +163,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        let usage =
-            |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
+        let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if self.patience.is_some() && self.valid_fraction == 0.0 {
             return usage(
                 "`train.patience` needs a validation split: early stopping never looks at test data",
@@ -189,15 +179,9 @@ impl Config {
 
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
 fn complete(layers: &mut Layers) -> Result<()> {
-    let text = |layers: &Layers, key: &str| {
-        index(key)
-            .and_then(|index| layers.get(index))
-            .map(|(value, _)| value.to_string())
-    };
-    if let Some(family) = text(layers, "optim.optimizer")
-        .as_deref()
-        .and_then(optim::family)
-    {
+    let text =
+        |layers: &Layers, key: &str| index(key).and_then(|index| layers.get(index)).map(|(value, _)| value.to_string());
+    if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(optim::family) {
         for (key, number) in [
             ("optim.lr", family.lr),
             ("optim.beta1", family.adam.beta1),
@@ -205,17 +189,10 @@ fn complete(layers: &mut Layers) -> Result<()> {
             ("optim.eps", family.adam.eps),
             ("optim.weight_decay", family.adam.weight_decay),
         ] {
-            layers.fill(
-                key,
-                Value::Number(number),
-                Origin::Optimizer(family.name.to_owned()),
-            );
+            layers.fill(key, Value::Number(number), Origin::Optimizer(family.name.to_owned()));
         }
     }
-    if let Some((seed, _)) = index("train.seed")
-        .and_then(|index| layers.get(index))
-        .cloned()
-    {
+    if let Some((seed, _)) = index("train.seed").and_then(|index| layers.get(index)).cloned() {
         layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
     }
     // Each is the better one there: `configs/` carries the measurements.
@@ -223,22 +200,16 @@ fn complete(layers: &mut Layers) -> Result<()> {
         Some((Value::Widths(widths), _)) if !widths.is_empty() => "standard",
         _ => "unit",
     };
-    layers.fill(
-        "data.scaling",
-        Value::Text(scaling.to_owned()),
-        Origin::Follows("model.hidden"),
-    );
+    layers.fill("data.scaling", Value::Text(scaling.to_owned()), Origin::Follows("model.hidden"));
     for key in ["data.data_dir", "train.init"] {
         let Some((Value::Text(path), _)) = index(key).and_then(|index| layers.get(index)) else {
             continue;
         };
         let absolute = std::path::absolute(Path::new(path))?;
-        let absolute = absolute.to_str().map(str::to_owned).ok_or_else(|| {
-            Failure::new(
-                Exit::Usage,
-                format!("`{key}`: {} is no UTF-8 text", absolute.display()),
-            )
-        })?;
+        let absolute = absolute
+            .to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::new(Exit::Usage, format!("`{key}`: {} is no UTF-8 text", absolute.display())))?;
         layers.replace(key, Value::Text(absolute));
     }
     Ok(())
@@ -250,9 +221,7 @@ struct Reader<'a>(&'a [(Value, Origin)]);
 impl Reader<'_> {
     fn value(&self, key: &str) -> Result<&Value> {
         let entry = index(key).and_then(|index| self.0.get(index));
-        entry
-            .map(|(value, _)| value)
-            .ok_or_else(|| anyhow::anyhow!("there is no setting `{key}`"))
+        entry.map(|(value, _)| value).ok_or_else(|| anyhow::anyhow!("there is no setting `{key}`"))
     }
 
     fn wrong<T>(key: &str, value: &Value) -> Result<T> {
@@ -273,10 +242,7 @@ impl Reader<'_> {
 
     fn choice<T: Copy>(&self, key: &str, all: &[(&str, T)]) -> Result<T> {
         let word = self.word(key)?;
-        let found = all
-            .iter()
-            .find(|(name, _)| *name == word)
-            .map(|(_, value)| *value);
+        let found = all.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
         found.ok_or_else(|| anyhow::anyhow!("setting `{key}` holds `{word}`"))
     }
 
@@ -328,11 +294,7 @@ impl Reader<'_> {
             valid_fraction: self.real("data.valid_fraction")?,
             limit_train: self.whole("data.limit_train")?.map(|count| count as usize),
             data_seed: self.count("data.data_seed")?,
-            shape: Shape {
-                inputs: spec.inputs(),
-                hidden,
-                classes: spec.classes.len(),
-            },
+            shape: Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() },
             dropout: self.real("model.dropout")?,
             family,
             adam: Adam {
@@ -354,8 +316,7 @@ impl Reader<'_> {
             label_smoothing: self.real("train.label_smoothing")?,
             eval_every: self.stretch("train.eval_every")?,
             seed: self.count("train.seed")?,
-            device: Request::parse(device)
-                .ok_or_else(|| anyhow::anyhow!("setting `train.device` holds `{device}`"))?,
+            device: Request::parse(device).ok_or_else(|| anyhow::anyhow!("setting `train.device` holds `{device}`"))?,
             threads: self.whole("train.threads")?.map(|count| count as usize),
             save_every: self.stretch("train.save_every")?,
             max_time: self.number("train.max_time")?,
@@ -373,15 +334,9 @@ mod tests {
     use layers::Given;
 
     fn load(given: &[(&str, &str)]) -> Result<Config> {
-        let command_line = given.iter().map(|(key, text)| Given {
-            key: (*key).into(),
-            text: (*text).into(),
-            flag: "--set".into(),
-        });
-        Config::load(&Sources {
-            command_line: command_line.collect(),
-            ..Sources::default()
-        })
+        let command_line =
+            given.iter().map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
+        Config::load(&Sources { command_line: command_line.collect(), ..Sources::default() })
     }
 
     #[test]
@@ -407,11 +362,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config.to_toml(|_| None)).unwrap();
-        let again = Config::load(&Sources {
-            files: vec![path],
-            ..Sources::default()
-        })
-        .unwrap();
+        let again = Config::load(&Sources { files: vec![path], ..Sources::default() }).unwrap();
         assert_eq!(again.to_json(), config.to_json());
         assert_eq!(again.hash(), config.hash());
         assert!(again.data_dir.unwrap().is_absolute());

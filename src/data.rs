@@ -87,10 +87,7 @@ pub const SETS: [Spec; 4] = [
         classes: DIGITS,
         train: 60_000,
         test: 10_000,
-        origin: Origin::Idx(Repository {
-            id: "ylecun/mnist",
-            folder: "mnist",
-        }),
+        origin: Origin::Idx(Repository { id: "ylecun/mnist", folder: "mnist" }),
     },
     Spec {
         name: "fashion-mnist",
@@ -98,24 +95,10 @@ pub const SETS: [Spec; 4] = [
         channels: 1,
         rows: 28,
         columns: 28,
-        classes: [
-            "t-shirt",
-            "trouser",
-            "pullover",
-            "dress",
-            "coat",
-            "sandal",
-            "shirt",
-            "sneaker",
-            "bag",
-            "ankle-boot",
-        ],
+        classes: ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"],
         train: 60_000,
         test: 10_000,
-        origin: Origin::Idx(Repository {
-            id: "zalando-datasets/fashion_mnist",
-            folder: "fashion_mnist",
-        }),
+        origin: Origin::Idx(Repository { id: "zalando-datasets/fashion_mnist", folder: "fashion_mnist" }),
     },
     Spec {
         name: "cifar10",
@@ -123,24 +106,10 @@ pub const SETS: [Spec; 4] = [
         channels: 3,
         rows: 32,
         columns: 32,
-        classes: [
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ],
+        classes: ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
         train: 50_000,
         test: 10_000,
-        origin: Origin::Cifar(Repository {
-            id: "cifar10",
-            folder: "plain_text",
-        }),
+        origin: Origin::Cifar(Repository { id: "cifar10", folder: "plain_text" }),
     },
 ];
 
@@ -229,11 +198,7 @@ impl Split {
     pub fn new(images: Images, device: &Device) -> Result<Self> {
         let count = images.len();
         let inputs = images.pixels.len() / count.max(1);
-        let labels: Vec<u32> = images
-            .labels
-            .iter()
-            .map(|&label| u32::from(label))
-            .collect();
+        let labels: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
         Ok(Self {
             pixels: Tensor::from_vec(images.pixels, (count, inputs), device)?,
             labels: Tensor::from_vec(labels, count, device)?,
@@ -278,15 +243,10 @@ fn from_files(spec: &'static Spec, origin: &Origin, dir: &Path) -> Result<Datase
         _ => idx::files(dir)?,
     };
     let fingerprint = Fingerprint::of("files", &files)?;
-    cached_or(
-        spec,
-        &fingerprint,
-        dir.display().to_string(),
-        || match origin {
-            Origin::Cifar(_) => cifar::read_dir(dir, spec.classes.len()),
-            _ => idx::read_dir(dir, spec.rows, spec.columns, spec.classes.len()),
-        },
-    )
+    cached_or(spec, &fingerprint, dir.display().to_string(), || match origin {
+        Origin::Cifar(_) => cifar::read_dir(dir, spec.classes.len()),
+        _ => idx::read_dir(dir, spec.rows, spec.columns, spec.classes.len()),
+    })
 }
 
 #[cfg(feature = "hub")]
@@ -295,20 +255,9 @@ fn from_hub(spec: &'static Spec, repository: &'static Repository) -> Result<Data
     let found = match hub::find(repository) {
         Some(found) => found,
         // The hub's files may have been deleted; what was imported from them is still here.
-        None => match cache::load_any(
-            spec.name,
-            &source,
-            spec.channels,
-            spec.classes.len(),
-            spec.inputs(),
-        ) {
+        None => match cache::load_any(spec.name, &source, spec.channels, spec.classes.len(), spec.inputs()) {
             Some(imported) => {
-                return Ok(Dataset {
-                    spec,
-                    source,
-                    cached: true,
-                    imported,
-                });
+                return Ok(Dataset { spec, source, cached: true, imported });
             }
             None => hub::download(repository)?,
         },
@@ -320,18 +269,12 @@ fn from_hub(spec: &'static Spec, repository: &'static Repository) -> Result<Data
 
 #[cfg(not(feature = "hub"))]
 fn from_hub(spec: &'static Spec, _: &Repository) -> Result<Dataset> {
-    Err(Failure::new(
-        Exit::Data,
-        format!(
-            "`{}` needs files: this program was built without the hub",
-            spec.name
-        ),
-    )
-    .hint(format!(
-        "give its folder with --data-dir, build with the feature `hub`, or use --dataset {}",
-        SETS[0].name
-    ))
-    .into())
+    Err(Failure::new(Exit::Data, format!("`{}` needs files: this program was built without the hub", spec.name))
+        .hint(format!(
+            "give its folder with --data-dir, build with the feature `hub`, or use --dataset {}",
+            SETS[0].name
+        ))
+        .into())
 }
 
 fn cached_or(
@@ -342,12 +285,7 @@ fn cached_or(
 ) -> Result<Dataset> {
     let (channels, classes, inputs) = (spec.channels, spec.classes.len(), spec.inputs());
     if let Some(imported) = cache::load(spec.name, fingerprint, channels, classes, inputs) {
-        return Ok(Dataset {
-            spec,
-            source,
-            cached: true,
-            imported,
-        });
+        return Ok(Dataset { spec, source, cached: true, imported });
     }
     let (train, test) = read()?;
     let imported = Imported::new(train, test, channels);
@@ -356,12 +294,7 @@ fn cached_or(
         // The next start is slower, and nothing else.
         Err(error) => tracing::warn!("`{}` is not kept in the cache: {error:#}", spec.name),
     }
-    Ok(Dataset {
-        spec,
-        source,
-        cached: false,
-        imported,
-    })
+    Ok(Dataset { spec, source, cached: false, imported })
 }
 
 /// An error of this layer.

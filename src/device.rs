@@ -44,12 +44,9 @@ impl Request {
                 } else {
                     "this program was built without CUDA".to_owned()
                 };
-                Err(Failure::new(
-                    Exit::Device,
-                    format!("`cuda:{ordinal}` cannot be opened: {why}"),
-                )
-                .hint("use --device cpu, or --device auto to take what is there")
-                .into())
+                Err(Failure::new(Exit::Device, format!("`cuda:{ordinal}` cannot be opened: {why}"))
+                    .hint("use --device cpu, or --device auto to take what is there")
+                    .into())
             }
             Self::Auto => {
                 let device = Device::cuda_if_available(0)
@@ -75,9 +72,7 @@ pub fn name(device: &Device) -> String {
 pub fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));
-    let model = model
-        .and_then(|line| line.split(':').nth(1))
-        .unwrap_or(std::env::consts::ARCH);
+    let model = model.and_then(|line| line.split(':').nth(1)).unwrap_or(std::env::consts::ARCH);
     format!("{}, {}", model.trim(), Width::detect().name())
 }
 
@@ -90,26 +85,16 @@ pub fn cores() -> usize {
 /// limit leaves. `None` where nothing is known.
 pub fn available_bytes() -> Option<u64> {
     let system = field("/proc/meminfo", "MemAvailable:").map(|kilobytes| kilobytes * 1024);
-    let number = |path| {
-        std::fs::read_to_string(path)
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
+    let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let group = number("/sys/fs/cgroup/memory.max")
         .zip(number("/sys/fs/cgroup/memory.current"))
         .map(|(most, used)| most.saturating_sub(used));
-    let process = std::fs::read_to_string("/proc/self/limits")
-        .ok()
-        .and_then(|limits| {
-            let line = limits
-                .lines()
-                .find(|line| line.starts_with("Max address space"))?;
-            let most: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
-            let used = field("/proc/self/status", "VmSize:")? * 1024;
-            Some(most.saturating_sub(used))
-        });
+    let process = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| {
+        let line = limits.lines().find(|line| line.starts_with("Max address space"))?;
+        let most: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
+        let used = field("/proc/self/status", "VmSize:")? * 1024;
+        Some(most.saturating_sub(used))
+    });
     [system, group, process].into_iter().flatten().min()
 }
 

@@ -39,11 +39,7 @@ pub struct Failure {
 impl Failure {
     /// A failure that `message` describes: the thing, what was found, what was expected.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            hint: None,
-        }
+        Self { exit, message: message.into(), hint: None }
     }
 
     /// Adds what the user can do.
@@ -93,10 +89,7 @@ mod tests {
             .context("reading MNIST")
             .unwrap_err();
         assert_eq!(exit_code(&error), Exit::Data);
-        assert_eq!(
-            failure(&error).and_then(Failure::advice),
-            Some("fetch it again")
-        );
+        assert_eq!(failure(&error).and_then(Failure::advice), Some("fetch it again"));
         assert_eq!(exit_code(&anyhow::anyhow!("odd")), Exit::Unexpected);
     }
 }

@@ -40,19 +40,11 @@ pub struct Affine {
 
 impl Affine {
     fn input_stride(&self) -> usize {
-        if self.shared_input {
-            self.inputs
-        } else {
-            self.lanes * self.inputs
-        }
+        if self.shared_input { self.inputs } else { self.lanes * self.inputs }
     }
 
     fn input<'a>(&self, x: &'a [f32], lane: usize) -> Matrix<'a> {
-        let offset = if self.shared_input {
-            0
-        } else {
-            lane * self.inputs
-        };
+        let offset = if self.shared_input { 0 } else { lane * self.inputs };
         Matrix::rows(&x[offset..], self.rows, self.inputs, self.input_stride())
     }
 
@@ -63,12 +55,7 @@ impl Affine {
 
     fn weight<'a>(&self, w: &'a [f32], lane: usize) -> Matrix<'a> {
         let size = self.outputs * self.inputs;
-        Matrix::rows(
-            &w[lane * size..][..size],
-            self.outputs,
-            self.inputs,
-            self.inputs,
-        )
+        Matrix::rows(&w[lane * size..][..size], self.outputs, self.inputs, self.inputs)
     }
 }
 
@@ -113,10 +100,7 @@ pub fn affine_weight_gradient(shape: Affine, dy: &Tensor, x: &Tensor, dw: &Tenso
                     let dy = Matrix::rows(dy, shape.rows, outputs, outputs);
                     gemm::multiply(dw, shape.inputs, dy.transposed(), shape.input(x, 0));
                 } else {
-                    for (lane, dw) in dw
-                        .chunks_exact_mut(shape.outputs * shape.inputs)
-                        .enumerate()
-                    {
+                    for (lane, dw) in dw.chunks_exact_mut(shape.outputs * shape.inputs).enumerate() {
                         let dy = shape.output(dy, lane).transposed();
                         gemm::multiply(dw, shape.inputs, dy, shape.input(x, lane));
                     }
@@ -195,13 +179,7 @@ pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &Tensor) -> 
 ///
 /// # Errors
 /// If the device fails.
-pub fn relu_backward(
-    rows: usize,
-    width: usize,
-    scales: &[f32],
-    y: &Tensor,
-    dy: &Tensor,
-) -> Result<()> {
+pub fn relu_backward(rows: usize, width: usize, scales: &[f32], y: &Tensor, dy: &Tensor) -> Result<()> {
     let size = rows * width * scales.len();
     lend(y, |y: &[f32]| {
         lend_mut(dy, |dy| {
@@ -277,31 +255,15 @@ where
             let lane = lane * size..(lane + 1) * size;
             let mut parts = state.chunks_exact_mut(lanes * size);
             // `S` parts by construction of the tensor.
-            let parts = [(); S].map(|()| {
-                parts
-                    .next()
-                    .map_or(Default::default(), |part| &mut part[lane.clone()])
-            });
+            let parts = [(); S].map(|()| parts.next().map_or(Default::default(), |part| &mut part[lane.clone()]));
             let theta = &mut theta[lane.clone()];
-            elementwise::update::<U, S, P, H>(
-                Width::detect(),
-                scalars,
-                theta,
-                &gradient[lane],
-                parts,
-            );
+            elementwise::update::<U, S, P, H>(Width::detect(), scalars, theta, &gradient[lane], parts);
         }
     };
     if S == 0 {
-        return lend(gradient, |gradient| {
-            lend_mut(theta, |theta| run(theta, gradient, &mut []))
-        })?;
+        return lend(gradient, |gradient| lend_mut(theta, |theta| run(theta, gradient, &mut [])))?;
     }
-    lend(gradient, |gradient| {
-        lend_mut(theta, |theta| {
-            lend_mut(state, |state| run(theta, gradient, state))
-        })
-    })??
+    lend(gradient, |gradient| lend_mut(theta, |theta| lend_mut(state, |state| run(theta, gradient, state))))??
 }
 
 /// Whether all elements are finite.
@@ -309,7 +271,5 @@ where
 /// # Errors
 /// If the device fails.
 pub fn all_finite(tensor: &Tensor, elements: usize) -> Result<bool> {
-    lend(tensor, |data: &[f32]| {
-        data[..elements].iter().all(|x| x.is_finite())
-    })
+    lend(tensor, |data: &[f32]| data[..elements].iter().all(|x| x.is_finite()))
 }

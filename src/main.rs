@@ -45,9 +45,7 @@ fn main() -> ExitCode {
     let error = match outcome {
         Ok(Ok(code)) => return ExitCode::from(code as u8),
         Ok(Err(error)) => error,
-        Err(panic) => {
-            anyhow::anyhow!("{panic}: this is a defect of adamtrain").context("internal error")
-        }
+        Err(panic) => anyhow::anyhow!("{panic}: this is a defect of adamtrain").context("internal error"),
     };
     complain(&error);
     ExitCode::from(exit_code(&error) as u8)
@@ -55,21 +53,11 @@ fn main() -> ExitCode {
 
 /// Trains as asked; returns the code to leave with.
 fn run(train: Train, started: Instant) -> Result<i32> {
-    let Train {
-        mut sources,
-        dry_run,
-        out,
-        resume,
-        expect_accuracy,
-        style,
-    } = train;
+    let Train { mut sources, dry_run, out, resume, expect_accuracy, style } = train;
 
     // Flags, configuration, run directory and device: all before the first byte of data.
     if resume {
-        sources.run = out
-            .as_ref()
-            .map(|out| out.join("config.toml"))
-            .filter(|path| path.is_file());
+        sources.run = out.as_ref().map(|out| out.join("config.toml")).filter(|path| path.is_file());
     }
     let config = Config::load(&sources)?;
     if let Some(out) = &out {
@@ -94,10 +82,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
             let words = format!("{}: the run has ended; this is its result", path.display());
             reporter.start(&session::start_event(&config, &summary, &path), &words);
             reporter.end(&summary, &path)?;
-            expect(
-                expect_accuracy,
-                summary.last.as_ref().and_then(|last| last.test_accuracy),
-            )?;
+            expect(expect_accuracy, summary.last.as_ref().and_then(|last| last.test_accuracy))?;
             return Ok(summary.exit_code.unwrap_or_default());
         }
     };
@@ -108,46 +93,21 @@ fn run(train: Train, started: Instant) -> Result<i32> {
 
     // The data, and everything that trains on it.
     let dataset = data::load(config.spec, config.data_dir.as_deref())?;
-    tracing::info!(
-        "{} from {} after {:?}",
-        dataset.spec.name,
-        dataset.source,
-        started.elapsed()
-    );
-    let surroundings = Surroundings {
-        run,
-        style,
-        device,
-        threads,
-        signals,
-        started,
-    };
+    tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
+    let surroundings = Surroundings { run, style, device, threads, signals, started };
     let mut session = Session::new(config, dataset, surroundings, checkpoint)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
     let stop = epochs(&mut session)?;
-    let accuracy = session
-        .progress
-        .last
-        .as_ref()
-        .and_then(|last| last.test_accuracy);
+    let accuracy = session.progress.last.as_ref().and_then(|last| last.test_accuracy);
     let stop = session.end(stop)?;
     if let Some(bytes) = device::peak_bytes() {
-        tracing::debug!(
-            "peak memory {} MB, {:?} in all",
-            bytes / 1_000_000,
-            started.elapsed()
-        );
+        tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }
     match &stop {
-        Stop::Diverged(found) => Err(Failure::new(
-            Exit::Diverged,
-            format!("training diverged: {found}"),
-        )
-        .hint(
-            "lower --lr, or bound the gradients with --clip-norm; the last good checkpoint is kept",
-        )
-        .into()),
+        Stop::Diverged(found) => Err(Failure::new(Exit::Diverged, format!("training diverged: {found}"))
+            .hint("lower --lr, or bound the gradients with --clip-norm; the last good checkpoint is kept")
+            .into()),
         Stop::Finished | Stop::EarlyStopped => expect(expect_accuracy, accuracy).map(|()| 0),
         Stop::TimeLimit | Stop::Signal(_) => Ok(stop.exit_code()),
     }
@@ -178,11 +138,7 @@ fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
     match least {
         Some(least) if accuracy.is_none_or(|accuracy| accuracy < least) => {
             let found = accuracy.map_or("unknown".into(), |accuracy| format!("{accuracy:.4}"));
-            Err(Failure::new(
-                Exit::Unexpected,
-                format!("test accuracy is {found}, expected at least {least}"),
-            )
-            .into())
+            Err(Failure::new(Exit::Unexpected, format!("test accuracy is {found}, expected at least {least}")).into())
         }
         _ => Ok(()),
     }

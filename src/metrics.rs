@@ -11,10 +11,7 @@ impl Totals {
     /// # Errors
     /// If the device fails.
     pub fn zeros(lanes: usize, device: &Device) -> Result<Self> {
-        Ok(Self {
-            loss: Tensor::zeros(lanes, DType::F64, device)?,
-            hits: Tensor::zeros(lanes, DType::U32, device)?,
-        })
+        Ok(Self { loss: Tensor::zeros(lanes, DType::F64, device)?, hits: Tensor::zeros(lanes, DType::U32, device)? })
     }
 
     /// Starts again at these sums, a lane each.
@@ -23,14 +20,10 @@ impl Totals {
     /// If the device fails.
     pub fn set(&self, sums: &[Sums]) -> Result<()> {
         lend_mut(&self.loss, |loss: &mut [f64]| {
-            loss.iter_mut()
-                .zip(sums)
-                .for_each(|(to, from)| *to = from.loss);
+            loss.iter_mut().zip(sums).for_each(|(to, from)| *to = from.loss);
         })?;
         lend_mut(&self.hits, |hits: &mut [u32]| {
-            hits.iter_mut()
-                .zip(sums)
-                .for_each(|(to, from)| *to = from.hits);
+            hits.iter_mut().zip(sums).for_each(|(to, from)| *to = from.hits);
         })?;
         Ok(())
     }
@@ -42,11 +35,7 @@ impl Totals {
     pub fn read(&self) -> Result<Vec<Sums>> {
         let loss = self.loss.to_vec1::<f64>()?;
         let hits = self.hits.to_vec1::<u32>()?;
-        Ok(loss
-            .into_iter()
-            .zip(hits)
-            .map(|(loss, hits)| Sums { loss, hits })
-            .collect())
+        Ok(loss.into_iter().zip(hits).map(|(loss, hits)| Sums { loss, hits }).collect())
     }
 }
 
@@ -62,10 +51,7 @@ pub struct Sums {
 impl Sums {
     /// Means over `examples`.
     pub fn means(self, examples: usize) -> Means {
-        Means {
-            loss: self.loss / examples as f64,
-            accuracy: f64::from(self.hits) / examples as f64,
-        }
+        Means { loss: self.loss / examples as f64, accuracy: f64::from(self.hits) / examples as f64 }
     }
 }
 

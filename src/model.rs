@@ -33,18 +33,14 @@ impl Shape {
 
     /// Number of parameters of one lane.
     pub fn parameters(&self) -> u64 {
-        self.layers()
-            .map(|(inputs, outputs)| (inputs as u64 + 1) * outputs as u64)
-            .sum()
+        self.layers().map(|(inputs, outputs)| (inputs as u64 + 1) * outputs as u64).sum()
     }
 
     /// `linear`, or `mlp-300-100`.
     pub fn name(&self) -> String {
         match self.hidden.as_slice() {
             [] => "linear".into(),
-            widths if widths.len() <= 4 => widths
-                .iter()
-                .fold("mlp".into(), |name, width| format!("{name}-{width}")),
+            widths if widths.len() <= 4 => widths.iter().fold("mlp".into(), |name, width| format!("{name}-{width}")),
             widths => format!("mlp-{}-layers", widths.len()),
         }
     }
@@ -92,11 +88,7 @@ impl LinearNet {
             parameters.push((format!("layers.{layer}.weight"), Var::from_tensor(&weight)?));
             parameters.push((format!("layers.{layer}.bias"), Var::from_tensor(&bias)?));
         }
-        Ok(Self {
-            shape,
-            lanes,
-            parameters,
-        })
+        Ok(Self { shape, lanes, parameters })
     }
 
     /// Parameters in a fixed order, with PyTorch's names.
@@ -116,9 +108,7 @@ impl LinearNet {
 
     /// Weight [K, out, in] and bias [K, out] of each layer.
     pub fn layers(&self) -> impl Iterator<Item = (&Var, &Var)> {
-        self.parameters
-            .chunks_exact(2)
-            .map(|pair| (&pair[0].1, &pair[1].1))
+        self.parameters.chunks_exact(2).map(|pair| (&pair[0].1, &pair[1].1))
     }
 
     /// Logits f32 [B, K, C] of x f32 [B, D], through candle's differentiable operations.
@@ -127,10 +117,7 @@ impl LinearNet {
     /// If the shapes do not fit or the device fails.
     pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let (batch, inputs) = x.dims2()?;
-        let mut z = x
-            .to_dtype(DType::F32)?
-            .expand((self.lanes, batch, inputs))?
-            .contiguous()?; // [K, B, D]
+        let mut z = x.to_dtype(DType::F32)?.expand((self.lanes, batch, inputs))?.contiguous()?; // [K, B, D]
         for (layer, (weight, bias)) in self.layers().enumerate() {
             if layer > 0 {
                 z = z.relu()?;
@@ -148,11 +135,7 @@ mod tests {
 
     #[test]
     fn initial_weights_fill_pytorch_s_range_and_depend_on_the_seed_alone() -> Result<()> {
-        let shape = Shape {
-            inputs: 784,
-            hidden: vec![30],
-            classes: 10,
-        };
+        let shape = Shape { inputs: 784, hidden: vec![30], classes: 10 };
         let net = LinearNet::new(shape.clone(), &[3, 4], &Device::Cpu)?;
         let alone = LinearNet::new(shape, &[4], &Device::Cpu)?;
         for ((name, both), (_, one)) in net.parameters().iter().zip(alone.parameters()) {
@@ -170,11 +153,7 @@ mod tests {
 
     #[test]
     fn a_shape_knows_its_layers_parameters_and_names() {
-        let shape = |hidden: &[usize]| Shape {
-            inputs: 784,
-            hidden: hidden.to_vec(),
-            classes: 10,
-        };
+        let shape = |hidden: &[usize]| Shape { inputs: 784, hidden: hidden.to_vec(), classes: 10 };
         assert_eq!(shape(&[]).parameters(), 7_850);
         assert_eq!(shape(&[300, 100]).parameters(), 266_610);
         assert_eq!(shape(&[300, 100]).to_string(), "784-300-100-10");

@@ -19,17 +19,9 @@ use crate::train::{Trainer, schedule};
 /// If the system refuses ([`Exit::Device`]).
 pub fn start_threads(config: &Config) -> Result<usize> {
     let threads = config.threads.unwrap_or_else(device::cores);
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .use_current_thread()
-        .build_global()
-        .map_err(|error| {
-            Failure::new(
-                Exit::Device,
-                format!("{threads} threads cannot be started: {error}"),
-            )
-            .hint("use fewer --threads")
-        })?;
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global().map_err(|error| {
+        Failure::new(Exit::Device, format!("{threads} threads cannot be started: {error}")).hint("use fewer --threads")
+    })?;
     Ok(threads)
 }
 
@@ -49,11 +41,7 @@ pub fn expect_memory(config: &Config) -> Result<()> {
     match device::available_bytes() {
         Some(available) if needed > available => Err(Failure::new(
             Exit::Device,
-            format!(
-                "the run needs about {}, and {} are available",
-                megabytes(needed),
-                megabytes(available)
-            ),
+            format!("the run needs about {}, and {} are available", megabytes(needed), megabytes(available)),
         )
         .hint("use a smaller --hidden or --batch-size")
         .into()),
@@ -72,10 +60,7 @@ fn megabytes(bytes: u64) -> String {
 pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     let local = config.spec.is_generated() || config.data_dir.is_some();
     let count = if local {
-        data::load(config.spec, config.data_dir.as_deref())?
-            .imported
-            .train
-            .len()
+        data::load(config.spec, config.data_dir.as_deref())?.imported.train.len()
     } else {
         config.spec.train
     };
@@ -85,10 +70,8 @@ pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     let parameters = config.shape.parameters();
     let needed = bytes(config, examples);
 
-    let origins: Map<_, _> = config
-        .entries()
-        .map(|(setting, _, origin)| (setting.key.to_owned(), json!(origin.to_string())))
-        .collect();
+    let origins: Map<_, _> =
+        config.entries().map(|(setting, _, origin)| (setting.key.to_owned(), json!(origin.to_string()))).collect();
     let event = json!({
         "event": "dry_run",
         "config": config.to_json(),
@@ -101,16 +84,8 @@ pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     });
     answer(as_json.then_some(&event), || {
         let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "# net         {} ({parameters} parameters)",
-            config.shape
-        );
-        let _ = writeln!(
-            text,
-            "# steps       {steps} in {} epochs of {examples} samples",
-            config.epochs
-        );
+        let _ = writeln!(text, "# net         {} ({parameters} parameters)", config.shape);
+        let _ = writeln!(text, "# steps       {steps} in {} epochs of {examples} samples", config.epochs);
         let _ = writeln!(text, "# validation  {held_out} samples");
         let _ = writeln!(text, "# memory      about {}", megabytes(needed));
         let _ = writeln!(text, "# device      {}\n", device::name(on));

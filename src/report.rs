@@ -31,9 +31,7 @@ impl Output {
         let mut stdout = io::stdout().lock();
         if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             if error.kind() != ErrorKind::BrokenPipe {
-                tracing::warn!(
-                    "standard output cannot be written: {error}; the run directory has everything"
-                );
+                tracing::warn!("standard output cannot be written: {error}; the run directory has everything");
             }
             self.failed = Some(error);
         }
@@ -45,11 +43,9 @@ impl Output {
     /// What kept a line from being written ([`Exit::Output`]).
     pub fn finish(self) -> Result<()> {
         match self.failed {
-            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
-                Exit::Output,
-                format!("standard output: cannot be written: {error}"),
-            )
-            .into()),
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::new(Exit::Output, format!("standard output: cannot be written: {error}")).into())
+            }
             _ => Ok(()),
         }
     }
@@ -80,19 +76,10 @@ impl Reporter {
         let bar = (!style.quiet && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(epochs.saturating_mul(batches));
             let template = "{msg} {wide_bar} {eta} left";
-            bar.set_style(
-                ProgressStyle::with_template(template)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self {
-            style,
-            output: Output::default(),
-            bar,
-            epochs,
-            headed: false,
-        }
+        Self { style, output: Output::default(), bar, epochs, headed: false }
     }
 
     /// Emits the `start` event, or says in a line what begins.
@@ -134,21 +121,11 @@ impl Reporter {
         let validated = record.valid_loss.is_some();
         if !self.headed {
             self.headed = true;
-            let valid = if validated {
-                "   valid loss   valid acc"
-            } else {
-                ""
-            };
-            self.talk(&format!(
-                "epoch   train loss   train acc{valid}   test loss   test acc        lr        s"
-            ));
+            let valid = if validated { "   valid loss   valid acc" } else { "" };
+            self.talk(&format!("epoch   train loss   train acc{valid}   test loss   test acc        lr        s"));
         }
         let valid = if validated {
-            format!(
-                "   {:>10}   {:>9}",
-                Cell(record.valid_loss),
-                Percent(record.valid_accuracy)
-            )
+            format!("   {:>10}   {:>9}", Cell(record.valid_loss), Percent(record.valid_accuracy))
         } else {
             String::new()
         };
@@ -216,10 +193,7 @@ fn fields(record: Option<&Record>) -> Map<String, Value> {
 fn end_event(summary: &Summary, out: &str) -> Value {
     let mut event = Map::from_iter([("event".to_owned(), "end".into())]);
     event.extend(fields(summary.last.as_ref()));
-    let best = summary
-        .best
-        .as_ref()
-        .map(|best| Value::Object(fields(Some(best))));
+    let best = summary.best.as_ref().map(|best| Value::Object(fields(Some(best))));
     event.extend([
         ("status".to_owned(), json!(summary.status)),
         ("reason".to_owned(), json!(summary.reason)),
@@ -241,12 +215,7 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
         Status::Diverged => "diverged",
     };
     let mut lines = vec![format!("status          {status}")];
-    lines.extend(
-        summary
-            .reason
-            .iter()
-            .map(|reason| format!("reason          {reason}")),
-    );
+    lines.extend(summary.reason.iter().map(|reason| format!("reason          {reason}")));
     lines.push(format!("epochs          {}", summary.epochs));
     let mut numbers = |prefix: &str, record: &Record| {
         for (name, number) in [
@@ -268,10 +237,7 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
     }
     if let Some(best) = &summary.best {
         lines.push(format!("best_epoch      {}", best.epoch));
-        lines.extend(
-            best.valid_loss
-                .map(|loss| format!("best_valid_loss {loss:.4}")),
-        );
+        lines.extend(best.valid_loss.map(|loss| format!("best_valid_loss {loss:.4}")));
     }
     lines.push(format!("out             {out}"));
     lines
@@ -291,11 +257,7 @@ struct Percent(Option<f64>);
 
 impl std::fmt::Display for Percent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(
-            &self
-                .0
-                .map_or("-".into(), |share| format!("{:.2}%", 100.0 * share)),
-        )
+        f.pad(&self.0.map_or("-".into(), |share| format!("{:.2}%", 100.0 * share)))
     }
 }
 

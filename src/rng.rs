@@ -113,10 +113,7 @@ mod tests {
         let pinned = order.clone();
         order.sort_unstable();
         assert_eq!(order, (0..10).collect::<Vec<_>>());
-        assert_eq!(
-            pinned, PINNED,
-            "the order of every recorded run would change"
-        );
+        assert_eq!(pinned, PINNED, "the order of every recorded run would change");
     }
 
     // Made by this test itself when the generator was fixed.
@@ -130,9 +127,6 @@ mod tests {
             counts[stream.below(7) as usize] += 1;
         }
         // Five standard deviations of a binomial count with mean 10,000.
-        assert!(
-            counts.iter().all(|&c| c.abs_diff(10_000) < 463),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&c| c.abs_diff(10_000) < 463), "{counts:?}");
     }
 }

@@ -7,12 +7,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A kind of number that a rule can be run on.
 pub trait Real:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
     /// The answer to a comparison.
     type Mask: Copy;
@@ -38,11 +33,7 @@ pub trait Real:
     /// operation is slow. The border pixels of MNIST do this to Adam's first moment after about 730 steps.
     #[inline(always)]
     fn flushed(self) -> Self {
-        Self::select(
-            self.abs().less(Self::smallest_normal()),
-            Self::constant(0.0),
-            self,
-        )
+        Self::select(self.abs().less(Self::smallest_normal()), Self::constant(0.0), self)
     }
 }
 

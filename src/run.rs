@@ -113,10 +113,7 @@ impl Run {
         if holds_something && !resume {
             let failure = Failure::new(
                 Exit::Usage,
-                format!(
-                    "{}: holds something, expected an absent or empty folder",
-                    out.display()
-                ),
+                format!("{}: holds something, expected an absent or empty folder", out.display()),
             );
             return Err(failure.hint(if is_run {
                 "go on with that run by --resume, or choose another folder with --out"
@@ -125,11 +122,8 @@ impl Run {
             }));
         }
         if holds_something && !is_run && !only_unfinished(out) {
-            return Err(Failure::new(
-                Exit::Run,
-                format!("{}: holds no run: config.toml is missing", out.display()),
-            )
-            .hint("give the folder of a run, or an empty one, as --out"));
+            return Err(Failure::new(Exit::Run, format!("{}: holds no run: config.toml is missing", out.display()))
+                .hint("give the folder of a run, or an empty one, as --out"));
         }
         Ok(())
     }
@@ -142,13 +136,8 @@ impl Run {
     pub fn open(out: &Path, resume: bool) -> Result<Self> {
         let mut made = Vec::new();
         if fs::symlink_metadata(out).is_err() {
-            let absent = out
-                .ancestors()
-                .take_while(|folder| fs::symlink_metadata(folder).is_err());
-            made = absent
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .map(Path::to_owned)
-                .collect();
+            let absent = out.ancestors().take_while(|folder| fs::symlink_metadata(folder).is_err());
+            made = absent.filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned).collect();
             fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
         }
         Self::take(out, resume, made)
@@ -168,13 +157,7 @@ impl Run {
         let highest = fs::read_dir(runs)
             .map_err(|error| unwritable(runs, &error))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|entry| {
-                entry
-                    .strip_prefix(name)?
-                    .strip_prefix('-')?
-                    .parse::<u32>()
-                    .ok()
-            })
+            .filter_map(|entry| entry.strip_prefix(name)?.strip_prefix('-')?.parse::<u32>().ok())
             .max();
         let mut number = highest.map_or(1, |highest| highest.saturating_add(1));
         loop {
@@ -198,29 +181,16 @@ impl Run {
             Err(TryLockError::WouldBlock) => {
                 let busy = Failure::new(
                     Exit::Busy,
-                    format!(
-                        "{}: another process trains in this run directory",
-                        out.display()
-                    ),
+                    format!("{}: another process trains in this run directory", out.display()),
                 );
-                return Err(busy
-                    .hint("wait for it, or choose another folder with --out")
-                    .into());
+                return Err(busy.hint("wait for it, or choose another folder with --out").into());
             }
             Err(TryLockError::Error(error)) => {
-                tracing::warn!(
-                    "{}: cannot be locked ({error}); keep others away from it",
-                    out.display()
-                );
+                tracing::warn!("{}: cannot be locked ({error}); keep others away from it", out.display());
                 None
             }
         };
-        let run = Self {
-            path: out.to_owned(),
-            _lock: lock,
-            made,
-            metrics: None,
-        };
+        let run = Self { path: out.to_owned(), _lock: lock, made, metrics: None };
         Self::check(out, resume)?;
         run.probe()?;
         Ok(run)
@@ -290,9 +260,7 @@ impl Run {
         line.push('\n');
         let path = self.path.join("metrics.jsonl");
         let metrics = self.metrics.as_mut().context("the run has not begun")?;
-        metrics
-            .write_all(line.as_bytes())
-            .map_err(|error| unwritable(&path, &error))?;
+        metrics.write_all(line.as_bytes()).map_err(|error| unwritable(&path, &error))?;
         Ok(line.len() as u64)
     }
 
@@ -304,9 +272,7 @@ impl Run {
         // The lines that the checkpoint counts on must be on disk before it.
         if let Some(metrics) = &self.metrics {
             let path = self.path.join("metrics.jsonl");
-            metrics
-                .sync_data()
-                .map_err(|error| unwritable(&path, &error))?;
+            metrics.sync_data().map_err(|error| unwritable(&path, &error))?;
         }
         let folder = self.checkpoints();
         let name = file_name(checkpoint.meta.progress.step);
@@ -315,9 +281,7 @@ impl Run {
         replace(&folder.join(label), format!("{name}\n").as_bytes())?;
 
         let best = named(&folder, "BEST");
-        let others = list(&folder)
-            .into_iter()
-            .filter(|path| Some(path) != best.as_ref());
+        let others = list(&folder).into_iter().filter(|path| Some(path) != best.as_ref());
         for old in others.skip(KEPT) {
             fs::remove_file(&old).map_err(|error| unwritable(&old, &error))?;
         }
@@ -329,22 +293,15 @@ impl Run {
     /// # Errors
     /// If there are checkpoints and none can be read ([`Exit::Run`]).
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
-        let metrics =
-            fs::metadata(self.path.join("metrics.jsonl")).map_or(0, |metadata| metadata.len());
+        let metrics = fs::metadata(self.path.join("metrics.jsonl")).map_or(0, |metadata| metadata.len());
         let mut last_error = None;
         for path in list(&self.checkpoints()) {
             match Checkpoint::read(&path) {
                 Ok(checkpoint) if checkpoint.meta.progress.metrics_bytes > metrics => {
-                    tracing::warn!(
-                        "{}: metrics.jsonl is shorter than it expects",
-                        path.display()
-                    );
+                    tracing::warn!("{}: metrics.jsonl is shorter than it expects", path.display());
                     last_error = Some(Failure::new(
                         Exit::Run,
-                        format!(
-                            "{}: metrics.jsonl is shorter than expected",
-                            self.path.display()
-                        ),
+                        format!("{}: metrics.jsonl is shorter than expected", self.path.display()),
                     ));
                 }
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
@@ -356,9 +313,9 @@ impl Run {
         }
         match last_error {
             None => Ok(None),
-            Some(error) => Err(anyhow::Error::from(error.hint(
-                "no checkpoint of this run can be used: begin again in another folder",
-            ))),
+            Some(error) => Err(anyhow::Error::from(
+                error.hint("no checkpoint of this run can be used: begin again in another folder"),
+            )),
         }
     }
 
@@ -383,8 +340,7 @@ impl Drop for Run {
 pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
     let path = path.join("run.json");
     let broken = |error: String| Failure::new(Exit::Run, format!("{}: {error}", path.display()));
-    let text =
-        fs::read_to_string(&path).map_err(|error| broken(format!("cannot be read: {error}")))?;
+    let text = fs::read_to_string(&path).map_err(|error| broken(format!("cannot be read: {error}")))?;
     serde_json::from_str(&text).map_err(|error| broken(format!("is broken: {error}")))
 }
 
@@ -395,20 +351,18 @@ pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
 pub fn resolve(run: &Path, best: bool) -> Result<PathBuf, Failure> {
     let missing = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", run.display()));
     match fs::metadata(run) {
-        Err(error) => Err(missing(&format!("cannot be read: {error}"))
-            .hint("give a run directory or a checkpoint file")),
+        Err(error) => {
+            Err(missing(&format!("cannot be read: {error}")).hint("give a run directory or a checkpoint file"))
+        }
         Ok(metadata) if metadata.is_dir() => {
             let folder = run.join("ckpt");
             if best {
                 return named(&folder, "BEST").ok_or_else(|| {
-                    missing("holds no best checkpoint")
-                        .hint("only a run with --valid-fraction has one")
+                    missing("holds no best checkpoint").hint("only a run with --valid-fraction has one")
                 });
             }
             let newest = named(&folder, "LATEST").or_else(|| list(&folder).into_iter().next());
-            newest.ok_or_else(|| {
-                missing("holds no checkpoint").hint("give a run directory or a checkpoint file")
-            })
+            newest.ok_or_else(|| missing("holds no checkpoint").hint("give a run directory or a checkpoint file"))
         }
         Ok(_) => Ok(run.to_owned()),
     }
@@ -420,18 +374,11 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     let mut steps: Vec<u64> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            name.strip_prefix("step-")?
-                .strip_suffix(".safetensors")?
-                .parse()
-                .ok()
+            name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
         })
         .collect();
     steps.sort_unstable();
-    steps
-        .into_iter()
-        .rev()
-        .map(|step| folder.join(file_name(step)))
-        .collect()
+    steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect()
 }
 
 fn file_name(step: u64) -> String {
@@ -453,8 +400,7 @@ fn only_unfinished(folder: &Path) -> bool {
         entries.flatten().all(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let empty_folder =
-                || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+            let empty_folder = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
             name.ends_with(".tmp") || name == "ckpt" && empty_folder()
         })
     })

@@ -1,5 +1,13 @@
 //! A run in progress: the trainer, the data, the directory and the clock, and what happens between two steps.
 
+mod replay;
+mod resume;
+mod splits;
+mod stop;
+
+pub use resume::{Found, find, initial};
+pub use stop::Stop;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,57 +15,18 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
-use crate::config::layers::Sources;
 use crate::config::{Config, Stretch};
-use crate::data::batches::{self, Division};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, batches};
 use crate::device;
 use crate::error::{Exit, Failure};
-use crate::kernel::Channel;
 use crate::metrics::{Means, Sums};
 use crate::report::{Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::signal::{self, Signals};
-use crate::run::{self, Run, Status, Summary};
-use crate::train::{Batch, Evaluator, Progress, Record, Trainer, all_of, fill, finite};
-
-/// Why training stopped.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stop {
-    /// All epochs are done.
-    Finished,
-    /// The validation loss stopped falling.
-    EarlyStopped,
-    /// Out of time.
-    TimeLimit,
-    /// A signal.
-    Signal(i32),
-    /// A number that is not finite: where, in words.
-    Diverged(String),
-}
-
-impl Stop {
-    /// The status that `run.json` gets.
-    pub fn status(&self) -> Status {
-        match self {
-            Self::Finished => Status::Finished,
-            Self::EarlyStopped => Status::EarlyStopped,
-            Self::TimeLimit => Status::TimeLimit,
-            Self::Signal(_) => Status::Interrupted,
-            Self::Diverged(_) => Status::Diverged,
-        }
-    }
-
-    /// The code that the process leaves with.
-    pub fn exit_code(&self) -> i32 {
-        match self {
-            Self::Finished | Self::EarlyStopped => 0,
-            Self::TimeLimit => Exit::Again as i32,
-            Self::Signal(signal) => 128 + signal,
-            Self::Diverged(_) => Exit::Diverged as i32,
-        }
-    }
-}
+use crate::run::{Run, Status, Summary};
+use crate::train::{Evaluator, Progress, Record, Trainer, finite};
+use replay::trainer;
+use splits::Splits;
 
 /// The `start` event, as far as configuration and surroundings know it.
 pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json::Value {
@@ -72,100 +41,6 @@ pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json
         "parameters": config.shape.parameters(),
         "out": out.display().to_string(),
     })
-}
-
-/// What the directory that is resumed holds.
-#[derive(Debug)]
-pub enum Found {
-    /// Nothing: the run starts.
-    Nothing,
-    /// A run to go on with; without a checkpoint it starts again.
-    Unfinished(Option<Box<Checkpoint>>),
-    /// A run that has ended for good.
-    Ended(Box<Summary>),
-}
-
-/// Looks at the run in the directory, and whether this configuration goes on with it.
-///
-/// # Errors
-/// If it is another run ([`Exit::Run`], naming what differs), or more epochs would change what it has done ([`Exit::Usage`]).
-pub fn find(run: &Run, config: &Config) -> Result<Found> {
-    let Some(path) = run.config() else {
-        return Ok(Found::Nothing);
-    };
-    let before = Config::load(&Sources {
-        run: Some(path),
-        ..Sources::default()
-    })?;
-    let out = run.path().display();
-    let different = |key: &str, now: &str, then: &str| {
-        Failure::new(
-            Exit::Run,
-            format!("{out}: `{key}` is {now}, but the run began with {then}"),
-        )
-        .hint("give the settings that the run began with, or choose another folder with --out")
-    };
-    let then = before.deciding();
-    if let Some((key, now)) = config
-        .deciding()
-        .iter()
-        .find(|(key, now)| then.get(*key) != Some(now))
-    {
-        return Err(different(key, now, &then[key]).into());
-    }
-    if config.epochs != before.epochs && config.depends_on_epochs() {
-        if config.epochs > before.epochs {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!(
-                    "{out}: {} epochs are more than the {} that the schedule was made for",
-                    config.epochs, before.epochs
-                ),
-            )
-            .hint("only a run under `--schedule constant` can go on longer; --init starts a new one from its weights")
-            .into());
-        }
-        return Err(different(
-            "train.epochs",
-            &config.epochs.to_string(),
-            &before.epochs.to_string(),
-        )
-        .into());
-    }
-
-    let summary = run.summary();
-    match &summary {
-        Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
-            return Ok(Found::Ended(Box::new(summary.clone())));
-        }
-        Some(summary) if summary.status == Status::Finished && summary.epochs == config.epochs => {
-            return Ok(Found::Ended(Box::new(summary.clone())));
-        }
-        _ => {}
-    }
-    let newest = run.newest()?;
-    if let Some(Checkpoint { meta, .. }) = &newest {
-        if meta.config_hash != config.hash() {
-            let now = config.deciding();
-            let other = now
-                .iter()
-                .find(|(key, now)| meta.config.get(*key) != Some(now));
-            let (key, now) = other.map_or(("config_hash", "another"), |(key, now)| (key, now));
-            let then = meta.config.get(key).map_or("missing", String::as_str);
-            return Err(Failure::new(
-                Exit::Run,
-                format!(
-                    "{out}: its checkpoint is another run's: `{key}` is {then}, expected {now}"
-                ),
-            )
-            .into());
-        }
-        if meta.progress.epoch > config.epochs {
-            let done = format!("{} epochs done", meta.progress.epoch);
-            return Err(different("train.epochs", &config.epochs.to_string(), &done).into());
-        }
-    }
-    Ok(Found::Unfinished(newest.map(Box::new)))
 }
 
 /// Everything of a run that trains.
@@ -188,18 +63,6 @@ pub struct Session {
     clock: Clock,
     /// The best checkpoint since the last save, in memory: it is written before the next one.
     best: Option<Checkpoint>,
-}
-
-/// The data of a run on its device.
-struct Splits {
-    train: Split,
-    members: Vec<u32>,
-    valid: Option<Tensor>,
-    test: Split,
-    test_order: Tensor,
-    channels: Vec<Channel>,
-    name: String,
-    sha256: String,
 }
 
 /// Times of a run; none of them reaches a computed number.
@@ -238,14 +101,7 @@ impl Session {
         surroundings: Surroundings,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self> {
-        let Surroundings {
-            run,
-            style,
-            device,
-            threads,
-            signals,
-            started,
-        } = surroundings;
+        let Surroundings { run, style, device, threads, signals, started } = surroundings;
         let summary = Summary {
             status: Status::Running,
             reason: None,
@@ -255,19 +111,13 @@ impl Session {
             last: None,
             version: env!("CARGO_PKG_VERSION").into(),
             git: env!("ADAMTRAIN_COMMIT").into(),
-            argv: std::env::args_os()
-                .map(|word| word.to_string_lossy().into_owned())
-                .collect(),
+            argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             device: device::name(&device),
             cpu: device::cpu(),
             threads,
-            data: [
-                ("name", dataset.spec.name),
-                ("source", &dataset.source),
-                ("sha256", &dataset.imported.sha256),
-            ]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+            data: [("name", dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
             config_hash: config.hash(),
         };
         let data = Splits::new(&config, dataset, &device)?;
@@ -288,13 +138,8 @@ impl Session {
             .into());
         }
         let trainer = trainer(&config, &data, checkpoint.as_ref(), &device)?;
-        let progress = checkpoint
-            .map(|checkpoint| checkpoint.meta.progress)
-            .unwrap_or_default();
-        let evaluated = data
-            .test
-            .len()
-            .max(data.valid.as_ref().map_or(0, Tensor::elem_count));
+        let progress = checkpoint.map(|checkpoint| checkpoint.meta.progress).unwrap_or_default();
+        let evaluated = data.test.len().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
         let evaluator = Evaluator::new(&trainer.net, evaluated, data.channels.clone(), &device)?;
         let batches = batches::batches(data.members.len(), config.batch_size);
         let now = Instant::now();
@@ -309,12 +154,7 @@ impl Session {
             data,
             evaluator,
             signals,
-            clock: Clock {
-                started,
-                saved: now,
-                ticked: now,
-                training: None,
-            },
+            clock: Clock { started, saved: now, ticked: now, training: None },
             best: None,
             config,
         };
@@ -324,8 +164,7 @@ impl Session {
 
     fn begin(&mut self) -> Result<()> {
         let text = self.config.to_toml(|_| None);
-        self.run
-            .begin(&text, &self.summary, self.progress.metrics_bytes)?;
+        self.run.begin(&text, &self.summary, self.progress.metrics_bytes)?;
         let mut event = start_event(&self.config, &self.summary, self.run.path());
         event["examples"] = json!({
             "train": self.data.members.len(),
@@ -358,12 +197,7 @@ impl Session {
     /// # Errors
     /// If the device fails.
     pub fn order(&self) -> Result<Tensor> {
-        batches::order(
-            &self.data.members,
-            self.config.data_seed,
-            self.progress.epoch,
-            &self.device,
-        )
+        batches::order(&self.data.members, self.config.data_seed, self.progress.epoch, &self.device)
     }
 
     /// One step on the next batch of `order`.
@@ -372,9 +206,7 @@ impl Session {
     /// If the device fails.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         self.clock.training.get_or_insert_with(Instant::now);
-        let batch = self
-            .data
-            .batch(order, self.progress.position, self.config.batch_size);
+        let batch = self.data.batch(order, self.progress.position, self.config.batch_size);
         self.trainer.step(batch, self.progress.step)?;
         self.progress.position += 1;
         self.progress.step += 1;
@@ -386,7 +218,11 @@ impl Session {
     /// # Errors
     /// If something cannot be written, or the device fails.
     pub fn between_steps(&mut self) -> Result<Option<Stop>> {
-        if let Some(stop) = self.stop()? {
+        // An evaluation belongs to the step before it, so it comes first.
+        if let Some(stop) = self.evaluate_inside()? {
+            return Ok(Some(stop));
+        }
+        if let Some(stop) = self.reason_to_stop() {
             return Ok(Some(stop));
         }
         if self.save_is_due() && !self.save()? {
@@ -405,49 +241,38 @@ impl Session {
         Ok(None)
     }
 
-    fn stop(&mut self) -> Result<Option<Stop>> {
-        // An evaluation inside an epoch belongs to the step before, so it comes first and is not done again on resuming.
-        if let Stretch::Steps(steps) = self.config.eval_every {
-            let inside = self.progress.position > 0 && self.progress.position < self.batches;
-            let evaluated = self.progress.evaluated_step == self.progress.step;
-            if inside && !evaluated && self.progress.step.is_multiple_of(steps) {
-                self.pause()?;
-                let record = self.running_record("eval")?;
-                if let Some(stop) = self.evaluate(record)? {
-                    return Ok(Some(stop));
-                }
-                self.keep_if_best()?;
-            }
+    /// Evaluates inside an epoch where that is asked for, once at each step.
+    fn evaluate_inside(&mut self) -> Result<Option<Stop>> {
+        let Stretch::Steps(steps) = self.config.eval_every else { return Ok(None) };
+        let Progress { step, position, evaluated_step, .. } = self.progress;
+        if position == 0 || !step.is_multiple_of(steps) || evaluated_step == step {
+            return Ok(None);
         }
-        if self
-            .config
-            .patience
-            .is_some_and(|patience| self.progress.since_best >= patience)
-        {
-            return Ok(Some(Stop::EarlyStopped));
+        self.pause()?;
+        let record = self.running_record("eval")?;
+        let stop = self.evaluate(record)?;
+        if stop.is_none() {
+            self.keep_if_best()?;
+        }
+        Ok(stop)
+    }
+
+    /// Early stopping, signals, time: all but the last pure in the progress, so that a resumed run stops where it would have.
+    fn reason_to_stop(&self) -> Option<Stop> {
+        if self.config.patience.is_some_and(|patience| self.progress.since_best >= patience) {
+            return Some(Stop::EarlyStopped);
         }
         if let Some(signal) = self.signals.caught() {
-            return Ok(Some(Stop::Signal(signal)));
+            return Some(Stop::Signal(signal));
         }
         let elapsed = self.clock.started.elapsed().as_secs_f64();
-        Ok(self
-            .config
-            .max_time
-            .filter(|most| elapsed >= *most)
-            .map(|_| Stop::TimeLimit))
+        self.config.max_time.filter(|most| elapsed >= *most).map(|_| Stop::TimeLimit)
     }
 
     fn save_is_due(&self) -> bool {
-        let Progress {
-            step,
-            position,
-            epoch,
-            ..
-        } = self.progress;
+        let Progress { step, position, epoch, .. } = self.progress;
         match self.config.save_every {
-            Stretch::Seconds(seconds) => {
-                self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds)
-            }
+            Stretch::Seconds(seconds) => self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds),
             Stretch::Steps(steps) => step > 0 && step.is_multiple_of(steps),
             Stretch::Epochs(epochs) => position == 0 && epoch > 0 && epoch.is_multiple_of(epochs),
         }
@@ -487,8 +312,7 @@ impl Session {
     /// Fills the record with validation and test means, publishes it, and keeps count for early stopping.
     fn evaluate(&mut self, mut record: Record) -> Result<Option<Stop>> {
         let pass = |split: &Split, order: &Tensor| -> Result<Means> {
-            self.evaluator
-                .run(&self.trainer.net, split, order, |_, _| Ok(()))
+            self.evaluator.run(&self.trainer.net, split, order, |_, _| Ok(()))
         };
         let test = pass(&self.data.test, &self.data.test_order)?;
         let valid = match &self.data.valid {
@@ -543,19 +367,10 @@ impl Session {
     /// The epoch so far, as a record without evaluation.
     fn running_record(&mut self, event: &str) -> Result<Record> {
         self.read_sums()?;
-        let done = self
-            .progress
-            .position
-            .saturating_mul(self.config.batch_size as u64);
+        let done = self.progress.position.saturating_mul(self.config.batch_size as u64);
         let examples = done.min(self.data.members.len() as u64);
-        let Sums { loss, hits } = Sums {
-            loss: self.progress.loss_sum,
-            hits: self.progress.hits,
-        };
-        let running = self
-            .clock
-            .training
-            .map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let Sums { loss, hits } = Sums { loss: self.progress.loss_sum, hits: self.progress.hits };
+        let running = self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64());
         let seconds = self.progress.seconds + running;
         let means = Sums { loss, hits }.means(examples.max(1) as usize);
         Ok(Record {
@@ -564,16 +379,9 @@ impl Session {
             step: self.progress.step,
             train_loss: finite(means.loss),
             train_accuracy: finite(means.accuracy),
-            lr: self
-                .trainer
-                .schedule
-                .lr(self.progress.step.saturating_sub(1)),
+            lr: self.trainer.schedule.lr(self.progress.step.saturating_sub(1)),
             seconds,
-            samples_per_second: if seconds > 0.0 {
-                examples as f64 / seconds
-            } else {
-                0.0
-            },
+            samples_per_second: if seconds > 0.0 { examples as f64 / seconds } else { 0.0 },
             ..Record::default()
         })
     }
@@ -602,19 +410,14 @@ impl Session {
                 format: FORMAT,
                 version: self.summary.version.clone(),
                 model: Model::new(self.config.shape.clone(), &self.data.channels),
-                data: checkpoint::Data {
-                    name: self.data.name.clone(),
-                    sha256: self.data.sha256.clone(),
-                },
+                data: checkpoint::Data { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
                 optimizer: OptimizerState {
                     name: self.config.family.name.to_owned(),
                     steps: self.trainer.optimizer.steps(),
                     state: state.iter().map(|&name| name.to_owned()).collect(),
                 },
                 progress: self.progress.clone(),
-                config: settings
-                    .map(|(setting, value, _)| (setting.key.to_owned(), value.to_string()))
-                    .collect(),
+                config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
                 config_hash: self.summary.config_hash.clone(),
                 sha256: String::new(),
             },
@@ -632,11 +435,7 @@ impl Session {
         self.flush_best()?;
         self.run.save(&self.checkpoint()?, false)?;
         self.clock.saved = Instant::now();
-        tracing::debug!(
-            "saved step {} in {:?}",
-            self.progress.step,
-            started.elapsed()
-        );
+        tracing::debug!("saved step {} in {:?}", self.progress.step, started.elapsed());
         Ok(true)
     }
 
@@ -687,167 +486,9 @@ impl Session {
                     self.progress.since_best
                 ))
             }
-            Stop::TimeLimit => Some(format!(
-                "{}s are over",
-                self.config.max_time.unwrap_or_default()
-            )),
+            Stop::TimeLimit => Some(format!("{}s are over", self.config.max_time.unwrap_or_default())),
             Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
             Stop::Diverged(found) => Some(found.clone()),
         }
     }
-
-    /// Goes back to the last checkpoint, or the start, and repeats the steps since, looking at every number.
-    fn diagnose(&self) -> Result<String> {
-        let anchor = self.run.newest().ok().flatten();
-        let mut trainer = trainer(&self.config, &self.data, anchor.as_ref(), &self.device)?;
-        let mut at = anchor
-            .map(|anchor| anchor.meta.progress)
-            .unwrap_or_default();
-        tracing::info!(
-            "replaying {} steps to find where it diverged",
-            self.progress.step - at.step
-        );
-        while at.step < self.progress.step && self.signals.caught().is_none() {
-            let order = batches::order(
-                &self.data.members,
-                self.config.data_seed,
-                at.epoch,
-                &self.device,
-            )?;
-            while at.position < self.batches && at.step < self.progress.step {
-                let batch = self.data.batch(&order, at.position, self.config.batch_size);
-                if let Some(found) = trainer.step_watched(batch, at.step)? {
-                    return Ok(format!(
-                        "epoch {}, step {}: {found}",
-                        at.epoch + 1,
-                        at.step + 1
-                    ));
-                }
-                at.position += 1;
-                at.step += 1;
-            }
-            at.epoch += 1;
-            at.position = 0;
-        }
-        let (epoch, step) = (self.progress.epoch + 1, self.progress.step);
-        Ok(format!(
-            "epoch {epoch}, by step {step}: a number is not finite"
-        ))
-    }
-}
-
-impl Splits {
-    fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
-        let channels = dataset.channels(config.scaling);
-        let imported = dataset.imported;
-        let count = imported.train.len();
-        let Division { train, valid } = Division::new(
-            count,
-            config.valid_fraction,
-            config.limit_train,
-            config.data_seed,
-        );
-        let nothing = |what: &str| {
-            Failure::new(
-                Exit::Usage,
-                format!(
-                    "`data.valid_fraction` {} of {count} samples leaves nothing to {what}",
-                    config.valid_fraction
-                ),
-            )
-        };
-        if train.is_empty() {
-            return Err(nothing("train on")
-                .hint("choose a smaller --valid-fraction")
-                .into());
-        }
-        if valid.is_empty() && config.valid_fraction > 0.0 {
-            return Err(nothing("validate on")
-                .hint("choose a larger --valid-fraction")
-                .into());
-        }
-        let test = Split::new(imported.test, device)?;
-        let held_out = valid.len();
-        Ok(Self {
-            train: Split::new(imported.train, device)?,
-            members: train,
-            valid: match held_out {
-                0 => None,
-                _ => Some(Tensor::from_vec(valid, held_out, device)?),
-            },
-            test_order: all_of(&test, device)?,
-            test,
-            channels,
-            name: dataset.spec.name.to_owned(),
-            sha256: imported.sha256,
-        })
-    }
-
-    fn batch<'a>(&'a self, order: &'a Tensor, position: u64, size: usize) -> Batch<'a> {
-        let start = position as usize * size;
-        Batch {
-            split: &self.train,
-            order,
-            start,
-            rows: size.min(self.members.len() - start),
-        }
-    }
-}
-
-/// A trainer at the checkpoint, or at the start of the run.
-fn trainer(
-    config: &Config,
-    data: &Splits,
-    checkpoint: Option<&Checkpoint>,
-    device: &Device,
-) -> Result<Trainer> {
-    let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
-    if let Some(Checkpoint { meta, tensors }) = checkpoint {
-        fill(&trainer.tensors()?, |name| {
-            tensors.get(name).map(|numbers| numbers.data.clone())
-        })?;
-        trainer.optimizer.resume_after(meta.optimizer.steps);
-        trainer.totals.set(&[Sums {
-            loss: meta.progress.loss_sum,
-            hits: meta.progress.hits,
-        }])?;
-    } else if let Some(init) = &config.init {
-        let tensors = initial(init, config)?;
-        let parameters: Vec<(String, Tensor)> = trainer
-            .net
-            .parameters()
-            .iter()
-            .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
-            .collect();
-        fill(&parameters, |name| {
-            tensors
-                .tensors
-                .get(name)
-                .map(|numbers| numbers.data.clone())
-        })?;
-    }
-    Ok(trainer)
-}
-
-/// The checkpoint that `--init` names, which must hold this net.
-///
-/// # Errors
-/// If it is missing, broken or of another net ([`Exit::Run`]).
-pub fn initial(init: &Path, config: &Config) -> Result<Checkpoint> {
-    let path = run::resolve(init, false)?;
-    let checkpoint = Checkpoint::read(&path)?;
-    let shape = &checkpoint.meta.model.shape;
-    if *shape != config.shape {
-        return Err(Failure::new(
-            Exit::Run,
-            format!(
-                "{}: its net is {shape}, expected {}",
-                path.display(),
-                config.shape
-            ),
-        )
-        .hint("choose --hidden and --dataset as that run has them")
-        .into());
-    }
-    Ok(checkpoint)
 }

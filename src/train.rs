@@ -55,12 +55,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn new(
-        config: &Config,
-        examples: usize,
-        channels: Vec<Channel>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(config: &Config, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let seeds = [config.seed];
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let optimizer = Elementwise::new(net.parameters(), vec![config.adam; seeds.len()])?;
@@ -113,9 +108,7 @@ impl Trainer {
         self.forward(batch, step)?;
         for (layer, output) in self.backprop.activations.outputs().iter().enumerate() {
             if !kernel::all_finite(output, rows * output.elem_count() / output.dims()[0])? {
-                return Ok(Some(format!(
-                    "the output of `layers.{layer}` is not finite"
-                )));
+                return Ok(Some(format!("the output of `layers.{layer}` is not finite")));
             }
         }
         self.loss(batch)?;
@@ -131,27 +124,13 @@ impl Trainer {
             }
         }
         self.update(step)?;
-        Ok(self
-            .first_not_finite()?
-            .map(|name| format!("`{name}` is not finite after the update")))
+        Ok(self.first_not_finite()?.map(|name| format!("`{name}` is not finite after the update")))
     }
 
     fn forward(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
-        let Batch {
-            split,
-            order,
-            start,
-            rows,
-        } = batch;
+        let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
-        kernel::gather(
-            &split.pixels,
-            order,
-            start,
-            rows,
-            &self.channels,
-            &activations.x,
-        )?;
+        kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
         let mut masks = self.masks(step);
         activations.forward(&self.net, rows, &mut masks)
     }
@@ -171,10 +150,7 @@ impl Trainer {
     }
 
     fn update(&mut self, step: u64) -> Result<()> {
-        let scalars = StepScalars {
-            lr: self.schedule.lr(step),
-            gradient_scale: self.clip_factor()?,
-        };
+        let scalars = StepScalars { lr: self.schedule.lr(step), gradient_scale: self.clip_factor()? };
         self.optimizer.step(self.backprop.gradients(), &[scalars])
     }
 
@@ -202,10 +178,7 @@ impl Trainer {
         let mask = |(layer, width): (usize, &usize)| {
             let mut stream = Stream::new(self.seed, Purpose::Dropout, layer as u64);
             stream.seek(step * (self.batch_size * width) as u64);
-            vec![Dropout {
-                probability: self.dropout,
-                stream,
-            }]
+            vec![Dropout { probability: self.dropout, stream }]
         };
         widths.map(mask).collect()
     }
@@ -274,16 +247,10 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
 ///
 /// # Errors
 /// If one is missing or has another size.
-pub fn fill(
-    tensors: &[(String, Tensor)],
-    mut numbers: impl FnMut(&str) -> Option<Vec<f32>>,
-) -> Result<()> {
+pub fn fill(tensors: &[(String, Tensor)], mut numbers: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<()> {
     for (name, tensor) in tensors {
         let Some(new) = numbers(name).filter(|new| new.len() == tensor.elem_count()) else {
-            bail!(
-                "`{name}` {:?} is missing or has another size",
-                tensor.dims()
-            );
+            bail!("`{name}` {:?} is missing or has another size", tensor.dims());
         };
         kernel::lend_mut(tensor, |old: &mut [f32]| old.copy_from_slice(&new))?;
     }
@@ -303,12 +270,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn new(
-        net: &LinearNet,
-        examples: usize,
-        channels: Vec<Channel>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(net: &LinearNet, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let rows = EVALUATION_ROWS.min(examples.max(1));
         Ok(Self {
             activations: Activations::new(net.shape(), net.lanes(), rows, device)?,

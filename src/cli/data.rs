@@ -25,9 +25,7 @@ pub fn command() -> Command {
         .about("Say what a data set is, where it was found, its counts per class and its digest")
         .after_help("Example: adamtrain data mnist --data-dir data/mnist --json")
         .args_override_self(true)
-        .arg(super::dataset(
-            Arg::new("NAME").required(true).help("The data set"),
-        ))
+        .arg(super::dataset(Arg::new("NAME").required(true).help("The data set")))
         .arg(
             Arg::new("data-dir")
                 .long("data-dir")
@@ -41,10 +39,7 @@ pub fn command() -> Command {
 impl Data {
     pub(super) fn from_matches(matches: &ArgMatches) -> Self {
         Self {
-            name: matches
-                .get_one::<String>("NAME")
-                .cloned()
-                .unwrap_or_default(),
+            name: matches.get_one::<String>("NAME").cloned().unwrap_or_default(),
             folder: matches.get_one::<PathBuf>("data-dir").cloned(),
             json: matches.get_flag("json"),
         }
@@ -57,10 +52,7 @@ impl Data {
     pub fn run(&self) -> Result<()> {
         let spec = Spec::named(&self.name).context("there is no such data set")?;
         let dataset = data::load(spec, self.folder.as_deref())?;
-        let splits = [
-            ("train", &dataset.imported.train),
-            ("test", &dataset.imported.test),
-        ];
+        let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
         let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));
         let standard = dataset.channels(Scaling::Standard);
 
@@ -79,18 +71,11 @@ impl Data {
         });
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
-            let from_cache = if dataset.cached {
-                ", read from the cache"
-            } else {
-                ""
-            };
+            let from_cache = if dataset.cached { ", read from the cache" } else { "" };
             let _ = writeln!(text, "{}: {}", spec.name, spec.about);
             let _ = writeln!(text, "source   {}{from_cache}", dataset.source);
             let (channels, rows, columns) = (spec.channels, spec.rows, spec.columns);
-            let _ = writeln!(
-                text,
-                "images   {channels} x {rows} x {columns}, channel by channel, row by row"
-            );
+            let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");
             let _ = writeln!(text, "train    {}", counts[0].1);
             let _ = writeln!(text, "test     {}", counts[1].1);
             let _ = writeln!(text, "sha256   {}", dataset.imported.sha256);

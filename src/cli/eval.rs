@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
 use crate::config::Config;
@@ -34,20 +34,11 @@ pub struct Eval {
 pub fn command() -> Command {
     Command::new("eval")
         .about("Evaluate a run: loss, accuracy, accuracy per class, confusion matrix")
-        .after_help("Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json")
+        .after_help(
+            "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json",
+        )
         .args_override_self(true)
-        .arg(
-            Arg::new("RUN")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("A run directory, whose newest checkpoint is taken, or a checkpoint file"),
-        )
-        .arg(
-            Arg::new("best")
-                .long("best")
-                .action(ArgAction::SetTrue)
-                .help("The run's best checkpoint by validation loss"),
-        )
+        .args(super::checkpoint_arguments("RUN"))
         .arg(
             Arg::new("split")
                 .long("split")
@@ -59,18 +50,19 @@ pub fn command() -> Command {
         .arg(super::dataset(
             Arg::new("dataset").long("dataset").value_name("NAME").help("Another data set of the same shape"),
         ))
-        .arg(Arg::new("data-dir").long("data-dir").value_name("DIR").help("Where its files lie, if not where the run had them"))
+        .arg(
+            Arg::new("data-dir")
+                .long("data-dir")
+                .value_name("DIR")
+                .help("Where its files lie, if not where the run had them"),
+        )
         .arg(Arg::new("device").long("device").value_name("NAME").help("auto, cpu, cuda or cuda:N"))
         .args(super::output_arguments())
 }
 
 impl Eval {
     pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        let overrides = [
-            ("dataset", "data.dataset"),
-            ("data-dir", "data.data_dir"),
-            ("device", "train.device"),
-        ];
+        let overrides = [("dataset", "data.dataset"), ("data-dir", "data.data_dir"), ("device", "train.device")];
         let overrides = overrides.into_iter().filter_map(|(flag, key)| {
             Some(Given {
                 key: key.to_owned(),
@@ -79,15 +71,9 @@ impl Eval {
             })
         });
         Self {
-            path: matches
-                .get_one::<PathBuf>("RUN")
-                .cloned()
-                .unwrap_or_default(),
+            path: matches.get_one::<PathBuf>("RUN").cloned().unwrap_or_default(),
             best: matches.get_flag("best"),
-            split: matches
-                .get_one::<String>("split")
-                .cloned()
-                .unwrap_or_default(),
+            split: matches.get_one::<String>("split").cloned().unwrap_or_default(),
             overrides: overrides.collect(),
             json: matches.get_flag("json"),
         }
@@ -124,14 +110,9 @@ impl Eval {
         }
 
         let net = LinearNet::new(shape, &[0], &device)?;
-        let parameters: Vec<(String, Tensor)> = net
-            .parameters()
-            .iter()
-            .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
-            .collect();
-        fill(&parameters, |name| {
-            tensors.get(name).map(|numbers| numbers.data.clone())
-        })?;
+        let parameters: Vec<(String, Tensor)> =
+            net.parameters().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        fill(&parameters, |name| tensors.get(name).map(|numbers| numbers.data.clone()))?;
 
         let (split, order) = self.split(&config, dataset, &device)?;
         let examples = order.elem_count();
@@ -169,18 +150,10 @@ impl Eval {
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
             let _ = writeln!(text, "checkpoint  {}", path.display());
-            let _ = writeln!(
-                text,
-                "split       {} of {}, {examples} examples",
-                self.split, config.spec.name
-            );
+            let _ = writeln!(text, "split       {} of {}, {examples} examples", self.split, config.spec.name);
             let _ = writeln!(text, "loss        {:.4}", means.loss);
             let _ = writeln!(text, "accuracy    {:.4}", means.accuracy);
-            let _ = writeln!(
-                text,
-                "\n{:<12} {:>8} {:>9}   predicted as",
-                "class", "examples", "accuracy"
-            );
+            let _ = writeln!(text, "\n{:<12} {:>8} {:>9}   predicted as", "class", "examples", "accuracy");
             for (class, row) in confusion.iter().enumerate() {
                 let (name, examples, accuracy) = of_class(class);
                 let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
@@ -195,58 +168,32 @@ impl Eval {
     }
 
     /// The configuration of the run with this command's changes.
-    fn config(
-        &self,
-        path: &std::path::Path,
-        settings: &std::collections::BTreeMap<String, String>,
-    ) -> Result<Config> {
+    fn config(&self, path: &std::path::Path, settings: &std::collections::BTreeMap<String, String>) -> Result<Config> {
         let of_run = settings.iter().map(|(key, text)| Given {
             key: key.clone(),
             text: text.clone(),
             flag: path.display().to_string(),
         });
-        let own = Config::load(&Sources {
-            command_line: of_run.clone().collect(),
-            ..Sources::default()
-        });
-        own.context(Failure::new(
-            Exit::Run,
-            format!("{}: its configuration is broken", path.display()),
-        ))?;
+        let own = Config::load(&Sources { command_line: of_run.clone().collect(), ..Sources::default() });
+        own.context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))?;
         Config::load(&Sources {
             command_line: of_run.chain(self.overrides.iter().cloned()).collect(),
             ..Sources::default()
         })
     }
 
-    fn split(
-        &self,
-        config: &Config,
-        dataset: data::Dataset,
-        device: &Device,
-    ) -> Result<(Split, Tensor)> {
+    fn split(&self, config: &Config, dataset: data::Dataset, device: &Device) -> Result<(Split, Tensor)> {
         if self.split == "test" {
             let split = Split::new(dataset.imported.test, device)?;
             let order = all_of(&split, device)?;
             return Ok((split, order));
         }
         let count = dataset.imported.train.len();
-        let division = Division::new(
-            count,
-            config.valid_fraction,
-            config.limit_train,
-            config.data_seed,
-        );
-        let members = if self.split == "train" {
-            division.train
-        } else {
-            division.valid
-        };
+        let division = Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
+        let members = if self.split == "train" { division.train } else { division.valid };
         if members.is_empty() {
             let failure = Failure::new(Exit::Usage, "the run has no validation split");
-            return Err(failure
-                .hint("only a run with --valid-fraction has one; use --split test")
-                .into());
+            return Err(failure.hint("only a run with --valid-fraction has one; use --split test").into());
         }
         let count = members.len();
         let split = Split::new(dataset.imported.train, device)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use serde_json::json;
 
 use crate::report::answer;
@@ -26,28 +26,14 @@ pub fn command() -> Command {
         .about("Show what a checkpoint holds: net, progress, tensors with shapes, sizes and norms")
         .after_help("Examples:\n  adamtrain inspect runs/mnist-linear-001\n  adamtrain inspect runs/a/ckpt/step-000004690.safetensors --json")
         .args_override_self(true)
-        .arg(
-            Arg::new("PATH")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("A run directory, whose newest checkpoint is taken, or a checkpoint file"),
-        )
-        .arg(
-            Arg::new("best")
-                .long("best")
-                .action(ArgAction::SetTrue)
-                .help("The run's best checkpoint by validation loss"),
-        )
+        .args(super::checkpoint_arguments("PATH"))
         .args(super::output_arguments())
 }
 
 impl Inspect {
     pub(super) fn from_matches(matches: &ArgMatches) -> Self {
         Self {
-            path: matches
-                .get_one::<PathBuf>("PATH")
-                .cloned()
-                .unwrap_or_default(),
+            path: matches.get_one::<PathBuf>("PATH").cloned().unwrap_or_default(),
             best: matches.get_flag("best"),
             json: matches.get_flag("json"),
         }
@@ -61,10 +47,8 @@ impl Inspect {
         let path = run::resolve(&self.path, self.best)?;
         let Checkpoint { meta, tensors } = Checkpoint::read(&path)?;
         let file_bytes = std::fs::metadata(&path)?.len();
-        let rows: Vec<(&String, &Numbers, Summary)> = tensors
-            .iter()
-            .map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data)))
-            .collect();
+        let rows: Vec<(&String, &Numbers, Summary)> =
+            tensors.iter().map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data))).collect();
 
         let as_json = json!({
             "event": "inspect",
@@ -86,38 +70,14 @@ impl Inspect {
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
             let progress = &meta.progress;
-            let _ = writeln!(
-                text,
-                "file        {} ({file_bytes} bytes, format {})",
-                path.display(),
-                meta.format
-            );
+            let _ = writeln!(text, "file        {} ({file_bytes} bytes, format {})", path.display(), meta.format);
             let _ = writeln!(text, "written by  adamtrain {}", meta.version);
-            let _ = writeln!(
-                text,
-                "net         {} ({} parameters)",
-                meta.model.shape,
-                meta.model.shape.parameters()
-            );
-            let _ = writeln!(
-                text,
-                "data        {} (sha256 {})",
-                meta.data.name, meta.data.sha256
-            );
-            let _ = writeln!(
-                text,
-                "optimizer   {}, {} steps",
-                meta.optimizer.name, meta.optimizer.steps
-            );
-            let _ = writeln!(
-                text,
-                "progress    {} epochs and {} batches",
-                progress.epoch, progress.position
-            );
+            let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
+            let _ = writeln!(text, "data        {} (sha256 {})", meta.data.name, meta.data.sha256);
+            let _ = writeln!(text, "optimizer   {}, {} steps", meta.optimizer.name, meta.optimizer.steps);
+            let _ = writeln!(text, "progress    {} epochs and {} batches", progress.epoch, progress.position);
             if let Some(last) = &progress.last {
-                let accuracy = last
-                    .test_accuracy
-                    .map_or("-".into(), |share| format!("{share:.4}"));
+                let accuracy = last.test_accuracy.map_or("-".into(), |share| format!("{share:.4}"));
                 let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
             }
             let _ = writeln!(
@@ -126,12 +86,7 @@ impl Inspect {
                 "tensor", "shape", "bytes", "norm", "min", "max", "zeros"
             );
             for (name, numbers, summary) in &rows {
-                let shape = numbers
-                    .shape
-                    .iter()
-                    .map(usize::to_string)
-                    .collect::<Vec<_>>()
-                    .join("x");
+                let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
                 let _ = writeln!(
                     text,
                     "{name:<22} {shape:>12} {:>10} {:>11.4e} {:>11.4e} {:>11.4e} {:>9}",

@@ -100,9 +100,8 @@ impl Layers {
         }
         for given in &sources.command_line {
             let origin = Origin::Flag(given.flag.clone());
-            let index = known(&given.key).map_err(|hint| {
-                usage(format!("{}: unknown key `{}`", given.flag, given.key)).hint(hint)
-            })?;
+            let index = known(&given.key)
+                .map_err(|hint| usage(format!("{}: unknown key `{}`", given.flag, given.key)).hint(hint))?;
             layers.set(index, &given.text, origin)?;
         }
         Ok(layers)
@@ -129,13 +128,8 @@ impl Layers {
 
     fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<()> {
         let setting = &SETTINGS[index];
-        let value = parse(setting, text).map_err(|expected| {
-            usage(format!(
-                "{origin}: `{}` is `{}`, {expected}",
-                setting.key,
-                printable(text)
-            ))
-        })?;
+        let value = parse(setting, text)
+            .map_err(|expected| usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text))))?;
         self.0[index] = Some((value, origin));
         Ok(())
     }
@@ -144,47 +138,30 @@ impl Layers {
         let rest = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
         let Some((section, leaf)) = rest.split_once("__") else {
             // Other programs may use the prefix; only what is surely meant for this one is refused.
-            let meant = SETTINGS
-                .iter()
-                .find(|s| s.key.split('.').nth(1) == Some(rest.as_str()));
+            let meant = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(rest.as_str()));
             return meant.map_or(Ok(()), |setting| {
                 let better = variable(setting.key);
-                Err(
-                    usage(format!("${name}: a setting's variable names its section"))
-                        .hint(format!("did you mean `{better}`?"))
-                        .into(),
-                )
+                Err(usage(format!("${name}: a setting's variable names its section"))
+                    .hint(format!("did you mean `{better}`?"))
+                    .into())
             });
         };
         let key = format!("{section}.{leaf}");
-        let index = known(&key)
-            .map_err(|hint| usage(format!("${name}: unknown key `{key}`")).hint(hint))?;
+        let index = known(&key).map_err(|hint| usage(format!("${name}: unknown key `{key}`")).hint(hint))?;
         self.set(index, value, Origin::Environment(name.to_owned()))
     }
 
     fn read(&mut self, path: &Path, exit: Exit, origin: impl Fn(usize) -> Origin) -> Result<()> {
         let text = text_of(path, exit)?;
-        let file = File {
-            path,
-            text: &text,
-            exit,
-        };
-        let table = DeTable::parse(&text).map_err(|error| {
-            file.fail(error.span().map_or(0, |span| span.start), error.message())
-        })?;
+        let file = File { path, text: &text, exit };
+        let table = DeTable::parse(&text)
+            .map_err(|error| file.fail(error.span().map_or(0, |span| span.start), error.message()))?;
         for (section, entries) in table.get_ref() {
             let DeValue::Table(entries) = entries.get_ref() else {
-                let what = format!(
-                    "`{}` stands outside a section",
-                    printable(section.get_ref())
-                );
+                let what = format!("`{}` stands outside a section", printable(section.get_ref()));
                 return Err(file.unknown(section, &what, section.get_ref()));
             };
-            if entries.is_empty()
-                && !SETTINGS
-                    .iter()
-                    .any(|s| s.key.split('.').next() == Some(section.get_ref()))
-            {
+            if entries.is_empty() && !SETTINGS.iter().any(|s| s.key.split('.').next() == Some(section.get_ref())) {
                 let what = format!("unknown section `{}`", printable(section.get_ref()));
                 return Err(file.unknown(section, &what, section.get_ref()));
             }
@@ -197,10 +174,7 @@ impl Layers {
                 let start = value.span().start;
                 let found = words(value.get_ref()).and_then(|text| parse(&SETTINGS[index], &text));
                 let found = found.map_err(|expected| {
-                    file.fail(
-                        start,
-                        &format!("`{key}` is {}, {expected}", excerpt(&text, &value.span())),
-                    )
+                    file.fail(start, &format!("`{key}` is {}, {expected}", excerpt(&text, &value.span())))
                 })?;
                 self.0[index] = Some((found, origin(file.line(start))));
             }
@@ -233,9 +207,7 @@ impl File<'_> {
     }
 
     fn unknown<T>(&self, name: &Spanned<T>, message: &str, key: &str) -> anyhow::Error {
-        self.failure(name.span().start, message)
-            .hint(suggestion(key))
-            .into()
+        self.failure(name.span().start, message).hint(suggestion(key)).into()
     }
 }
 
@@ -247,17 +219,12 @@ fn text_of(path: &Path, exit: Exit) -> Result<String> {
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| failure(format!("cannot be read: {error}")))?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(failure(format!(
-            "is longer than {MOST_BYTES} bytes, expected a configuration file"
-        ))
-        .into());
+        return Err(failure(format!("is longer than {MOST_BYTES} bytes, expected a configuration file")).into());
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| failure(format!("is no UTF-8 text: {error}")))
         .context("reading a configuration")?;
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map_or(text.clone(), str::to_owned))
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
 /// A TOML value as the text that a flag would have.
@@ -267,9 +234,7 @@ fn words(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().replace('_', ""),
         DeValue::Integer(integer) => {
             let parsed = u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix());
-            parsed
-                .map_err(|_| "expected a decimal number".to_owned())?
-                .to_string()
+            parsed.map_err(|_| "expected a decimal number".to_owned())?.to_string()
         }
         DeValue::Float(float) => float.as_str().replace('_', ""),
         DeValue::Array(items) => {
@@ -283,10 +248,7 @@ fn words(value: &DeValue<'_>) -> Result<String, String> {
 fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
     match setting.unset {
         Some(word) if text.trim() == word => Ok(Value::Unset(word)),
-        Some(word) => setting
-            .kind
-            .parse(text)
-            .map_err(|expected| format!("{expected}, or `{word}`")),
+        Some(word) => setting.kind.parse(text).map_err(|expected| format!("{expected}, or `{word}`")),
         None => setting.kind.parse(text),
     }
 }
@@ -294,11 +256,7 @@ fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
 fn default(setting: &Setting) -> Option<(Value, Origin)> {
     let value = match setting.unset {
         Some(word) if setting.default.is_empty() => Value::Unset(word),
-        _ => setting
-            .kind
-            .parse(setting.default)
-            .ok()
-            .filter(|_| !setting.default.is_empty())?,
+        _ => setting.kind.parse(setting.default).ok().filter(|_| !setting.default.is_empty())?,
     };
     Some((value, Origin::Default))
 }
@@ -311,16 +269,9 @@ fn known(key: &str) -> Result<usize, String> {
 fn suggestion(key: &str) -> String {
     let leaf = key.rsplit('.').next().unwrap_or(key);
     // The right name in the wrong section is surer than any likeness.
-    let misplaced = SETTINGS
-        .iter()
-        .find(|s| s.key.split('.').nth(1) == Some(leaf));
-    let like = misplaced
-        .map(|s| s.key)
-        .or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
-    like.map_or_else(
-        || "`adamtrain --dry-run` prints every key".to_owned(),
-        |key| format!("did you mean `{key}`?"),
-    )
+    let misplaced = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(leaf));
+    let like = misplaced.map(|s| s.key).or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
+    like.map_or_else(|| "`adamtrain --dry-run` prints every key".to_owned(), |key| format!("did you mean `{key}`?"))
 }
 
 /// The variable of the environment for `key`.
@@ -343,11 +294,7 @@ fn printable(text: &str) -> String {
             escaped.push(c);
         }
     }
-    if text.chars().count() > MOST {
-        escaped + "…"
-    } else {
-        escaped
-    }
+    if text.chars().count() > MOST { escaped + "…" } else { escaped }
 }
 
 fn excerpt(text: &str, span: &std::ops::Range<usize>) -> String {
@@ -367,10 +314,7 @@ mod tests {
 
     fn gather(text: &str) -> Result<Layers> {
         let file = file(text);
-        Layers::gather(&Sources {
-            files: vec![file.path().to_owned()],
-            ..Sources::default()
-        })
+        Layers::gather(&Sources { files: vec![file.path().to_owned()], ..Sources::default() })
     }
 
     fn value(layers: &Layers, key: &str) -> Value {
@@ -380,9 +324,7 @@ mod tests {
     fn message(text: &str) -> String {
         let error = gather(text).unwrap_err();
         assert_eq!(crate::error::exit_code(&error), Exit::Usage, "{text}");
-        let hint = crate::error::failure(&error)
-            .and_then(Failure::advice)
-            .unwrap_or("");
+        let hint = crate::error::failure(&error).and_then(Failure::advice).unwrap_or("");
         format!("{error:#} | {hint}")
     }
 
@@ -390,11 +332,7 @@ mod tests {
     fn later_sources_win() {
         let low = file("[optim]\nlr = 0.1\nbeta1 = 0.5\nbeta2 = 0.5\n[train]\nepochs = 3\n");
         let high = file("optim.lr = 0.2\noptim.beta1 = 0.6\n");
-        let given = |key: &str, text: &str| Given {
-            key: key.into(),
-            text: text.into(),
-            flag: "--set".into(),
-        };
+        let given = |key: &str, text: &str| Given { key: key.into(), text: text.into(), flag: "--set".into() };
         let layers = Layers::gather(&Sources {
             run: None,
             files: vec![low.path().into(), high.path().into()],
@@ -415,31 +353,16 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_line_column_and_suggestion() {
         let found = message("[optim]\nlr = 1e-3\n  bta1 = 0.9\n");
-        assert!(
-            found.contains(":3:3: unknown key `optim.bta1`") && found.contains("`optim.beta1`"),
-            "{found}"
-        );
+        assert!(found.contains(":3:3: unknown key `optim.bta1`") && found.contains("`optim.beta1`"), "{found}");
         let found = message("[train]\nlr = 1e-3\n");
         assert!(found.contains("did you mean `optim.lr`"), "{found}");
         let found = message("[optim]\nlr = \"fast\"\n");
-        assert!(
-            found.contains(":2:6: `optim.lr` is `\"fast\"`, expected a number"),
-            "{found}"
-        );
+        assert!(found.contains(":2:6: `optim.lr` is `\"fast\"`, expected a number"), "{found}");
         let found = message("lr = 1\n");
-        assert!(
-            found.contains("outside a section") && found.contains("optim.lr"),
-            "{found}"
-        );
+        assert!(found.contains("outside a section") && found.contains("optim.lr"), "{found}");
         assert!(message("[optim]\nlr = 1\nlr = 2\n").contains(":3:1"));
         assert!(message("[optmi]\n").contains("unknown section"));
-        for text in [
-            "[optim",
-            "lr = \0",
-            "[optim]\nlr = [[]]",
-            "[optim]\nlr = {a=1}",
-            "[train]\nepochs = 1.5",
-        ] {
+        for text in ["[optim", "lr = \0", "[optim]\nlr = [[]]", "[optim]\nlr = {a=1}", "[train]\nepochs = 1.5"] {
             message(text);
         }
     }
@@ -447,13 +370,12 @@ mod tests {
     #[test]
     fn byte_order_mark_line_ends_and_forms_of_numbers_are_accepted() {
         let layers =
-            gather("\u{feff}[train]\r\nbatch_size = 1_00\r\nclip_norm = 1\r\n[model]\r\nhidden = [30, 10]\r\n").unwrap();
+            gather("\u{feff}[train]\r\nbatch_size = 1_00\r\nclip_norm = 1\r\n[model]\r\nhidden = [30, 10]\r\n")
+                .unwrap();
         assert_eq!(value(&layers, "train.batch_size"), Value::Count(100));
         assert_eq!(value(&layers, "train.clip_norm"), Value::Number(1.0));
         assert_eq!(value(&layers, "model.hidden"), Value::Widths(vec![30, 10]));
-        let layers =
-            gather("model.hidden = \"none\"\ntrain.clip_norm = \"none\"\ntrain.seed = 0x10")
-                .unwrap();
+        let layers = gather("model.hidden = \"none\"\ntrain.clip_norm = \"none\"\ntrain.seed = 0x10").unwrap();
         assert_eq!(value(&layers, "model.hidden"), Value::Widths(vec![]));
         assert_eq!(value(&layers, "train.clip_norm"), Value::Unset("none"));
         assert_eq!(value(&layers, "train.seed"), Value::Count(16));
@@ -462,10 +384,7 @@ mod tests {
     #[test]
     fn variables_without_a_section_are_refused_only_where_a_setting_is_meant() {
         let with = |name: &str| {
-            Layers::gather(&Sources {
-                environment: vec![(name.into(), "1".into())],
-                ..Sources::default()
-            })
+            Layers::gather(&Sources { environment: vec![(name.into(), "1".into())], ..Sources::default() })
         };
         assert!(with("ADAMTRAIN_LR").is_err());
         assert!(with("ADAMTRAIN_OPTIM__LRR").is_err());
@@ -478,10 +397,7 @@ mod tests {
         for bytes in [vec![0xff, 0xfe, 0x00], vec![b'#'; 2 << 20]] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&bytes).unwrap();
-            let sources = Sources {
-                files: vec![file.path().to_owned()],
-                ..Sources::default()
-            };
+            let sources = Sources { files: vec![file.path().to_owned()], ..Sources::default() };
             assert!(Layers::gather(&sources).is_err());
         }
     }

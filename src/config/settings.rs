@@ -24,12 +24,7 @@ pub struct Setting {
 }
 
 const fn number(low: f64, with_low: bool, high: f64, with_high: bool) -> Kind {
-    Kind::Number(Range {
-        low,
-        with_low,
-        high,
-        with_high,
-    })
+    Kind::Number(Range { low, with_low, high, with_high })
 }
 
 const fn count(least: u64, most: u64) -> Kind {
@@ -48,22 +43,8 @@ const MOST_WIDTH: u64 = 1 << 20;
 /// The largest f32: what is larger would be infinite where it is used.
 const MOST_F32: f64 = f32::MAX as f64;
 
-const fn setting(
-    key: &'static str,
-    flag: &'static str,
-    metavar: &'static str,
-    kind: Kind,
-) -> Setting {
-    Setting {
-        key,
-        flag: Some(flag),
-        metavar,
-        kind,
-        default: "",
-        unset: None,
-        decides: true,
-        help: "",
-    }
+const fn setting(key: &'static str, flag: &'static str, metavar: &'static str, kind: Kind) -> Setting {
+    Setting { key, flag: Some(flag), metavar, kind, default: "", unset: None, decides: true, help: "" }
 }
 
 /// All settings, in the order of help and of files; those of a section stand together.
@@ -71,12 +52,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         default: "digits",
         help: "Data set",
-        ..setting(
-            "data.dataset",
-            "dataset",
-            "NAME",
-            Kind::Choice(&["digits", "mnist", "fashion-mnist", "cifar10"]),
-        )
+        ..setting("data.dataset", "dataset", "NAME", Kind::Choice(&["digits", "mnist", "fashion-mnist", "cifar10"]))
     },
     Setting {
         unset: Some("none"),
@@ -87,32 +63,17 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         flag: None,
         help: "Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`) [default: unit for the linear net, standard for an MLP]",
-        ..setting(
-            "data.scaling",
-            "",
-            "NAME",
-            Kind::Choice(&["unit", "standard"]),
-        )
+        ..setting("data.scaling", "", "NAME", Kind::Choice(&["unit", "standard"]))
     },
     Setting {
         default: "0",
         help: "Part of the training split held out for validation",
-        ..setting(
-            "data.valid_fraction",
-            "valid-fraction",
-            "F",
-            number(0.0, true, 1.0, false),
-        )
+        ..setting("data.valid_fraction", "valid-fraction", "F", number(0.0, true, 1.0, false))
     },
     Setting {
         unset: Some("all"),
         help: "Train on the first N of the shuffled training split",
-        ..setting(
-            "data.limit_train",
-            "limit-train",
-            "N",
-            count(1, MOST_EXAMPLES),
-        )
+        ..setting("data.limit_train", "limit-train", "N", count(1, MOST_EXAMPLES))
     },
     Setting {
         help: "Seed of the order of samples and of the validation split [default: the seed]",
@@ -121,32 +82,17 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         default: "none",
         help: "Hidden widths; nothing is the linear net",
-        ..setting(
-            "model.hidden",
-            "hidden",
-            "N,N",
-            Kind::Widths { most: MOST_WIDTH },
-        )
+        ..setting("model.hidden", "hidden", "N,N", Kind::Widths { most: MOST_WIDTH })
     },
     Setting {
         default: "0",
         help: "Probability that a hidden unit is dropped in training",
-        ..setting(
-            "model.dropout",
-            "dropout",
-            "P",
-            number(0.0, true, 1.0, false),
-        )
+        ..setting("model.dropout", "dropout", "P", number(0.0, true, 1.0, false))
     },
     Setting {
         default: "adam",
         help: "Optimizer: adam (decay coupled, L2), adamw (decay decoupled)",
-        ..setting(
-            "optim.optimizer",
-            "optimizer",
-            "NAME",
-            Kind::Choice(&["adam", "adamw"]),
-        )
+        ..setting("optim.optimizer", "optimizer", "NAME", Kind::Choice(&["adam", "adamw"]))
     },
     Setting {
         help: "Learning rate [default: the optimizer's, 1e-3]",
@@ -167,22 +113,12 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         help: "Weight decay [default: the optimizer's, adam 0, adamw 0.01]",
-        ..setting(
-            "optim.weight_decay",
-            "weight-decay",
-            "F",
-            number(0.0, true, MOST_F32, true),
-        )
+        ..setting("optim.weight_decay", "weight-decay", "F", number(0.0, true, MOST_F32, true))
     },
     Setting {
         default: "constant",
         help: "Learning-rate schedule",
-        ..setting(
-            "schedule.schedule",
-            "schedule",
-            "NAME",
-            Kind::Choice(&["constant", "linear", "cosine", "step"]),
-        )
+        ..setting("schedule.schedule", "schedule", "NAME", Kind::Choice(&["constant", "linear", "cosine", "step"]))
     },
     Setting {
         default: "0steps",
@@ -191,23 +127,14 @@ pub const SETTINGS: &[Setting] = &[
             "schedule.warmup",
             "warmup",
             "STRETCH",
-            Kind::Stretch {
-                bare: Some("steps"),
-                time: false,
-                zero: true,
-            },
+            Kind::Stretch { bare: Some("steps"), time: false, zero: true },
         )
     },
     Setting {
         flag: None,
         default: "0",
         help: "Where `linear` and `cosine` end, as a part of the learning rate",
-        ..setting(
-            "schedule.final_factor",
-            "",
-            "F",
-            number(0.0, true, 1.0, true),
-        )
+        ..setting("schedule.final_factor", "", "F", number(0.0, true, 1.0, true))
     },
     Setting {
         flag: None,
@@ -230,32 +157,17 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         default: "128",
         help: "Samples of one step; the last batch of an epoch may be smaller",
-        ..setting(
-            "train.batch_size",
-            "batch-size",
-            "N",
-            count(1, MOST_EXAMPLES),
-        )
+        ..setting("train.batch_size", "batch-size", "N", count(1, MOST_EXAMPLES))
     },
     Setting {
         unset: Some("none"),
         help: "Scale gradients whose norm over all parameters is above F down to F",
-        ..setting(
-            "train.clip_norm",
-            "clip-norm",
-            "F",
-            number(0.0, false, MOST_F32, true),
-        )
+        ..setting("train.clip_norm", "clip-norm", "F", number(0.0, false, MOST_F32, true))
     },
     Setting {
         default: "0",
         help: "Share of each target spread over all classes; training only",
-        ..setting(
-            "train.label_smoothing",
-            "label-smoothing",
-            "F",
-            number(0.0, true, 1.0, false),
-        )
+        ..setting("train.label_smoothing", "label-smoothing", "F", number(0.0, true, 1.0, false))
     },
     Setting {
         default: "1epoch",
@@ -264,18 +176,10 @@ pub const SETTINGS: &[Setting] = &[
             "train.eval_every",
             "eval-every",
             "STRETCH",
-            Kind::Stretch {
-                bare: Some("epochs"),
-                time: false,
-                zero: false,
-            },
+            Kind::Stretch { bare: Some("epochs"), time: false, zero: false },
         )
     },
-    Setting {
-        default: "0",
-        help: "Seed of weights and dropout",
-        ..setting("train.seed", "seed", "N", count(0, MOST))
-    },
+    Setting { default: "0", help: "Seed of weights and dropout", ..setting("train.seed", "seed", "N", count(0, MOST)) },
     Setting {
         default: "auto",
         decides: false,
@@ -292,16 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "10s",
         decides: false,
         help: "How often to save a checkpoint; always at the end and on a signal",
-        ..setting(
-            "train.save_every",
-            "save-every",
-            "STRETCH",
-            Kind::Stretch {
-                bare: None,
-                time: true,
-                zero: false,
-            },
-        )
+        ..setting("train.save_every", "save-every", "STRETCH", Kind::Stretch { bare: None, time: true, zero: false })
     },
     Setting {
         unset: Some("none"),
@@ -318,12 +213,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: None,
         default: "0",
         help: "How much lower a validation loss must be to count as better",
-        ..setting(
-            "train.min_delta",
-            "",
-            "F",
-            number(0.0, true, MOST_F32, true),
-        )
+        ..setting("train.min_delta", "", "F", number(0.0, true, MOST_F32, true))
     },
     Setting {
         unset: Some("none"),
@@ -359,11 +249,7 @@ mod tests {
         for setting in SETTINGS {
             assert!(!setting.help.is_empty(), "{}", setting.key);
             if !setting.default.is_empty() {
-                assert!(
-                    setting.kind.parse(setting.default).is_ok(),
-                    "{}",
-                    setting.key
-                );
+                assert!(setting.kind.parse(setting.default).is_ok(), "{}", setting.key);
             }
         }
     }

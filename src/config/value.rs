@@ -62,12 +62,7 @@ impl Range {
 impl fmt::Display for Range {
     /// `in [0, 1)`, or `> 0` where any f32 above will do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            low,
-            with_low,
-            high,
-            with_high,
-        } = *self;
+        let Self { low, with_low, high, with_high } = *self;
         if high >= f64::from(f32::MAX) {
             let sign = if with_low { ">=" } else { ">" };
             return write!(f, "{sign} {}", Number(low));
@@ -139,14 +134,10 @@ impl Kind {
                 if text.is_empty() || text == "none" {
                     return Ok(Value::Widths(Vec::new()));
                 }
-                let widths = text
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .split(',')
-                    .map(|width| {
-                        let width = width.trim().parse::<u64>().ok();
-                        width.filter(|width| (1..=most).contains(width))
-                    });
+                let widths = text.trim_start_matches('[').trim_end_matches(']').split(',').map(|width| {
+                    let width = width.trim().parse::<u64>().ok();
+                    width.filter(|width| (1..=most).contains(width))
+                });
                 match widths.collect::<Option<Vec<_>>>() {
                     Some(widths) if widths.len() <= MOST_LAYERS => Ok(Value::Widths(widths)),
                     _ => Err(expected()),
@@ -185,17 +176,10 @@ impl fmt::Display for Kind {
             }
             Self::Count { least, most } => write!(f, "a whole number {least}..{most}"),
             Self::Widths { most } => {
-                write!(
-                    f,
-                    "at most {MOST_LAYERS} widths 1..{most} like `300,100`, or nothing"
-                )
+                write!(f, "at most {MOST_LAYERS} widths 1..{most} like `300,100`, or nothing")
             }
             Self::Stretch { bare, time, .. } => {
-                write!(
-                    f,
-                    "a stretch like {}`500steps`, `1epoch`",
-                    if *time { "`10s`, " } else { "" }
-                )?;
+                write!(f, "a stretch like {}`500steps`, `1epoch`", if *time { "`10s`, " } else { "" })?;
                 bare.map_or(Ok(()), |unit| write!(f, " or a number of {unit}"))
             }
             Self::Time => f.write_str("a time like `90s`, `10m`, `1h30m`"),
@@ -206,9 +190,7 @@ impl fmt::Display for Kind {
 }
 
 fn parse_stretch(text: &str, bare: Option<&str>) -> Option<Stretch> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match text[digits..].trim() {
         "" => bare?,
         unit => unit,
@@ -227,9 +209,7 @@ fn parse_time(text: &str) -> Option<f64> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len() - digits);
+        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
         seconds += number
             * match rest[digits..digits + unit].trim() {
                 "ms" => 1e-3,
@@ -273,9 +253,7 @@ impl Value {
             Self::Count(_) | Self::Number(_) => self.to_string(),
             Self::Widths(widths) => format!("{widths:?}"),
             // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
-            _ => serde_json::Value::String(self.to_string())
-                .to_string()
-                .replace('\u{7f}', "\\u007f"),
+            _ => serde_json::Value::String(self.to_string()).to_string().replace('\u{7f}', "\\u007f"),
         }
     }
 
@@ -324,11 +302,7 @@ pub fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&
 mod tests {
     use super::*;
 
-    const SAVE: Kind = Kind::Stretch {
-        bare: None,
-        time: true,
-        zero: false,
-    };
+    const SAVE: Kind = Kind::Stretch { bare: None, time: true, zero: false };
 
     #[test]
     fn stretches_and_times_are_read() {
@@ -341,19 +315,8 @@ mod tests {
         ] {
             assert_eq!(SAVE.parse(text), Ok(Value::Stretch(stretch)), "{text}");
         }
-        for text in [
-            "",
-            "10",
-            "s",
-            "10x",
-            "-1s",
-            "0s",
-            "0steps",
-            "1e3s",
-            "١steps",
-            "10sé",
-            "99999999999999999999steps",
-        ] {
+        for text in ["", "10", "s", "10x", "-1s", "0s", "0steps", "1e3s", "١steps", "10sé", "99999999999999999999steps"]
+        {
             assert!(SAVE.parse(text).is_err(), "{text}");
         }
         assert_eq!(Kind::Time.parse("1h30m"), Ok(Value::Time(5400.0)));
@@ -364,12 +327,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_the_same() {
-        let number = Kind::Number(Range {
-            low: 0.0,
-            with_low: false,
-            high: f64::INFINITY,
-            with_high: false,
-        });
+        let number = Kind::Number(Range { low: 0.0, with_low: false, high: f64::INFINITY, with_high: false });
         for (kind, text) in [
             (SAVE, "12.5s"),
             (SAVE, "3epochs"),

@@ -70,8 +70,7 @@ mod tests {
     #[test]
     fn every_epoch_has_an_order_of_its_own_and_sees_everything() -> Result<()> {
         let members: Vec<u32> = (5..105).collect();
-        let epoch =
-            |e| Ok::<_, anyhow::Error>(order(&members, 1, e, &Device::Cpu)?.to_vec1::<u32>()?);
+        let epoch = |e| Ok::<_, anyhow::Error>(order(&members, 1, e, &Device::Cpu)?.to_vec1::<u32>()?);
         let mut first = epoch(0)?;
         assert_eq!(first, epoch(0)?);
         assert_ne!(first, epoch(1)?);

@@ -80,22 +80,14 @@ impl Fingerprint {
     pub fn of(source: &str, files: &[PathBuf]) -> anyhow::Result<Self> {
         let stamp = |path: &PathBuf| {
             let metadata = file::regular(path)?;
-            let canonical =
-                fs::canonicalize(path).map_err(|error| file::unreadable(path, &error))?;
+            let canonical = fs::canonicalize(path).map_err(|error| file::unreadable(path, &error))?;
             anyhow::Ok(Stamp {
-                path: canonical
-                    .as_os_str()
-                    .as_encoded_bytes()
-                    .escape_ascii()
-                    .to_string(),
+                path: canonical.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
                 bytes: metadata.len(),
                 modified: (metadata.mtime(), metadata.mtime_nsec()),
             })
         };
-        Ok(Self {
-            source: source.to_owned(),
-            files: files.iter().map(stamp).collect::<anyhow::Result<_>>()?,
-        })
+        Ok(Self { source: source.to_owned(), files: files.iter().map(stamp).collect::<anyhow::Result<_>>()? })
     }
 
     /// The cache file's name: the same for the same source and paths, so that an import replaces its stale predecessor.
@@ -136,13 +128,7 @@ pub fn load(
 
 /// Like [`load`], for a `source` whose files may be gone: the newest file imported from it under any fingerprint.
 #[must_use]
-pub fn load_any(
-    name: &str,
-    source: &str,
-    channels: usize,
-    classes: usize,
-    image_len: usize,
-) -> Option<Imported> {
+pub fn load_any(name: &str, source: &str, channels: usize, classes: usize, image_len: usize) -> Option<Imported> {
     let shape = Shape::new(channels, classes, image_len);
     load_newest(&directory().ok()?, name, source, shape)
 }
@@ -151,11 +137,7 @@ pub fn load_any(
 ///
 /// # Errors
 /// A folder that cannot be made or written, a full disk. Training can go on without.
-pub fn store(
-    name: &str,
-    fingerprint: &Fingerprint,
-    imported: &Imported,
-) -> anyhow::Result<PathBuf> {
+pub fn store(name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
     store_in(&directory()?, name, fingerprint, imported)
 }
 
@@ -169,11 +151,7 @@ struct Shape {
 
 impl Shape {
     fn new(channels: usize, classes: usize, image_len: usize) -> Self {
-        Self {
-            channels,
-            classes,
-            image_bytes: image_len as u64,
-        }
+        Self { channels, classes, image_bytes: image_len as u64 }
     }
 }
 
@@ -217,10 +195,7 @@ fn reported(path: &Path, outcome: Result<Imported, Miss>) -> Option<Imported> {
         Ok(imported) => return Some(imported),
         Err(Miss::Unfit(why)) => tracing::debug!("{}: not used: {why}", path.display()),
         Err(Miss::Damaged(why)) => {
-            tracing::warn!(
-                "{}: damaged cache file: {why}; importing again",
-                path.display()
-            );
+            tracing::warn!("{}: damaged cache file: {why}; importing again", path.display());
         }
     }
     None
@@ -247,9 +222,7 @@ fn is_named(file_name: &str, name: &str, ending: &str) -> bool {
         .strip_prefix(name)
         .and_then(|rest| rest.strip_prefix('-'))
         .and_then(|rest| rest.split_at_checked(16))
-        .is_some_and(|(digits, rest)| {
-            digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && rest.ends_with(ending)
-        })
+        .is_some_and(|(digits, rest)| digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && rest.ends_with(ending))
 }
 
 fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Result<Imported, Miss> {
@@ -263,8 +236,7 @@ fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Resul
     }
 
     let [train_pixels, train_labels, test_pixels, test_labels] = header.lengths;
-    let fits_shape =
-        |pixels: u64, labels: u64| labels.checked_mul(shape.image_bytes) == Some(pixels);
+    let fits_shape = |pixels: u64, labels: u64| labels.checked_mul(shape.image_bytes) == Some(pixels);
     if header.channel_sums.len() != shape.channels
         || !fits_shape(train_pixels, train_labels)
         || !fits_shape(test_pixels, test_labels)
@@ -272,10 +244,7 @@ fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Resul
         return unfit("it holds images of another shape");
     }
     // Nothing is allocated unless the file is exactly as long as its header says.
-    let end = header
-        .lengths
-        .iter()
-        .try_fold(begin, |sum, &length| sum.checked_add(length));
+    let end = header.lengths.iter().try_fold(begin, |sum, &length| sum.checked_add(length));
     if end != Some(bytes) {
         return damaged(format!("{bytes} bytes long, expected {end:?}"));
     }
@@ -287,18 +256,10 @@ fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Resul
         return damaged("wrong check sum");
     }
     let labels = train.labels.iter().chain(&test.labels);
-    if labels
-        .max()
-        .is_some_and(|&label| usize::from(label) >= shape.classes)
-    {
+    if labels.max().is_some_and(|&label| usize::from(label) >= shape.classes) {
         return damaged("a label is out of range");
     }
-    Ok(Imported {
-        train,
-        test,
-        sha256: header.sha256,
-        channel_sums: header.channel_sums,
-    })
+    Ok(Imported { train, test, sha256: header.sha256, channel_sums: header.channel_sums })
 }
 
 /// The header of a file of `bytes`, and where the arrays begin.
@@ -337,12 +298,7 @@ fn read_header(file: &File, bytes: u64) -> Result<(Header, u64), Miss> {
 fn read_arrays(file: &File, begin: u64, train: &mut Images, test: &mut Images) -> io::Result<u64> {
     let mut offset = begin;
     let mut places = Vec::new();
-    for array in [
-        &mut train.pixels,
-        &mut train.labels,
-        &mut test.pixels,
-        &mut test.labels,
-    ] {
+    for array in [&mut train.pixels, &mut train.labels, &mut test.pixels, &mut test.labels] {
         for piece in array.chunks_mut(PIECE_BYTES) {
             let place = offset;
             offset += piece.len() as u64;
@@ -372,20 +328,11 @@ fn zeroed(pixels: u64, labels: u64) -> Result<Images, Miss> {
         }
         Ok(vec![0; bytes])
     };
-    Ok(Images {
-        pixels: zeroed(pixels)?,
-        labels: zeroed(labels)?,
-    })
+    Ok(Images { pixels: zeroed(pixels)?, labels: zeroed(labels)? })
 }
 
-fn store_in(
-    directory: &Path,
-    name: &str,
-    fingerprint: &Fingerprint,
-    imported: &Imported,
-) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(directory)
-        .with_context(|| format!("{}: cannot be made", directory.display()))?;
+fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(directory).with_context(|| format!("{}: cannot be made", directory.display()))?;
     sweep(directory, name);
     let path = directory.join(fingerprint.file_name(name));
     let unfinished = {
@@ -393,8 +340,7 @@ fn store_in(
         let random = RandomState::new().build_hasher().finish();
         path.with_extension(format!("u8.{random:016x}{UNFINISHED}"))
     };
-    let written = write(&unfinished, fingerprint, imported)
-        .and_then(|()| Ok(fs::rename(&unfinished, &path)?));
+    let written = write(&unfinished, fingerprint, imported).and_then(|()| Ok(fs::rename(&unfinished, &path)?));
     if written.is_err() {
         // What remains is swept up by the next import, should this fail as well.
         let _ = fs::remove_file(&unfinished);
@@ -425,19 +371,9 @@ fn write(path: &Path, fingerprint: &Fingerprint, imported: &Imported) -> anyhow:
 
 /// Everything that stands before the arrays.
 fn sealed(json: &[u8]) -> anyhow::Result<Vec<u8>> {
-    ensure!(
-        json.len() <= MOST_HEADER_BYTES,
-        "header of {} bytes, expected at most {MOST_HEADER_BYTES}",
-        json.len()
-    );
+    ensure!(json.len() <= MOST_HEADER_BYTES, "header of {} bytes, expected at most {MOST_HEADER_BYTES}", json.len());
     let json_bytes = u32::try_from(json.len())?;
-    let mut header = [
-        &MAGIC[..],
-        &VERSION.to_le_bytes(),
-        &json_bytes.to_le_bytes(),
-        json,
-    ]
-    .concat();
+    let mut header = [&MAGIC[..], &VERSION.to_le_bytes(), &json_bytes.to_le_bytes(), json].concat();
     header.extend(xxh3_64(&header).to_le_bytes());
     Ok(header)
 }
@@ -450,29 +386,20 @@ fn sweep(directory: &Path, name: &str) {
             && file::open(&path).is_ok_and(|opened| opened.file.try_lock().is_ok())
             && fs::remove_file(&path).is_ok()
         {
-            tracing::debug!(
-                "{}: left by an import that was killed, removed",
-                path.display()
-            );
+            tracing::debug!("{}: left by an import that was killed, removed", path.display());
         }
     }
 }
 
 /// XXH3 over the XXH3 of each array's consecutive pieces, so that any number of threads finds the same.
 fn check_sum(arrays: [&[u8]; 4]) -> u64 {
-    let pieces: Vec<&[u8]> = arrays
-        .iter()
-        .flat_map(|array| array.chunks(PIECE_BYTES))
-        .collect();
+    let pieces: Vec<&[u8]> = arrays.iter().flat_map(|array| array.chunks(PIECE_BYTES)).collect();
     let check_sums: Vec<u64> = pieces.into_par_iter().map(xxh3_64).collect();
     combined(&check_sums)
 }
 
 fn combined(check_sums: &[u64]) -> u64 {
-    let bytes: Vec<u8> = check_sums
-        .iter()
-        .flat_map(|sum| sum.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = check_sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
     xxh3_64(&bytes)
 }
 
@@ -482,22 +409,12 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const SHAPE: Shape = Shape {
-        channels: 2,
-        classes: 10,
-        image_bytes: 6,
-    };
+    const SHAPE: Shape = Shape { channels: 2, classes: 10, image_bytes: 6 };
 
     /// Three training and two test images of two channels of three pixels.
     fn imported() -> Imported {
-        let train = Images {
-            pixels: (0..18).map(|i| i * 14).collect(),
-            labels: vec![9, 0, 4],
-        };
-        let test = Images {
-            pixels: (0..12).collect(),
-            labels: vec![1, 2],
-        };
+        let train = Images { pixels: (0..18).map(|i| i * 14).collect(), labels: vec![9, 0, 4] };
+        let test = Images { pixels: (0..12).collect(), labels: vec![1, 2] };
         Imported::new(train, test, 2)
     }
 
@@ -545,15 +462,9 @@ mod tests {
     fn what_is_stored_is_loaded() {
         let (folder, _, fingerprint) = source();
         let path = store_in(&folder.path().join("a/b"), "toy", &fingerprint, &imported()).unwrap();
-        assert_eq!(
-            load_in(path.parent().unwrap(), &fingerprint).unwrap(),
-            imported()
-        );
+        assert_eq!(load_in(path.parent().unwrap(), &fingerprint).unwrap(), imported());
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(
-            is_named(name, "toy", ".u8") && name.len() == "toy-.u8".len() + 16,
-            "{name}"
-        );
+        assert!(is_named(name, "toy", ".u8") && name.len() == "toy-.u8".len() + 16, "{name}");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
@@ -561,9 +472,7 @@ mod tests {
     fn arrays_of_several_pieces_are_loaded() {
         let (folder, _, fingerprint) = source();
         let split = |images: usize| Images {
-            pixels: (0..images * 6)
-                .map(|i| u8::try_from(i % 251).unwrap())
-                .collect(),
+            pixels: (0..images * 6).map(|i| u8::try_from(i % 251).unwrap()).collect(),
             labels: (0..images).map(|i| u8::try_from(i % 10).unwrap()).collect(),
         };
         let large = Imported::new(split(2 * PIECE_BYTES / 6 + 1), split(PIECE_BYTES / 6), 2);
@@ -573,10 +482,7 @@ mod tests {
 
     #[test]
     fn a_split_without_images_has_sums_of_zero() {
-        let none = Images {
-            pixels: Vec::new(),
-            labels: Vec::new(),
-        };
+        let none = Images { pixels: Vec::new(), labels: Vec::new() };
         let empty = Imported::new(none.clone(), none, 2);
         assert_eq!(empty.channel_sums, [ChannelSums::default(); 2]);
         let (folder, _, fingerprint) = source();
@@ -587,16 +493,10 @@ mod tests {
     #[test]
     fn a_file_that_is_absent_or_no_file_gives_nothing() {
         let (folder, _, fingerprint) = source();
-        assert!(matches!(
-            load_in(folder.path(), &fingerprint),
-            Err(Miss::Unfit(_))
-        ));
+        assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
         let path = folder.path().join(fingerprint.file_name("toy"));
         file::tests::for_each_impostor(&path, |_| {
-            assert!(matches!(
-                load_in(folder.path(), &fingerprint),
-                Err(Miss::Unfit(_))
-            ));
+            assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
         });
     }
 
@@ -609,20 +509,13 @@ mod tests {
 
         let file = File::options().write(true).open(&path).unwrap();
         let modified = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(modified + Duration::from_nanos(1))
-            .unwrap();
+        file.set_modified(modified + Duration::from_nanos(1)).unwrap();
         assert_eq!(again().file_name("toy"), before.file_name("toy"));
-        assert!(matches!(
-            load_in(folder.path(), &again()),
-            Err(Miss::Unfit(_))
-        ));
+        assert!(matches!(load_in(folder.path(), &again()), Err(Miss::Unfit(_))));
 
         fs::write(&path, "more pixels").unwrap();
         file.set_modified(modified).unwrap();
-        assert!(matches!(
-            load_in(folder.path(), &again()),
-            Err(Miss::Unfit(_))
-        ));
+        assert!(matches!(load_in(folder.path(), &again()), Err(Miss::Unfit(_))));
 
         fs::write(&path, "pixels").unwrap();
         file.set_modified(modified).unwrap();
@@ -672,13 +565,7 @@ mod tests {
         fs::remove_file(moved).unwrap();
 
         let earlier = SystemTime::now() - Duration::from_mins(1);
-        let set_earlier = |path| {
-            File::options()
-                .write(true)
-                .open(path)
-                .unwrap()
-                .set_modified(earlier)
-        };
+        let set_earlier = |path| File::options().write(true).open(path).unwrap().set_modified(earlier);
         set_earlier(&older).unwrap();
         assert_eq!(newest("test"), Some(other.clone()));
         assert_eq!(newest("another"), None);
@@ -713,10 +600,7 @@ mod tests {
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             let outcome = load_in(folder.path(), &fingerprint);
-            assert!(
-                matches!(outcome, Err(Miss::Damaged(_))),
-                "{length}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(Miss::Damaged(_))), "{length}: {outcome:?}");
         }
         fs::write(&path, [&whole[..], b"\0"].concat()).unwrap();
         let outcome = load_in(folder.path(), &fingerprint);
@@ -732,27 +616,18 @@ mod tests {
             assert!(matches!(outcome, Err(Miss::Unfit(_))), "{outcome:?}");
         }
         let outcome = read(&path, Shape::new(2, 9, 6), |_| true);
-        assert!(
-            matches!(outcome, Err(Miss::Damaged(_))),
-            "label 9: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Miss::Damaged(_))), "label 9: {outcome:?}");
         let mut bytes = fs::read(&path).unwrap();
         bytes[8] += 1;
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(
-            load_in(folder.path(), &fingerprint),
-            Err(Miss::Unfit(_))
-        ));
+        assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
     }
 
     #[test]
     fn a_forged_header_takes_no_memory_and_does_not_panic() {
         let (_folder, _, fingerprint) = source();
         let forge = |lengths| {
-            let json = serde_json::to_vec(&Header {
-                lengths,
-                ..header(&fingerprint)
-            });
+            let json = serde_json::to_vec(&Header { lengths, ..header(&fingerprint) });
             forged(&json.unwrap(), &payload())
         };
         assert_eq!(forge([18, 3, 12, 2]).unwrap(), imported());
@@ -787,10 +662,7 @@ mod tests {
         let held = File::open(&alive).unwrap();
         held.try_lock().unwrap();
         store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
-        assert_eq!(
-            [&dead, &alive, &foreign].map(|path| path.exists()),
-            [false, true, true]
-        );
+        assert_eq!([&dead, &alive, &foreign].map(|path| path.exists()), [false, true, true]);
     }
 
     #[test]

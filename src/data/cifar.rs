@@ -125,11 +125,7 @@ impl<'a> Batch<'a> {
             );
             return Err(file::damaged(path, what));
         }
-        Ok(Self {
-            path,
-            opened,
-            records,
-        })
+        Ok(Self { path, opened, records })
     }
 
     /// Appends the batch to `images`.
@@ -204,11 +200,7 @@ mod tests {
         assert_eq!(train.labels, [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(test.labels, [8, 9]);
         assert_eq!(train.pixels.len(), 8 * IMAGE_BYTES);
-        assert!(
-            train.pixels[5 * IMAGE_BYTES..6 * IMAGE_BYTES]
-                .iter()
-                .all(|&pixel| pixel == 35)
-        );
+        assert!(train.pixels[5 * IMAGE_BYTES..6 * IMAGE_BYTES].iter().all(|&pixel| pixel == 35));
     }
 
     #[test]
@@ -217,12 +209,7 @@ mod tests {
         let (train, test) = read(&folder([&[0], &labels, &[1], &[2], &[3], &labels])).unwrap();
         assert_eq!(train.labels, [&[0], &labels[..], &[1, 2, 3]].concat());
         assert_eq!(test.labels, labels);
-        assert!(
-            test.pixels
-                .chunks(IMAGE_BYTES)
-                .zip(&labels)
-                .all(|(image, label)| image == [label * 7; IMAGE_BYTES])
-        );
+        assert!(test.pixels.chunks(IMAGE_BYTES).zip(&labels).all(|(image, label)| image == [label * 7; IMAGE_BYTES]));
     }
 
     #[test]
@@ -231,10 +218,7 @@ mod tests {
         let inner = outer.path().join(ARCHIVE_FOLDER);
         fs::rename(good().keep(), &inner).unwrap();
         assert_eq!(read(&outer).unwrap(), read_dir(&inner, 10).unwrap());
-        assert_eq!(
-            files(outer.path()).unwrap()[5],
-            inner.join("test_batch.bin")
-        );
+        assert_eq!(files(outer.path()).unwrap()[5], inner.join("test_batch.bin"));
 
         fs::write(outer.path().join(NAMES[0]), batch(&[1])).unwrap();
         assert_says(&message(read(&outer)), "has no `data_batch_2.bin`, ");
@@ -271,14 +255,7 @@ mod tests {
     fn only_whole_records_are_read() {
         let whole = batch(&[1, 2]);
         let longer = [&whole[..], &[0]].concat();
-        for bytes in [
-            &[][..],
-            &whole[..1],
-            &whole[..3072],
-            &whole[..3074],
-            &whole[1..],
-            &longer,
-        ] {
+        for bytes in [&[][..], &whole[..1], &whole[..3072], &whole[..3074], &whole[1..], &longer] {
             for which in [0, 4, 5] {
                 let words = format!("{}: is {} bytes long, expected", NAMES[which], bytes.len());
                 assert_says(&refusal(which, bytes), &words);
@@ -290,8 +267,7 @@ mod tests {
     fn a_file_of_too_many_records_is_refused_by_its_length_alone() {
         let folder = good();
         let file = fs::File::create(folder.path().join(NAMES[2])).unwrap();
-        file.set_len((MOST_RECORDS as u64 + 1) * RECORD_BYTES as u64)
-            .unwrap();
+        file.set_len((MOST_RECORDS as u64 + 1) * RECORD_BYTES as u64).unwrap();
         assert_says(&message(read(&folder)), "is 201395201 bytes long");
         file.set_len(u64::MAX / 4).unwrap_or_default(); // file systems differ in what they take
         assert_says(&message(read(&folder)), "bytes long, expected");
@@ -299,15 +275,10 @@ mod tests {
 
     #[test]
     fn labels_out_of_range_are_named_by_file_and_record() {
-        assert_says(
-            &refusal(2, &batch(&[1, 2, 10])),
-            "data_batch_3.bin: record 2 is labelled 10, expected 0 to 9",
-        );
+        assert_says(&refusal(2, &batch(&[1, 2, 10])), "data_batch_3.bin: record 2 is labelled 10, expected 0 to 9");
         assert_says(&refusal(5, &batch(&[255])), "record 0 is labelled 255");
         let folder = good();
-        assert!(
-            message(read_dir(folder.path(), 8)).contains("record 0 is labelled 8, expected 0 to 7")
-        );
+        assert!(message(read_dir(folder.path(), 8)).contains("record 0 is labelled 8, expected 0 to 7"));
     }
 
     proptest! {

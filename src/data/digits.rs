@@ -46,13 +46,9 @@ fn split(number: u64, count: usize) -> Images {
     let labels: Vec<u8> = order.into_iter().map(class).collect();
 
     let mut pixels = vec![0; count * PIXELS]; // [N, 784]
-    pixels
-        .par_chunks_exact_mut(PIXELS)
-        .zip(&labels)
-        .enumerate()
-        .for_each(|(index, (image, &label))| {
-            draw(label, &mut stream(first_stream | index as u64), image);
-        });
+    pixels.par_chunks_exact_mut(PIXELS).zip(&labels).enumerate().for_each(|(index, (image, &label))| {
+        draw(label, &mut stream(first_stream | index as u64), image);
+    });
     Images { pixels, labels }
 }
 
@@ -136,10 +132,7 @@ impl Placement {
     fn apply(&self, [x, y]: Point) -> Point {
         // A bend of 0.1 moves a point at 8 pixels from the centre, a digit's end, by 0.8 pixels.
         let squares = [x * x, x * y, y * y].map(|product| product / (8 * PIXEL));
-        let bent = [
-            x + dot(self.bend[0], squares),
-            y + dot(self.bend[1], squares),
-        ];
+        let bent = [x + dot(self.bend[0], squares), y + dot(self.bend[1], squares)];
         [0, 1].map(|axis| (EDGE - PIXEL) / 2 + self.shift[axis] + dot(self.matrix[axis], bent))
     }
 }
@@ -158,11 +151,7 @@ impl Pen {
     fn random(rng: &mut Stream) -> Self {
         // Strokes 1 to 4 pixels wide.
         let radius = PIXEL * 5 / 4 + swing(rng, PIXEL * 3 / 4);
-        Self {
-            inner: radius - PIXEL / 2,
-            outer: radius + PIXEL / 2,
-            nearest: [[i32::MAX; SIDE]; SIDE],
-        }
+        Self { inner: radius - PIXEL / 2, outer: radius + PIXEL / 2, nearest: [[i32::MAX; SIDE]; SIDE] }
     }
 
     /// Traces the quadratic B-spline of `points`, one Bézier arc for each inner point.
@@ -242,10 +231,7 @@ struct Ratio {
 impl Ratio {
     fn to(whole: i32) -> Self {
         let whole = whole.max(1);
-        Self {
-            whole,
-            inverse: (1 << 30) / whole,
-        }
+        Self { whole, inverse: (1 << 30) / whole }
     }
 
     /// `part` / `whole` in units of [`ONE`], clamped to 0 and 1.
@@ -295,10 +281,7 @@ mod tests {
         for bytes in [train.pixels, train.labels, test.pixels, test.labels] {
             hash.update(bytes);
         }
-        assert_eq!(
-            crate::digest::hex(hash),
-            "e4762241d7e8c7dfd289bcc79b90f58134ed5368114fb8063ef51ea0873c9e9e"
-        );
+        assert_eq!(crate::digest::hex(hash), "e4762241d7e8c7dfd289bcc79b90f58134ed5368114fb8063ef51ea0873c9e9e");
     }
 
     #[test]
@@ -307,11 +290,7 @@ mod tests {
         for (images, expected) in [(train, 1_000), (test, 200)] {
             assert_eq!(images.pixels.len(), images.len() * PIXELS);
             for class in 0..CLASSES {
-                let found = images
-                    .labels
-                    .iter()
-                    .map(|&label| usize::from(label == class))
-                    .sum::<usize>();
+                let found = images.labels.iter().map(|&label| usize::from(label == class)).sum::<usize>();
                 assert_eq!(found, expected, "class {class}");
             }
         }
@@ -320,10 +299,7 @@ mod tests {
     #[test]
     fn the_number_of_threads_does_not_matter() {
         let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(generate)
         };
         assert_eq!(on(1), on(3));
@@ -332,13 +308,7 @@ mod tests {
     #[test]
     fn no_image_occurs_twice() {
         let (train, test) = generate();
-        let all = train
-            .pixels
-            .chunks_exact(PIXELS)
-            .chain(test.pixels.chunks_exact(PIXELS));
-        assert_eq!(
-            all.collect::<HashSet<_>>().len(),
-            TRAIN_IMAGES + TEST_IMAGES
-        );
+        let all = train.pixels.chunks_exact(PIXELS).chain(test.pixels.chunks_exact(PIXELS));
+        assert_eq!(all.collect::<HashSet<_>>().len(), TRAIN_IMAGES + TEST_IMAGES);
     }
 }

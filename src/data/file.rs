@@ -35,10 +35,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
         .metadata()
         .map_err(|error| unreadable(path, &error))
         .and_then(|metadata| expect_regular(path, metadata))?;
-    Ok(Opened {
-        file,
-        bytes: metadata.len(),
-    })
+    Ok(Opened { file, bytes: metadata.len() })
 }
 
 /// What the file system says of `path`, which is a regular file or a link to one.
@@ -70,9 +67,7 @@ pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A folder that may not be searched.
-pub(super) fn first_present(
-    paths: impl IntoIterator<Item = PathBuf>,
-) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn first_present(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<PathBuf>, Failure> {
     let mut other = None;
     for path in paths {
         match fs::symlink_metadata(&path) {
@@ -91,30 +86,15 @@ pub(super) fn first_present(
 ///
 /// # Errors
 /// A reader that fails, or that holds less or more.
-pub(super) fn read_exactly(
-    path: &Path,
-    reader: impl Read,
-    expected: u64,
-) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_exactly(path: &Path, reader: impl Read, expected: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let outcome = reader
-        .take(expected.saturating_add(1))
-        .read_to_end(&mut bytes);
+    let outcome = reader.take(expected.saturating_add(1)).read_to_end(&mut bytes);
     let found = bytes.len() as u64;
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Err(no_memory(path, expected)),
-        Err(error) => Err(damaged(
-            path,
-            format_args!("{error}, after {found} of {expected} bytes"),
-        )),
-        Ok(_) if found > expected => Err(damaged(
-            path,
-            format_args!("holds more than the {expected} bytes expected"),
-        )),
-        Ok(_) if found < expected => Err(damaged(
-            path,
-            format_args!("ends after {found} bytes, expected {expected}"),
-        )),
+        Err(error) => Err(damaged(path, format_args!("{error}, after {found} of {expected} bytes"))),
+        Ok(_) if found > expected => Err(damaged(path, format_args!("holds more than the {expected} bytes expected"))),
+        Ok(_) if found < expected => Err(damaged(path, format_args!("ends after {found} bytes, expected {expected}"))),
         Ok(_) => {
             bytes.shrink_to_fit();
             Ok(bytes)
@@ -138,24 +118,12 @@ pub(super) fn reserved(path: &Path, bytes: usize) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// The first label out of range. A label of 255 would otherwise drop out of the loss in silence.
-pub(super) fn expect_labels(
-    path: &Path,
-    labels: &[u8],
-    classes: usize,
-    unit: &str,
-) -> Result<(), Failure> {
-    match labels
-        .iter()
-        .position(|&label| usize::from(label) >= classes)
-    {
+pub(super) fn expect_labels(path: &Path, labels: &[u8], classes: usize, unit: &str) -> Result<(), Failure> {
+    match labels.iter().position(|&label| usize::from(label) >= classes) {
         None => Ok(()),
         Some(place) => Err(damaged(
             path,
-            format_args!(
-                "{unit} {place} is labelled {}, expected 0 to {}",
-                labels[place],
-                classes.saturating_sub(1)
-            ),
+            format_args!("{unit} {place} is labelled {}, expected 0 to {}", labels[place], classes.saturating_sub(1)),
         )),
     }
 }
@@ -185,10 +153,7 @@ fn expect_regular(path: &Path, metadata: Metadata) -> Result<Metadata, Failure> 
         return Ok(metadata);
     }
     let kind = kind(metadata.file_type());
-    Err(broken(
-        path,
-        format_args!("is {kind}, expected a regular file"),
-    ))
+    Err(broken(path, format_args!("is {kind}, expected a regular file")))
 }
 
 /// A file's kind in words.
@@ -220,9 +185,7 @@ pub(super) mod tests {
 
     /// The message of a data failure; panics on a success or on another exit code.
     pub(crate) fn message<T>(outcome: Result<T, impl Into<anyhow::Error>>) -> String {
-        let Err(error) = outcome else {
-            panic!("expected an error")
-        };
+        let Err(error) = outcome else { panic!("expected an error") };
         let error = error.into();
         assert_eq!(exit_code(&error), Exit::Data, "{error:#}");
         failure(&error).map(ToString::to_string).unwrap_or_default()
@@ -241,10 +204,7 @@ pub(super) mod tests {
 
         let targets = [
             (path, "cannot be read: "),
-            (
-                Path::new("/dev/zero"),
-                "is a device, expected a regular file",
-            ),
+            (Path::new("/dev/zero"), "is a device, expected a regular file"),
             (Path::new("/nowhere/at/all"), "cannot be read: No such file"),
         ];
         for (target, words) in targets {
@@ -284,10 +244,7 @@ pub(super) mod tests {
         let found = first_present(paths.clone()).unwrap();
         assert_eq!(found.as_ref(), Some(&paths[1]));
         fs::write(&paths[2], "").unwrap();
-        assert_eq!(
-            first_present(paths.clone()).unwrap().as_ref(),
-            Some(&paths[2])
-        );
+        assert_eq!(first_present(paths.clone()).unwrap().as_ref(), Some(&paths[2]));
     }
 
     #[test]

@@ -37,14 +37,8 @@ pub(super) fn find(repository: &Repository) -> Option<Found> {
     let revision = std::fs::read_to_string(root.join("refs").join(REVISION)).ok()?;
     let revision = revision.trim().to_owned();
     let snapshot = root.join("snapshots").join(&revision);
-    let files: Vec<PathBuf> = names(repository)
-        .iter()
-        .map(|name| snapshot.join(name))
-        .collect();
-    files
-        .iter()
-        .all(|file| file.is_file())
-        .then_some(Found { revision, files })
+    let files: Vec<PathBuf> = names(repository).iter().map(|name| snapshot.join(name)).collect();
+    files.iter().all(|file| file.is_file()).then_some(Found { revision, files })
 }
 
 fn names(repository: &Repository) -> [String; 2] {
@@ -57,8 +51,7 @@ fn names(repository: &Repository) -> [String; 2] {
 /// Where there is no network, within ten seconds; nothing half-written stays under a final name.
 pub(super) fn download(repository: &'static Repository) -> Result<Found> {
     let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} {bar:30} {eta}")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} {bar:30} {eta}") {
         bar.set_style(style);
     }
     bar.set_message(format!("fetching {}", repository.id));
@@ -96,8 +89,7 @@ pub(super) fn download(repository: &'static Repository) -> Result<Found> {
         }
     }
     bar.finish_and_clear();
-    find(repository)
-        .ok_or_else(|| failed("the files are not where the hub's cache should hold them").into())
+    find(repository).ok_or_else(|| failed("the files are not where the hub's cache should hold them").into())
 }
 
 enum Event {
@@ -108,10 +100,7 @@ enum Event {
 
 fn fetch(repository: &Repository, events: &mpsc::Sender<Event>) -> Result<(), String> {
     // One attempt: a user can ask again sooner than the client's back-off does.
-    let client = hf_hub::HFClientBuilder::new()
-        .retry_max_attempts(1)
-        .build_sync()
-        .map_err(|error| describe(&error))?;
+    let client = hf_hub::HFClientBuilder::new().retry_max_attempts(1).build_sync().map_err(|error| describe(&error))?;
     let (owner, name) = hf_hub::split_id(repository.id);
     for file in names(repository) {
         client
@@ -149,12 +138,8 @@ impl ProgressHandler for Forward {
         };
         let news = match event {
             DownloadEvent::Start { total_bytes, .. } => Event::Total(*total_bytes),
-            DownloadEvent::Progress { files } => {
-                Event::Moved(files.iter().map(|file| file.bytes_completed).sum())
-            }
-            DownloadEvent::AggregateProgress {
-                bytes_completed, ..
-            } => Event::Moved(*bytes_completed),
+            DownloadEvent::Progress { files } => Event::Moved(files.iter().map(|file| file.bytes_completed).sum()),
+            DownloadEvent::AggregateProgress { bytes_completed, .. } => Event::Moved(*bytes_completed),
             DownloadEvent::Complete => return,
         };
         let _ = self.0.send(news);
@@ -187,14 +172,8 @@ pub(super) fn import(spec: &'static Spec) -> Result<(Images, Images)> {
 }
 
 fn damaged(spec: &Spec, what: &str) -> crate::error::Failure {
-    broken(format!(
-        "the hub's files of `{}` are broken: {what}",
-        spec.name
-    ))
-    .hint(format!(
-        "delete them below {} and fetch them again",
-        hf_hub::resolve_cache_dir().display()
-    ))
+    broken(format!("the hub's files of `{}` are broken: {what}", spec.name))
+        .hint(format!("delete them below {} and fetch them again", hf_hub::resolve_cache_dir().display()))
 }
 
 /// f32 in 0..=1 back to bytes, and labels checked.
@@ -205,26 +184,14 @@ fn images(spec: &Spec, images: &Tensor, labels: &Tensor, split: &str) -> Result<
         _ => images.clone(),
     };
     // x/255 and back: rounding restores the byte, since the error is far below 1/2.
-    let pixels = ((images.flatten_all()? * 255.0)? + 0.5)?
-        .to_dtype(DType::U8)?
-        .to_vec1::<u8>()?;
+    let pixels = ((images.flatten_all()? * 255.0)? + 0.5)?.to_dtype(DType::U8)?.to_vec1::<u8>()?;
     let labels = labels.to_dtype(DType::U8)?.to_vec1::<u8>()?;
     if labels.is_empty() || pixels.len() != labels.len() * spec.inputs() {
-        let found = format!(
-            "{} labels for {} pixels in the {split} split",
-            labels.len(),
-            pixels.len()
-        );
+        let found = format!("{} labels for {} pixels in the {split} split", labels.len(), pixels.len());
         return Err(damaged(spec, &found).into());
     }
-    if let Some(at) = labels
-        .iter()
-        .position(|&label| usize::from(label) >= spec.classes.len())
-    {
-        let found = format!(
-            "label {at} of the {split} split is {}, expected 0..=9",
-            labels[at]
-        );
+    if let Some(at) = labels.iter().position(|&label| usize::from(label) >= spec.classes.len()) {
+        let found = format!("label {at} of the {split} split is {}, expected 0..=9", labels[at]);
         return Err(damaged(spec, &found).into());
     }
     Ok(Images { pixels, labels })

@@ -30,24 +30,15 @@ const BUFFER_BYTES: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Names of the four files: training images and labels, test images and labels.
-const NAMES: [&str; 4] = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-];
+const NAMES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
 /// Reads the training and the test split of `dir`: images of `rows` × `columns` pixels, labels below `classes`.
 ///
 /// # Errors
 /// A folder or file that is missing, of another kind, cut, damaged, or of another size than its header, the other file
 /// of its split or the caller expects.
-pub fn read_dir(
-    dir: &Path,
-    rows: usize,
-    columns: usize,
-    classes: usize,
-) -> anyhow::Result<(Images, Images)> {
+pub fn read_dir(dir: &Path, rows: usize, columns: usize, classes: usize) -> anyhow::Result<(Images, Images)> {
     let [train_images, train_labels, test_images, test_labels] = locate(dir)?;
     let shape = Kind::Images { rows, columns };
     let (train, test) = rayon::join(
@@ -73,22 +64,15 @@ fn locate(dir: &Path) -> Result<[PathBuf; 4], Failure> {
     let mut missing = Vec::new();
     for name in NAMES {
         let dotted = name.replace("-idx", ".idx");
-        let spellings = [
-            name.to_owned(),
-            dotted.clone(),
-            format!("{name}.gz"),
-            format!("{dotted}.gz"),
-        ];
+        let spellings = [name.to_owned(), dotted.clone(), format!("{name}.gz"), format!("{dotted}.gz")];
         match file::first_present(spellings.map(|spelling| dir.join(spelling)))? {
             Some(path) => found.push(path),
             None => missing.push(format!("`{name}`")),
         }
     }
     found.try_into().map_err(|_| {
-        let what = format!(
-            "has no {}, neither raw nor with `.gz`, nor spelled `train-images.idx3-ubyte`",
-            missing.join(", ")
-        );
+        let what =
+            format!("has no {}, neither raw nor with `.gz`, nor spelled `train-images.idx3-ubyte`", missing.join(", "));
         file::broken(dir, what).hint(
             "MNIST's four files are at https://ossci-datasets.s3.amazonaws.com/mnist/, Fashion-MNIST's at \
              https://github.com/zalandoresearch/fashion-mnist; without `--data-dir` the hub is asked",
@@ -97,12 +81,7 @@ fn locate(dir: &Path) -> Result<[PathBuf; 4], Failure> {
 }
 
 /// Reads one split. Both headers are checked before either body is read.
-fn read_split(
-    images_path: &Path,
-    labels_path: &Path,
-    shape: Kind,
-    classes: usize,
-) -> Result<Images, Failure> {
+fn read_split(images_path: &Path, labels_path: &Path, shape: Kind, classes: usize) -> Result<Images, Failure> {
     let images = Idx::open(images_path, shape)?;
     let labels = Idx::open(labels_path, Kind::Labels)?;
     if labels.count != images.count {
@@ -116,10 +95,7 @@ fn read_split(
     }
     let labels = labels.read()?;
     file::expect_labels(labels_path, &labels, classes, "image")?;
-    Ok(Images {
-        pixels: images.read()?,
-        labels,
-    })
+    Ok(Images { pixels: images.read()?, labels })
 }
 
 /// What a file must hold.
@@ -161,23 +137,16 @@ impl<'a> Idx<'a> {
     fn open(path: &'a Path, kind: Kind) -> Result<Self, Failure> {
         let file::Opened { file, bytes } = file::open(path)?;
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-        let begin = reader
-            .fill_buf()
-            .map_err(|error| file::unreadable(path, &error))?;
+        let begin = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
         let gzipped = begin.starts_with(&GZIP_MAGIC);
-        let mut body = if gzipped {
-            Body::Gzip(Box::new(GzDecoder::new(reader)))
-        } else {
-            Body::Raw(reader)
-        };
+        let mut body = if gzipped { Body::Gzip(Box::new(GzDecoder::new(reader))) } else { Body::Raw(reader) };
 
         let header_bytes = kind.header_bytes();
         let mut header = [0; 16];
-        body.read_exact(&mut header[..header_bytes])
-            .map_err(|error| {
-                let what = format!("{error}, within the header of {header_bytes} bytes");
-                file::damaged(path, what)
-            })?;
+        body.read_exact(&mut header[..header_bytes]).map_err(|error| {
+            let what = format!("{error}, within the header of {header_bytes} bytes");
+            file::damaged(path, what)
+        })?;
         let (words, _) = header.as_chunks::<4>();
         let [magic, count, rows, columns] = [0, 1, 2, 3].map(|i| u32::from_be_bytes(words[i]));
         expect_magic(path, magic, kind)?;
@@ -197,21 +166,14 @@ impl<'a> Idx<'a> {
             let what = format!("is {bytes} bytes long, expected {whole_bytes} for {count} items");
             return Err(file::damaged(path, what));
         }
-        Ok(Self {
-            path,
-            body,
-            count,
-            body_bytes,
-        })
+        Ok(Self { path, body, count, body_bytes })
     }
 
     fn read(mut self) -> Result<Vec<u8>, Failure> {
         let bytes = file::read_exactly(self.path, &mut self.body, self.body_bytes)?;
         if let Body::Gzip(decoder) = self.body {
             let mut rest = decoder.into_inner();
-            let rest = rest
-                .fill_buf()
-                .map_err(|error| file::unreadable(self.path, &error))?;
+            let rest = rest.fill_buf().map_err(|error| file::unreadable(self.path, &error))?;
             if !rest.is_empty() {
                 let what = "goes on after the gzip stream, expected its end";
                 return Err(file::damaged(self.path, what));
@@ -260,10 +222,7 @@ fn expect_count(path: &Path, count: u32) -> Result<(), Failure> {
 
 /// Requires the size that `kind` asks for and returns the bytes of one image.
 fn expect_size(path: &Path, rows: u32, columns: u32, kind: Kind) -> Result<u64, Failure> {
-    let found = Kind::Images {
-        rows: rows as usize,
-        columns: columns as usize,
-    };
+    let found = Kind::Images { rows: rows as usize, columns: columns as usize };
     if found == kind {
         return Ok(u64::from(rows) * u64::from(columns)); // two u32 cannot overflow it
     }
@@ -376,18 +335,9 @@ mod tests {
         fs::remove_file(folder.path().join(NAMES[0])).unwrap();
         fs::remove_file(folder.path().join(NAMES[3])).unwrap();
         let error = files(folder.path()).unwrap_err();
-        assert!(
-            failure(&error)
-                .unwrap()
-                .advice()
-                .unwrap()
-                .contains("https://")
-        );
+        assert!(failure(&error).unwrap().advice().unwrap().contains("https://"));
         let message = message::<()>(Err(error));
-        assert_says(
-            &message,
-            "has no `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, neither raw",
-        );
+        assert_says(&message, "has no `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, neither raw");
         assert!(!message.contains("train-labels"), "{message}");
     }
 
@@ -411,15 +361,9 @@ mod tests {
     #[test]
     fn every_field_of_a_header_out_of_range_is_refused() {
         let swapped = refusal(0, labels_file(4, &[9, 0, 3, 1, 0, 0, 0, 0]));
-        assert_says(
-            &swapped,
-            "train-images-idx3-ubyte: magic is 2049, expected 2051 (this is a label file)",
-        );
+        assert_says(&swapped, "train-images-idx3-ubyte: magic is 2049, expected 2051 (this is a label file)");
         let swapped = refusal(3, images_file(2, 3, 2, &[0; 12]));
-        assert_says(
-            &swapped,
-            "magic is 2051, expected 2049 (this is an image file)",
-        );
+        assert_says(&swapped, "magic is 2051, expected 2049 (this is an image file)");
         assert_says(&refusal(0, vec![1; 40]), "magic is 16843009, expected 2051");
         for count in [0, MOST_IMAGES + 1, u32::MAX] {
             let words = format!("count is {count}, expected 1 to 262144");
@@ -444,17 +388,11 @@ mod tests {
         // Below the limit of u64 the claim meets the file's length; gzipped, the end of the stream.
         files[0] = images_file(1, u32::MAX, u32::MAX, &[0; 9]);
         let outcome = read_dir(folder(&files).path(), huge, huge, 10);
-        assert_says(
-            &message(outcome),
-            "is 25 bytes long, expected 18446744065119617041",
-        );
+        assert_says(&message(outcome), "is 25 bytes long, expected 18446744065119617041");
         files[0] = gzip(&files[0]);
         files[1] = labels_file(1, &[0]);
         let outcome = read_dir(folder(&files).path(), huge, huge, 10);
-        assert_says(
-            &message(outcome),
-            "ends after 9 bytes, expected 18446744065119617025",
-        );
+        assert_says(&message(outcome), "ends after 9 bytes, expected 18446744065119617025");
     }
 
     #[test]
@@ -500,19 +438,10 @@ mod tests {
     #[test]
     fn labels_must_be_as_many_as_images_and_below_the_number_of_classes() {
         let message = refusal(1, labels_file(3, &[1, 2, 3]));
-        assert_says(
-            &message,
-            "train-labels-idx1-ubyte: holds 3 labels, expected 4 as `",
-        );
+        assert_says(&message, "train-labels-idx1-ubyte: holds 3 labels, expected 4 as `");
         let message = refusal(3, labels_file(2, &[9, 255]));
-        assert_says(
-            &message,
-            "t10k-labels-idx1-ubyte: image 1 is labelled 255, expected 0 to 9",
-        );
-        assert_says(
-            &refusal(3, labels_file(2, &[10, 0])),
-            "image 0 is labelled 10",
-        );
+        assert_says(&message, "t10k-labels-idx1-ubyte: image 1 is labelled 255, expected 0 to 9");
+        assert_says(&refusal(3, labels_file(2, &[10, 0])), "image 0 is labelled 10");
     }
 
     /// A gzip stream of `begin` and then so many MiB of zeros, which would take seconds to pack in one piece.
@@ -562,10 +491,7 @@ mod tests {
         let test = read_split(
             &dir.join("t10k-images-idx3-ubyte.gz"),
             &dir.join("t10k-labels-idx1-ubyte.gz"),
-            Kind::Images {
-                rows: 28,
-                columns: 28,
-            },
+            Kind::Images { rows: 28, columns: 28 },
             10,
         )
         .unwrap();

@@ -34,16 +34,8 @@ impl Imported {
     /// Digests `train` and `test`, whose images have `channels` planes of equal size, one after the other.
     #[must_use]
     pub fn new(train: Images, test: Images, channels: usize) -> Self {
-        let (sha256, channel_sums) = rayon::join(
-            || digest(arrays(&train, &test)),
-            || channel_sums(&train, channels),
-        );
-        Self {
-            train,
-            test,
-            sha256,
-            channel_sums,
-        }
+        let (sha256, channel_sums) = rayon::join(|| digest(arrays(&train, &test)), || channel_sums(&train, channels));
+        Self { train, test, sha256, channel_sums }
     }
 }
 
@@ -74,9 +66,7 @@ fn channel_sums(images: &Images, channels: usize) -> Vec<ChannelSums> {
             // u32 suffices for 66,051 squares of a byte, and its lanes are twice as many as u64's.
             for part in plane.chunks(1 << 16) {
                 total.sum += u64::from(part.iter().map(|&pixel| u32::from(pixel)).sum::<u32>());
-                let squares = part
-                    .iter()
-                    .map(|&pixel| u32::from(pixel) * u32::from(pixel));
+                let squares = part.iter().map(|&pixel| u32::from(pixel) * u32::from(pixel));
                 total.squares += u64::from(squares.sum::<u32>());
             }
         }
@@ -89,11 +79,7 @@ fn channel_sums(images: &Images, channels: usize) -> Vec<ChannelSums> {
         }
         sums
     };
-    images
-        .pixels
-        .par_chunks_exact(image_bytes)
-        .fold(zero, add)
-        .reduce(zero, merge)
+    images.pixels.par_chunks_exact(image_bytes).fold(zero, add).reduce(zero, merge)
 }
 
 #[cfg(test)]
@@ -103,10 +89,7 @@ mod tests {
     #[test]
     fn the_digest_covers_lengths_and_order() {
         let digest = |train: [&[u8]; 2], test: [&[u8]; 2]| {
-            let images = |[pixels, labels]: [&[u8]; 2]| Images {
-                pixels: pixels.into(),
-                labels: labels.into(),
-            };
+            let images = |[pixels, labels]: [&[u8]; 2]| Images { pixels: pixels.into(), labels: labels.into() };
             super::digest(arrays(&images(train), &images(test)))
         };
         // python3 -c "import hashlib,struct as s;print(hashlib.sha256(b''.join(s.pack('<Q',len(x))+x for x in
@@ -119,18 +102,10 @@ mod tests {
 
     #[test]
     fn channel_sums_are_those_of_the_training_pixels_alone() {
-        let train = Images {
-            pixels: vec![1, 2, 10, 20, 3, 255, 0, 255],
-            labels: vec![0, 1],
-        };
-        let test = Images {
-            pixels: vec![99; 4],
-            labels: vec![0],
-        };
+        let train = Images { pixels: vec![1, 2, 10, 20, 3, 255, 0, 255], labels: vec![0, 1] };
+        let test = Images { pixels: vec![99; 4], labels: vec![0] };
         let sums = Imported::new(train, test, 2).channel_sums;
-        let [first, second] = sums[..] else {
-            panic!("two channels")
-        };
+        let [first, second] = sums[..] else { panic!("two channels") };
         assert_eq!((first.sum, first.squares), (261, 1 + 4 + 9 + 65_025));
         assert_eq!((second.sum, second.squares), (285, 100 + 400 + 65_025));
     }
@@ -138,18 +113,9 @@ mod tests {
     #[test]
     fn channel_sums_of_large_white_planes_do_not_overflow() {
         let plane = (1 << 16) + 5;
-        let train = Images {
-            pixels: vec![255; 4 * plane],
-            labels: vec![0, 1],
-        };
+        let train = Images { pixels: vec![255; 4 * plane], labels: vec![0, 1] };
         let sums = channel_sums(&train, 2);
         let sum = 2 * plane as u64 * 255;
-        assert_eq!(
-            sums,
-            [ChannelSums {
-                sum,
-                squares: sum * 255
-            }; 2]
-        );
+        assert_eq!(sums, [ChannelSums { sum, squares: sum * 255 }; 2]);
     }
 }

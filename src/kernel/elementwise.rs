@@ -104,44 +104,25 @@ mod tests {
 
     #[test]
     fn every_width_every_tail_and_every_number_of_threads_give_the_same_bits() {
-        let rule = Adam {
-            weight_decay: 0.01,
-            ..Adam::default()
-        };
-        let scalars = Scalars {
-            rule: rule.scalars(&mut [], 1e-3, 3).map(|h| h as f32),
-            gradient: 0.5,
-        };
+        let rule = Adam { weight_decay: 0.01, ..Adam::default() };
+        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3).map(|h| h as f32), gradient: 0.5 };
         let bits = |slice: &[f32]| slice.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         for count in (0..70).chain([1000, PIECE, PIECE + 1, 3 * PIECE + 7]) {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
-                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(
-                    scalars.rule,
-                    theta[i],
-                    g[i] * 0.5,
-                    [m[i], v[i]],
-                );
+                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(scalars.rule, theta[i], g[i] * 0.5, [m[i], v[i]]);
                 (t0[i], m0[i], v0[i]) = (t, a, b);
             }
             for width in Width::available() {
                 for threads in [1, 3] {
                     let (mut t1, mut m1, mut v1) = (theta.clone(), m.clone(), v.clone());
-                    let pool = rayon::ThreadPoolBuilder::new()
-                        .num_threads(threads)
-                        .build()
-                        .unwrap();
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| {
                         update::<Adam, 2, 0, 6>(width, scalars, &mut t1, &g, [&mut m1, &mut v1]);
                     });
-                    for (name, plain, fast) in [("θ", &t0, &t1), ("m", &m0, &m1), ("v", &v0, &v1)]
-                    {
-                        assert_eq!(
-                            bits(plain),
-                            bits(fast),
-                            "{name}, {count} elements, {width:?}"
-                        );
+                    for (name, plain, fast) in [("θ", &t0, &t1), ("m", &m0, &m1), ("v", &v0, &v1)] {
+                        assert_eq!(bits(plain), bits(fast), "{name}, {count} elements, {width:?}");
                     }
                 }
             }

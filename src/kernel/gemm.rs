@@ -19,13 +19,7 @@ impl<'a> Matrix<'a> {
     /// `rows` rows of `columns` numbers, `stride` apart.
     pub fn rows(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(rows == 0 || columns <= stride && (rows - 1) * stride + columns <= data.len());
-        Self {
-            data,
-            rows,
-            columns,
-            row_stride: stride,
-            column_stride: 1,
-        }
+        Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
     /// The same numbers with rows and columns exchanged.
@@ -56,12 +50,7 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     }
     assert!(n <= stride && (m - 1) * stride + n <= out.len());
 
-    let product = Product {
-        out: out.as_mut_ptr(),
-        stride,
-        a,
-        b,
-    };
+    let product = Product { out: out.as_mut_ptr(), stride, a, b };
     let by_rows = m > n;
     let long = m.max(n);
     if long <= PIECE || m * k * n < WORTH_SPLITTING {
@@ -133,14 +122,7 @@ mod tests {
 
     #[test]
     fn products_equal_the_plain_sum_in_f64() {
-        for (m, k, n) in [
-            (1, 1, 1),
-            (5, 7, 3),
-            (128, 784, 10),
-            (10, 96, 784),
-            (96, 300, 700),
-            (3, 0, 2),
-        ] {
+        for (m, k, n) in [(1, 1, 1), (5, 7, 3), (128, 784, 10), (10, 96, 784), (96, 300, 700), (3, 0, 2)] {
             let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
             let mut out = vec![f32::NAN; m * n];
             let left = Matrix::rows(&a, m, k, k);
@@ -148,15 +130,10 @@ mod tests {
             multiply(&mut out, n, left, right);
             for i in 0..m {
                 for j in 0..n {
-                    let exact: f64 = (0..k)
-                        .map(|l| f64::from(a[i * k + l]) * f64::from(b[j * k + l]))
-                        .sum();
+                    let exact: f64 = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(b[j * k + l])).sum();
                     // Rounding of k terms of at most 1 each.
                     let bound = k as f64 * f64::from(f32::EPSILON);
-                    assert!(
-                        (f64::from(out[i * n + j]) - exact).abs() <= bound,
-                        "{m} {k} {n}"
-                    );
+                    assert!((f64::from(out[i * n + j]) - exact).abs() <= bound, "{m} {k} {n}");
                 }
             }
         }
@@ -167,18 +144,10 @@ mod tests {
         let (m, k, n) = (128, 784, 500);
         let (a, b) = (numbers(m * k, 3), numbers(k * n, 4));
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut out = vec![0.0; m * n];
             pool.install(|| {
-                multiply(
-                    &mut out,
-                    n,
-                    Matrix::rows(&a, m, k, k),
-                    Matrix::rows(&b, k, n, n),
-                );
+                multiply(&mut out, n, Matrix::rows(&a, m, k, k), Matrix::rows(&b, k, n, n));
             });
             out
         };

@@ -36,12 +36,7 @@ element!(u8 U8, u32 U32, f32 F32, f64 F64);
 /// If the tensor lies on another device, holds another type or is not contiguous.
 pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else {
-        bail!(
-            "a tensor on {:?} cannot be lent",
-            tensor.device().location()
-        )
-    };
+    let Storage::Cpu(storage) = &*storage else { bail!("a tensor on {:?} cannot be lent", tensor.device().location()) };
     let (start, end) = range(layout)?;
     match T::slice(storage) {
         Some(data) => Ok(body(&data[start..end])),
@@ -54,11 +49,7 @@ pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Res
 /// # Errors
 /// As [`lend`].
 pub fn lend_mut<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) -> R) -> Result<R> {
-    let op = Lend {
-        body: Cell::new(Some(body)),
-        answer: Cell::new(None),
-        element: std::marker::PhantomData::<T>,
-    };
+    let op = Lend { body: Cell::new(Some(body)), answer: Cell::new(None), element: std::marker::PhantomData::<T> };
     tensor.inplace_op1(&op)?;
     match op.answer.into_inner() {
         Some(answer) => Ok(answer),
@@ -79,9 +70,7 @@ impl<T: Element, R, F: FnOnce(&mut [T]) -> R> InplaceOp1 for Lend<T, F, R> {
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let (start, end) = range(layout)?;
-        let Some(data) = T::slice_mut(storage) else {
-            bail!("the tensor holds another type than it is lent as")
-        };
+        let Some(data) = T::slice_mut(storage) else { bail!("the tensor holds another type than it is lent as") };
         if let Some(body) = self.body.take() {
             self.answer.set(Some(body(&mut data[start..end])));
         }
@@ -100,9 +89,7 @@ fn range(layout: &Layout) -> Result<(usize, usize)> {
 pub fn shared_storage(vars: &[Var]) -> Option<(usize, usize)> {
     let address = |var: &Var| std::ptr::from_ref(&*var.storage_and_layout().0).addr();
     let addresses: Vec<usize> = vars.iter().map(address).collect();
-    (0..vars.len())
-        .flat_map(|b| (0..b).map(move |a| (a, b)))
-        .find(|&(a, b)| addresses[a] == addresses[b])
+    (0..vars.len()).flat_map(|b| (0..b).map(move |a| (a, b))).find(|&(a, b)| addresses[a] == addresses[b])
 }
 
 #[cfg(test)]
@@ -115,17 +102,10 @@ mod tests {
         let tensor = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu)?;
         let row = tensor.narrow(0, 1, 1)?;
         lend_mut(&row, |row: &mut [f32]| row.fill(2.0))?;
-        assert_eq!(
-            tensor.to_vec2::<f32>()?,
-            [[0.0; 3], [2.0; 3]],
-            "only the lent row changes"
-        );
+        assert_eq!(tensor.to_vec2::<f32>()?, [[0.0; 3], [2.0; 3]], "only the lent row changes");
         assert_eq!(lend(&row, |row: &[f32]| row.len())?, 3);
         assert!(lend(&row, |_: &[u8]| ()).is_err(), "wrong type");
-        assert!(
-            lend(&tensor.t()?, |_: &[f32]| ()).is_err(),
-            "not contiguous"
-        );
+        assert!(lend(&tensor.t()?, |_: &[f32]| ()).is_err(), "not contiguous");
         Ok(())
     }
 }

@@ -84,12 +84,7 @@ impl Row {
             let mean = z.iter().map(|&z| f64::from(z)).sum::<f64>() / z.len() as f64;
             loss = (1.0 - smoothing) * loss + smoothing * (log_sum - mean);
         }
-        Self {
-            maximum,
-            sum,
-            loss,
-            hit: best == label && !loss.is_nan(),
-        }
+        Self { maximum, sum, loss, hit: best == label && !loss.is_nan() }
     }
 
     /// Replaces the logits by (p − q) · share.
@@ -99,11 +94,7 @@ impl Row {
         let here = (1.0 - smoothing) as f32;
         for (class, z) in z.iter_mut().enumerate() {
             let p = exp(*z - self.maximum) * normaliser;
-            let q = if class == label {
-                here + everywhere
-            } else {
-                everywhere
-            };
+            let q = if class == label { here + everywhere } else { everywhere };
             *z = (p - q) * share;
         }
     }
@@ -123,15 +114,7 @@ fn exp(x: f32) -> f32 {
     let n = (clipped * std::f32::consts::LOG2_E).round_ties_even();
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, clipped));
     let mut e = 1.0 / 5040.0;
-    for coefficient in [
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         e = r.mul_add(e, coefficient);
     }
     // n ≥ −126: the exponent stays in the normal range. A NaN casts to 0 and is kept by the product.

@@ -118,11 +118,7 @@ pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &mut [f32]) 
         let threshold = (lane.probability * 4_294_967_296.0) as u32;
         let scale = keep_scale(lane.probability);
         for y in unit {
-            *y = if lane.stream.word() < threshold {
-                0.0
-            } else {
-                *y * scale
-            };
+            *y = if lane.stream.word() < threshold { 0.0 } else { *y * scale };
         }
     }
 }
@@ -167,16 +163,7 @@ mod tests {
     #[test]
     fn gathering_picks_rows_and_normalises_by_channel() {
         let pixels = [0, 255, 10, 20, 1, 2, 3, 4];
-        let channels = [
-            Channel {
-                scale: 1.0,
-                shift: 0.0,
-            },
-            Channel {
-                scale: 2.0,
-                shift: -1.0,
-            },
-        ];
+        let channels = [Channel { scale: 1.0, shift: 0.0 }, Channel { scale: 2.0, shift: -1.0 }];
         let mut x = [0.0; 8];
         gather(&pixels, 4, &[1, 0], &channels, &mut x);
         assert_eq!(x, [1.0, 2.0, 5.0, 7.0, 0.0, 255.0, 19.0, 39.0]);
@@ -185,10 +172,7 @@ mod tests {
     #[test]
     fn dropout_keeps_the_share_it_should_and_the_mean() {
         let mut y = vec![1.0; 40_000];
-        let mut lanes = [Dropout {
-            probability: 0.25,
-            stream: Stream::new(0, Purpose::Dropout, 0),
-        }];
+        let mut lanes = [Dropout { probability: 0.25, stream: Stream::new(0, Purpose::Dropout, 0) }];
         dropout(400, 100, &mut lanes, &mut y);
         let kept = y.iter().filter(|y| **y != 0.0).count();
         // Five standard deviations of a binomial count.

@@ -30,30 +30,15 @@ impl Activations {
         let mut shapes = Vec::new();
         for (layer, (inputs, width)) in shape.layers().enumerate() {
             outputs.push(Tensor::zeros((batch, lanes, width), DType::F32, device)?);
-            shapes.push(Affine {
-                rows: batch,
-                lanes,
-                inputs,
-                outputs: width,
-                shared_input: layer == 0,
-            });
+            shapes.push(Affine { rows: batch, lanes, inputs, outputs: width, shared_input: layer == 0 });
         }
-        Ok(Self {
-            x: Tensor::zeros((batch, shape.inputs), DType::F32, device)?,
-            outputs,
-            shapes,
-        })
+        Ok(Self { x: Tensor::zeros((batch, shape.inputs), DType::F32, device)?, outputs, shapes })
     }
 
     /// Bytes that [`Activations::new`] takes.
     pub fn bytes(shape: &Shape, lanes: u64, batch: u64) -> u64 {
-        let widths: u64 = shape
-            .layers()
-            .map(|(_, outputs)| outputs as u64 * lanes)
-            .sum();
-        4_u64
-            .saturating_mul(batch)
-            .saturating_mul(widths + shape.inputs as u64)
+        let widths: u64 = shape.layers().map(|(_, outputs)| outputs as u64 * lanes).sum();
+        4_u64.saturating_mul(batch).saturating_mul(widths + shape.inputs as u64)
     }
 
     /// The largest number of rows.
@@ -75,23 +60,11 @@ impl Activations {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn forward(
-        &self,
-        net: &LinearNet,
-        rows: usize,
-        dropout: &mut [Vec<Dropout>],
-    ) -> Result<()> {
+    pub fn forward(&self, net: &LinearNet, rows: usize, dropout: &mut [Vec<Dropout>]) -> Result<()> {
         let last = self.outputs.len() - 1;
         for (layer, (weight, bias)) in net.layers().enumerate() {
-            let shape = Affine {
-                rows,
-                ..self.shapes[layer]
-            };
-            let input = if layer == 0 {
-                &self.x
-            } else {
-                &self.outputs[layer - 1]
-            };
+            let shape = Affine { rows, ..self.shapes[layer] };
+            let input = if layer == 0 { &self.x } else { &self.outputs[layer - 1] };
             let output = &self.outputs[layer];
             kernel::affine_forward(shape, input, weight, output)?;
             kernel::bias(rows, bias, layer < last, output)?;
@@ -125,10 +98,7 @@ impl Backprop {
         let (lanes, shape) = (net.lanes(), net.shape());
         let device = net.parameters()[0].1.device();
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
-        let hidden = shape
-            .hidden
-            .iter()
-            .map(|&width| zeros(&[batch, lanes, width]));
+        let hidden = shape.hidden.iter().map(|&width| zeros(&[batch, lanes, width]));
         let gradients = net.parameters().iter().map(|(_, var)| zeros(var.dims()));
         Ok(Self {
             activations: Activations::new(shape, lanes, batch, device)?,
@@ -157,17 +127,8 @@ impl Backprop {
     /// If the device fails.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
         let Activations { x, outputs, shapes } = &self.activations;
-        for (layer, (weight, _)) in net
-            .layers()
-            .enumerate()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
-            let shape = Affine {
-                rows,
-                ..shapes[layer]
-            };
+        for (layer, (weight, _)) in net.layers().enumerate().collect::<Vec<_>>().into_iter().rev() {
+            let shape = Affine { rows, ..shapes[layer] };
             let delta = self.deltas.get(layer).unwrap_or(self.activations.logits());
             let input = if layer == 0 { x } else { &outputs[layer - 1] };
             kernel::affine_weight_gradient(shape, delta, input, &self.gradients[2 * layer])?;
@@ -197,11 +158,7 @@ mod tests {
 
     fn against_autograd(hidden: &[usize], lanes: &[u64], rows: usize) -> Result<()> {
         let device = Device::Cpu;
-        let shape = Shape {
-            inputs: 20,
-            hidden: hidden.to_vec(),
-            classes: 5,
-        };
+        let shape = Shape { inputs: 20, hidden: hidden.to_vec(), classes: 5 };
         let net = LinearNet::new(shape, lanes, &device)?;
         let mut stream = Stream::new(1, Purpose::Weights, 9);
         let x: Vec<f32> = (0..8 * 20).map(|_| stream.symmetric(1.0)).collect();
@@ -237,14 +194,8 @@ mod tests {
             let of_lane = candle_nn::loss::cross_entropy(&logits, &targets)?;
             let mean = totals.loss.to_vec1::<f64>()?[lane] / rows as f64;
             assert!((f64::from(of_lane.to_scalar::<f32>()?) - mean).abs() < 1e-6);
-            let hits = logits
-                .argmax(D::Minus1)?
-                .eq(&targets)?
-                .to_dtype(DType::U32)?;
-            assert_eq!(
-                hits.sum_all()?.to_scalar::<u32>()?,
-                totals.hits.to_vec1::<u32>()?[lane]
-            );
+            let hits = logits.argmax(D::Minus1)?.eq(&targets)?.to_dtype(DType::U32)?;
+            assert_eq!(hits.sum_all()?.to_scalar::<u32>()?, totals.hits.to_vec1::<u32>()?[lane]);
             loss = (loss + of_lane)?;
         }
         let gradients = loss.backward()?;

@@ -35,13 +35,7 @@ pub struct Adam {
 
 impl Default for Adam {
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            decoupled: false,
-        }
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }
     }
 }
 
@@ -53,11 +47,8 @@ impl Rule<2, 0, 6> for Adam {
         let t = t as f64;
         let correction1 = 1.0 - self.beta1.powf(t);
         let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
-        let (coupled, decoupled) = if self.decoupled {
-            (0.0, -lr * self.weight_decay)
-        } else {
-            (self.weight_decay, 0.0)
-        };
+        let (coupled, decoupled) =
+            if self.decoupled { (0.0, -lr * self.weight_decay) } else { (self.weight_decay, 0.0) };
         [
             1.0 - self.beta1,
             1.0 - self.beta2,
@@ -98,28 +89,14 @@ mod tests {
 
     impl Textbook {
         fn step(&mut self, theta: f64, gradient: f64, lr: f64) -> f64 {
-            let Adam {
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-                decoupled,
-            } = self.adam;
+            let Adam { beta1, beta2, eps, weight_decay, decoupled } = self.adam;
             self.t += 1;
-            let g = if decoupled {
-                gradient
-            } else {
-                gradient + weight_decay * theta
-            };
+            let g = if decoupled { gradient } else { gradient + weight_decay * theta };
             self.m = beta1 * self.m + (1.0 - beta1) * g;
             self.v = beta2 * self.v + (1.0 - beta2) * g * g;
             let m_hat = self.m / (1.0 - beta1.powi(self.t));
             let v_hat = self.v / (1.0 - beta2.powi(self.t));
-            let decay = if decoupled {
-                lr * weight_decay * theta
-            } else {
-                0.0
-            };
+            let decay = if decoupled { lr * weight_decay * theta } else { 0.0 };
             theta - decay - lr * m_hat / (v_hat.sqrt() + eps)
         }
     }
@@ -127,17 +104,8 @@ mod tests {
     #[test]
     fn the_rule_in_f64_follows_the_papers() {
         for decoupled in [false, true] {
-            let adam = Adam {
-                weight_decay: 0.1,
-                decoupled,
-                ..Adam::default()
-            };
-            let mut textbook = Textbook {
-                adam,
-                m: 0.0,
-                v: 0.0,
-                t: 0,
-            };
+            let adam = Adam { weight_decay: 0.1, decoupled, ..Adam::default() };
+            let mut textbook = Textbook { adam, m: 0.0, v: 0.0, t: 0 };
             let (mut theta, mut state, mut expected) = (0.5, [0.0; 2], 0.5);
             for t in 1..=1000_u32 {
                 let gradient = (f64::from(t) * 0.37).sin() + 0.2;

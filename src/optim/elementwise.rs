@@ -32,11 +32,7 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Elementwi
         let names: Vec<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|(_, var)| var.clone()).collect();
         if let Some((a, b)) = kernel::shared_storage(&vars) {
-            anyhow::bail!(
-                "parameters `{}` and `{}` share storage; each needs its own",
-                names[a],
-                names[b]
-            );
+            anyhow::bail!("parameters `{}` and `{}` share storage; each needs its own", names[a], names[b]);
         }
         let mut state = Vec::with_capacity(vars.len());
         for (name, var) in parameters {
@@ -62,16 +58,9 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Elementwi
     }
 }
 
-impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer
-    for Elementwise<U, S, P, H>
-{
+impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Elementwise<U, S, P, H> {
     fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
-        ensure!(
-            scalars.len() == self.rules.len(),
-            "{} lanes of scalars, expected {}",
-            scalars.len(),
-            self.rules.len()
-        );
+        ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             let gradient = gradients.gradient(index, var);
             ensure!(gradient.is_some(), "parameter `{name}` has no gradient");

@@ -25,12 +25,8 @@ pub enum Decay {
 
 impl Decay {
     /// Names and values, in the order of help.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("constant", Self::Constant),
-        ("linear", Self::Linear),
-        ("cosine", Self::Cosine),
-        ("step", Self::Step),
-    ];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("constant", Self::Constant), ("linear", Self::Linear), ("cosine", Self::Cosine), ("step", Self::Step)];
 }
 
 /// A learning rate for each step of a run.
@@ -119,10 +115,7 @@ mod tests {
 
     #[test]
     fn a_warm_up_longer_than_the_run_is_cut_off_by_its_end() {
-        let s = Schedule {
-            warmup_steps: 1000,
-            ..schedule(Decay::Cosine)
-        };
+        let s = Schedule { warmup_steps: 1000, ..schedule(Decay::Cosine) };
         assert!((s.lr(109) - 0.011).abs() < 1e-15);
     }
 }

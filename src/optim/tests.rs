@@ -50,17 +50,12 @@ const CASES: [(&str, &str); 4] = [
     ("adam", include_str!("../../tests/golden/adam.json")),
     ("adam-l2", include_str!("../../tests/golden/adam-l2.json")),
     ("adamw", include_str!("../../tests/golden/adamw.json")),
-    (
-        "adamw-other",
-        include_str!("../../tests/golden/adamw-other.json"),
-    ),
+    ("adamw-other", include_str!("../../tests/golden/adamw-other.json")),
 ];
 
 fn numbers<R: Golden>(list: &Value) -> Vec<R> {
     let words = list.as_array().unwrap().iter();
-    words
-        .map(|word| R::from_hex(word.as_str().unwrap()))
-        .collect()
+    words.map(|word| R::from_hex(word.as_str().unwrap())).collect()
 }
 
 /// One step of our rule from each of PyTorch's states, against PyTorch's next state. Returns the largest differences in θ, m
@@ -81,22 +76,13 @@ fn differences<R: Golden>(text: &str) -> [f64; 3] {
     let mut m = vec![R::constant(0.0); theta.len()];
     let mut v = m.clone();
     let mut worst = [0.0_f64; 3];
-    for (step, (&lr, golden)) in rates
-        .iter()
-        .zip(run["steps"].as_array().unwrap())
-        .enumerate()
-    {
+    for (step, (&lr, golden)) in rates.iter().zip(run["steps"].as_array().unwrap()).enumerate() {
         let g = numbers::<R>(&golden["g"]);
         let next = ["theta", "m", "v"].map(|key| numbers::<R>(&golden[key]));
         let scalars = adam.scalars(&mut [], lr, step as u64 + 1);
         for i in 0..theta.len() {
-            let (new_theta, [new_m, new_v]) =
-                Adam::update(scalars.map(R::constant), theta[i], g[i], [m[i], v[i]]);
-            let decay = if adam.decoupled {
-                0.0
-            } else {
-                adam.weight_decay * theta[i].to_f64()
-            };
+            let (new_theta, [new_m, new_v]) = Adam::update(scalars.map(R::constant), theta[i], g[i], [m[i], v[i]]);
+            let decay = if adam.decoupled { 0.0 } else { adam.weight_decay * theta[i].to_f64() };
             let gradient = g[i].to_f64().abs().max(decay.abs());
             let moved = (next[0][i].to_f64() - theta[i].to_f64()).abs();
             let addends = [
@@ -119,10 +105,7 @@ fn differences<R: Golden>(text: &str) -> [f64; 3] {
 fn one_step_in_f64_is_pytorch_s_to_two_ulp() {
     for (name, text) in CASES {
         let worst = differences::<f64>(text);
-        assert!(
-            worst.iter().all(|ulp| *ulp <= 2.0),
-            "{name}: θ, m, v differ by {worst:?} ulp"
-        );
+        assert!(worst.iter().all(|ulp| *ulp <= 2.0), "{name}: θ, m, v differ by {worst:?} ulp");
     }
 }
 
@@ -133,10 +116,7 @@ fn one_step_in_f32_is_pytorch_s_to_two_ulp() {
         // PyTorch rounds g + λ·θ before it squares it, which doubles that error; the rule fuses both.
         let coupled = name == "adam-l2";
         let most = if coupled { 4.0 } else { 2.0 };
-        assert!(
-            theta <= 2.0 && m <= 2.0 && v <= most,
-            "{name}: θ, m, v differ by {theta}, {m}, {v} ulp"
-        );
+        assert!(theta <= 2.0 && m <= 2.0 && v <= most, "{name}: θ, m, v differ by {theta}, {m}, {v} ulp");
     }
 }
 
@@ -161,17 +141,12 @@ fn the_fused_moments_are_twenty_times_as_close_to_f64_as_the_textbook_form() {
         }
     }
     let median = |of: &dyn Fn(usize) -> f32| {
-        let mut errors: Vec<f64> = (0..count)
-            .map(|i| (f64::from(of(i)) / exact[i] - 1.0).abs())
-            .collect();
+        let mut errors: Vec<f64> = (0..count).map(|i| (f64::from(of(i)) / exact[i] - 1.0).abs()).collect();
         errors.sort_unstable_by(f64::total_cmp);
         errors[count / 2]
     };
     let (ours, textbook) = (median(&|i| ours[i][1]), median(&|i| textbook[i]));
-    assert!(
-        ours < 5e-7 && textbook > 20.0 * ours,
-        "ours {ours:e}, textbook {textbook:e}"
-    );
+    assert!(ours < 5e-7 && textbook > 20.0 * ours, "ours {ours:e}, textbook {textbook:e}");
 }
 
 fn variable(shape: &[usize], data: Vec<f32>) -> Var {
@@ -179,10 +154,7 @@ fn variable(shape: &[usize], data: Vec<f32>) -> Var {
 }
 
 fn step(optimizer: &mut dyn Optimizer, gradients: &dyn Gradients) -> Result<()> {
-    let scalars = StepScalars {
-        lr: 1e-2,
-        gradient_scale: 1.0,
-    };
+    let scalars = StepScalars { lr: 1e-2, gradient_scale: 1.0 };
     optimizer.step(gradients, &[scalars])
 }
 
@@ -198,10 +170,7 @@ fn candle_s_autograd_drives_it_to_the_minimum_of_a_parabola_and_of_rosenbrock() 
         step(&mut optimizer, &loss.backward()?)?;
     }
     let found = x.flatten_all()?.to_vec1::<f32>()?;
-    assert!(
-        (found[0] - 1.0).abs() < 1e-2 && (found[1] - 1.0).abs() < 2e-2,
-        "{found:?}"
-    );
+    assert!((found[0] - 1.0).abs() < 1e-2 && (found[1] - 1.0).abs() < 2e-2, "{found:?}");
 
     let x = variable(&[1, 3], vec![3.0, -2.0, 0.5]);
     let mut optimizer = Elementwise::new(&[("x".into(), x.clone())], vec![Adam::default()])?;
@@ -214,14 +183,8 @@ fn candle_s_autograd_drives_it_to_the_minimum_of_a_parabola_and_of_rosenbrock() 
 
 #[test]
 fn a_missing_gradient_is_an_error_that_names_the_parameter_and_changes_nothing() -> Result<()> {
-    let (a, b) = (
-        variable(&[1, 2], vec![1.0; 2]),
-        variable(&[1, 2], vec![1.0; 2]),
-    );
-    let parameters = [
-        ("layers.0.weight".into(), a.clone()),
-        ("layers.0.bias".into(), b),
-    ];
+    let (a, b) = (variable(&[1, 2], vec![1.0; 2]), variable(&[1, 2], vec![1.0; 2]));
+    let parameters = [("layers.0.weight".into(), a.clone()), ("layers.0.bias".into(), b)];
     let mut optimizer = Elementwise::new(&parameters, vec![Adam::default()])?;
     let gradients = a.sqr()?.sum_all()?.backward()?;
     let error = step(&mut optimizer, &gradients).unwrap_err().to_string();
@@ -232,35 +195,20 @@ fn a_missing_gradient_is_an_error_that_names_the_parameter_and_changes_nothing()
 }
 
 #[test]
-fn variables_that_share_storage_are_refused() -> Result<()> {
+fn variables_that_share_storage_are_refused() {
     let a = variable(&[1, 2], vec![1.0; 2]);
     let same = [("a".into(), a.clone()), ("b".into(), a)];
-    let error = Elementwise::new(&same, vec![Adam::default()])
-        .unwrap_err()
-        .to_string();
+    let error = Elementwise::new(&same, vec![Adam::default()]).unwrap_err().to_string();
     assert!(error.contains("`a` and `b` share storage"), "{error}");
-    Ok(())
 }
 
 #[test]
 fn a_lane_does_what_its_own_optimizer_would() -> Result<()> {
-    let lanes = [
-        Adam::default(),
-        Adam {
-            beta1: 0.5,
-            ..Adam::default()
-        },
-    ];
+    let lanes = [Adam::default(), Adam { beta1: 0.5, ..Adam::default() }];
     let data: Vec<f32> = (0..6).map(|i| i as f32 * 0.3 - 1.0).collect();
-    let gradient = vec![Tensor::from_vec(
-        data.iter().map(|x| x * 0.7 + 0.1).collect::<Vec<_>>(),
-        (2, 3),
-        &Device::Cpu,
-    )?];
-    let scalars = [1e-2, 1e-1].map(|lr| StepScalars {
-        lr,
-        gradient_scale: 1.0,
-    });
+    let gradient =
+        vec![Tensor::from_vec(data.iter().map(|x| x * 0.7 + 0.1).collect::<Vec<_>>(), (2, 3), &Device::Cpu)?];
+    let scalars = [1e-2, 1e-1].map(|lr| StepScalars { lr, gradient_scale: 1.0 });
     let both = variable(&[2, 3], data.clone());
     let mut optimizer = Elementwise::new(&[("x".into(), both.clone())], lanes.to_vec())?;
     for _ in 0..5 {
@@ -273,11 +221,7 @@ fn a_lane_does_what_its_own_optimizer_would() -> Result<()> {
         for _ in 0..5 {
             optimizer.step(&gradient, &scalars[lane..=lane])?;
         }
-        assert_eq!(
-            both.get(lane)?.to_vec1::<f32>()?,
-            alone.get(0)?.to_vec1::<f32>()?,
-            "lane {lane}"
-        );
+        assert_eq!(both.get(lane)?.to_vec1::<f32>()?, alone.get(0)?.to_vec1::<f32>()?, "lane {lane}");
     }
     Ok(())
 }

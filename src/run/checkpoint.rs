@@ -85,9 +85,7 @@ impl Model {
     /// The normalisation of each channel.
     pub fn channels(&self) -> Vec<Channel> {
         let pairs = self.scale.iter().zip(&self.shift);
-        pairs
-            .map(|(&scale, &shift)| Channel { scale, shift })
-            .collect()
+        pairs.map(|(&scale, &shift)| Channel { scale, shift }).collect()
     }
 }
 
@@ -176,10 +174,7 @@ impl Checkpoint {
             hash.update(&bytes);
             views.push((name, Bytes(&numbers.shape, Cow::Owned(bytes))));
         }
-        let meta = Meta {
-            sha256: hex(hash),
-            ..self.meta.clone()
-        };
+        let meta = Meta { sha256: hex(hash), ..self.meta.clone() };
         let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&meta)?)]);
         let bytes = safetensors::serialize(views, Some(metadata))?;
         Ok(replace(path, &bytes)?)
@@ -192,21 +187,17 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
         let bytes = bytes_of(path)?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| broken(format!("is no safetensors file: {error}")))?;
-        let tensors = SafeTensors::deserialize(&bytes)
-            .map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+        let tensors =
+            SafeTensors::deserialize(&bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
         let json = metadata
             .metadata()
             .as_ref()
             .and_then(|keys| keys.get(KEY))
-            .ok_or_else(|| {
-                broken(format!(
-                    "has no metadata key `{KEY}`: it is no checkpoint of this program"
-                ))
-            })?;
-        let found: serde_json::Value = serde_json::from_str(json)
-            .map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+            .ok_or_else(|| broken(format!("has no metadata key `{KEY}`: it is no checkpoint of this program")))?;
+        let found: serde_json::Value =
+            serde_json::from_str(json).map_err(|error| broken(format!("its metadata is broken: {error}")))?;
         match found.get("format").and_then(serde_json::Value::as_u64) {
             Some(format) if format == u64::from(FORMAT) => {}
             Some(format) => {
@@ -215,36 +206,24 @@ impl Checkpoint {
             }
             None => return Err(broken("its metadata names no format".into())),
         }
-        let meta: Meta = serde_json::from_value(found)
-            .map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+        let meta: Meta =
+            serde_json::from_value(found).map_err(|error| broken(format!("its metadata is broken: {error}")))?;
 
         let data = &bytes[8 + header..];
         let mut hash = Sha256::new();
         hash.update(data);
         let digest = hex(hash);
         if digest != meta.sha256 {
-            return Err(broken(format!(
-                "its tensors have sha256 {digest}, expected {}",
-                meta.sha256
-            )));
+            return Err(broken(format!("its tensors have sha256 {digest}, expected {}", meta.sha256)));
         }
 
-        let expected = expected(&meta)
-            .ok_or_else(|| broken("the widths of its net are out of range".into()))?;
-        if let Some(name) = tensors
-            .names()
-            .into_iter()
-            .find(|name| !expected.contains_key(*name))
-        {
-            return Err(broken(format!(
-                "holds a tensor `{name}`, which its net does not have"
-            )));
+        let expected = expected(&meta).ok_or_else(|| broken("the widths of its net are out of range".into()))?;
+        if let Some(name) = tensors.names().into_iter().find(|name| !expected.contains_key(*name)) {
+            return Err(broken(format!("holds a tensor `{name}`, which its net does not have")));
         }
         let mut numbers = BTreeMap::new();
         for (name, shape) in expected {
-            let tensor = tensors
-                .tensor(&name)
-                .map_err(|_| broken(format!("holds no tensor `{name}`")))?;
+            let tensor = tensors.tensor(&name).map_err(|_| broken(format!("holds no tensor `{name}`")))?;
             if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
                 return Err(broken(format!(
                     "`{name}` is {:?} {:?}, expected F32 {shape:?}",
@@ -256,10 +235,7 @@ impl Checkpoint {
             let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
             numbers.insert(name, Numbers { shape, data });
         }
-        Ok(Self {
-            meta,
-            tensors: numbers,
-        })
+        Ok(Self { meta, tensors: numbers })
     }
 }
 
@@ -290,30 +266,20 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let mut start = [0; 8];
-    file.read_exact(&mut start).map_err(|_| {
-        broken(format!(
-            "is {length} bytes long, too short for a checkpoint"
-        ))
-    })?;
+    file.read_exact(&mut start).map_err(|_| broken(format!("is {length} bytes long, too short for a checkpoint")))?;
     let header = u64::from_le_bytes(start);
     if header > MOST_HEADER || header > length - 8 {
         let most = MOST_HEADER.min(length - 8);
-        return Err(broken(format!(
-            "claims a header of {header} bytes, expected at most {most}"
-        )));
+        return Err(broken(format!("claims a header of {header} bytes, expected at most {most}")));
     }
     let mut bytes = Vec::new();
     if crate::device::available_bytes().is_some_and(|available| 2 * length > available)
         || bytes.try_reserve_exact(length as usize).is_err()
     {
-        return Err(broken(format!(
-            "is {length} bytes long, more than memory holds"
-        )));
+        return Err(broken(format!("is {length} bytes long, more than memory holds")));
     }
     bytes.extend_from_slice(&start);
-    file.take(length - 8)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(length - 8).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -322,32 +288,15 @@ mod tests {
     use super::*;
 
     fn small() -> Checkpoint {
-        let shape = Shape {
-            inputs: 3,
-            hidden: vec![],
-            classes: 2,
-        };
-        let channels = [Channel {
-            scale: 1.0 / 255.0,
-            shift: -0.5,
-        }];
+        let shape = Shape { inputs: 3, hidden: vec![], classes: 2 };
+        let channels = [Channel { scale: 1.0 / 255.0, shift: -0.5 }];
         let meta = Meta {
             format: FORMAT,
             version: "0".into(),
             model: Model::new(shape, &channels),
-            data: Data {
-                name: "digits".into(),
-                sha256: "00".into(),
-            },
-            optimizer: OptimizerState {
-                name: "adam".into(),
-                steps: 7,
-                state: vec!["m".into(), "v".into()],
-            },
-            progress: Progress {
-                loss_sum: 0.1 + 0.2,
-                ..Progress::default()
-            },
+            data: Data { name: "digits".into(), sha256: "00".into() },
+            optimizer: OptimizerState { name: "adam".into(), steps: 7, state: vec!["m".into(), "v".into()] },
+            progress: Progress { loss_sum: 0.1 + 0.2, ..Progress::default() },
             config: BTreeMap::new(),
             config_hash: String::new(),
             sha256: String::new(),
@@ -357,10 +306,7 @@ mod tests {
             let data = (0..count).map(|i| i as f32 * 0.37 - 1.0).collect();
             (name, Numbers { shape, data })
         });
-        Checkpoint {
-            tensors: tensors.collect(),
-            meta,
-        }
+        Checkpoint { tensors: tensors.collect(), meta }
     }
 
     fn written() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
@@ -428,10 +374,7 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(Checkpoint::read(&path).unwrap_err().exit(), Exit::Run);
         }
-        assert_eq!(
-            Checkpoint::read(path.parent().unwrap()).unwrap_err().exit(),
-            Exit::Run
-        );
+        assert_eq!(Checkpoint::read(path.parent().unwrap()).unwrap_err().exit(), Exit::Run);
     }
 
     #[test]

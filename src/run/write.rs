@@ -50,15 +50,10 @@ pub fn sweep(folder: &Path) {
 
 /// The error for a file that cannot be written.
 pub fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::new(
-        Exit::Output,
-        format!("{}: cannot be written: {error}", path.display()),
-    );
+    let failure = Failure::new(Exit::Output, format!("{}: cannot be written: {error}", path.display()));
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            failure.hint(
-                "make room and run the same command with --resume; what was saved before is whole",
-            )
+            failure.hint("make room and run the same command with --resume; what was saved before is whole")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             failure.hint("choose another folder with --out")

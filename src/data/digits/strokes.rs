@@ -54,10 +54,7 @@ mod tests {
 
     #[test]
     fn every_stroke_has_an_arc() {
-        for stroke in STYLES
-            .iter()
-            .flat_map(|styles| styles.iter().copied().flatten())
-        {
+        for stroke in STYLES.iter().flat_map(|styles| styles.iter().copied().flatten()) {
             assert!(stroke.len() >= 3, "{stroke:?}");
         }
     }

@@ -1,0 +1,59 @@
+//! Bringing a trainer to where a run stood, and repeating the steps that led out of the finite numbers.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use super::Session;
+use super::resume::initial;
+use super::splits::Splits;
+use crate::config::Config;
+use crate::data::batches;
+use crate::metrics::Sums;
+use crate::run::checkpoint::Checkpoint;
+use crate::train::{Trainer, fill};
+
+/// A trainer at the checkpoint, or at the start of the run.
+pub(super) fn trainer(
+    config: &Config,
+    data: &Splits,
+    checkpoint: Option<&Checkpoint>,
+    device: &Device,
+) -> Result<Trainer> {
+    let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
+    if let Some(Checkpoint { meta, tensors }) = checkpoint {
+        fill(&trainer.tensors()?, |name| tensors.get(name).map(|numbers| numbers.data.clone()))?;
+        trainer.optimizer.resume_after(meta.optimizer.steps);
+        trainer.totals.set(&[Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits }])?;
+    } else if let Some(init) = &config.init {
+        let tensors = initial(init, config)?;
+        let parameters: Vec<(String, Tensor)> =
+            trainer.net.parameters().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        fill(&parameters, |name| tensors.tensors.get(name).map(|numbers| numbers.data.clone()))?;
+    }
+    Ok(trainer)
+}
+
+impl Session {
+    /// Goes back to the last checkpoint, or the start, and repeats the steps since, looking at every number.
+    pub(super) fn diagnose(&self) -> Result<String> {
+        let anchor = self.run.newest().ok().flatten();
+        let mut trainer = trainer(&self.config, &self.data, anchor.as_ref(), &self.device)?;
+        let mut at = anchor.map(|anchor| anchor.meta.progress).unwrap_or_default();
+        tracing::info!("replaying {} steps to find where it diverged", self.progress.step - at.step);
+        while at.step < self.progress.step && self.signals.caught().is_none() {
+            let order = batches::order(&self.data.members, self.config.data_seed, at.epoch, &self.device)?;
+            while at.position < self.batches && at.step < self.progress.step {
+                let batch = self.data.batch(&order, at.position, self.config.batch_size);
+                if let Some(found) = trainer.step_watched(batch, at.step)? {
+                    return Ok(format!("epoch {}, step {}: {found}", at.epoch + 1, at.step + 1));
+                }
+                at.position += 1;
+                at.step += 1;
+            }
+            at.epoch += 1;
+            at.position = 0;
+        }
+        let (epoch, step) = (self.progress.epoch + 1, self.progress.step);
+        Ok(format!("epoch {epoch}, by step {step}: a number is not finite"))
+    }
+}

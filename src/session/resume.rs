@@ -1,0 +1,105 @@
+//! Going on with a run, or starting from another's weights: what the directory holds, and whether it fits.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::config::layers::Sources;
+use crate::error::{Exit, Failure};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::{self, Run, Status, Summary};
+
+/// What the directory that is resumed holds.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: the run starts.
+    Nothing,
+    /// A run to go on with; without a checkpoint it starts again.
+    Unfinished(Option<Box<Checkpoint>>),
+    /// A run that has ended for good.
+    Ended(Box<Summary>),
+}
+
+/// Looks at the run in the directory, and whether this configuration goes on with it.
+///
+/// # Errors
+/// If it is another run ([`Exit::Run`], naming what differs), or more epochs would change what it has done ([`Exit::Usage`]).
+pub fn find(run: &Run, config: &Config) -> Result<Found> {
+    let Some(path) = run.config() else {
+        return Ok(Found::Nothing);
+    };
+    let before = Config::load(&Sources { run: Some(path), ..Sources::default() })?;
+    let out = run.path().display();
+    let different = |key: &str, now: &str, then: &str| {
+        Failure::new(Exit::Run, format!("{out}: `{key}` is {now}, but the run began with {then}"))
+            .hint("give the settings that the run began with, or choose another folder with --out")
+    };
+    let then = before.deciding();
+    if let Some((key, now)) = config.deciding().iter().find(|(key, now)| then.get(*key) != Some(now)) {
+        return Err(different(key, now, &then[key]).into());
+    }
+    if config.epochs != before.epochs && config.depends_on_epochs() {
+        if config.epochs > before.epochs {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "{out}: {} epochs are more than the {} that the schedule was made for",
+                    config.epochs, before.epochs
+                ),
+            )
+            .hint("only a run under `--schedule constant` can go on longer; --init starts a new one from its weights")
+            .into());
+        }
+        return Err(different("train.epochs", &config.epochs.to_string(), &before.epochs.to_string()).into());
+    }
+
+    let summary = run.summary();
+    match &summary {
+        Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
+            return Ok(Found::Ended(Box::new(summary.clone())));
+        }
+        Some(summary) if summary.status == Status::Finished && summary.epochs == config.epochs => {
+            return Ok(Found::Ended(Box::new(summary.clone())));
+        }
+        _ => {}
+    }
+    let newest = run.newest()?;
+    if let Some(Checkpoint { meta, .. }) = &newest {
+        if meta.config_hash != config.hash() {
+            let now = config.deciding();
+            let other = now.iter().find(|(key, now)| meta.config.get(*key) != Some(now));
+            let (key, now) = other.map_or(("config_hash", "another"), |(key, now)| (key, now));
+            let then = meta.config.get(key).map_or("missing", String::as_str);
+            return Err(Failure::new(
+                Exit::Run,
+                format!("{out}: its checkpoint is another run's: `{key}` is {then}, expected {now}"),
+            )
+            .into());
+        }
+        if meta.progress.epoch > config.epochs {
+            let done = format!("{} epochs done", meta.progress.epoch);
+            return Err(different("train.epochs", &config.epochs.to_string(), &done).into());
+        }
+    }
+    Ok(Found::Unfinished(newest.map(Box::new)))
+}
+
+/// The checkpoint that `--init` names, which must hold this net.
+///
+/// # Errors
+/// If it is missing, broken or of another net ([`Exit::Run`]).
+pub fn initial(init: &Path, config: &Config) -> Result<Checkpoint> {
+    let path = run::resolve(init, false)?;
+    let checkpoint = Checkpoint::read(&path)?;
+    let shape = &checkpoint.meta.model.shape;
+    if *shape != config.shape {
+        return Err(Failure::new(
+            Exit::Run,
+            format!("{}: its net is {shape}, expected {}", path.display(), config.shape),
+        )
+        .hint("choose --hidden and --dataset as that run has them")
+        .into());
+    }
+    Ok(checkpoint)
+}

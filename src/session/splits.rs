@@ -1,0 +1,66 @@
+//! The data of a run on its device, divided into what it trains on and what it is judged by.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use crate::config::Config;
+use crate::data::batches::Division;
+use crate::data::{Dataset, Split};
+use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
+use crate::train::{Batch, all_of};
+
+/// The data of a run on its device.
+pub(super) struct Splits {
+    pub train: Split,
+    pub members: Vec<u32>,
+    pub valid: Option<Tensor>,
+    pub test: Split,
+    pub test_order: Tensor,
+    pub channels: Vec<Channel>,
+    pub name: String,
+    pub sha256: String,
+}
+
+impl Splits {
+    pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
+        let channels = dataset.channels(config.scaling);
+        let imported = dataset.imported;
+        let count = imported.train.len();
+        let Division { train, valid } =
+            Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
+        let nothing = |what: &str| {
+            Failure::new(
+                Exit::Usage,
+                format!("`data.valid_fraction` {} of {count} samples leaves nothing to {what}", config.valid_fraction),
+            )
+        };
+        if train.is_empty() {
+            return Err(nothing("train on").hint("choose a smaller --valid-fraction").into());
+        }
+        if valid.is_empty() && config.valid_fraction > 0.0 {
+            return Err(nothing("validate on").hint("choose a larger --valid-fraction").into());
+        }
+        let test = Split::new(imported.test, device)?;
+        let held_out = valid.len();
+        Ok(Self {
+            train: Split::new(imported.train, device)?,
+            members: train,
+            valid: match held_out {
+                0 => None,
+                _ => Some(Tensor::from_vec(valid, held_out, device)?),
+            },
+            test_order: all_of(&test, device)?,
+            test,
+            channels,
+            name: dataset.spec.name.to_owned(),
+            sha256: imported.sha256,
+        })
+    }
+
+    /// The batch at `position` of an epoch in this order.
+    pub fn batch<'a>(&'a self, order: &'a Tensor, position: u64, size: usize) -> Batch<'a> {
+        let start = position as usize * size;
+        Batch { split: &self.train, order, start, rows: size.min(self.members.len() - start) }
+    }
+}
