@@ -369,6 +369,21 @@ mod tests {
     }
 
     #[test]
+    fn the_files_in_configs_are_valid_and_complete() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let config = Config::load(&Sources { files: vec![path.clone()], ..Sources::default() }).unwrap();
+            assert!(text.starts_with("# "), "{}", path.display());
+            assert!(text.ends_with(&config.to_toml(|_| None)), "{} is not complete", path.display());
+            count += 1;
+        }
+        assert_eq!(count, 5);
+    }
+
+    #[test]
     fn what_cannot_work_together_is_refused() {
         assert!(load(&[("train.patience", "3")]).is_err());
         assert!(load(&[("train.patience", "3"), ("data.valid_fraction", "0.1")]).is_ok());

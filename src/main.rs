@@ -166,8 +166,8 @@ fn complain(error: &anyhow::Error) {
 fn log(verbosity: i8) {
     use tracing_subscriber::filter::EnvFilter;
     let level = match verbosity {
-        -1 | 0 => "warn",
-        1 => "adamtrain=info,warn",
+        -1 | 0 => "adamtrain=warn",
+        1 => "adamtrain=info",
         _ => "adamtrain=debug,info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));

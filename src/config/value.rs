@@ -250,7 +250,9 @@ impl Value {
     /// As TOML.
     pub fn to_toml(&self) -> String {
         match self {
-            Self::Count(_) | Self::Number(_) => self.to_string(),
+            Self::Count(count) => count.to_string(),
+            // With a point or an exponent: TOML then reads a float.
+            Self::Number(number) => format!("{number:?}"),
             Self::Widths(widths) => format!("{widths:?}"),
             // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
             _ => serde_json::Value::String(self.to_string()).to_string().replace('\u{7f}', "\\u007f"),

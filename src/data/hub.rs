@@ -115,18 +115,13 @@ fn fetch(repository: &Repository, events: &mpsc::Sender<Event>) -> Result<(), St
     Ok(())
 }
 
-/// An error with its causes on one line; the outermost alone says little.
+/// The innermost cause: what wraps it repeats the address and says less.
 fn describe(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
-    words
+    cause.to_string()
 }
 
 struct Forward(mpsc::Sender<Event>);
