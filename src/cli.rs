@@ -52,13 +52,13 @@ pub struct Train {
     pub style: Style,
 }
 
-/// A request and how talkative the log is: −1 quiet, 0 usual, 1 and 2 more.
+/// A request and how talkative the log is.
 #[derive(Debug)]
 pub struct Invocation {
     /// What is asked for.
     pub request: Request,
-    /// Level of the log.
-    pub verbosity: i8,
+    /// How often `-v` was given.
+    pub verbosity: u8,
 }
 
 /// Reads the command line and the environment.
@@ -79,9 +79,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(_) => Request::Man,
     };
     let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
-    let more = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
-    let quiet = told.try_get_one::<bool>("quiet").ok().flatten().copied().unwrap_or(false);
-    let verbosity = if quiet { -1 } else { more.min(2) as i8 };
+    let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
     Ok(Invocation { request, verbosity })
 }
 
@@ -239,31 +237,19 @@ fn train_arguments() -> Vec<Arg> {
             .help("Exit 1 when the final test accuracy is below F")),
     ]);
     arguments.extend(output_arguments());
-    arguments.push(
-        Arg::new("quiet")
-            .short('q')
-            .long("quiet")
-            .action(ArgAction::SetTrue)
-            .help_heading("Output")
-            .help("No progress on standard error"),
-    );
     arguments
 }
 
-/// `--json` and `-v`, for every command that answers.
-fn output_arguments() -> [Arg; 2] {
+/// `--json`, `-v` and `-q`, for every command that answers.
+fn output_arguments() -> [Arg; 3] {
+    let output = |arg: Arg, help: &'static str| arg.help_heading("Output").help(help);
     [
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
-            .help_heading("Output")
-            .help("JSON lines on standard output"),
-        Arg::new("verbose")
-            .short('v')
-            .long("verbose")
-            .action(ArgAction::Count)
-            .help_heading("Output")
-            .help("More on standard error; twice for all of it. RUST_LOG chooses by module"),
+        output(Arg::new("json").long("json").action(ArgAction::SetTrue), "JSON lines on standard output"),
+        output(
+            Arg::new("verbose").short('v').long("verbose").action(ArgAction::Count),
+            "More on standard error; twice for all of it. RUST_LOG chooses by module",
+        ),
+        output(Arg::new("quiet").short('q').long("quiet").action(ArgAction::SetTrue), "No progress on standard error"),
     ]
 }
 
@@ -288,20 +274,16 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         _ => "Training",
     };
     let default = match setting.unset {
+        _ if !setting.follows.is_empty() => setting.follows,
         Some(word) if setting.default.is_empty() => word,
         _ => setting.default,
     };
-    let mut help = setting.help.to_owned();
-    match setting.kind {
-        Kind::Text | Kind::Choice(_) => {}
-        kind => help = format!("{help} [{kind}]"),
-    }
-    if let Kind::Choice(words) = setting.kind {
-        help = format!("{help} [{}]", words.join(", "));
-    }
-    if !default.is_empty() {
-        help = format!("{help} [default: {default}]");
-    }
+    let accepts = match setting.kind {
+        Kind::Text => String::new(),
+        Kind::Choice(words) => format!(" [{}]", words.join(", ")),
+        kind => format!(" [{kind}]"),
+    };
+    let help = format!("{}{accepts} [default: {default}]", setting.help);
     let argument = Arg::new(setting.flag?)
         .long(setting.flag?)
         .value_name(setting.metavar)

@@ -205,7 +205,9 @@ fn complete(layers: &mut Layers) -> Result<()> {
         let Some((Value::Text(path), _)) = index(key).and_then(|index| layers.get(index)) else {
             continue;
         };
-        let absolute = std::path::absolute(Path::new(path))?;
+        let absolute = std::path::absolute(Path::new(path)).map_err(|error| {
+            Failure::new(Exit::Usage, format!("`{key}`: `{path}` cannot be made absolute: {error}"))
+        })?;
         let absolute = absolute
             .to_str()
             .map(str::to_owned)

@@ -264,7 +264,7 @@ fn from_hub(spec: &'static Spec, repository: &'static Repository) -> Result<Data
     };
     let fingerprint = Fingerprint::of(&source, &found.files)?;
     let described = format!("{source} at {}", found.revision);
-    cached_or(spec, &fingerprint, described, || hub::import(spec))
+    cached_or(spec, &fingerprint, described, || hub::import(spec, &found.files))
 }
 
 #[cfg(not(feature = "hub"))]
@@ -298,6 +298,7 @@ fn cached_or(
 }
 
 /// An error of this layer.
+#[cfg(feature = "hub")]
 fn broken(message: impl Into<String>) -> Failure {
     Failure::new(Exit::Data, message)
 }

@@ -86,9 +86,11 @@ pub fn cores() -> usize {
 pub fn available_bytes() -> Option<u64> {
     let system = field("/proc/meminfo", "MemAvailable:").map(|kilobytes| kilobytes * 1024);
     let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    // The page cache counts as used, but gives way.
+    let cache = || field("/sys/fs/cgroup/memory.stat", "inactive_file ").unwrap_or(0);
     let group = number("/sys/fs/cgroup/memory.max")
         .zip(number("/sys/fs/cgroup/memory.current"))
-        .map(|(most, used)| most.saturating_sub(used));
+        .map(|(most, used)| most.saturating_sub(used.saturating_sub(cache())));
     let process = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| {
         let line = limits.lines().find(|line| line.starts_with("Max address space"))?;
         let most: u64 = line.split_whitespace().nth(3)?.parse().ok()?;

@@ -70,7 +70,21 @@ impl std::error::Error for Failure {}
 
 /// The failure that classifies `error`, if one is in its chain.
 pub fn failure(error: &anyhow::Error) -> Option<&Failure> {
-    error.chain().find_map(|cause| cause.downcast_ref())
+    // Added as context it is not in the chain, but the error can be taken for it; as a cause it is.
+    error.downcast_ref().or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+}
+
+/// `text` with control characters escaped: names from files and the command line must not steer a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// The exit code for `error`: its failure's, or [`Exit::Unexpected`].
@@ -84,12 +98,19 @@ mod tests {
     use anyhow::Context as _;
 
     #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(escaped("a\x1b[31mé\n"), "a\\u{1b}[31mé\\n");
+    }
+
+    #[test]
     fn a_failure_keeps_its_code_under_added_context() {
         let error = Err::<(), _>(Failure::new(Exit::Data, "bad magic").hint("fetch it again"))
             .context("reading MNIST")
             .unwrap_err();
         assert_eq!(exit_code(&error), Exit::Data);
         assert_eq!(failure(&error).and_then(Failure::advice), Some("fetch it again"));
+        let error = anyhow::anyhow!("odd").context(Failure::new(Exit::Run, "broken")).context("reading");
+        assert_eq!(exit_code(&error), Exit::Run);
         assert_eq!(exit_code(&anyhow::anyhow!("odd")), Exit::Unexpected);
     }
 }

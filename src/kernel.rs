@@ -214,7 +214,7 @@ pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) ->
                 lend_mut(&totals.loss, |sums| {
                     lend_mut(&totals.hits, |hits| {
                         let order = &order[batch.start..batch.start + batch.rows];
-                        loss::cross_entropy(batch, labels, order, logits, sums, hits);
+                        loss::cross_entropy(Width::detect(), batch, labels, order, logits, sums, hits);
                     })
                 })
             })

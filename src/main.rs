@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use adamtrain::cli::{self, Invocation, Request, Train};
 use adamtrain::config::Config;
-use adamtrain::error::{Exit, Failure, exit_code, failure};
+use adamtrain::error::{Exit, Failure, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
-use adamtrain::run::Run;
-use adamtrain::run::signal::Signals;
+use adamtrain::run::signal::{self, Signals};
+use adamtrain::run::{Run, Status};
 use adamtrain::session::{self, Found, Session, Stop, Surroundings};
 use adamtrain::{data, device, plan, quietly, report};
 use anyhow::Result;
@@ -28,11 +28,18 @@ fn main() -> ExitCode {
         }
     };
     log(verbosity);
+    signal::outlive_file_limit();
     let outcome = quietly(|| match request {
         Request::Train(train) => run(*train, started),
-        Request::Eval(eval) => eval.run().map(|()| 0),
+        Request::Eval(eval) => {
+            plan::start_threads(None)?;
+            eval.run().map(|()| 0)
+        }
         Request::Inspect(inspect) => inspect.run().map(|()| 0),
-        Request::Data(data) => data.run().map(|()| 0),
+        Request::Data(data) => {
+            plan::start_threads(None)?;
+            data.run().map(|()| 0)
+        }
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
         }
@@ -60,12 +67,10 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         sources.run = out.as_ref().map(|out| out.join("config.toml")).filter(|path| path.is_file());
     }
     let config = Config::load(&sources)?;
-    if let Some(out) = &out {
-        Run::check(out, resume)?;
-    }
-    let device = config.device.open()?;
-    let threads = plan::start_threads(&config)?;
     if dry_run {
+        out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
+        let device = config.device.open()?;
+        plan::start_threads(config.threads)?;
         return plan::show(&config, &device, style.json).map(|()| 0);
     }
     let signals = Signals::catch()?;
@@ -73,6 +78,8 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         Some(out) => Run::open(out, resume)?,
         None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
     };
+    let device = config.device.open()?;
+    let threads = plan::start_threads(config.threads)?;
     let checkpoint = match session::find(&run, &config)? {
         Found::Nothing => None,
         Found::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
@@ -82,8 +89,11 @@ fn run(train: Train, started: Instant) -> Result<i32> {
             let words = format!("{}: the run has ended; this is its result", path.display());
             reporter.start(&session::start_event(&config, &summary, &path), &words);
             reporter.end(&summary, &path)?;
-            expect(expect_accuracy, summary.last.as_ref().and_then(|last| last.test_accuracy))?;
-            return Ok(summary.exit_code.unwrap_or_default());
+            let accuracy = summary.last.as_ref().and_then(|last| last.test_accuracy);
+            return match summary.status {
+                Status::Diverged => Err(diverged(summary.reason.as_deref().unwrap_or_default()).into()),
+                _ => expect(expect_accuracy, accuracy).map(|()| 0),
+            };
         }
     };
     if let Some(init) = config.init.as_ref().filter(|_| checkpoint.is_none()) {
@@ -105,9 +115,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }
     match &stop {
-        Stop::Diverged(found) => Err(Failure::new(Exit::Diverged, format!("training diverged: {found}"))
-            .hint("lower --lr, or bound the gradients with --clip-norm; the last good checkpoint is kept")
-            .into()),
+        Stop::Diverged(found) => Err(diverged(found).into()),
         Stop::Finished | Stop::EarlyStopped => expect(expect_accuracy, accuracy).map(|()| 0),
         Stop::TimeLimit | Stop::Signal(_) => Ok(stop.exit_code()),
     }
@@ -133,6 +141,12 @@ fn epochs(session: &mut Session) -> Result<Stop> {
     Ok(Stop::Finished)
 }
 
+/// The failure of a run that left the finite numbers.
+fn diverged(found: &str) -> Failure {
+    Failure::new(Exit::Diverged, format!("training diverged: {found}"))
+        .hint("lower --lr, or bound the gradients with --clip-norm")
+}
+
 /// Requires the accuracy that the caller expects.
 fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
     match least {
@@ -156,17 +170,17 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
     // There is nobody left to tell when standard error is closed.
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", escaped(&format!("{error:#}")));
     if let Some(hint) = failure(error).and_then(Failure::advice) {
-        let _ = writeln!(stderr, "  hint: {hint}");
+        let _ = writeln!(stderr, "  hint: {}", escaped(hint));
     }
 }
 
 /// Sends the log to standard error: warnings, and more with `-v`. `RUST_LOG` overrides.
-fn log(verbosity: i8) {
+fn log(verbosity: u8) {
     use tracing_subscriber::filter::EnvFilter;
     let level = match verbosity {
-        -1 | 0 => "adamtrain=warn",
+        0 => "adamtrain=warn",
         1 => "adamtrain=info",
         _ => "adamtrain=debug,info",
     };

@@ -62,8 +62,14 @@ pub trait Optimizer {
     /// If the device fails.
     fn state(&self) -> Result<Vec<(String, Tensor)>>;
 
-    /// Continues after `steps` steps; the tensors of [`Optimizer::state`] have been filled by the caller.
-    fn resume_after(&mut self, steps: u64);
+    /// The host numbers of all lanes, one lane after the other: see [`Rule::scalars`](crate::rule::Rule::scalars).
+    fn history(&self) -> Vec<f64>;
+
+    /// Continues after `steps` steps with this history; the caller has filled the tensors of [`Optimizer::state`].
+    ///
+    /// # Errors
+    /// If the history has another length.
+    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()>;
 }
 
 /// An optimizer as the configuration names it.

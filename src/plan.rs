@@ -13,23 +13,28 @@ use crate::error::{Exit, Failure};
 use crate::report::answer;
 use crate::train::{Trainer, schedule};
 
-/// Starts the threads that all kernels share, and returns their number. This thread is one of them.
+/// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
 /// # Errors
 /// If the system refuses ([`Exit::Device`]).
-pub fn start_threads(config: &Config) -> Result<usize> {
-    let threads = config.threads.unwrap_or_else(device::cores);
+pub fn start_threads(threads: Option<usize>) -> Result<usize> {
+    let threads = threads.unwrap_or_else(device::cores);
     rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global().map_err(|error| {
         Failure::new(Exit::Device, format!("{threads} threads cannot be started: {error}")).hint("use fewer --threads")
     })?;
     Ok(threads)
 }
 
-/// Bytes that a run takes: data, net, optimizer, batches, checkpoints.
+/// Bytes of the program itself: measured, rounded up.
+const PROGRAM: u64 = 20 << 20;
+
+/// Bytes that a run takes: data, net, optimizer, batches, checkpoints; and an eighth for packed matrices and the allocator's
+/// slack.
 fn bytes(config: &Config, examples: usize) -> u64 {
     let images = (config.spec.train + config.spec.test) as u64;
     let data = images * (config.spec.inputs() as u64 + 8);
-    data.saturating_add(Trainer::bytes(config, examples))
+    let needed = data.saturating_add(Trainer::bytes(config, examples));
+    needed.saturating_add(needed / 8).saturating_add(PROGRAM)
 }
 
 /// Refuses a run that memory cannot hold.

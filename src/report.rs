@@ -12,8 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Exit, Failure};
-use crate::run::{Status, Summary};
+use crate::error::{Exit, Failure, escaped};
+use crate::run::Summary;
 use crate::train::Record;
 
 /// Standard output, of which a failure is kept for later.
@@ -183,7 +183,7 @@ fn fields(record: Option<&Record>) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    fields.remove("event");
+    fields.shift_remove("event");
     if record.is_none() {
         fields.values_mut().for_each(|value| *value = Value::Null);
     }
@@ -206,15 +206,7 @@ fn end_event(summary: &Summary, out: &str) -> Value {
 
 /// The final summary: a name and a value a line.
 fn lines(summary: &Summary, out: &str) -> Vec<String> {
-    let status = match summary.status {
-        Status::Running => "running",
-        Status::Finished => "finished",
-        Status::EarlyStopped => "early_stopped",
-        Status::TimeLimit => "time_limit",
-        Status::Interrupted => "interrupted",
-        Status::Diverged => "diverged",
-    };
-    let mut lines = vec![format!("status          {status}")];
+    let mut lines = vec![format!("status          {}", summary.status.word())];
     lines.extend(summary.reason.iter().map(|reason| format!("reason          {reason}")));
     lines.push(format!("epochs          {}", summary.epochs));
     let mut numbers = |prefix: &str, record: &Record| {
@@ -239,7 +231,7 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
         lines.push(format!("best_epoch      {}", best.epoch));
         lines.extend(best.valid_loss.map(|loss| format!("best_valid_loss {loss:.4}")));
     }
-    lines.push(format!("out             {out}"));
+    lines.push(format!("out             {}", escaped(out)));
     lines
 }
 

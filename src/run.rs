@@ -14,13 +14,14 @@ pub mod write;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Exit, Failure};
-use crate::train::Record;
+use crate::train::{Progress, Record};
 use checkpoint::Checkpoint;
 use write::{replace, sweep, unwritable};
 
@@ -54,6 +55,20 @@ pub enum Status {
     Interrupted,
     /// It left the finite numbers.
     Diverged,
+}
+
+impl Status {
+    /// The word in JSON and in the summary.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::EarlyStopped => "early_stopped",
+            Self::TimeLimit => "time_limit",
+            Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
+        }
+    }
 }
 
 /// `run.json`.
@@ -219,21 +234,26 @@ impl Run {
         read_summary(&self.path).ok()
     }
 
-    /// Begins or goes on: writes the configuration and `run.json`, opens the metrics at `metrics_bytes` and cuts off what
-    /// was written after it.
+    /// Begins or goes on from `progress`: writes the configuration and `run.json`, and puts aside what another history left
+    /// behind: metrics after the progress, and checkpoints of later steps, which could not be used.
     ///
     /// # Errors
     /// If something cannot be written ([`Exit::Output`]).
-    pub fn begin(&mut self, config: &str, summary: &Summary, metrics_bytes: u64) -> Result<()> {
+    pub fn begin(&mut self, config: &str, summary: &Summary, progress: &Progress) -> Result<()> {
         let folder = self.checkpoints();
         fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
         sweep(&self.path);
         sweep(&folder);
+        for late in list(&folder).into_iter().filter(|path| step_of(path) > Some(progress.step)) {
+            let aside = late.with_extension("safetensors.bad");
+            fs::rename(&late, &aside).map_err(|error| unwritable(&late, &error))?;
+            tracing::warn!("{} is kept as {}", late.display(), aside.display());
+        }
         replace(&self.path.join("config.toml"), config.as_bytes())?;
         let path = self.path.join("metrics.jsonl");
         let open = || {
             let file = File::options().create(true).append(true).open(&path)?;
-            file.set_len(metrics_bytes)?;
+            file.set_len(progress.metrics_bytes)?;
             Ok(file)
         };
         self.metrics = Some(open().map_err(|error| unwritable(&path, &error))?);
@@ -264,58 +284,78 @@ impl Run {
         Ok(line.len() as u64)
     }
 
-    /// Writes a checkpoint, names it LATEST, or BEST if `best`, and removes those that are no longer kept.
+    /// Writes a checkpoint and names it LATEST; names the best one that it knows of BEST; removes those that are no longer kept.
     ///
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]); the older ones are whole then.
-    pub fn save(&mut self, checkpoint: &Checkpoint, best: bool) -> Result<()> {
-        // The lines that the checkpoint counts on must be on disk before it.
-        if let Some(metrics) = &self.metrics {
-            let path = self.path.join("metrics.jsonl");
-            metrics.sync_data().map_err(|error| unwritable(&path, &error))?;
-        }
+    pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.expect_whole()?;
         let folder = self.checkpoints();
-        let name = file_name(checkpoint.meta.progress.step);
-        checkpoint.write(&folder.join(&name))?;
-        let label = if best { "BEST" } else { "LATEST" };
-        replace(&folder.join(label), format!("{name}\n").as_bytes())?;
+        let progress = &checkpoint.meta.progress;
+        let path = folder.join(file_name(progress.step));
+        checkpoint.write(&path)?;
+        label(&folder, "LATEST", &path)?;
 
-        let best = named(&folder, "BEST");
-        let others = list(&folder).into_iter().filter(|path| Some(path) != best.as_ref());
-        for old in others.skip(KEPT) {
+        let best = progress.best.as_ref().map(|best| folder.join(file_name(best.step)));
+        let best = best.filter(|best| best.is_file());
+        if let Some(best) = best.as_ref().filter(|best| named(&folder, "BEST").as_ref() != Some(best)) {
+            label(&folder, "BEST", best)?;
+        }
+        for old in list(&folder).into_iter().filter(|old| Some(old) != best.as_ref() && *old != path).skip(KEPT - 1) {
             fs::remove_file(&old).map_err(|error| unwritable(&old, &error))?;
         }
         Ok(())
     }
 
-    /// The newest checkpoint that can be read; broken ones are named in warnings and passed over.
+    /// Requires that the directory is still the one that this process writes to, and puts its metrics on disk: the checkpoint
+    /// that follows counts on them.
+    fn expect_whole(&self) -> Result<()> {
+        let path = self.path.join("metrics.jsonl");
+        let metrics = self.metrics.as_ref().context("the run has not begun")?;
+        metrics.sync_data().map_err(|error| unwritable(&path, &error))?;
+        let ours = metrics.metadata().map_err(|error| unwritable(&path, &error))?.ino();
+        let there = fs::metadata(&path).ok().map(|metadata| metadata.ino());
+        if there == Some(ours) && self.config().is_some() {
+            return Ok(());
+        }
+        let gone = format!("{}: cannot be written: it was moved or deleted during the run", self.path.display());
+        Err(Failure::new(Exit::Output, gone).into())
+    }
+
+    /// The newest checkpoint that can be gone on from: whole, and with all the metrics it counts on. Others are named in
+    /// warnings and passed over; where only metrics are missing, the newest whole one does.
     ///
     /// # Errors
     /// If there are checkpoints and none can be read ([`Exit::Run`]).
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
-        let metrics = fs::metadata(self.path.join("metrics.jsonl")).map_or(0, |metadata| metadata.len());
+        let metrics = fs::read(self.path.join("metrics.jsonl")).unwrap_or_default();
+        let mut without_metrics = None;
         let mut last_error = None;
         for path in list(&self.checkpoints()) {
             match Checkpoint::read(&path) {
-                Ok(checkpoint) if checkpoint.meta.progress.metrics_bytes > metrics => {
-                    tracing::warn!("{}: metrics.jsonl is shorter than it expects", path.display());
-                    last_error = Some(Failure::new(
-                        Exit::Run,
-                        format!("{}: metrics.jsonl is shorter than expected", self.path.display()),
-                    ));
+                Ok(checkpoint) if whole_lines(&metrics, checkpoint.meta.progress.metrics_bytes) => {
+                    return Ok(Some(checkpoint));
                 }
-                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Ok(checkpoint) => {
+                    tracing::warn!("{}: metrics.jsonl has lost lines that it counts on", path.display());
+                    without_metrics.get_or_insert(checkpoint);
+                }
                 Err(error) => {
                     tracing::warn!("{error}; the next older one is used");
                     last_error = Some(error);
                 }
             }
         }
+        if let Some(mut checkpoint) = without_metrics {
+            let end = metrics.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+            checkpoint.meta.progress.metrics_bytes = end as u64;
+            return Ok(Some(checkpoint));
+        }
         match last_error {
             None => Ok(None),
-            Some(error) => Err(anyhow::Error::from(
-                error.hint("no checkpoint of this run can be used: begin again in another folder"),
-            )),
+            Some(error) => {
+                Err(error.hint("no checkpoint of this run can be used: begin again in another folder").into())
+            }
         }
     }
 
@@ -371,14 +411,25 @@ pub fn resolve(run: &Path, best: bool) -> Result<PathBuf, Failure> {
 /// Checkpoints of a folder, newest first.
 pub fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut steps: Vec<u64> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
-        })
-        .collect();
+    let mut steps: Vec<u64> = entries.filter_map(|entry| step_of(&entry.path())).collect();
     steps.sort_unstable();
     steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect()
+}
+
+/// The step of a checkpoint file, if its name is one.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
+}
+
+/// Whether `metrics` has at least `bytes` bytes and they end with a line.
+fn whole_lines(metrics: &[u8], bytes: u64) -> bool {
+    bytes == 0 || metrics.get(bytes as usize - 1) == Some(&b'\n')
+}
+
+/// Makes the file `label` name `checkpoint`.
+fn label(folder: &Path, label: &str, checkpoint: &Path) -> Result<(), Failure> {
+    let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+    replace(&folder.join(label), format!("{name}\n").as_bytes())
 }
 
 fn file_name(step: u64) -> String {

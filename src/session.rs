@@ -9,7 +9,7 @@ pub use resume::{Found, find, initial};
 pub use stop::Stop;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -63,6 +63,8 @@ pub struct Session {
     clock: Clock,
     /// The best checkpoint since the last save, in memory: it is written before the next one.
     best: Option<Checkpoint>,
+    /// Whether this process has taken a step: even one that is out of time at once gets somewhere.
+    stepped: bool,
 }
 
 /// Times of a run; none of them reaches a computed number.
@@ -156,6 +158,7 @@ impl Session {
             signals,
             clock: Clock { started, saved: now, ticked: now, training: None },
             best: None,
+            stepped: false,
             config,
         };
         session.begin()?;
@@ -164,7 +167,8 @@ impl Session {
 
     fn begin(&mut self) -> Result<()> {
         let text = self.config.to_toml(|_| None);
-        self.run.begin(&text, &self.summary, self.progress.metrics_bytes)?;
+        self.summary.epochs = self.progress.epoch;
+        self.run.begin(&text, &self.summary, &self.progress)?;
         let mut event = start_event(&self.config, &self.summary, self.run.path());
         event["examples"] = json!({
             "train": self.data.members.len(),
@@ -210,6 +214,7 @@ impl Session {
         self.trainer.step(batch, self.progress.step)?;
         self.progress.position += 1;
         self.progress.step += 1;
+        self.stepped = true;
         Ok(())
     }
 
@@ -225,7 +230,7 @@ impl Session {
         if let Some(stop) = self.reason_to_stop() {
             return Ok(Some(stop));
         }
-        if self.save_is_due() && !self.save()? {
+        if (self.save_is_due() || self.signals.save_is_asked_for()) && !self.save()? {
             return Ok(Some(Stop::Diverged(String::new())));
         }
         if self.clock.ticked.elapsed() >= TICK {
@@ -266,13 +271,14 @@ impl Session {
             return Some(Stop::Signal(signal));
         }
         let elapsed = self.clock.started.elapsed().as_secs_f64();
-        self.config.max_time.filter(|most| elapsed >= *most).map(|_| Stop::TimeLimit)
+        let out_of_time = self.config.max_time.is_some_and(|most| self.stepped && elapsed >= most);
+        out_of_time.then_some(Stop::TimeLimit)
     }
 
     fn save_is_due(&self) -> bool {
         let Progress { step, position, epoch, .. } = self.progress;
         match self.config.save_every {
-            Stretch::Seconds(seconds) => self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds),
+            Stretch::Seconds(seconds) => self.clock.saved.elapsed().as_secs_f64() >= seconds,
             Stretch::Steps(steps) => step > 0 && step.is_multiple_of(steps),
             Stretch::Epochs(epochs) => position == 0 && epoch > 0 && epoch.is_multiple_of(epochs),
         }
@@ -349,7 +355,8 @@ impl Session {
     fn publish(&mut self, record: Record) -> Result<()> {
         self.progress.metrics_bytes += self.run.append(&record)?;
         self.reporter.record(&record);
-        if record.event == "epoch" {
+        // The evaluation of an epoch that has ended fills in what its own record lacks.
+        if record.event == "epoch" || self.progress.last.as_ref().is_some_and(|last| last.step == record.step) {
             self.progress.last = Some(record);
         }
         Ok(())
@@ -414,12 +421,14 @@ impl Session {
                 optimizer: OptimizerState {
                     name: self.config.family.name.to_owned(),
                     steps: self.trainer.optimizer.steps(),
+                    history: self.trainer.optimizer.history(),
                     state: state.iter().map(|&name| name.to_owned()).collect(),
                 },
                 progress: self.progress.clone(),
                 config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
                 config_hash: self.summary.config_hash.clone(),
                 sha256: String::new(),
+                meta_sha256: String::new(),
             },
             tensors: checkpoint::copy(&self.trainer.tensors()?)?,
         })
@@ -433,15 +442,16 @@ impl Session {
             return Ok(false);
         }
         self.flush_best()?;
-        self.run.save(&self.checkpoint()?, false)?;
+        self.run.save(&self.checkpoint()?)?;
         self.clock.saved = Instant::now();
         tracing::debug!("saved step {} in {:?}", self.progress.step, started.elapsed());
         Ok(true)
     }
 
+    /// Writes the best checkpoint before a newer one: the progress of the newer one counts on it.
     fn flush_best(&mut self) -> Result<()> {
         match self.best.take() {
-            Some(best) => self.run.save(&best, true),
+            Some(best) => self.run.save(&best),
             None => Ok(()),
         }
     }
@@ -451,6 +461,13 @@ impl Session {
     /// # Errors
     /// If something cannot be written, or the device fails.
     pub fn end(mut self, mut stop: Stop) -> Result<Stop> {
+        if stop == Stop::Finished && self.progress.last.as_ref().is_some_and(|last| last.test_loss.is_none()) {
+            // Fewer epochs than planned: the last one was not due for evaluation.
+            let record = Record { event: "eval".into(), ..self.progress.last.clone().unwrap_or_default() };
+            if let Some(diverged) = self.evaluate(record)? {
+                stop = diverged;
+            }
+        }
         if !matches!(stop, Stop::Diverged(_)) && !self.save()? {
             stop = Stop::Diverged(String::new());
         }

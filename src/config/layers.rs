@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::settings::{SETTINGS, Setting, index};
 use super::value::{Value, closest};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, escaped};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +237,7 @@ fn words(value: &DeValue<'_>) -> Result<String, String> {
             parsed.map_err(|_| "expected a decimal number".to_owned())?.to_string()
         }
         DeValue::Float(float) => float.as_str().replace('_', ""),
-        DeValue::Array(items) => {
+        DeValue::Array(items) if items.iter().all(|item| !matches!(item.get_ref(), DeValue::Array(_))) => {
             let items = items.iter().map(|item| words(item.get_ref()));
             items.collect::<Result<Vec<_>, _>>()?.join(",")
         }
@@ -286,14 +286,7 @@ fn usage(message: String) -> Failure {
 /// Text from outside, with control characters escaped and cut to a readable length.
 fn printable(text: &str) -> String {
     const MOST: usize = 80;
-    let mut escaped = String::new();
-    for c in text.chars().take(MOST) {
-        if c.is_control() {
-            escaped.extend(c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
+    let escaped = escaped(&text.chars().take(MOST).collect::<String>());
     if text.chars().count() > MOST { escaped + "…" } else { escaped }
 }
 

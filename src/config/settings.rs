@@ -15,6 +15,8 @@ pub struct Setting {
     pub kind: Kind,
     /// Its default as text; empty where it depends on another setting.
     pub default: &'static str,
+    /// What it depends on then, in words.
+    pub follows: &'static str,
     /// The word for "not set", where it may be.
     pub unset: Option<&'static str>,
     /// Whether a run that is resumed with another value would compute something else.
@@ -44,7 +46,7 @@ const MOST_WIDTH: u64 = 1 << 20;
 const MOST_F32: f64 = f32::MAX as f64;
 
 const fn setting(key: &'static str, flag: &'static str, metavar: &'static str, kind: Kind) -> Setting {
-    Setting { key, flag: Some(flag), metavar, kind, default: "", unset: None, decides: true, help: "" }
+    Setting { key, flag: Some(flag), metavar, kind, default: "", follows: "", unset: None, decides: true, help: "" }
 }
 
 /// All settings, in the order of help and of files; those of a section stand together.
@@ -62,7 +64,8 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         flag: None,
-        help: "Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`) [default: unit for the linear net, standard for an MLP]",
+        follows: "unit for the linear net, standard for an MLP",
+        help: "Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)",
         ..setting("data.scaling", "", "NAME", Kind::Choice(&["unit", "standard"]))
     },
     Setting {
@@ -76,7 +79,8 @@ pub const SETTINGS: &[Setting] = &[
         ..setting("data.limit_train", "limit-train", "N", count(1, MOST_EXAMPLES))
     },
     Setting {
-        help: "Seed of the order of samples and of the validation split [default: the seed]",
+        follows: "the seed",
+        help: "Seed of the order of samples and of the validation split",
         ..setting("data.data_seed", "data-seed", "N", count(0, MOST))
     },
     Setting {
@@ -95,24 +99,30 @@ pub const SETTINGS: &[Setting] = &[
         ..setting("optim.optimizer", "optimizer", "NAME", Kind::Choice(&["adam", "adamw"]))
     },
     Setting {
-        help: "Learning rate [default: the optimizer's, 1e-3]",
-        ..setting("optim.lr", "lr", "F", number(0.0, false, MOST_F32, true))
+        follows: "the optimizer's, 1e-3",
+        help: "Learning rate",
+        // Below, it would be 0 or a denormal in f32.
+        ..setting("optim.lr", "lr", "F", number(1e-37, true, MOST_F32, true))
     },
     Setting {
-        help: "Decay of the first moment [default: the optimizer's, 0.9]",
+        follows: "the optimizer's, 0.9",
+        help: "Decay of the first moment",
         ..setting("optim.beta1", "beta1", "F", number(0.0, true, 1.0, false))
     },
     Setting {
-        help: "Decay of the second moment [default: the optimizer's, 0.999]",
+        follows: "the optimizer's, 0.999",
+        help: "Decay of the second moment",
         ..setting("optim.beta2", "beta2", "F", number(0.0, true, 1.0, false))
     },
     Setting {
         // ε·√(1−β₂ᵗ) must stay a normal f32: with 0/0 in its place a parameter without gradient would become NaN.
-        help: "Added to the root of the second moment [default: the optimizer's, 1e-8]",
+        follows: "the optimizer's, 1e-8",
+        help: "Added to the root of the second moment",
         ..setting("optim.eps", "eps", "F", number(1e-30, true, MOST_F32, true))
     },
     Setting {
-        help: "Weight decay [default: the optimizer's, adam 0, adamw 0.01]",
+        follows: "the optimizer's, adam 0, adamw 0.01",
+        help: "Weight decay",
         ..setting("optim.weight_decay", "weight-decay", "F", number(0.0, true, MOST_F32, true))
     },
     Setting {

@@ -134,7 +134,8 @@ impl Kind {
                 if text.is_empty() || text == "none" {
                     return Ok(Value::Widths(Vec::new()));
                 }
-                let widths = text.trim_start_matches('[').trim_end_matches(']').split(',').map(|width| {
+                let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+                let widths = inside.split(',').map(|width| {
                     let width = width.trim().parse::<u64>().ok();
                     width.filter(|width| (1..=most).contains(width))
                 });

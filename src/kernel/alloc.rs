@@ -46,7 +46,7 @@ fn leave(bytes: usize) -> ! {
     // Nothing here may allocate: standard error has no buffer, and formatting an integer needs none.
     let _ = writeln!(
         std::io::stderr(),
-        "error: out of memory: {bytes} bytes more were refused\n  hint: use a smaller --batch-size or --hidden; --resume goes on from the last checkpoint"
+        "error: out of memory: {bytes} bytes more were refused\n  hint: free some memory; for a run, use a smaller --batch-size or --hidden, and --resume to go on from its last checkpoint"
     );
     // SAFETY: `_exit` ends the process without running anything else of it.
     unsafe { libc::_exit(crate::error::Exit::Device as i32) }

@@ -6,6 +6,8 @@
 
 use candle_core::Tensor;
 
+use super::simd::vectorised;
+
 /// Running sums over a pass, on the device.
 #[derive(Clone, Debug)]
 pub struct Totals {
@@ -34,15 +36,16 @@ pub struct Batch<'a> {
     pub gradient: bool,
 }
 
-/// See [`super::cross_entropy`].
-pub fn cross_entropy(
+vectorised! {
+    /// See [`super::cross_entropy`].
+    pub fn cross_entropy[][](
     batch: &Batch<'_>,
     labels: &[u32],
     order: &[u32],
     logits: &mut [f32],
     sums: &mut [f64],
     hits: &mut [u32],
-) {
+    ) {
     let classes = batch.classes;
     let share = 1.0 / batch.rows as f32;
     let lanes = batch.smoothing.len();
@@ -57,6 +60,7 @@ pub fn cross_entropy(
             }
         }
     }
+    }
 }
 
 /// Loss and normaliser of one row of logits.
@@ -68,6 +72,7 @@ struct Row {
 }
 
 impl Row {
+    #[inline(always)]
     fn of(z: &[f32], label: usize, smoothing: f64) -> Self {
         let mut maximum = z[0];
         let mut best = 0;
@@ -88,6 +93,7 @@ impl Row {
     }
 
     /// Replaces the logits by (p − q) · share.
+    #[inline(always)]
     fn gradient(&self, z: &mut [f32], label: usize, smoothing: f64, share: f32) {
         let normaliser = 1.0 / self.sum;
         let everywhere = (smoothing / z.len() as f64) as f32;

@@ -110,7 +110,17 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer
         Ok(tensors)
     }
 
-    fn resume_after(&mut self, steps: u64) {
+    fn history(&self) -> Vec<f64> {
+        self.history.concat()
+    }
+
+    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
+        let expected = P * self.history.len();
+        ensure!(history.len() == expected, "{} numbers of history, expected {expected}", history.len());
+        for (lane, numbers) in self.history.iter_mut().enumerate() {
+            numbers.copy_from_slice(&history[lane * P..][..P]);
+        }
         self.steps = steps;
+        Ok(())
     }
 }

@@ -4,15 +4,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
 /// Signals caught so far.
 #[derive(Clone, Debug)]
-pub struct Signals(Arc<AtomicUsize>);
+pub struct Signals {
+    stop: Arc<AtomicUsize>,
+    save: Arc<AtomicBool>,
+}
+
+/// Makes a write beyond `ulimit -f` an error like that of a full disk, where it would end the process.
+pub fn outlive_file_limit() {
+    // Where this fails, the limit ends the process as it ends others.
+    let _ = flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
 
 impl Signals {
-    /// Begins to catch hang-up, interrupt and terminate. A hang-up that is already ignored, as under `nohup`, stays so.
+    /// Begins to catch hang-up, interrupt and terminate, and SIGUSR1, which asks for a checkpoint. A hang-up that is already ignored, as under `nohup`, stays so.
     ///
     /// # Errors
     /// If the system refuses.
@@ -28,12 +37,19 @@ impl Signals {
             flag::register(signal, Arc::clone(&again))?;
             flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
         }
-        Ok(Self(caught))
+        let save = Arc::new(AtomicBool::new(false));
+        flag::register(SIGUSR1, Arc::clone(&save))?;
+        Ok(Self { stop: caught, save })
+    }
+
+    /// Whether a checkpoint was asked for since the last call.
+    pub fn save_is_asked_for(&self) -> bool {
+        self.save.swap(false, Ordering::Relaxed)
     }
 
     /// The last signal that asked to stop.
     pub fn caught(&self) -> Option<i32> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.stop.load(Ordering::Relaxed) {
             0 => None,
             signal => Some(signal as i32),
         }

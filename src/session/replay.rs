@@ -22,10 +22,13 @@ pub(super) fn trainer(
     let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
     if let Some(Checkpoint { meta, tensors }) = checkpoint {
         fill(&trainer.tensors()?, |name| tensors.get(name).map(|numbers| numbers.data.clone()))?;
-        trainer.optimizer.resume_after(meta.optimizer.steps);
+        trainer.optimizer.resume_after(meta.optimizer.steps, &meta.optimizer.history)?;
         trainer.totals.set(&[Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits }])?;
     } else if let Some(init) = &config.init {
         let tensors = initial(init, config)?;
+        if tensors.meta.model.channels() != data.channels {
+            tracing::warn!("{}: its net was trained on pixels scaled otherwise", init.display());
+        }
         let parameters: Vec<(String, Tensor)> =
             trainer.net.parameters().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         fill(&parameters, |name| tensors.tensors.get(name).map(|numbers| numbers.data.clone()))?;

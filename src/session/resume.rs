@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::config::Config;
 use crate::config::layers::Sources;
+use crate::config::{Config, Stretch};
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::{self, Run, Status, Summary};
@@ -54,6 +54,22 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         return Err(different("train.epochs", &config.epochs.to_string(), &before.epochs.to_string()).into());
     }
 
+    if let Stretch::Epochs(every) = config.eval_every
+        && config.epochs > before.epochs
+        && !before.epochs.is_multiple_of(every)
+        && run.summary().is_some_and(|summary| summary.epochs == before.epochs)
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{out}: its end was evaluated after {} epochs, between two evaluations of a longer run",
+                before.epochs
+            ),
+        )
+        .hint("--init starts a new run from its weights; --eval-every 1epoch would have let it go on")
+        .into());
+    }
+
     let summary = run.summary();
     match &summary {
         Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
@@ -65,6 +81,10 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         _ => {}
     }
     let newest = run.newest()?;
+    if newest.is_none() && summary.is_some_and(|summary| summary.epochs > 0) {
+        let failure = Failure::new(Exit::Run, format!("{out}: the checkpoints of this run are missing"));
+        return Err(failure.hint("begin again in another folder").into());
+    }
     if let Some(Checkpoint { meta, .. }) = &newest {
         if meta.config_hash != config.hash() {
             let now = config.deciding();
@@ -77,9 +97,25 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
             )
             .into());
         }
+        if meta.model.shape != config.shape {
+            return Err(Failure::new(
+                Exit::Run,
+                format!("{out}: the net of its checkpoint is {}, expected {}", meta.model.shape, config.shape),
+            )
+            .into());
+        }
+        let epochs = config.epochs.to_string();
+        let theirs = meta.config.get("train.epochs");
+        if let Some(theirs) = theirs.filter(|theirs| config.depends_on_epochs() && **theirs != epochs) {
+            return Err(different("train.epochs", &epochs, theirs).into());
+        }
         if meta.progress.epoch > config.epochs {
-            let done = format!("{} epochs done", meta.progress.epoch);
-            return Err(different("train.epochs", &config.epochs.to_string(), &done).into());
+            return Err(Failure::new(
+                Exit::Run,
+                format!("{out}: `train.epochs` is {epochs}, but {} epochs are done", meta.progress.epoch),
+            )
+            .hint("give as many --epochs or more, or choose another folder with --out")
+            .into());
         }
     }
     Ok(Found::Unfinished(newest.map(Box::new)))

@@ -1,0 +1,493 @@
+//! Data sets as files, cache and hub: what is read, what is refused, and that both are the same in every form.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use common::{
+    CIFAR_NAMES, IDX_NAMES, Place, cifar_batch, cifar_folder, finish, gzipped, idx_files, idx_folder, idx_images,
+    idx_labels, images, names, shared,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// The digest of the embedded set: it never changes, or old runs cannot be resumed.
+const DIGITS: &str = "8cc3a90367e6e971df359d9c7b267a1334f60e5be5b54101cf2943336d374b42";
+
+/// The digest of MNIST, by another program:
+///
+/// ```python
+/// import gzip, hashlib, struct
+/// h = hashlib.sha256()
+/// for name, header in [("train-images-idx3", 16), ("train-labels-idx1", 8), ("t10k-images-idx3", 16), ("t10k-labels-idx1", 8)]:
+///     body = gzip.open(f"{name}-ubyte.gz").read()[header:]
+///     h.update(struct.pack("<Q", len(body)) + body)
+/// ```
+const MNIST: &str = "979e081520cdfe92cbc9643ead5b074180ca1113bbc6dc45cf9621bbecaef15c";
+
+/// The digest that `data --json` must give for these arrays.
+fn digest(arrays: [&[u8]; 4]) -> String {
+    let mut hash = Sha256::new();
+    for array in arrays {
+        hash.update((array.len() as u64).to_le_bytes());
+        hash.update(array);
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// What `data NAME` says of a folder.
+fn describe(place: &Place, name: &str, folder: &Path) -> Value {
+    place.answer(&format!("data {name} --data-dir {}", folder.display()))
+}
+
+#[test]
+fn digits_are_the_same_on_every_machine() {
+    let place = Place::new();
+    let digits = place.answer("data digits");
+    assert_eq!(digits["event"], "data");
+    assert_eq!(digits["sha256"], DIGITS);
+    assert_eq!(digits["shape"], json!([1, 28, 28]));
+    assert_eq!(digits["train"]["examples"], 10_000);
+    assert_eq!(digits["test"]["examples"], 2_000);
+    assert_eq!(digits["train"]["per_class"], json!(vec![1000; 10]));
+    assert!(place.entries().is_empty() && names(&place.cache()).is_empty());
+    let text = place.succeed("data digits").stdout;
+    assert!(text.contains(DIGITS) && text.contains("10000"), "{text}");
+}
+
+#[test]
+fn idx_files_are_the_same_data_raw_and_gzipped_and_under_both_names() {
+    let place = Place::new();
+    let files = idx_files(50, 20);
+    let expected = digest([&files[0][16..], &files[1][8..], &files[2][16..], &files[3][8..]]);
+    for (form, name) in [
+        ("raw", "train-images-idx3-ubyte"),
+        ("gz", "train-images-idx3-ubyte.gz"),
+        ("dotted", "train-images.idx3-ubyte"),
+        ("dotted-gz", "train-images.idx3-ubyte.gz"),
+    ] {
+        let folder = place.path(form);
+        fs::create_dir(&folder).unwrap();
+        for (plain, bytes) in IDX_NAMES.iter().zip(&files) {
+            let spelled = plain.replace("-idx", if name.contains(".idx") { ".idx" } else { "-idx" });
+            let zipped = Path::new(name).extension().is_some_and(|end| end == "gz");
+            let (spelled, bytes) = if zipped { (spelled + ".gz", gzipped(bytes)) } else { (spelled, bytes.clone()) };
+            fs::write(folder.join(spelled), bytes).unwrap();
+        }
+        assert!(folder.join(name).is_file());
+        let found = describe(&place, "mnist", &folder);
+        assert_eq!(found["sha256"], expected, "{form}");
+        assert_eq!(found["train"]["examples"], 50);
+        assert_eq!(found["test"]["examples"], 20);
+        let labels = &files[1][8..];
+        let mut counts = [0; 10];
+        for &label in labels {
+            counts[usize::from(label)] += 1;
+        }
+        assert_eq!(found["train"]["per_class"], json!(counts));
+    }
+    // The same bytes are clothes under another name.
+    let clothes = describe(&place, "fashion-mnist", &place.path("raw"));
+    assert_eq!(clothes["sha256"], expected);
+    assert_eq!(clothes["classes"][0], "t-shirt");
+}
+
+#[test]
+fn cifar_batches_are_read_in_order_from_the_folder_or_the_archive_s_own() {
+    let place = Place::new();
+    cifar_folder(&place.path("flat"), 7);
+    cifar_folder(&place.path("nested/cifar-10-batches-bin"), 7);
+    let part = |names: &[&str]| {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        for name in names {
+            for record in fs::read(place.path("flat").join(name)).unwrap().chunks(3073) {
+                labels.push(record[0]);
+                pixels.extend_from_slice(&record[1..]);
+            }
+        }
+        (pixels, labels)
+    };
+    let (train, test) = (part(&CIFAR_NAMES[..5]), part(&CIFAR_NAMES[5..]));
+    let expected = digest([&train.0, &train.1, &test.0, &test.1]);
+    for form in ["flat", "nested"] {
+        let found = describe(&place, "cifar10", &place.path(form));
+        assert_eq!(found["sha256"], expected, "{form}");
+        assert_eq!(found["shape"], json!([3, 32, 32]));
+        assert_eq!(found["train"]["examples"], 35);
+        assert_eq!(found["standard"].as_array().unwrap().len(), 3);
+    }
+    place.succeed(&format!("--dataset cifar10 --data-dir {} --epochs 2 --hidden 5", place.path("flat").display()));
+}
+
+#[test]
+fn a_second_start_reads_the_cache_and_a_touched_byte_is_noticed() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 40, 20);
+    let first = describe(&place, "mnist", &folder);
+    let second = describe(&place, "mnist", &folder);
+    assert_eq!(first["cached"], false);
+    assert_eq!(second["cached"], true);
+    assert_eq!(second["sha256"], first["sha256"]);
+    assert_eq!(second["train"], first["train"]);
+    assert_eq!(second["standard"], first["standard"]);
+
+    // Another way to the same folder is the same folder.
+    std::os::unix::fs::symlink(&folder, place.path("link")).unwrap();
+    assert_eq!(describe(&place, "mnist", &place.path("link"))["cached"], true);
+
+    let path = folder.join(IDX_NAMES[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[16] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    // A clock may tick too slowly to tell two writes apart.
+    let later = SystemTime::now() + Duration::from_secs(5);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(later).unwrap();
+    let changed = describe(&place, "mnist", &folder);
+    assert_eq!(changed["cached"], false);
+    assert_ne!(changed["sha256"], first["sha256"]);
+    assert_eq!(describe(&place, "mnist", &folder)["cached"], true);
+    assert_eq!(names(&place.cache().join("adamtrain")).len(), 1);
+}
+
+/// The one file of the data cache.
+fn cached_file(place: &Place) -> PathBuf {
+    let folder = place.cache().join("adamtrain");
+    let names = names(&folder);
+    assert_eq!(names.len(), 1, "{names:?}");
+    folder.join(&names[0])
+}
+
+#[test]
+fn a_damaged_cache_is_repaired_with_a_warning() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 40, 20);
+    let arguments = format!("data mnist --data-dir {} --json", folder.display());
+    let good = describe(&place, "mnist", &folder);
+    let whole = fs::read(cached_file(&place)).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let mut longer = whole.clone();
+    longer.push(0);
+    for (what, bytes) in [
+        ("a pixel", flipped(whole.len() / 2)),
+        ("the last label", flipped(whole.len() - 1)),
+        ("the magic", flipped(0)),
+        ("the header's length", flipped(14)),
+        ("the header", flipped(40)),
+        ("cut", whole[..whole.len() / 3].to_vec()),
+        ("cut in the header", whole[..30].to_vec()),
+        ("empty", Vec::new()),
+        ("longer", longer),
+        ("zeros", vec![0; whole.len()]),
+    ] {
+        fs::write(cached_file(&place), bytes).unwrap();
+        let outcome = place.succeed(&arguments);
+        assert!(outcome.stderr.contains("WARN"), "{what}: {outcome:?}");
+        let found = outcome.events().remove(0);
+        assert_eq!(found["cached"], false, "{what}");
+        assert_eq!(found["sha256"], good["sha256"], "{what}");
+        assert_eq!(fs::read(cached_file(&place)).unwrap(), whole, "{what}");
+    }
+
+    // A folder in its place cannot be replaced, and hurts nobody.
+    let path = cached_file(&place);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let found = place.succeed(&arguments).says(&["WARN"]).events().remove(0);
+    assert_eq!(found["sha256"], good["sha256"]);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_costs_time_alone() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 40, 20);
+    let arguments = format!("data mnist --data-dir {} --json", folder.display());
+    place.write("file", "");
+    for cache in ["/dev/null", "/proc/nowhere", place.path("file").to_str().unwrap()] {
+        let mut command = place.adamtrain(&arguments);
+        let outcome = finish(command.env("XDG_CACHE_HOME", cache)).expect(0);
+        assert!(outcome.stderr.contains("cache"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn many_first_starts_at_once_all_read_the_same() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 40, 20);
+    let arguments = format!("data mnist --data-dir {} --json", folder.display());
+    let started: Vec<_> = (0..6).map(|_| common::Running::start(&mut place.adamtrain(&arguments))).collect();
+    let found: Vec<_> =
+        started.into_iter().map(|running| running.finish().expect(0).events().remove(0)["sha256"].clone()).collect();
+    assert!(found.iter().all(|sha256| *sha256 == found[0]));
+    cached_file(&place);
+}
+
+/// Requires that training on `folder` is refused with 3 and words, in little memory, and leaves nothing behind.
+fn broken(place: &Place, name: &str, folder: &Path, words: &[&str]) {
+    let arguments = format!("--dataset {name} --data-dir {} --out run", folder.display());
+    // `-v` counts KiB: enough for the program, too little for what a header may promise.
+    let outcome = finish(&mut place.under_shell("ulimit -v 1500000", &arguments));
+    assert_eq!(outcome.code(), Some(3), "{words:?}: {outcome:?}");
+    let outcome = outcome.refused(3, words);
+    assert!(outcome.stderr.contains("hint:"), "{outcome:?}");
+    assert!(!place.path("run").exists(), "{outcome:?}");
+}
+
+#[test]
+fn folders_that_are_missing_empty_or_none_are_refused() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    place.write("file", "");
+    for name in ["mnist", "fashion-mnist", "cifar10"] {
+        broken(&place, name, &place.path("gone"), &["gone", "No such file"]);
+        broken(&place, name, &place.path("empty"), &["empty", "has no `"]);
+        broken(&place, name, &place.path("file"), &["file", "expected a folder"]);
+    }
+    idx_folder(&place.path("partial"), 5, 5);
+    fs::remove_file(place.path("partial").join(IDX_NAMES[3])).unwrap();
+    broken(&place, "mnist", &place.path("partial"), &[IDX_NAMES[3]]);
+    cifar_folder(&place.path("four"), 2);
+    fs::remove_file(place.path("four").join(CIFAR_NAMES[2])).unwrap();
+    broken(&place, "cifar10", &place.path("four"), &[CIFAR_NAMES[2]]);
+}
+
+#[test]
+fn hostile_idx_files_are_refused_naming_the_file() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 20, 10);
+    let (pixels, labels) = images(20, 784, 1);
+    let whole_images = idx_images(20, 28, 28, &pixels);
+    let whole_labels = idx_labels(20, &labels);
+    let patched = |bytes: &[u8], at: usize, with: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        bytes
+    };
+    let most = u32::MAX;
+    let mut table: Vec<(String, usize, Vec<u8>)> = Vec::new();
+    let mut add = |what: &str, file: usize, bytes: Vec<u8>| {
+        table.push((what.to_owned(), file, gzipped(&bytes)));
+        table.push((what.to_owned(), file, bytes));
+    };
+    add("magic of labels", 0, patched(&whole_images, 0, &2049_u32.to_be_bytes()));
+    add("magic of images", 1, patched(&whole_labels, 0, &2051_u32.to_be_bytes()));
+    add("little endian", 0, patched(&whole_images, 0, &2051_u32.to_le_bytes()));
+    add("no image", 0, idx_images(0, 28, 28, &[]));
+    add("one image too many", 0, idx_images(21, 28, 28, &pixels));
+    add("one image too few", 0, idx_images(19, 28, 28, &pixels));
+    add("4 billion images", 0, idx_images(most, 28, 28, &pixels));
+    add("2^60 pixels", 0, idx_images(1 << 20, 1 << 20, 1 << 20, &pixels));
+    add("2^96 pixels", 0, idx_images(most, most, most, &pixels));
+    add("no rows", 0, idx_images(20, 0, 28, &[]));
+    add("other dimensions", 0, idx_images(20, 14, 56, &pixels));
+    add("smaller dimensions", 0, idx_images(80, 14, 14, &pixels));
+    add("4 billion labels", 1, idx_labels(most, &labels));
+    add("fewer labels than images", 1, idx_labels(19, &labels[..19]));
+    add("trailing byte", 1, [&whole_labels[..], &[0]].concat());
+    add("trailing pixels", 0, [&whole_images[..], &[0; 784]].concat());
+    add("label 10", 1, patched(&whole_labels, 12, &[10]));
+    add("label 255", 1, patched(&whole_labels, 27, &[255]));
+    add("empty", 0, Vec::new());
+    add("text", 0, b"<html>404 Not Found</html>".to_vec());
+    for length in [1, 3, 4, 8, 15, 16, 17, 800, whole_images.len() - 1] {
+        add(&format!("cut to {length}"), 0, whole_images[..length].to_vec());
+    }
+
+    let zipped = gzipped(&whole_images);
+    let flipped = |at: usize| patched(&zipped, at, &[zipped[at] ^ 1]);
+    for length in [2, 9, 10, 11, 40, zipped.len() / 2, zipped.len() - 8, zipped.len() - 1] {
+        table.push((format!("gz cut to {length}"), 0, zipped[..length].to_vec()));
+    }
+    table.push(("gz with a wrong CRC".into(), 0, flipped(zipped.len() - 5)));
+    table.push(("gz with a wrong length".into(), 0, flipped(zipped.len() - 1)));
+    table.push(("gz flipped".into(), 0, flipped(zipped.len() / 2)));
+    let trailing = [&zipped[..], b"more"].concat();
+    table.push(("gz with trailing bytes".into(), 0, trailing));
+    let twice = [&zipped[..], &zipped[..]].concat();
+    table.push(("gz twice".into(), 0, twice));
+    let nested = gzipped(&zipped);
+    table.push(("gz in gz".into(), 0, nested));
+
+    for (what, file, bytes) in table {
+        let path = folder.join(IDX_NAMES[file]);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let outcome = place.run(&format!("data mnist --data-dir {}", folder.display()));
+        assert_eq!(outcome.code(), Some(3), "{what}: {outcome:?}");
+        // The second image file or label file is named where the two disagree.
+        let split = &IDX_NAMES[file][..5];
+        outcome.refused(3, &[split, "-ubyte", "hint:"]);
+        fs::write(&path, good).unwrap();
+    }
+    assert!(names(&place.cache()).is_empty());
+    describe(&place, "mnist", &folder);
+}
+
+#[test]
+fn promises_and_bombs_take_no_memory() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    idx_folder(&folder, 20, 10);
+    let path = folder.join(IDX_NAMES[0]);
+    for bytes in [
+        idx_images(u32::MAX, 28, 28, &[0; 784]),
+        gzipped(&idx_images(u32::MAX, 28, 28, &[0; 784])),
+        gzipped(&idx_images(u32::MAX, u32::MAX, u32::MAX, &[])),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        broken(&place, "mnist", &folder, &[IDX_NAMES[0]]);
+    }
+    // 2 GiB of zeros behind an honest header, in about 9 MB: more than `broken` lets the process have.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut write = |bytes: &[u8]| std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    write(&idx_images(20, 28, 28, &[]));
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..2048 {
+        write(&zeros);
+    }
+    fs::write(&path, encoder.finish().unwrap()).unwrap();
+    broken(&place, "mnist", &folder, &[IDX_NAMES[0], "more than"]);
+}
+
+#[test]
+fn hostile_cifar_files_are_refused_naming_the_file() {
+    let place = Place::new();
+    let folder = place.path("cifar");
+    cifar_folder(&folder, 4);
+    let whole = cifar_batch(4, 9);
+    let labelled = |label: u8| {
+        let mut bytes = whole.clone();
+        bytes[2 * 3073] = label;
+        bytes
+    };
+    for (what, bytes) in [
+        ("empty", Vec::new()),
+        ("cut in a label", whole[..3074].to_vec()),
+        ("one byte short", whole[..whole.len() - 1].to_vec()),
+        ("one byte long", [&whole[..], &[0]].concat()),
+        ("label 10", labelled(10)),
+        ("label 255", labelled(255)),
+        ("the Python version", b"\x80\x04\x95 pickle".to_vec()),
+        ("gzipped", gzipped(&whole)),
+    ] {
+        for name in [CIFAR_NAMES[1], CIFAR_NAMES[5]] {
+            let path = folder.join(name);
+            let good = fs::read(&path).unwrap();
+            fs::write(&path, &bytes).unwrap();
+            let outcome = place.run(&format!("data cifar10 --data-dir {}", folder.display()));
+            assert_eq!(outcome.code(), Some(3), "{what}: {outcome:?}");
+            outcome.refused(3, &[name, "hint:"]);
+            fs::write(&path, good).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let place = Place::new();
+    let folder = place.path("mnist");
+    for (name, data, file) in [("mnist", "mnist", IDX_NAMES[0]), ("cifar10", "cifar", CIFAR_NAMES[0])] {
+        let folder = if data == "mnist" { folder.clone() } else { place.path(data) };
+        idx_folder(&folder, 5, 5);
+        cifar_folder(&folder, 2);
+        let path = folder.join(file);
+        fs::remove_file(&path).unwrap();
+
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let arguments = format!("data {name} --data-dir {}", folder.display());
+        place.run(&arguments).refused(3, &[file, "FIFO"]);
+        fs::remove_file(&path).unwrap();
+
+        fs::create_dir(&path).unwrap();
+        place.run(&arguments).refused(3, &[file, "folder"]);
+        fs::remove_dir(&path).unwrap();
+
+        for target in ["/dev/zero", "/nowhere", path.to_str().unwrap()] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            place.run(&arguments).refused(3, &[file]);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_for_generated_data_is_named_as_not_read() {
+    let place = Place::new();
+    place.succeed("--epochs 1 --limit-train 100 --data-dir nowhere -q").says(&["WARN", "--data-dir"]);
+}
+
+#[test]
+fn without_network_the_hub_answers_within_ten_seconds_with_remedies() {
+    let place = Place::new();
+    // One listens and never answers; on the other's port nobody listens.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    for (name, endpoint) in [("mnist", "http://127.0.0.1:9"), ("cifar10", silent.as_str())] {
+        let started = Instant::now();
+        let mut command = place.adamtrain(&format!("--dataset {name} --out run"));
+        let outcome = finish(command.env("HF_ENDPOINT", endpoint));
+        let took = started.elapsed();
+        let words: &[&str] = if cfg!(feature = "hub") {
+            &["--data-dir", "HF_HOME", "--dataset digits"]
+        } else {
+            &["--data-dir", "without the hub", "--dataset digits"]
+        };
+        let outcome = outcome.refused(3, words);
+        assert!(took < Duration::from_secs(10), "{took:?}: {outcome:?}");
+        assert!(place.entries().is_empty());
+    }
+}
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn real_mnist_is_the_same_from_gzipped_idx_from_the_hub_and_from_the_cache() {
+    let place = Place::new();
+    if let Some(folder) = shared("mnist") {
+        let first = describe(&place, "mnist", &folder);
+        assert_eq!(first["sha256"], MNIST);
+        assert_eq!(first["train"]["examples"], 60_000);
+        assert_eq!(first["train"]["per_class"][1], 6_742);
+        assert_eq!(first["test"]["per_class"][5], 892);
+        let second = describe(&place, "mnist", &folder);
+        assert_eq!(second["cached"], true);
+        assert_eq!(second["sha256"], MNIST);
+    }
+    if !cfg!(feature = "hub") {
+        eprintln!("skipped: built without the hub");
+        return;
+    }
+    let Some(hub) = shared("hf-cache") else {
+        return;
+    };
+    let ask = |home: &Path| {
+        let mut command = place.adamtrain("data mnist --json");
+        finish(command.env("HF_HOME", home)).expect(0).events().remove(0)
+    };
+    let first = ask(&hub);
+    assert_eq!((&first["cached"], &first["sha256"]), (&json!(false), &json!(MNIST)));
+    let second = ask(&hub);
+    assert_eq!((&second["cached"], &second["sha256"]), (&json!(true), &json!(MNIST)));
+    // What came from the hub once is there when the hub's cache is not.
+    let third = ask(&place.path("gone"));
+    assert_eq!((&third["cached"], &third["sha256"]), (&json!(true), &json!(MNIST)));
+}

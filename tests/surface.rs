@@ -1,0 +1,621 @@
+//! What a user types and what comes back: flags, configuration, JSON, exit codes, standard streams, seeds.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+
+use common::{Place, Running, finish, result, small_idx, summary, without_clock};
+use serde_json::Value;
+
+/// A run of well under a second.
+const FAST: &str = "--limit-train 500 --batch-size 50 --epochs 2 --threads 1";
+
+/// A run on a fixture, faster still.
+fn tiny() -> String {
+    let folder = small_idx().display();
+    format!("--dataset mnist --data-dir {folder} --batch-size 50 --epochs 3 --threads 1")
+}
+
+#[test]
+fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
+    let table: &[(&str, i32, &[&str])] = &[
+        ("--epoch 3", 2, &["--epoch", "--epochs"]),
+        ("--lr nan", 2, &["--lr", "`optim.lr`", "`nan`", "number"]),
+        ("--lr inf", 2, &["--lr", "`inf`"]),
+        ("--lr -1", 2, &["--lr", "`-1`"]),
+        ("--lr 0", 2, &["--lr", "`0`"]),
+        ("--lr 1e999", 2, &["--lr", "`1e999`"]),
+        ("--lr 1e-999", 2, &["--lr", "`1e-999`"]),
+        ("--lr fast", 2, &["--lr", "`fast`", "number"]),
+        ("--lr", 2, &["--lr"]),
+        ("--beta1 1.0", 2, &["--beta1", "`1.0`", "number"]),
+        ("--beta1 -0.1", 2, &["--beta1", "`-0.1`"]),
+        ("--beta2 1", 2, &["--beta2", "`1`"]),
+        ("--eps 0", 2, &["--eps", "`0`"]),
+        ("--weight-decay -1", 2, &["--weight-decay", "`-1`"]),
+        ("--batch-size 0", 2, &["--batch-size", "`0`"]),
+        ("--batch-size 9223372036854775808", 2, &["--batch-size"]),
+        ("--epochs 0", 2, &["--epochs", "`0`"]),
+        ("--epochs 1.5", 2, &["--epochs", "`1.5`"]),
+        ("--hidden 0", 2, &["--hidden", "`0`"]),
+        ("--hidden 1099511627776", 2, &["--hidden", "1099511627776"]),
+        ("--hidden a,b", 2, &["--hidden", "`a,b`"]),
+        ("--hidden 10,,10", 2, &["--hidden"]),
+        ("--valid-fraction 1", 2, &["--valid-fraction", "`1`"]),
+        ("--valid-fraction 0.99999", 2, &["valid_fraction", "train"]),
+        ("--valid-fraction 1e-9", 2, &["valid_fraction", "validate"]),
+        ("--limit-train 0", 2, &["--limit-train"]),
+        ("--dropout 1", 2, &["--dropout"]),
+        ("--dataset mnits", 2, &["mnits", "did you mean `mnist`"]),
+        ("--optimizer adma", 2, &["did you mean `adam`"]),
+        ("--schedule cosin", 2, &["did you mean `cosine`"]),
+        ("--warmup 3s", 2, &["--warmup"]),
+        ("--save-every 10", 2, &["--save-every", "`10s`"]),
+        ("--save-every 0steps", 2, &["--save-every"]),
+        ("--max-time 0s", 2, &["--max-time"]),
+        ("--clip-norm 0", 2, &["--clip-norm"]),
+        ("--seed -1", 2, &["--seed"]),
+        ("--threads 0", 2, &["--threads"]),
+        ("--patience 3", 2, &["train.patience", "--valid-fraction"]),
+        ("--device gpu", 2, &["--device", "`gpu`", "cuda"]),
+        ("--device cuda:-1", 2, &["--device"]),
+        ("--expect-accuracy 2", 2, &["--expect-accuracy"]),
+        ("--expect-accuracy nan", 2, &["--expect-accuracy"]),
+        ("--resume", 2, &["--out"]),
+        ("--set optim.lr", 2, &["--set", "KEY=VALUE"]),
+        ("--set optim.beta3=0.9", 2, &["`optim.beta3`", "did you mean `optim.beta"]),
+        ("--set lr=1", 2, &["`lr`", "did you mean `optim.lr`"]),
+        ("--config missing.toml", 2, &["missing.toml", "No such file"]),
+        ("--config .", 2, &["directory"]),
+        ("--init nowhere", 4, &["nowhere", "No such file"]),
+        ("--hidden 1048576,1048576", 5, &["MB", "--hidden"]),
+        ("surplus", 2, &["surplus"]),
+        ("eval", 2, &["RUN"]),
+        ("eval nowhere", 4, &["nowhere", "No such file"]),
+        ("eval nowhere --split all", 2, &["all", "valid"]),
+        ("inspect nowhere", 4, &["nowhere"]),
+        ("data mnits", 2, &["mnits", "mnist"]),
+        ("completions tcsh", 2, &["tcsh", "bash"]),
+    ];
+    let place = Place::new();
+    for (arguments, code, words) in table {
+        let outcome = place.run(arguments);
+        assert_eq!(outcome.code(), Some(*code), "{arguments}: {outcome:?}");
+        outcome.refused(*code, words);
+        let left = place.entries();
+        assert!(left.is_empty(), "{arguments} leaves {left:?}");
+    }
+}
+
+#[test]
+fn words_that_no_table_can_hold_are_refused() {
+    let place = Place::new();
+    for arguments in [
+        ["--data-dir", ""],
+        ["--dataset", ""],
+        ["--hidden", " 10 ten"],
+        ["--out", ""],
+        ["--config", ""],
+        ["--lr", ""],
+        ["--set", "=1"],
+        ["--set", "optim.lr=\u{1b}[31m"],
+    ] {
+        let outcome = finish(&mut place.command(&arguments)).refused(2, &[]);
+        assert!(!outcome.stderr.contains('\u{1b}'), "{outcome:?}");
+    }
+    let bytes = OsStr::from_bytes(b"\xff\xfe");
+    finish(&mut place.command(&[OsStr::new("--data-dir"), bytes])).refused(2, &[]);
+    assert!(place.entries().is_empty());
+}
+
+#[test]
+fn a_device_that_is_not_there_is_5_and_never_falls_back() {
+    let place = Place::new();
+    // No such number on any machine: right with and without CUDA.
+    place.run("--device cuda:99").refused(5, &["cuda:99", "--device cpu"]);
+    if place.run("--device cuda --epochs 1 -q").code() != Some(0) {
+        place.run("--device cuda").refused(5, &["cuda"]);
+    }
+    place.succeed(&format!("{FAST} --device auto"));
+}
+
+#[test]
+fn mistakes_in_a_configuration_are_named_with_line_column_and_suggestion() {
+    let table: &[(&str, &[&str])] = &[
+        ("[optim]\nlr = 1e-3\n  bta1 = 0.9\n", &["bad.toml:3:3", "`optim.bta1`", "`optim.beta1`"]),
+        ("[train]\nlr = 1\n", &["bad.toml:2:1", "did you mean `optim.lr`"]),
+        ("[optim]\nlr = \"fast\"\n", &["bad.toml:2:6", "`optim.lr`", "number"]),
+        ("[train]\nepochs = 1.5\n", &["bad.toml:2:10", "whole"]),
+        ("[train]\nepochs = true\n", &["bad.toml:2:10"]),
+        ("[train]\nepochs = \"\"\"\n3\n\"\"\"x", &["bad.toml:4"]),
+        ("[optim]\nlr = nan\n", &["bad.toml:2:6"]),
+        ("[optim]\nlr = -inf\n", &["bad.toml:2:6"]),
+        ("[optim]\nlr = 1\nlr = 2\n", &["bad.toml:3:1"]),
+        ("[optim]\nlr = 1\n[optim]\n", &["bad.toml:3"]),
+        ("[optmi]\nlr = 1\n", &["bad.toml:2:1", "optim.lr"]),
+        ("lr = 1\n", &["bad.toml:1:1", "outside a section"]),
+        ("[optim\n", &["bad.toml:1:"]),
+        ("[optim]\nlr = \0\n", &["bad.toml:2:"]),
+        ("[model]\nhidden = [300, \"x\"]\n", &["bad.toml:2:10"]),
+        ("[model]\nhidden = [[1]]\n", &["bad.toml:2:10"]),
+        ("[data]\ndataset = \"cifar\"\n", &["bad.toml:2:11", "cifar10"]),
+    ];
+    let place = Place::new();
+    for (text, words) in table {
+        place.write("bad.toml", text);
+        let outcome = place.run("--config bad.toml");
+        assert_eq!(outcome.code(), Some(2), "{text:?}: {outcome:?}");
+        outcome.refused(2, words);
+    }
+    place.write("bad.toml", b"\xff\xfe\x00");
+    place.run("--config bad.toml").refused(2, &["bad.toml"]);
+    place.write("bad.toml", vec![b'#'; 2 << 20]);
+    place.run("--config bad.toml").refused(2, &["bad.toml"]);
+    assert_eq!(place.entries(), ["bad.toml"]);
+}
+
+#[test]
+fn a_configuration_may_have_a_byte_order_mark_carriage_returns_and_integers_for_floats() {
+    let place = Place::new();
+    place.write("odd.toml", "\u{feff}[optim]\r\nlr = 1\r\n[model]\r\nhidden = [3, 4]\r\n");
+    let event = place.answer("--config odd.toml --dry-run");
+    assert_eq!(event["config"]["optim"]["lr"], 1.0);
+    assert_eq!(event["config"]["model"]["hidden"], serde_json::json!([3, 4]));
+}
+
+#[test]
+fn mistakes_in_the_environment_are_named() {
+    let place = Place::new();
+    for (name, value, words) in [
+        ("ADAMTRAIN_OPTIM__LRR", "1", ["ADAMTRAIN_OPTIM__LRR", "optim.lr"]),
+        ("ADAMTRAIN_OPTIM__LR", "-1", ["ADAMTRAIN_OPTIM__LR", "`-1`"]),
+        ("ADAMTRAIN_LR", "1", ["ADAMTRAIN_LR", "ADAMTRAIN_OPTIM__LR"]),
+        ("ADAMTRAIN_TRAIN__EPOCHS", "x", ["TRAIN__EPOCHS", "whole"]),
+    ] {
+        let mut command = place.adamtrain(FAST);
+        finish(command.env(name, value)).refused(2, &words);
+    }
+    assert!(place.entries().is_empty());
+}
+
+#[test]
+fn later_sources_win_default_file_environment_flag() {
+    let place = Place::new();
+    place.write("low.toml", "[optim]\nlr = 0.1\nbeta1 = 0.1\n");
+    place.write("high.toml", "optim.lr = 0.2\n");
+    let lr = |files: &str, environment: Option<&str>, flags: &str| {
+        let arguments = format!("--dry-run --json {files} {flags}");
+        let mut command = place.adamtrain(&arguments);
+        command.envs(environment.map(|value| ("ADAMTRAIN_OPTIM__LR", value)));
+        let event = finish(&mut command).expect(0).events().remove(0);
+        let origin = event["origin"]["optim.lr"].as_str().unwrap().to_owned();
+        (event["config"]["optim"]["lr"].as_f64().unwrap(), origin)
+    };
+    let files = "--config low.toml --config high.toml";
+    let (value, origin) = lr("", None, "");
+    assert!(value == 1e-3 && origin.contains("default"), "{origin}");
+    assert_eq!(lr("--config low.toml", None, ""), (0.1, "low.toml:2".into()));
+    assert_eq!(lr(files, None, ""), (0.2, "high.toml:1".into()));
+    let reversed = "--config high.toml --config low.toml";
+    assert_eq!(lr(reversed, None, "").0, 0.1);
+    // An empty variable is one that is not set.
+    assert_eq!(lr(files, Some(""), "").0, 0.2);
+    let (value, origin) = lr(files, Some("0.3"), "");
+    assert!(value == 0.3 && origin.contains("ADAMTRAIN_OPTIM__LR"));
+    assert_eq!(lr(files, Some("0.3"), "--lr 0.4"), (0.4, "--lr".into()));
+    assert_eq!(lr(files, Some("0.3"), "--lr 0.4 --lr 0.5").0, 0.5);
+    // A flag and `--set` are the same thing: the last one counts.
+    assert_eq!(lr("", None, "--lr 0.4 --set optim.lr=0.6").0, 0.6);
+    assert_eq!(lr("", None, "--set optim.lr=0.6 --lr 0.4").0, 0.4);
+    assert_eq!(lr("", None, "--lr 0.4 --config low.toml").0, 0.4);
+}
+
+#[test]
+fn every_setting_of_the_environment_and_set_has_the_name_of_the_file() {
+    let place = Place::new();
+    let config = place.answer("--dry-run")["config"].clone();
+    for (section, entries) in config.as_object().unwrap() {
+        for (name, value) in entries.as_object().unwrap() {
+            // The value itself, given once more, is always valid where it is set.
+            let text = match value {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                Value::Array(_) => "none".into(),
+                other => other.to_string(),
+            };
+            let mut command = place.adamtrain("--dry-run --json");
+            let variable = format!("ADAMTRAIN_{section}__{name}").to_uppercase();
+            command.env(&variable, &text);
+            let event = finish(&mut command).expect(0).events().remove(0);
+            let key = format!("{section}.{name}");
+            assert_eq!(event["origin"][&key], format!("${variable}"));
+            assert_eq!(event["config"], config, "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_is_a_configuration_that_gives_the_same_one_and_creates_nothing() {
+    let place = Place::new();
+    let flags = "--hidden 30,20 --lr 3e-4 --optimizer adamw --schedule cosine --warmup 1epoch \
+                 --valid-fraction 0.1 --patience 2 --max-time 1h30m --save-every 1epoch --clip-norm 1 \
+                 --dropout 0.1 --limit-train 900 --seed 3 --set schedule.final_factor=0.1";
+    let event = place.answer(&format!("{flags} --dry-run"));
+    assert_eq!(event["event"], "dry_run");
+    // 784·30 + 30 + 30·20 + 20 + 20·10 + 10
+    assert_eq!(event["parameters"], 24_380);
+    assert_eq!(event["examples"]["train"], 900);
+    assert_eq!(event["examples"]["valid"], 1000);
+    assert_eq!(event["steps"], 10 * 8);
+    assert!(event["memory_bytes"].as_u64().unwrap() > 24_380 * 12);
+
+    let text = place.succeed(&format!("{flags} --dry-run")).stdout;
+    for words in ["# --lr", "# default", "24380", "steps", "memory"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(place.entries().is_empty());
+    place.write("again.toml", &text);
+    let again = place.answer("--config again.toml --dry-run");
+    assert_eq!(again["config"], event["config"]);
+    let origin = again["origin"]["optim.lr"].as_str().unwrap();
+    assert!(origin.starts_with("again.toml:"), "{origin}");
+    assert_eq!(place.entries(), ["again.toml"]);
+
+    place.run("--dry-run --lr 0").refused(2, &["--lr"]);
+    place.run("--dry-run --out again.toml").refused(7, &["again.toml", "--out"]);
+}
+
+#[test]
+fn json_has_start_epochs_and_end_with_the_fields_of_the_contract() {
+    let place = Place::new();
+    let outcome = place.succeed(&format!("{FAST} --json --out a"));
+    let events = outcome.events();
+    let kinds: Vec<_> = events.iter().map(|event| &event["event"]).collect();
+    assert_eq!(kinds, ["start", "epoch", "epoch", "end"]);
+
+    let start = &events[0];
+    assert_eq!(start["config"]["data"]["dataset"], "digits");
+    assert_eq!(start["config"]["data"]["limit_train"], 500);
+    assert_eq!(start["config"]["optim"]["lr"], 1e-3);
+    assert!(start["device"].is_string());
+    assert!(start["versions"]["adamtrain"].is_string());
+
+    let required = ["event", "epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds"];
+    for (index, epoch) in events[1..3].iter().enumerate() {
+        assert_eq!(epoch["epoch"], index + 1);
+        let fields = epoch.as_object().unwrap();
+        for (name, value) in fields {
+            let known = required.contains(&name.as_str());
+            assert!(known || ["step", "samples_per_second"].contains(&name.as_str()));
+            assert!(name == "event" || value.is_number(), "{name}: {value}");
+        }
+        assert!(required.iter().all(|name| fields.contains_key(*name)));
+        for accuracy in ["train_accuracy", "test_accuracy"] {
+            assert!((0.0..=1.0).contains(&epoch[accuracy].as_f64().unwrap()));
+        }
+        assert_eq!(epoch["lr"], 1e-3);
+    }
+
+    let (last, end) = (&events[2], &events[3]);
+    for (name, value) in last.as_object().unwrap() {
+        assert!(name == "event" || end[name] == *value, "{name}");
+    }
+    assert_eq!(end["status"], "finished");
+    assert_eq!(end["epochs"], 2);
+    assert_eq!(end["best"], Value::Null);
+    assert_eq!(end["out"], "a");
+    let written: Vec<_> = fs::read_to_string(place.path("a/metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .collect();
+    assert_eq!(written, events[1..3]);
+}
+
+#[test]
+fn with_a_validation_split_json_has_its_fields_and_the_best_epoch() {
+    let place = Place::new();
+    let outcome = place.succeed(&format!("{FAST} --valid-fraction 0.05 --json"));
+    let (epochs, end) = (outcome.epochs(), outcome.end());
+    for epoch in &epochs {
+        assert!(epoch["valid_loss"].is_number() && epoch["valid_accuracy"].is_number());
+    }
+    let best = epochs.iter().min_by(|a, b| {
+        let loss = |epoch: &Value| epoch["valid_loss"].as_f64().unwrap();
+        loss(a).total_cmp(&loss(b))
+    });
+    for (name, value) in best.unwrap().as_object().unwrap() {
+        assert!(name == "event" || end["best"][name] == *value, "{name}");
+    }
+    assert_eq!(end["valid_loss"], epochs[1]["valid_loss"]);
+    assert_eq!(end["out"], "runs/digits-linear-001");
+}
+
+#[test]
+fn two_runs_differ_in_fields_of_the_clock_alone() {
+    let place = Place::new();
+    let run = |out: &str| {
+        let outcome = place.succeed(&format!("{FAST} --valid-fraction 0.1 --json --out {out}"));
+        let mut events: Vec<_> = outcome.events().into_iter().map(without_clock).collect();
+        for event in &mut events {
+            event.as_object_mut().unwrap().remove("out");
+        }
+        events
+    };
+    assert_eq!(run("a"), run("b"));
+}
+
+#[test]
+fn without_json_stdout_has_the_summary_and_stderr_a_line_per_epoch() {
+    let place = Place::new();
+    let outcome = place.succeed(&format!("{FAST} --out a"));
+    for word in ["status", "finished", "epochs", "test_accuracy", "out"] {
+        assert!(outcome.stdout.contains(word), "{outcome:?}");
+    }
+    assert!(!outcome.stdout.contains('{') && outcome.stdout.lines().count() < 15);
+    let lines = outcome.stderr.lines();
+    let epochs = lines.filter(|line| line.trim_start().starts_with(['1', '2']));
+    assert_eq!(epochs.count(), 2, "{outcome:?}");
+    assert!(!outcome.stderr.contains(['\r', '\u{1b}']), "{outcome:?}");
+
+    let quiet = place.succeed(&format!("{FAST} --out b -q"));
+    assert_eq!(quiet.stderr, "");
+    assert_eq!(quiet.stdout.replace("out             b", ""), outcome.stdout.replace("out             a", ""));
+    let loud = place.succeed(&format!("{FAST} --out c -v"));
+    assert!(loud.stderr.len() > outcome.stderr.len());
+}
+
+#[test]
+fn train_is_the_default_command() {
+    let place = Place::new();
+    place.succeed(&format!("{FAST} --out a"));
+    place.succeed(&format!("train {FAST} --out b"));
+    result(&place.path("a")).is(&result(&place.path("b")), "");
+    place.run("train --lr 0").refused(2, &["--lr"]);
+}
+
+#[test]
+fn runs_are_numbered_where_no_folder_is_named() {
+    let place = Place::new();
+    for _ in 0..2 {
+        place.succeed(&tiny());
+    }
+    place.succeed(&format!("{} --hidden 4,3", tiny()));
+    let runs = common::names(&place.path("runs"));
+    assert_eq!(runs[..2], ["mnist-linear-001", "mnist-linear-002"]);
+    assert!(runs.len() == 3 && runs[2].starts_with("mnist-"), "{runs:?}");
+}
+
+#[test]
+fn an_out_that_holds_something_or_is_no_folder_is_refused_untouched() {
+    let place = Place::new();
+    fs::create_dir(place.path("full")).unwrap();
+    place.write("full/letter", "dear");
+    place.write("file", "text");
+    std::os::unix::fs::symlink("nowhere", place.path("link")).unwrap();
+    let run = |out: &str| place.run(&format!("{FAST} --out {out}"));
+    run("full").refused(2, &["full", "--out"]);
+    place.run(&format!("{FAST} --out full --resume")).refused(4, &["full", "config.toml"]);
+    assert_eq!(common::names(&place.path("full")), ["letter"]);
+    run("file").refused(7, &["file"]);
+    run("file/below").refused(7, &["file/below"]);
+    run("link").refused(7, &["link"]);
+    run("/proc/nowhere").refused(7, &["/proc/nowhere"]);
+    assert_eq!(place.entries(), ["file", "full", "link"]);
+
+    // An empty folder is as good as none, and a run is named as one.
+    fs::create_dir(place.path("empty")).unwrap();
+    run("empty").expect(0);
+    run("empty").refused(2, &["empty", "--resume"]);
+    run("new/deep/er").expect(0);
+    assert!(place.path("new/deep/er/run.json").is_file());
+}
+
+#[test]
+fn what_is_refused_late_leaves_no_folder_behind_either() {
+    let place = Place::new();
+    let run = |arguments: &str| place.run(&format!("{arguments} --out new/run"));
+    run("--dataset mnist --data-dir nowhere").refused(3, &["nowhere"]);
+    run("--valid-fraction 0.99999").refused(2, &["valid_fraction"]);
+    run("--hidden 1048576,1048576").refused(5, &[]);
+    run("--init nowhere").refused(4, &["nowhere"]);
+    place.run("--dataset mnist --data-dir nowhere").refused(3, &["nowhere"]);
+    assert!(place.entries().is_empty(), "{:?}", place.entries());
+}
+
+#[test]
+fn an_expected_accuracy_decides_the_exit_code() {
+    let place = Place::new();
+    place.succeed(&format!("{} --expect-accuracy 0 --out a", tiny()));
+    let missed = place
+        .run(&format!("{} --expect-accuracy 1 --json --out b", tiny()))
+        .expect(1)
+        .says(&["expected at least 1", "test accuracy"]);
+    assert_eq!(missed.end()["status"], "finished");
+    // So it does when the result is printed again.
+    let again = format!("{} --out a --resume --expect-accuracy 1", tiny());
+    place.run(&again).expect(1);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_training() {
+    let place = Place::new();
+    for (out, flags) in [("a", "--json"), ("b", "")] {
+        let arguments = format!("{} {flags} --out {out}", tiny());
+        let mut run = Running::start(&mut place.adamtrain(&arguments));
+        if out == "a" {
+            run.read_until("start");
+        }
+        run.close();
+        run.finish().expect(0);
+        assert_eq!(summary(&place.path(out))["status"], "finished");
+    }
+    // Nor do closed streams.
+    let closed = format!("{} --json --out c >&- 2>&- <&-", tiny());
+    finish(&mut place.under_shell(":", &closed)).expect(0);
+    result(&place.path("a")).is(&result(&place.path("c")), "");
+}
+
+#[test]
+fn a_full_standard_output_is_told_once_and_the_run_is_whole() {
+    let place = Place::new();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for (out, flags) in [("a", "--json"), ("b", "")] {
+        let mut command = place.adamtrain(&format!("{} {flags} --out {out} -q", tiny()));
+        let outcome = Running::start_into(&mut command, full()).finish().expect(7).says(&["standard output"]);
+        let warnings = outcome.stderr.lines().filter(|line| line.contains("WARN"));
+        assert_eq!(warnings.count(), 1, "{outcome:?}");
+        assert_eq!(summary(&place.path(out))["status"], "finished");
+    }
+    for arguments in ["data digits", "inspect a", "eval a", "--dry-run", "man"] {
+        let mut command = place.adamtrain(arguments);
+        Running::start_into(&mut command, full()).finish().expect(7);
+    }
+}
+
+#[test]
+fn help_names_every_flag_of_training_with_groups_and_examples() {
+    let place = Place::new();
+    let help = place.succeed("--help").stdout;
+    for flag in [
+        "dataset",
+        "data-dir",
+        "valid-fraction",
+        "limit-train",
+        "hidden",
+        "optimizer",
+        "lr",
+        "beta1",
+        "beta2",
+        "eps",
+        "weight-decay",
+        "schedule",
+        "warmup",
+        "epochs",
+        "batch-size",
+        "clip-norm",
+        "eval-every",
+        "seed",
+        "data-seed",
+        "device",
+        "threads",
+        "config",
+        "set",
+        "dry-run",
+        "out",
+        "resume",
+        "init",
+        "save-every",
+        "max-time",
+        "patience",
+        "expect-accuracy",
+        "json",
+        "quiet",
+        "verbose",
+    ] {
+        assert!(help.contains(&format!("--{flag}")), "--{flag}");
+    }
+    for words in ["-q", "-v", "Optimizer:", "Examples:", "default: 128", "eval"] {
+        assert!(help.contains(words), "{words}");
+    }
+    let short = place.succeed("-h").stdout;
+    assert!(short.contains("--lr"));
+    for command in ["train", "eval", "inspect", "data", "completions", "man"] {
+        let help = place.succeed(&format!("{command} --help")).stdout;
+        assert!(help.contains("Usage: adamtrain"), "{command}");
+    }
+    assert!(place.succeed("--version").stdout.starts_with("adamtrain 0"));
+}
+
+#[test]
+fn completions_and_the_manual_are_printed() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = place.succeed(&format!("completions {shell}")).stdout;
+        assert!(text.contains("weight-decay"), "{shell}");
+    }
+    let manual = place.succeed("man").stdout;
+    assert!(manual.contains(".TH adamtrain") && manual.contains("weight\\-decay"));
+}
+
+#[test]
+fn a_seed_decides_everything_and_another_gives_another_run() {
+    let place = Place::new();
+    let run = |out: &str, flags: &str| {
+        place.succeed(&format!("{} --hidden 12 --dropout 0.3 --valid-fraction 0.2 --out {out} {flags}", tiny()));
+        result(&place.path(out))
+    };
+    let first = run("a", "--seed 1");
+    run("b", "--seed 1").is(&first, "");
+    assert_ne!(run("c", "--seed 2").newest, first.newest);
+    assert_ne!(run("d", "--seed 1 --data-seed 2").newest, first.newest);
+    run("e", "--seed 1 --data-seed 1").is(&first, "");
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let place = Place::new();
+    let run = |threads: u32| {
+        let out = format!("t{threads}");
+        place.succeed(&format!(
+            "--limit-train 700 --batch-size 64 --epochs 2 --hidden 70,30 --dropout 0.2 \
+             --valid-fraction 0.1 --clip-norm 1 --threads {threads} --out {out}"
+        ));
+        result(&place.path(&out))
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        run(threads).is(&one, &format!("{threads} threads"));
+    }
+}
+
+#[test]
+fn when_it_saves_does_not_change_a_bit() {
+    let place = Place::new();
+    let mut first = None;
+    for (index, every) in ["10s", "1steps", "4steps", "1epoch", "1ms"].iter().enumerate() {
+        let out = format!("s{index}");
+        place.succeed(&format!(
+            "{} --hidden 12 --dropout 0.3 --valid-fraction 0.2 --save-every {every} --out {out}",
+            tiny()
+        ));
+        let result = result(&place.path(&out));
+        let first = first.get_or_insert_with(|| common::result(&place.path("s0")));
+        result.is(first, every);
+    }
+}
+
+#[test]
+fn odd_surroundings_do_not_matter() {
+    let place = Place::new();
+    let reference = {
+        place.succeed(&format!("{} --out a", tiny()));
+        result(&place.path("a"))
+    };
+    for (index, (name, value)) in [
+        ("LC_ALL", "tr_TR.UTF-8"),
+        ("TZ", "Pacific/Apia"),
+        ("RAYON_NUM_THREADS", "0"),
+        ("RAYON_NUM_THREADS", "999"),
+        ("XDG_CACHE_HOME", "/dev/null/nowhere"),
+        ("ADAMTRAIN_BINARY", "other programs use the prefix too"),
+        ("TERM", "dumb"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let out = format!("odd{index}");
+        let mut command = place.adamtrain(&format!("{} --out {out}", tiny()));
+        finish(command.env(name, value)).expect(0);
+        result(&place.path(&out)).is(&reference, &format!("{name}={value}"));
+    }
+    let mut command = place.adamtrain(&format!("{} --out homeless", tiny()));
+    finish(command.env_remove("HOME").env_remove("XDG_CACHE_HOME")).expect(0);
+    let masked = format!("{} --out masked", tiny());
+    finish(&mut place.under_shell("umask 077", &masked)).expect(0);
+    result(&place.path("masked")).is(&reference, "");
+}
