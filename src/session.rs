@@ -376,16 +376,16 @@ impl Session {
         self.read_sums()?;
         let done = self.progress.position.saturating_mul(self.config.batch_size as u64);
         let examples = done.min(self.data.members.len() as u64);
-        let Sums { loss, hits } = Sums { loss: self.progress.loss_sum, hits: self.progress.hits };
         let running = self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64());
         let seconds = self.progress.seconds + running;
-        let means = Sums { loss, hits }.means(examples.max(1) as usize);
+        let sums = Sums { loss: self.progress.loss_sum, hits: self.progress.hits };
+        let means = (examples > 0).then(|| sums.means(examples as usize));
         Ok(Record {
             event: event.to_owned(),
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
-            train_loss: finite(means.loss),
-            train_accuracy: finite(means.accuracy),
+            train_loss: means.and_then(|means| finite(means.loss)),
+            train_accuracy: means.map(|means| means.accuracy),
             lr: self.trainer.schedule.lr(self.progress.step.saturating_sub(1)),
             seconds,
             samples_per_second: if seconds > 0.0 { examples as f64 / seconds } else { 0.0 },
