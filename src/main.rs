@@ -109,8 +109,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     tracing::debug!("first step after {:?}", started.elapsed());
 
     let stop = epochs(&mut session)?;
-    let accuracy = session.progress.last.as_ref().and_then(|last| last.test_accuracy);
-    let stop = session.end(stop)?;
+    let (stop, accuracy) = session.end(stop)?;
     if let Some(bytes) = device::peak_bytes() {
         tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }

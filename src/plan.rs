@@ -63,11 +63,9 @@ fn megabytes(bytes: u64) -> String {
 /// # Errors
 /// If the data is missing or broken.
 pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
-    let local = config.spec.is_generated() || config.data_dir.is_some();
-    let count = if local {
-        data::load(config.spec, config.data_dir.as_deref())?.imported.train.len()
-    } else {
-        config.spec.train
+    let count = match &config.data_dir {
+        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir))?.imported.train.len(),
+        _ => config.spec.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);
     let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));

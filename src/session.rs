@@ -456,11 +456,12 @@ impl Session {
         }
     }
 
-    /// Ends the run: saves, or finds out where it diverged; writes `run.json`; reports. Returns how it stopped.
+    /// Ends the run: saves, or finds out where it diverged; writes `run.json`; reports. Returns how it stopped and the test
+    /// accuracy of the last epoch.
     ///
     /// # Errors
     /// If something cannot be written, or the device fails.
-    pub fn end(mut self, mut stop: Stop) -> Result<Stop> {
+    pub fn end(mut self, mut stop: Stop) -> Result<(Stop, Option<f64>)> {
         if stop == Stop::Finished && self.progress.last.as_ref().is_some_and(|last| last.test_loss.is_none()) {
             // Fewer epochs than planned: the last one was not due for evaluation.
             let record = Record { event: "eval".into(), ..self.progress.last.clone().unwrap_or_default() };
@@ -488,7 +489,7 @@ impl Session {
         };
         self.run.write_summary(&summary)?;
         self.reporter.end(&summary, self.run.path())?;
-        Ok(stop)
+        Ok((stop, summary.last.and_then(|last| last.test_accuracy)))
     }
 
     fn reason(&self, stop: &Stop) -> Option<String> {

@@ -88,6 +88,10 @@ impl Layers {
         let mut layers = Self(SETTINGS.iter().map(default).collect());
         if let Some(path) = &sources.run {
             layers.read(path, Exit::Run, |_| Origin::Run)?;
+            // A time limit belongs to the process that was started with it.
+            if let Some(index) = index("train.max_time") {
+                layers.0[index] = default(&SETTINGS[index]);
+            }
         }
         for path in &sources.files {
             layers.read(path, Exit::Usage, |line| Origin::File(path.clone(), line))?;
@@ -372,6 +376,14 @@ mod tests {
         assert_eq!(value(&layers, "model.hidden"), Value::Widths(vec![]));
         assert_eq!(value(&layers, "train.clip_norm"), Value::Unset("none"));
         assert_eq!(value(&layers, "train.seed"), Value::Count(16));
+    }
+
+    #[test]
+    fn a_resumed_run_gives_everything_but_its_time_limit() {
+        let run = file("[train]\nmax_time = \"1s\"\nepochs = 3\n");
+        let layers = Layers::gather(&Sources { run: Some(run.path().into()), ..Sources::default() }).unwrap();
+        assert_eq!(value(&layers, "train.epochs"), Value::Count(3));
+        assert_eq!(value(&layers, "train.max_time"), Value::Unset("none"));
     }
 
     #[test]

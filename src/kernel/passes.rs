@@ -1,6 +1,6 @@
 //! Passes over slices in host memory: one loop each, vectorised where it pays.
 
-use super::simd::{Width, vectorised};
+use super::simd::{Width, prefetch, vectorised};
 use crate::rng::Stream;
 
 /// How a channel's pixels become numbers: `x = pixel · scale + shift`.
@@ -12,11 +12,19 @@ pub struct Channel {
     pub shift: f32,
 }
 
+/// Rows between the one that is normalised and the one that is fetched.
+const ROWS_AHEAD: usize = 4;
+
 /// See [`super::gather`].
 pub fn gather(pixels: &[u8], inputs: usize, order: &[u32], channels: &[Channel], x: &mut [f32]) {
     let width = Width::detect();
-    for (&example, row) in order.iter().zip(x.chunks_exact_mut(inputs)) {
-        let image = &pixels[example as usize * inputs..][..inputs];
+    let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
+    for (index, (&example, row)) in order.iter().zip(x.chunks_exact_mut(inputs)).enumerate() {
+        // The next rows lie anywhere in the split: their way from memory takes longer than a row's arithmetic.
+        if let Some(&ahead) = order.get(index + ROWS_AHEAD) {
+            prefetch(image(ahead));
+        }
+        let image = image(example);
         let plane = inputs / channels.len();
         let planes = image.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
         for ((pixels, numbers), &channel) in planes.zip(channels) {

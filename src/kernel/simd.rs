@@ -52,6 +52,21 @@ impl Width {
     }
 }
 
+/// Asks for `bytes` to be brought into the cache.
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        for line in bytes.chunks(LINE) {
+            // SAFETY: a prefetch is a hint, and its address lies in the slice.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
 /// Declares a function whose body is compiled once per [`Width`]; the first argument of a call chooses. Generic parameters stand in
 /// brackets, as declared and then by name.
 ///
