@@ -1,22 +1,25 @@
-//! Training and evaluation of a net: the step, the pass over a split, and what is known between two steps.
+//! Training a net: the step. The pass over a split and what is known between two steps have files of their own.
 //!
 //! The epoch loop itself stands in `main.rs`.
 
+mod evaluator;
+mod progress;
+
+pub use evaluator::{Evaluator, all_of};
+pub use progress::{Progress, Record, finite};
+
 use anyhow::{Result, bail};
-use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
+use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Stretch};
 use crate::data::{Split, batches};
 use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
-use crate::metrics::{Means, Sums};
+use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
 use crate::optim::{Elementwise, Optimizer, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
-
-/// Rows that an evaluation takes at a time.
-const EVALUATION_ROWS: usize = 1000;
+use evaluator::EVALUATION_ROWS;
 
 /// What the trainer needs to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -255,133 +258,4 @@ pub fn fill(tensors: &[(String, Tensor)], mut numbers: impl FnMut(&str) -> Optio
         kernel::lend_mut(tensor, |old: &mut [f32]| old.copy_from_slice(&new))?;
     }
     Ok(())
-}
-
-/// Passes over a split without training.
-#[derive(Debug)]
-pub struct Evaluator {
-    activations: Activations,
-    totals: Totals,
-    channels: Vec<Channel>,
-}
-
-impl Evaluator {
-    /// Takes the memory for passes over splits of at most `examples` examples.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
-    pub fn new(net: &LinearNet, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
-        let rows = EVALUATION_ROWS.min(examples.max(1));
-        Ok(Self {
-            activations: Activations::new(net.shape(), net.lanes(), rows, device)?,
-            totals: Totals::zeros(net.lanes(), device)?,
-            channels,
-        })
-    }
-
-    /// Mean loss and accuracy over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn run(
-        &self,
-        net: &LinearNet,
-        split: &Split,
-        order: &Tensor,
-        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Means> {
-        let examples = order.elem_count();
-        let smoothing = vec![0.0; net.lanes()];
-        self.totals.set(&vec![Sums::default(); net.lanes()])?;
-        for start in (0..examples).step_by(self.activations.batch()) {
-            let rows = self.activations.batch().min(examples - start);
-            let x = &self.activations.x;
-            kernel::gather(&split.pixels, order, start, rows, &self.channels, x)?;
-            self.activations.forward(net, rows, &mut [])?;
-            let loss = LossBatch {
-                labels: &split.labels,
-                order,
-                start,
-                rows,
-                classes: net.shape().classes,
-                smoothing: &smoothing,
-                gradient: false,
-            };
-            kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
-            each(start, &self.activations.logits().narrow(0, 0, rows)?)?;
-        }
-        let sums = self.totals.read()?.first().copied().unwrap_or_default();
-        Ok(sums.means(examples))
-    }
-}
-
-/// All examples of a split in their order, u32 [N].
-///
-/// # Errors
-/// If the device fails.
-pub fn all_of(split: &Split, device: &Device) -> Result<Tensor> {
-    Ok(Tensor::arange(0, split.len() as u32, device)?.to_dtype(DType::U32)?)
-}
-
-/// Where a run stands between two steps: with the tensors, all that resuming needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Epochs completed.
-    pub epoch: u64,
-    /// Batches done of the epoch in progress.
-    pub position: u64,
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Sum of losses of the epoch in progress.
-    pub loss_sum: f64,
-    /// Hits of the epoch in progress.
-    pub hits: u32,
-    /// Seconds trained in the epoch in progress.
-    pub seconds: f64,
-    /// The last completed epoch.
-    pub last: Option<Record>,
-    /// The evaluation with the lowest validation loss.
-    pub best: Option<Record>,
-    /// Step of the last evaluation.
-    pub evaluated_step: u64,
-    /// Evaluations since the best one.
-    pub since_best: u64,
-    /// Length of `metrics.jsonl`.
-    pub metrics_bytes: u64,
-}
-
-/// What is known after an epoch, or after an evaluation inside one: an event on standard output and a line of `metrics.jsonl`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// `epoch`, or `eval` inside an epoch.
-    pub event: String,
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Mean training loss of the epoch so far, dropout on.
-    pub train_loss: Option<f64>,
-    /// Training accuracy of the epoch so far, dropout on.
-    pub train_accuracy: Option<f64>,
-    /// Mean loss on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_loss: Option<f64>,
-    /// Accuracy on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_accuracy: Option<f64>,
-    /// Mean loss on the test split; none where this epoch was not evaluated.
-    pub test_loss: Option<f64>,
-    /// Accuracy on the test split.
-    pub test_accuracy: Option<f64>,
-    /// Learning rate of the last step.
-    pub lr: f64,
-    /// Seconds of training, evaluation not counted.
-    pub seconds: f64,
-    /// Training samples per second of those.
-    pub samples_per_second: f64,
-}
-
-/// `number` where JSON can hold it.
-pub fn finite(number: f64) -> Option<f64> {
-    number.is_finite().then_some(number)
 }

@@ -491,3 +491,49 @@ fn real_mnist_is_the_same_from_gzipped_idx_from_the_hub_and_from_the_cache() {
     let third = ask(&place.path("gone"));
     assert_eq!((&third["cached"], &third["sha256"]), (&json!(true), &json!(MNIST)));
 }
+
+#[cfg(feature = "hub")]
+#[test]
+fn damaged_files_in_the_hub_s_cache_are_3_and_end() {
+    let Some(hub) = shared("hf-cache") else {
+        return;
+    };
+    let repository = "hub/datasets--ylecun--mnist";
+    let snapshot = std::fs::read_dir(hub.join(repository).join("snapshots")).unwrap().next().unwrap().unwrap();
+    let from = |split: &str| snapshot.path().join(format!("mnist/{split}/0000.parquet"));
+    let reference = "refs/refs/convert/parquet";
+    let revision = std::fs::read(hub.join(repository).join(reference)).unwrap();
+    let whole = std::fs::read(from("test")).unwrap();
+    let zeroed = |range: std::ops::Range<usize>| {
+        let mut bytes = whole.clone();
+        bytes[range].fill(0);
+        bytes
+    };
+    let end = whole.len();
+    let damages = [
+        ("its first 4 KB zeroed", zeroed(0..4096)),
+        ("its second half zeroed", zeroed(end / 2..end)),
+        ("zeros before the footer", zeroed(end - (128 << 10)..end - (64 << 10))),
+        ("its first byte removed", whole[1..].to_vec()),
+        ("cut in half", whole[..end / 2].to_vec()),
+        ("empty", Vec::new()),
+    ];
+    for (name, bytes) in damages {
+        let place = Place::new();
+        let folder = format!("home/{repository}");
+        std::fs::create_dir_all(place.path(&format!("{folder}/{reference}")).parent().unwrap()).unwrap();
+        place.write(&format!("{folder}/{reference}"), &revision);
+        let revision = String::from_utf8_lossy(&revision).trim().to_owned();
+        let snapshot = format!("{folder}/snapshots/{revision}/mnist");
+        for split in ["test", "train"] {
+            std::fs::create_dir_all(place.path(&format!("{snapshot}/{split}"))).unwrap();
+        }
+        place.write(&format!("{snapshot}/test/0000.parquet"), bytes);
+        let train = place.write(&format!("{snapshot}/train/0000.parquet"), "");
+        std::fs::copy(from("train"), train).unwrap();
+        let mut command = place.adamtrain("data mnist");
+        let outcome = finish(command.env("HF_HOME", place.path("home")));
+        assert_eq!(outcome.code(), Some(3), "{name}: {outcome:?}");
+        outcome.refused(3, &["the hub's files of `mnist` are broken", "fetch them again"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! `run.json`: what a run is and how it ended.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Exit, Failure};
+use crate::train::Record;
+
+/// How a run ended, or that it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It trains, or its process was killed.
+    Running,
+    /// All epochs are done.
+    Finished,
+    /// The validation loss stopped falling.
+    EarlyStopped,
+    /// It ran out of time.
+    TimeLimit,
+    /// A signal came.
+    Interrupted,
+    /// It left the finite numbers.
+    Diverged,
+}
+
+impl Status {
+    /// The word in JSON and in the summary.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::EarlyStopped => "early_stopped",
+            Self::TimeLimit => "time_limit",
+            Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
+/// `run.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// How the run ended.
+    pub status: Status,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Code that the process left with.
+    pub exit_code: Option<i32>,
+    /// Epochs completed.
+    pub epochs: u64,
+    /// The evaluation with the lowest validation loss.
+    pub best: Option<Record>,
+    /// The last epoch.
+    pub last: Option<Record>,
+    /// Version of the program.
+    pub version: String,
+    /// Commit that it was built from.
+    pub git: String,
+    /// The command line.
+    pub argv: Vec<String>,
+    /// Device.
+    pub device: String,
+    /// Processor and vector width.
+    pub cpu: String,
+    /// Threads.
+    pub threads: usize,
+    /// Name, source and digest of the data.
+    pub data: BTreeMap<String, String>,
+    /// sha256 of the settings that decide what the run computes.
+    pub config_hash: String,
+}
+
+/// Reads `run.json` of the run in `path`.
+///
+/// # Errors
+/// If it is missing or broken ([`Exit::Run`]).
+pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
+    let path = path.join("run.json");
+    let broken = |error: String| Failure::new(Exit::Run, format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).map_err(|error| broken(format!("cannot be read: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| broken(format!("is broken: {error}")))
+}

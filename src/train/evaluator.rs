@@ -1,0 +1,79 @@
+//! Passes over a split without training.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+
+use crate::data::Split;
+use crate::kernel::{self, Channel, LossBatch, Totals};
+use crate::metrics::{Means, Sums};
+use crate::model::LinearNet;
+use crate::model::backprop::Activations;
+
+/// Rows that an evaluation takes at a time.
+pub(super) const EVALUATION_ROWS: usize = 1000;
+
+/// The buffers of a pass.
+#[derive(Debug)]
+pub struct Evaluator {
+    activations: Activations,
+    totals: Totals,
+    channels: Vec<Channel>,
+}
+
+impl Evaluator {
+    /// Takes the memory for passes over splits of at most `examples` examples.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(net: &LinearNet, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
+        let rows = EVALUATION_ROWS.min(examples.max(1));
+        Ok(Self {
+            activations: Activations::new(net.shape(), net.lanes(), rows, device)?,
+            totals: Totals::zeros(net.lanes(), device)?,
+            channels,
+        })
+    }
+
+    /// Mean loss and accuracy over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run(
+        &self,
+        net: &LinearNet,
+        split: &Split,
+        order: &Tensor,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Means> {
+        let examples = order.elem_count();
+        let smoothing = vec![0.0; net.lanes()];
+        self.totals.set(&vec![Sums::default(); net.lanes()])?;
+        for start in (0..examples).step_by(self.activations.batch()) {
+            let rows = self.activations.batch().min(examples - start);
+            let x = &self.activations.x;
+            kernel::gather(&split.pixels, order, start, rows, &self.channels, x)?;
+            self.activations.forward(net, rows, &mut [])?;
+            let loss = LossBatch {
+                labels: &split.labels,
+                order,
+                start,
+                rows,
+                classes: net.shape().classes,
+                smoothing: &smoothing,
+                gradient: false,
+            };
+            kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
+            each(start, &self.activations.logits().narrow(0, 0, rows)?)?;
+        }
+        let sums = self.totals.read()?.first().copied().unwrap_or_default();
+        Ok(sums.means(examples))
+    }
+}
+
+/// All examples of a split in their order, u32 [N].
+///
+/// # Errors
+/// If the device fails.
+pub fn all_of(split: &Split, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::arange(0, split.len() as u32, device)?.to_dtype(DType::U32)?)
+}
