@@ -34,9 +34,9 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Rows or columns of the output in one piece. Wide enough that packing the other operand again for each piece costs little
-/// (128 × 784 numbers against 128 × 784 × 160 products), narrow enough that LeNet's 300 columns keep two threads busy.
-const PIECE: usize = 160;
+/// Least rows or columns of the output in one piece. Wide enough that packing the other operand again for each piece costs
+/// little (128 × 784 numbers against 128 × 784 × 128 products), narrow enough that LeNet's 300 columns keep two threads busy.
+const PIECE: usize = 128;
 
 /// Products below this many multiplications run in one piece: handing one to another thread takes about as long.
 const WORTH_SPLITTING: usize = 1 << 21;
@@ -53,10 +53,11 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     let product = Product { out: out.as_mut_ptr(), stride, a, b };
     let by_rows = m > n;
     let long = m.max(n);
-    if long <= PIECE || m * k * n < WORTH_SPLITTING {
+    if long < 2 * PIECE || m * k * n < WORTH_SPLITTING {
         return product.run(0..m, 0..n);
     }
-    let pieces = long.div_ceil(PIECE);
+    // A power of two: 2, 4 and 8 threads then get as many pieces each.
+    let pieces = 1 << (long / PIECE).ilog2();
     let size = long.div_ceil(pieces).next_multiple_of(16);
     (0..long.div_ceil(size)).into_par_iter().for_each(|piece| {
         let range = piece * size..((piece + 1) * size).min(long);
