@@ -222,3 +222,50 @@ fn images(spec: &Spec, images: &Tensor, labels: &Tensor, split: &str) -> Result<
     }
     Ok(Images { pixels, labels })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn named(name: &str) -> &'static Spec {
+        Spec::named(name).unwrap()
+    }
+
+    #[test]
+    fn cifar_images_are_put_right_side_up_and_bytes_come_back_exactly() {
+        // An image whose pixel at channel c, row y, column x is known, as candle-datasets hands it over: [N, C, W, H].
+        let pixel = |c: usize, y: usize, x: usize| ((c * 85 + y * 7 + x) % 256) as u8;
+        let mut given = Vec::new();
+        for c in 0..3 {
+            for x in 0..32 {
+                given.extend((0..32).map(|y| f32::from(pixel(c, y, x)) / 255.0));
+            }
+        }
+        let tensor = Tensor::from_vec(given, (1, 3, 32, 32), &Device::Cpu).unwrap();
+        let labels = Tensor::from_vec(vec![7_u8], 1, &Device::Cpu).unwrap();
+        let found = images(named("cifar10"), &tensor, &labels, "test").unwrap();
+        let expected: Vec<u8> = (0..3072).map(|i| pixel(i / 1024, i / 32 % 32, i % 32)).collect();
+        assert_eq!(found, Images { pixels: expected, labels: vec![7] });
+    }
+
+    #[test]
+    fn every_byte_survives_the_way_through_f32() {
+        let given: Vec<f32> = (0..784).map(|i| (i % 256) as f32 / 255.0).collect();
+        let tensor = Tensor::from_vec(given, (1, 784), &Device::Cpu).unwrap();
+        let labels = Tensor::from_vec(vec![0_u8], 1, &Device::Cpu).unwrap();
+        let found = images(named("mnist"), &tensor, &labels, "train").unwrap();
+        assert!(found.pixels.iter().enumerate().all(|(i, &pixel)| usize::from(pixel) == i % 256));
+    }
+
+    #[test]
+    fn labels_out_of_range_and_missing_images_are_refused() {
+        let tensor = Tensor::zeros((2, 784), DType::F32, &Device::Cpu).unwrap();
+        for labels in [vec![3_u8, 10], vec![3], vec![]] {
+            let count = labels.len();
+            let labels = Tensor::from_vec(labels, count, &Device::Cpu).unwrap();
+            let error = images(named("mnist"), &tensor, &labels, "train").unwrap_err();
+            assert_eq!(crate::error::exit_code(&error), Exit::Data);
+        }
+    }
+}
