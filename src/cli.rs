@@ -132,7 +132,7 @@ pub fn command() -> Command {
     let root = Command::new("adamtrain")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Trains linear nets and multi-layer perceptrons with a hand-written Adam")
-        .after_help(EXAMPLES)
+        .after_help(after_help())
         .styles(styles())
         .args_override_self(true)
         .args_conflicts_with_subcommands(true)
@@ -141,7 +141,7 @@ pub fn command() -> Command {
     root.subcommand(
         Command::new("train")
             .about("Train a net; also what the program does without a command")
-            .after_help(EXAMPLES)
+            .after_help(after_help())
             .args_override_self(true)
             .args(train_arguments()),
     )
@@ -182,6 +182,13 @@ Order: default < --config < environment < flags; of two flags the last wins.
 Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
   4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
   8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
+
+/// Settings without a flag, then examples, environment and exit codes.
+fn after_help() -> String {
+    let settings = SETTINGS.iter().filter(|setting| setting.flag.is_none());
+    let lines: Vec<String> = settings.map(|setting| format!("  {:<22} {}", setting.key, help(setting))).collect();
+    format!("Keys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}", lines.join("\n"))
+}
 
 fn styles() -> Styles {
     Styles::styled()
@@ -264,15 +271,8 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
     ]
 }
 
-/// The flag of a setting. Values are read by the configuration, which knows where they came from.
-fn argument(setting: &'static Setting) -> Option<Arg> {
-    let heading = match setting.key.split('.').next() {
-        Some("data") => "Data",
-        Some("model") => "Model",
-        Some("optim") => "Optimizer",
-        Some("schedule") => "Schedule",
-        _ => "Training",
-    };
+/// What a setting does, accepts and defaults to.
+fn help(setting: &Setting) -> String {
     let default = match setting.unset {
         _ if !setting.follows.is_empty() => setting.follows,
         Some(word) if setting.default.is_empty() => word,
@@ -283,13 +283,24 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         Kind::Choice(words) => format!(" [{}]", words.join(", ")),
         kind => format!(" [{kind}]"),
     };
-    let help = format!("{}{accepts} [default: {default}]", setting.help);
+    format!("{}{accepts} [default: {default}]", setting.help)
+}
+
+/// The flag of a setting. Values are read by the configuration, which knows where they came from.
+fn argument(setting: &'static Setting) -> Option<Arg> {
+    let heading = match setting.key.split('.').next() {
+        Some("data") => "Data",
+        Some("model") => "Model",
+        Some("optim") => "Optimizer",
+        Some("schedule") => "Schedule",
+        _ => "Training",
+    };
     let argument = Arg::new(setting.flag?)
         .long(setting.flag?)
         .value_name(setting.metavar)
         .allow_negative_numbers(true)
         .help_heading(heading)
-        .help(help);
+        .help(help(setting));
     Some(argument)
 }
 
