@@ -96,6 +96,11 @@ impl LinearNet {
         &self.parameters
     }
 
+    /// The parameters as tensors [K, …], by name; they share the net's memory.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        self.parameters.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect()
+    }
+
     /// Widths.
     pub fn shape(&self) -> &Shape {
         &self.shape
@@ -107,7 +112,7 @@ impl LinearNet {
     }
 
     /// Weight [K, out, in] and bias [K, out] of each layer.
-    pub fn layers(&self) -> impl Iterator<Item = (&Var, &Var)> {
+    pub fn layers(&self) -> impl DoubleEndedIterator<Item = (&Var, &Var)> + ExactSizeIterator {
         self.parameters.chunks_exact(2).map(|pair| (&pair[0].1, &pair[1].1))
     }
 

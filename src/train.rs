@@ -8,7 +8,7 @@ mod progress;
 pub use evaluator::{Evaluator, all_of};
 pub use progress::{Progress, Record, finite};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Stretch};
@@ -204,10 +204,8 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
-        let parameters = self.net.parameters().iter();
-        let parameters = parameters.map(|(name, var)| (name.clone(), var.as_tensor().clone()));
         let mut tensors = Vec::new();
-        for (name, lanes) in parameters.chain(self.optimizer.state()?) {
+        for (name, lanes) in self.net.tensors().into_iter().chain(self.optimizer.state()?) {
             tensors.push((name, lanes.get(0)?));
         }
         Ok(tensors)
@@ -244,18 +242,4 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
         gamma: config.gamma,
         step_epochs: config.step_epochs,
     }
-}
-
-/// Overwrites tensors in place with numbers of the same names and sizes.
-///
-/// # Errors
-/// If one is missing or has another size.
-pub fn fill(tensors: &[(String, Tensor)], mut numbers: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<()> {
-    for (name, tensor) in tensors {
-        let Some(new) = numbers(name).filter(|new| new.len() == tensor.elem_count()) else {
-            bail!("`{name}` {:?} is missing or has another size", tensor.dims());
-        };
-        kernel::lend_mut(tensor, |old: &mut [f32]| old.copy_from_slice(&new))?;
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::model::LinearNet;
 use crate::report::answer;
 use crate::run;
 use crate::run::checkpoint::Checkpoint;
-use crate::train::{Evaluator, all_of, fill, finite};
+use crate::train::{Evaluator, all_of, finite};
 
 /// A request to evaluate.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ impl Eval {
     /// If the run is missing or broken, or the data does not fit it.
     pub fn run(&self) -> Result<()> {
         let path = run::resolve(&self.path, self.best)?;
-        let Checkpoint { meta, tensors } = Checkpoint::read(&path)?;
+        let checkpoint = Checkpoint::read(&path)?;
+        let meta = &checkpoint.meta;
         let config = self.config(&path, &meta.config)?;
         let shape = meta.model.shape.clone();
         if shape.inputs != config.spec.inputs() || shape.classes != config.spec.classes.len() {
@@ -110,9 +111,7 @@ impl Eval {
         }
 
         let net = LinearNet::new(shape, &[0], &device)?;
-        let parameters: Vec<(String, Tensor)> =
-            net.parameters().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        fill(&parameters, |name| tensors.get(name).map(|numbers| numbers.data.clone()))?;
+        checkpoint.restore(&net.tensors())?;
 
         let (split, order) = self.split(&config, dataset, &device)?;
         let examples = order.elem_count();

@@ -127,7 +127,7 @@ impl Backprop {
     /// If the device fails.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
         let Activations { x, outputs, shapes } = &self.activations;
-        for (layer, (weight, _)) in net.layers().enumerate().collect::<Vec<_>>().into_iter().rev() {
+        for (layer, (weight, _)) in net.layers().enumerate().rev() {
             let shape = Affine { rows, ..shapes[layer] };
             let delta = self.deltas.get(layer).unwrap_or(self.activations.logits());
             let input = if layer == 0 { x } else { &outputs[layer - 1] };

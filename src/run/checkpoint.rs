@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use candle_core::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use super::write::replace;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
-use crate::kernel::{Channel, lend};
+use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
 use crate::train::Progress;
 
@@ -211,6 +211,20 @@ impl Checkpoint {
         let metadata = HashMap::from([(KEY.to_owned(), meta.to_text()?)]);
         let bytes = safetensors::serialize(views, Some(metadata))?;
         Ok(replace(path, &bytes)?)
+    }
+
+    /// Overwrites tensors in place with those of the same names.
+    ///
+    /// # Errors
+    /// If one is missing or has another size, or the device fails.
+    pub fn restore(&self, tensors: &[(String, Tensor)]) -> Result<()> {
+        for (name, tensor) in tensors {
+            let stored = self.tensors.get(name).filter(|stored| stored.data.len() == tensor.elem_count());
+            let stored = stored
+                .with_context(|| format!("the checkpoint holds no `{name}` of the size of {:?}", tensor.dims()))?;
+            lend_mut(tensor, |data: &mut [f32]| data.copy_from_slice(&stored.data))?;
+        }
+        Ok(())
     }
 
     /// Reads and checks a checkpoint.

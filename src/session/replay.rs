@@ -1,7 +1,7 @@
 //! Bringing a trainer to where a run stood, and repeating the steps that led out of the finite numbers.
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
 use super::Session;
 use super::resume::initial;
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::data::batches;
 use crate::metrics::Sums;
 use crate::run::checkpoint::Checkpoint;
-use crate::train::{Trainer, fill};
+use crate::train::Trainer;
 
 /// A trainer at the checkpoint, or at the start of the run.
 pub(super) fn trainer(
@@ -20,18 +20,17 @@ pub(super) fn trainer(
     device: &Device,
 ) -> Result<Trainer> {
     let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
-    if let Some(Checkpoint { meta, tensors }) = checkpoint {
-        fill(&trainer.tensors()?, |name| tensors.get(name).map(|numbers| numbers.data.clone()))?;
+    if let Some(checkpoint) = checkpoint {
+        let meta = &checkpoint.meta;
+        checkpoint.restore(&trainer.tensors()?)?;
         trainer.optimizer.resume_after(meta.optimizer.steps, &meta.optimizer.history)?;
         trainer.totals.set(&[Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits }])?;
     } else if let Some(init) = &config.init {
-        let tensors = initial(init, config)?;
-        if tensors.meta.model.channels() != data.channels {
+        let start = initial(init, config)?;
+        if start.meta.model.channels() != data.channels {
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", init.display());
         }
-        let parameters: Vec<(String, Tensor)> =
-            trainer.net.parameters().iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        fill(&parameters, |name| tensors.tensors.get(name).map(|numbers| numbers.data.clone()))?;
+        start.restore(&trainer.net.tensors())?;
     }
     Ok(trainer)
 }
