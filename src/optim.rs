@@ -91,13 +91,13 @@ pub const FAMILY: [Family; 2] = [
         name: "adam",
         about: "Adam; weight decay is coupled (L2), as in Kingma & Ba 2014",
         lr: 1e-3,
-        adam: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false },
+        adam: Adam::DEFAULT,
     },
     Family {
         name: "adamw",
         about: "Adam with decoupled weight decay, Loshchilov & Hutter 2017",
         lr: 1e-3,
-        adam: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, decoupled: true },
+        adam: Adam { weight_decay: 0.01, decoupled: true, ..Adam::DEFAULT },
     },
 ];
 

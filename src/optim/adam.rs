@@ -35,8 +35,13 @@ pub struct Adam {
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }
+        Self::DEFAULT
     }
+}
+
+impl Adam {
+    /// The defaults of the paper and of PyTorch, without decay.
+    pub const DEFAULT: Self = Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false };
 }
 
 impl Rule<2, 0, 6> for Adam {
