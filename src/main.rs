@@ -114,7 +114,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }
     match &stop {
-        Stop::Diverged(found) => Err(diverged(found).into()),
+        Stop::Diverged(found) => Err(diverged(found.as_deref().unwrap_or_default()).into()),
         Stop::Finished | Stop::EarlyStopped => expect(expect_accuracy, accuracy).map(|()| 0),
         Stop::TimeLimit | Stop::Signal(_) => Ok(stop.exit_code()),
     }

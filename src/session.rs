@@ -232,13 +232,13 @@ impl Session {
             return Ok(Some(stop));
         }
         if (self.save_is_due() || self.signals.save_is_asked_for()) && !self.save()? {
-            return Ok(Some(Stop::Diverged(String::new())));
+            return Ok(Some(Stop::Diverged(None)));
         }
         if self.clock.ticked.elapsed() >= TICK {
             self.clock.ticked = Instant::now();
             let record = self.running_record("epoch")?;
             if self.progress.position > 0 && record.train_loss.is_none() {
-                return Ok(Some(Stop::Diverged(String::new())));
+                return Ok(Some(Stop::Diverged(None)));
             }
             if self.reporter.is_watched() {
                 self.reporter.tick(&record);
@@ -270,14 +270,13 @@ impl Session {
     }
 
     /// Stops the clock of training.
-    fn pause(&mut self) -> Result<()> {
-        self.read_sums()?;
+    fn pause(&mut self) {
         if let Some(since) = self.clock.training.take() {
             self.progress.seconds += since.elapsed().as_secs_f64();
         }
-        Ok(())
     }
 
+    /// Brings the sums of the epoch so far to the host. This is a synchronisation of host and device.
     fn read_sums(&mut self) -> Result<()> {
         let Sums { loss, hits } = self.trainer.sums()?;
         self.progress.loss_sum = loss;
@@ -313,7 +312,8 @@ impl Session {
     /// Saves, unless a number is not finite: then nothing is written, and the answer is false.
     fn save(&mut self) -> Result<bool> {
         let started = Instant::now();
-        self.pause()?;
+        self.pause();
+        self.read_sums()?;
         if !self.progress.loss_sum.is_finite() || self.trainer.first_not_finite()?.is_some() {
             return Ok(false);
         }
@@ -346,12 +346,12 @@ impl Session {
             }
         }
         if !matches!(stop, Stop::Diverged(_)) && !self.save()? {
-            stop = Stop::Diverged(String::new());
+            stop = Stop::Diverged(None);
         }
         if let Stop::Diverged(found) = &stop {
             self.flush_best()?;
-            if found.is_empty() {
-                stop = Stop::Diverged(self.diagnose()?);
+            if found.is_none() {
+                stop = Stop::Diverged(Some(self.diagnose()?));
             }
         }
         let summary = Summary {
@@ -382,7 +382,7 @@ impl Session {
             }
             Stop::TimeLimit => Some(format!("{}s are over", self.config.max_time.unwrap_or_default())),
             Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
-            Stop::Diverged(found) => Some(found.clone()),
+            Stop::Diverged(found) => found.clone(),
         }
     }
 }

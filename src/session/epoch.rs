@@ -17,7 +17,7 @@ impl Session {
         if position == 0 || !step.is_multiple_of(steps) || evaluated_step == step {
             return Ok(None);
         }
-        self.pause()?;
+        self.pause();
         let record = self.running_record("eval")?;
         let stop = self.evaluate(record)?;
         if stop.is_none() {
@@ -31,10 +31,10 @@ impl Session {
     /// # Errors
     /// If something cannot be written, or the device fails.
     pub fn end_epoch(&mut self) -> Result<Option<Stop>> {
-        self.pause()?;
+        self.pause();
         let record = self.running_record("epoch")?;
         if record.train_loss.is_none() {
-            return Ok(Some(Stop::Diverged(String::new())));
+            return Ok(Some(Stop::Diverged(None)));
         }
         let epoch = self.progress.epoch + 1;
         let due = match self.config.eval_every {
@@ -52,7 +52,7 @@ impl Session {
         self.progress.position = 0;
         self.progress.seconds = 0.0;
         self.trainer.totals.set(&[Sums::default()])?;
-        self.read_sums()?;
+        Sums { loss: self.progress.loss_sum, hits: self.progress.hits } = Sums::default();
         self.keep_if_best()?;
         Ok(None)
     }
@@ -71,9 +71,9 @@ impl Session {
             if means.is_some_and(|means| !means.loss.is_finite()) {
                 let epoch = record.epoch;
                 let step = record.step;
-                return Ok(Some(Stop::Diverged(format!(
+                return Ok(Some(Stop::Diverged(Some(format!(
                     "epoch {epoch}, after step {step}: the loss on the {split} split is not finite"
-                ))));
+                )))));
             }
         }
         record.test_loss = Some(test.loss);

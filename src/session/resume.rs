@@ -54,10 +54,11 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         return Err(different("train.epochs", &config.epochs.to_string(), &before.epochs.to_string()).into());
     }
 
+    let summary = run.summary();
     if let Stretch::Epochs(every) = config.eval_every
         && config.epochs > before.epochs
         && !before.epochs.is_multiple_of(every)
-        && run.summary().is_some_and(|summary| summary.epochs == before.epochs)
+        && summary.as_ref().is_some_and(|summary| summary.epochs == before.epochs)
     {
         return Err(Failure::new(
             Exit::Usage,
@@ -70,7 +71,6 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         .into());
     }
 
-    let summary = run.summary();
     match &summary {
         Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
             return Ok(Found::Ended(Box::new(summary.clone())));

@@ -14,8 +14,8 @@ pub enum Stop {
     TimeLimit,
     /// A signal.
     Signal(i32),
-    /// A number that is not finite: where, in words.
-    Diverged(String),
+    /// A number that is not finite: where, in words, once that is known.
+    Diverged(Option<String>),
 }
 
 impl Stop {
