@@ -1,41 +1,80 @@
 #!/usr/bin/env python3
-"""Write golden Adam and AdamW trajectories: PyTorch's θ, m and v after every step, bit for bit.
+"""Write golden optimizer trajectories: θ and the states of an independent peer on given gradients, bit for bit.
 
-Usage: reference.py OUT_DIR          needs: torch 2.15.0 (CPU is enough)
+Usage: reference.py OUT_DIR          needs Python 3.10 or later and the packages below (CPU is enough)
 
+    pip install torch==2.15.0 numpy==2.4.6 adabelief-pytorch==0.2.0 colorama==0.4.6 tabulate==0.10.0 \\
+                lion-pytorch==0.2.5 schedulefree==1.4.1
     python3 scripts/reference.py tests/golden
 
-Gradients are given, so no autograd, data or random number of PyTorch's takes part. The optimizer is
-`torch.optim.Adam` or `torch.optim.AdamW` on its single-tensor path (foreach and fused off), the plainest
-one; it is run once in float64 and once in float32 from the same inputs, all of them exact in float32.
+Gradients are given, so no autograd, data or random number of PyTorch's takes part. Every case runs once in float64
+and once in float32 from the same inputs, all of them exact in float32. Torch's optimizers take their single-tensor
+path (foreach and fused off), the plainest one.
 
 PyTorch's AVX2 and AVX-512 kernels fuse multiply and add, its baseline kernels round twice. `ATEN_CPU_CAPABILITY`
 is set to `default`, the baseline, so that the bytes are the same on every x86-64 machine. With AVX2 the last bits
-differ: θ by at most 1 ulp, v by 3, m by more where it is the small rest of large gradients.
+differ: for Adam θ by at most 1 ulp, v by 3, m by more where it is the small rest of large gradients.
 
-One file per case, `OUT_DIR/<case>.json`; arrays of numbers are IEEE-754 bit patterns in hexadecimal:
+`OUT_DIR/index.json` says what there is: versions, sizes, and for each case its family, all hyperparameters, what made
+it, the names of its states in order, and the SHA-256 and length of its file. All files are little-endian:
 
-    optimizer, lr, beta1, beta2, eps, weight_decay   plain numbers; `adam` couples the decay (L2), `adamw` does not
-    lr_of_step        [steps], float64               lr · (1 − 0.05·t), t = 1, 2, …
-    float64, float32  theta0 [n] and steps [steps], each with g, theta, m, v [n] as they are after that step
+    inputs.bin      float32  θ₀ [37], gradients [12][37]
+    <case>.bin      float64  stepwise [12][1+S][37]: θ, then the S states, after each step
+                    float64  free-running [1+S][48] after step 1000, θ [48] after step 3000
+                    float32  stepwise [12][1+S][37]
+                    float32  free-running θ [48] after step 3000
+                    float64  schedule-free only, whose θ is the training point y: the evaluation point x [48] after 3000
+    muon*.bin       float64  [12]: θ [5][9], b [5][9], θ [12][4], b [12][4] after each step
+
+The learning rate of step t = 1, 2, … is lr · (1 + slope·t) stepwise, where slope is −0.05 unless the case has an
+`lr_slope`, and lr · (1 − 0.5·t/3000) free-running.
+
+The free-running inputs are not stored. splitmix64 from state 2014 gives z; u = (z >> 40)·2⁻²³ − 1. First θ₀[i] = u/8
+for i = 0, 1, …, n−1; then at each step, for every i in order, g[i] = (u + 1/4)·2^((i mod 12) − 8), but 0 (the draw is
+used up all the same) where i mod 16 = 15 and t mod 7 ≠ 0. n is 48. The inputs of muon are made so with n = 93: the
+first matrix, then the second, each row by row.
+
+Peers, and where they come from:
+
+    sgd adam adamw nadam nadamw radam adamax adagrad adadelta rmsprop    torch.optim
+    lion                    lion-pytorch; arXiv:2302.06675
+    adabelief               adabelief-pytorch, degenerated_to_sgd on; arXiv:2010.07468
+    schedule-free-adamw     schedulefree, no warm-up; arXiv:2405.15682
+    transcribed below, in either precision:
+    constant_beta1          optax 0.2.8, scale_by_adam(nesterov=True)
+    adan                    arXiv:2208.06677, github.com/sail-sg/Adan
+    adopt                   arXiv:2411.02853, github.com/iShohei220/adopt with the clip of November 2024, as optax 0.2.8
+                            and timm 1.0.31 have it too
+    ademamix                arXiv:2409.03137, github.com/apple/ml-ademamix, pytorch/
+    lamb                    arXiv:1904.00962, as optax.lamb
+    stableadamw             arXiv:2304.13013, Algorithm 2
+    cautious                arXiv:2411.16085, github.com/kyleliang919/C-Optim
+    cautious_decay          arXiv:2510.12402
+    muon                    torch.optim.Muon, with Newton-Schulz in float64 instead of bfloat16
 """
+import contextlib
+import hashlib
+import io
 import json
+import math
 import os
 import random
 import struct
 import sys
+from importlib import metadata
+from types import SimpleNamespace
 
 os.environ["ATEN_CPU_CAPABILITY"] = "default"  # before torch is imported
+import adabelief_pytorch
+import lion_pytorch
+import schedulefree
 import torch
 
-TORCH = "2.15.0"
-N, STEPS = 37, 12
-CASES = {
-    "adam": dict(optimizer="adam", lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0),
-    "adam-l2": dict(optimizer="adam", lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01),
-    "adamw": dict(optimizer="adamw", lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01),
-    "adamw-other": dict(optimizer="adamw", lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1),
-}
+PACKAGES = {"torch": "2.15.0", "adabelief-pytorch": "0.2.0", "lion-pytorch": "0.2.5", "schedulefree": "1.4.1"}
+N, STEPS = 37, 12  # stepwise
+FREE_N, FREE_MIDDLE, FREE_STEPS = 48, 1000, 3000  # free-running
+SHAPES = [(5, 9), (12, 4)]  # muon
+SEED = 2014
 
 
 def single(x):
@@ -44,11 +83,11 @@ def single(x):
 
 
 def inputs():
-    """θ₀ [n] and the gradients [steps][n], the same for every case.
+    """θ₀ [n] and the gradients [steps][n] of the stepwise part.
 
     `random.random()` is the Mersenne Twister, which Python keeps the same from version to version.
     """
-    rng = random.Random(2014)
+    rng = random.Random(SEED)
     sign = lambda: rng.choice((-1.0, 1.0))
     near = lambda size: sign() * size * (0.5 + rng.random())  # mixed signs, within a factor of 3
     power = lambda k: float(f"1e{k}")
@@ -67,46 +106,466 @@ def inputs():
     return [single(x) for x in theta0], gradients
 
 
-def run(case, lr_of_step, theta0, gradients, dtype):
-    """The trajectory of one optimizer in one precision."""
-    theta = torch.nn.Parameter(torch.tensor(theta0, dtype=dtype))  # [n]
-    build = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[case["optimizer"]]
-    optimizer = build([theta], lr=case["lr"], betas=(case["beta1"], case["beta2"]), eps=case["eps"],
-                      weight_decay=case["weight_decay"], foreach=False, fused=False)
-    bits = lambda x: hexadecimal(x.detach().tolist(), "d" if dtype == torch.float64 else "f")
-
-    steps = []
-    start = bits(theta)
-    for lr, g in zip(lr_of_step, gradients):
-        optimizer.param_groups[0]["lr"] = lr
-        theta.grad = torch.tensor(g, dtype=dtype)
-        optimizer.step()
-        state = optimizer.state[theta]
-        steps.append({"g": bits(theta.grad), "theta": bits(theta), "m": bits(state["exp_avg"]), "v": bits(state["exp_avg_sq"])})
-    return {"theta0": start, "steps": steps}
+def draws():
+    """splitmix64 from state SEED: multiples of 2⁻²³ in [−1, 1), without end."""
+    state, mask = SEED, 2**64 - 1
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        yield ((z ^ (z >> 31)) >> 40) * 2.0**-23 - 1.0
 
 
-def hexadecimal(numbers, kind):
-    """Bit patterns, most significant digit first: 16 digits for kind `d`, 8 for `f`."""
-    return [struct.pack(">" + kind, x).hex() for x in numbers]
+def generated(n, steps):
+    """θ₀ [n] and the gradients [steps][n] that a test repeats instead of reading."""
+    draw = draws()
+    theta0 = [next(draw) * 0.125 for _ in range(n)]
+    scale = [2.0 ** (i % 12 - 8) for i in range(n)]
+    gradients = []
+    for t in range(1, steps + 1):
+        g = [(next(draw) + 0.25) * scale[i] for i in range(n)]
+        gradients.append([0.0 if i % 16 == 15 and t % 7 else x for i, x in enumerate(g)])
+    return theta0, gradients
+
+
+# Peers: `step(lr, g)` changes θ; `names` and `states()` are their states, `made_by` says what they are.
+
+
+class Packaged:
+    """An optimizer of torch's interface; `keys` are its names of the states by ours."""
+
+    def __init__(self, theta, build, keys, made_by, arguments):
+        self.theta, self.keys, self.names, self.made_by = theta, keys.values(), list(keys), made_by
+        with contextlib.redirect_stdout(io.StringIO()):  # AdaBelief's talks
+            self.optimizer = build([theta], **arguments)
+
+    def step(self, lr, g):
+        self.optimizer.param_groups[0]["lr"] = lr
+        self.theta.grad = g
+        self.optimizer.step()
+
+    def states(self):
+        return [self.optimizer.state[self.theta][key] for key in self.keys]
+
+
+class Transcribed:
+    """A rule: a function of (hyperparameters, t, lr, θ, g, states) to θ and the states, which start at zero."""
+
+    def __init__(self, theta, rule, hyper):
+        self.theta, self.rule, self.hyper, self.t = theta.data, rule, SimpleNamespace(**hyper), 0
+        self.names, self.made_by = rule.names, "transcription: " + rule.made_by
+        self.arrays = [torch.zeros_like(self.theta) for _ in self.names]
+
+    def step(self, lr, g):
+        self.t += 1
+        theta, *self.arrays = self.rule(self.hyper, self.t, lr, self.theta.clone(), g, *self.arrays)
+        self.theta.copy_(theta)
+
+    def states(self):
+        return self.arrays
+
+
+CHOOSING = ("cautious", "cautious_decay", "constant_beta1")  # options that choose a rule, see OPTIONS
+RENAMED = {"initial_accumulator": "initial_accumulator_value", "decoupled": "decoupled_weight_decay"}
+
+
+def packaged(build, keys, renamed=RENAMED, **fixed):
+    """A maker of `build`; `keys` are its names of the states by ours, or a function of the hyperparameters to them."""
+    module = "torch.optim" if hasattr(torch.optim, build.__name__) else build.__module__.split(".")[0]
+    made_by = f"{module}.{build.__name__}(" + ", ".join(f"{key}={value}" for key, value in fixed.items()) + ")"
+
+    def make(theta, hyper):
+        arguments = {renamed.get(key, key): value for key, value in hyper.items() if key not in CHOOSING} | fixed
+        if "beta1" in arguments:
+            arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
+        return Packaged(theta, build, keys(hyper) if callable(keys) else keys, made_by, arguments)
+
+    return make
+
+
+def transcribed(names, made_by):
+    """Mark a rule with the names of its states and its source."""
+
+    def mark(rule):
+        rule.names, rule.made_by = names.split(), made_by
+        return rule
+
+    return mark
+
+
+# Transcribed rules, in the letters of their papers.
+
+
+def adam_moments(h, g, m, v):
+    return h.beta1 * m + (1 - h.beta1) * g, h.beta2 * v + (1 - h.beta2) * g * g
+
+
+def adam_update(h, t, m, v):
+    return m / (1 - h.beta1**t) / ((v / (1 - h.beta2**t)).sqrt() + h.eps)
+
+
+def mask(product):
+    """1 where the product, as rounded, is positive, 0 elsewhere, divided by the mean, at least 1/1000."""
+    on = (product > 0).to(product.dtype)
+    return on / on.mean().clamp(min=1e-3)
+
+
+def coupled(rule):
+    """The same rule with the decay in the gradient."""
+
+    @transcribed(" ".join(rule.names), rule.made_by + ", with coupled decay")
+    def twin(h, t, lr, theta, g, *states):
+        without = SimpleNamespace(**vars(h) | {"weight_decay": 0.0})
+        return rule(without, t, lr, theta, g + h.weight_decay * theta, *states)
+
+    return twin
+
+
+@transcribed("m v", "C-Optim, arXiv:2411.16085")
+def cautious_adamw(h, t, lr, theta, g, m, v):
+    theta = theta * (1 - lr * h.weight_decay)
+    m, v = adam_moments(h, g, m, v)
+    return theta - lr * adam_update(h, t, m, v) * mask(m * g), m, v
+
+
+@transcribed("m v", "cautious weight decay, arXiv:2510.12402")
+def cautious_decay_adamw(h, t, lr, theta, g, m, v):
+    m, v = adam_moments(h, g, m, v)
+    u = adam_update(h, t, m, v)
+    return theta - lr * (u + h.weight_decay * theta * (u * theta >= 0)), m, v
+
+
+@transcribed("m", "C-Optim, arXiv:2411.16085")
+def cautious_lion(h, t, lr, theta, g, m):
+    theta = theta * (1 - lr * h.weight_decay)
+    u = (h.beta1 * m + (1 - h.beta1) * g).sign()
+    return theta - lr * u * mask(u * g), h.beta2 * m + (1 - h.beta2) * g
+
+
+@transcribed("m", "cautious weight decay, arXiv:2510.12402")
+def cautious_decay_lion(h, t, lr, theta, g, m):
+    u = (h.beta1 * m + (1 - h.beta1) * g).sign()
+    return theta - lr * (u + h.weight_decay * theta * (u * theta >= 0)), h.beta2 * m + (1 - h.beta2) * g
+
+
+@transcribed("m v", "optax.nadamw")
+def constant_nadamw(h, t, lr, theta, g, m, v):
+    theta = theta * (1 - lr * h.weight_decay)
+    m, v = adam_moments(h, g, m, v)
+    m_hat = h.beta1 * (m / (1 - h.beta1 ** (t + 1))) + (1 - h.beta1) * (g / (1 - h.beta1**t))
+    return theta - lr * m_hat / ((v / (1 - h.beta2**t)).sqrt() + h.eps), m, v
+
+
+@transcribed("m d n g", "sail-sg/Adan, arXiv:2208.06677")
+def adan(h, t, lr, theta, g, m, d, n, previous):
+    """State g is the gradient of the step before; the first difference is 0."""
+    difference = g - previous if t > 1 else torch.zeros_like(g)
+    corrected = g + h.beta2 * difference
+    m = h.beta1 * m + (1 - h.beta1) * g
+    d = h.beta2 * d + (1 - h.beta2) * difference
+    n = h.beta3 * n + (1 - h.beta3) * corrected * corrected
+    update = m / (1 - h.beta1**t) + h.beta2 * d / (1 - h.beta2**t)
+    update = update / (n.sqrt() / math.sqrt(1 - h.beta3**t) + h.eps)
+    if h.proximal:
+        theta = (theta - lr * update) / (1 + lr * h.weight_decay)
+    else:
+        theta = theta * (1 - lr * h.weight_decay) - lr * update
+    return theta, m, d, n, g
+
+
+@transcribed("m v", "iShohei220/adopt with clip, arXiv:2411.02853")
+def adopt(h, t, lr, theta, g, m, v):
+    """Step 1 only sets v; later steps divide by the v of the step before. The clip takes the number of steps done."""
+    if not h.decoupled:
+        g = g + h.weight_decay * theta
+    if t == 1:
+        return theta, m, g * g
+    if h.decoupled:
+        theta = theta - lr * h.weight_decay * theta
+    clip = (t - 1) ** h.clip_exponent
+    m = h.beta1 * m + (1 - h.beta1) * (g / v.sqrt().clamp(min=h.eps)).clamp(-clip, clip)
+    return theta - lr * m, m, h.beta2 * v + (1 - h.beta2) * g * g
+
+
+@transcribed("m slow v", "apple/ml-ademamix, pytorch/, arXiv:2409.03137")
+def ademamix(h, t, lr, theta, g, m, slow, v):
+    """α rises linearly, β₃ so that its half-life does, from that of β₁; 1e-8 is the authors'."""
+    alpha = h.alpha * t / h.alpha_warmup if t < h.alpha_warmup else h.alpha
+    beta3 = h.beta3
+    if t < h.beta3_warmup:
+        start, end = (math.log(0.5) / math.log(beta + 1e-8) - 1 for beta in (h.beta1, h.beta3))
+        part = t / h.beta3_warmup
+        beta3 = 0.5 ** (1 / ((1 - part) * start + part * end + 1))
+    m, v = adam_moments(h, g, m, v)
+    slow = beta3 * slow + (1 - beta3) * g
+    update = (m / (1 - h.beta1**t) + alpha * slow) / (v.sqrt() / math.sqrt(1 - h.beta2**t) + h.eps)
+    return theta - lr * (update + h.weight_decay * theta), m, slow, v
+
+
+@transcribed("m v", "optax.lamb, arXiv:1904.00962")
+def lamb(h, t, lr, theta, g, m, v):
+    m, v = adam_moments(h, g, m, v)
+    u = adam_update(h, t, m, v) + h.weight_decay * theta
+    of_theta, of_u = theta.square().sum().sqrt(), u.square().sum().sqrt()
+    trust = of_theta / of_u if of_theta > 0 and of_u > 0 else 1.0
+    return theta - lr * trust * u, m, v
+
+
+@transcribed("m v", "Algorithm 2 of arXiv:2304.13013")
+def stableadamw(h, t, lr, theta, g, m, v):
+    """The coefficients are corrected instead of the moments, which are the paper's v and u."""
+    beta1 = h.beta1 * (1 - h.beta1 ** (t - 1)) / (1 - h.beta1**t)
+    beta2 = h.beta2 * (1 - h.beta2 ** (t - 1)) / (1 - h.beta2**t)
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    rms = (g * g / v.clamp(min=h.eps**2)).mean().sqrt()
+    lr = lr / rms.clamp(min=1.0)
+    return theta * (1 - lr * h.weight_decay) - lr * m / (v.sqrt() + h.eps), m, v
+
+
+def product(a, b):
+    """A matrix product in the order of a plain sum, so that no library of linear algebra decides the bits."""
+    return (a[:, :, None] * b[None, :, :]).sum(1)
+
+
+@transcribed("b", "torch.optim.Muon, Newton-Schulz in full precision")
+def muon(h, t, lr, theta, g, b):
+    b = h.momentum * b + (1 - h.momentum) * g
+    x = h.momentum * b + (1 - h.momentum) * g if h.nesterov else b
+    rows, columns = x.shape
+    x = x.T if rows > columns else x
+    x = x / x.square().sum().sqrt().clamp(min=1e-7)
+    for _ in range(h.ns_steps):
+        gram = product(x, x.T)
+        x = 3.4445 * x + product(-4.7750 * gram + 2.0315 * product(gram, gram), x)
+    x = x.T if rows > columns else x
+    scale = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}
+    return theta * (1 - lr * h.weight_decay) - lr * scale[h.adjust] * x, b
+
+
+ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)
+MV = {"m": "exp_avg", "v": "exp_avg_sq"}
+with_maximum = lambda h: MV | ({"v_max": "max_exp_avg_sq"} if h["amsgrad"] else {})
+with_buffer = lambda h: {"b": "momentum_buffer"} if h["momentum"] else {}
+with_mean = lambda h: {"v": "square_avg"} | ({"mean": "grad_avg"} if h["centered"] else {}) | with_buffer(h)
+optim = torch.optim
+# family: (maker of the peer or rule, defaults)
+FAMILIES = {
+    "sgd": (packaged(optim.SGD, with_buffer, foreach=False),
+            dict(lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0)),
+    "adam": (packaged(optim.Adam, with_maximum, foreach=False),
+             dict(lr=1e-3, **ADAM, weight_decay=0.0, amsgrad=False, cautious=False)),
+    "adamw": (packaged(optim.AdamW, with_maximum, foreach=False),
+              dict(lr=1e-3, **ADAM, weight_decay=0.01, amsgrad=False, cautious=False, cautious_decay=False)),
+    "nadam": (packaged(optim.NAdam, MV, foreach=False),
+              dict(lr=2e-3, **ADAM, weight_decay=0.0, momentum_decay=4e-3, constant_beta1=False)),
+    "nadamw": (packaged(optim.NAdam, MV, foreach=False, decoupled_weight_decay=True),
+               dict(lr=2e-3, **ADAM, weight_decay=0.0, momentum_decay=4e-3, constant_beta1=False)),
+    "radam": (packaged(optim.RAdam, MV, foreach=False), dict(lr=1e-3, **ADAM, weight_decay=0.0, decoupled=False)),
+    "adamax": (packaged(optim.Adamax, {"m": "exp_avg", "u": "exp_inf"}, foreach=False),
+               dict(lr=2e-3, **ADAM, weight_decay=0.0)),
+    "adagrad": (packaged(optim.Adagrad, {"sum": "sum"}, foreach=False),
+                dict(lr=1e-2, lr_decay=0.0, initial_accumulator=0.0, eps=1e-10, weight_decay=0.0)),
+    "adadelta": (packaged(optim.Adadelta, {"v": "square_avg", "d": "acc_delta"}, foreach=False),
+                 dict(lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0)),
+    "rmsprop": (packaged(optim.RMSprop, with_mean, foreach=False),
+                dict(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False)),
+    "lion": (packaged(lion_pytorch.Lion, {"m": "exp_avg"}),
+             dict(lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, cautious=False, cautious_decay=False)),
+    "adabelief": (packaged(adabelief_pytorch.AdaBelief, {"m": "exp_avg", "s": "exp_avg_var"},
+                           {"decoupled": "weight_decouple"}, print_change_log=False),
+                  dict(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16, weight_decay=0.0, decoupled=True, rectify=True)),
+    "adan": (adan, dict(lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, eps=1e-8, weight_decay=0.0, proximal=True)),
+    "adopt": (adopt, dict(lr=1e-3, beta1=0.9, beta2=0.9999, eps=1e-6, weight_decay=0.0, decoupled=False,
+                          clip_exponent=0.25)),
+    "ademamix": (ademamix, dict(lr=1e-3, beta1=0.9, beta2=0.999, beta3=0.9999, alpha=2.0, alpha_warmup=0,
+                                beta3_warmup=0, eps=1e-8, weight_decay=0.0)),
+    "lamb": (lamb, dict(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0)),
+    "stableadamw": (stableadamw, dict(lr=1e-3, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.01)),
+    "schedule-free-adamw": (packaged(schedulefree.AdamWScheduleFree, {"z": "z", "v": "exp_avg_sq"}, foreach=False),
+                            dict(lr=2.5e-3, **ADAM, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
+    "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
+}
+# (family, option): the rule where the option is on
+OPTIONS = {
+    ("adam", "cautious"): coupled(cautious_adamw),
+    ("adamw", "cautious"): cautious_adamw,
+    ("adamw", "cautious_decay"): cautious_decay_adamw,
+    ("nadam", "constant_beta1"): coupled(constant_nadamw),
+    ("nadamw", "constant_beta1"): constant_nadamw,
+    ("lion", "cautious"): cautious_lion,
+    ("lion", "cautious_decay"): cautious_decay_lion,
+}
+# case: (family, what differs from its defaults)
+CASES = {
+    "sgd": ("sgd", {}),
+    "sgd-l2": ("sgd", dict(lr=0.1, weight_decay=0.01)),
+    "sgd-momentum": ("sgd", dict(momentum=0.9)),
+    "sgd-dampening": ("sgd", dict(lr=0.01, momentum=0.8, dampening=0.3, weight_decay=0.01)),
+    "sgd-nesterov": ("sgd", dict(lr=0.01, momentum=0.95, nesterov=True, weight_decay=1e-3)),
+    "adam": ("adam", {}),
+    "adam-l2": ("adam", dict(weight_decay=0.01)),
+    "adam-amsgrad": ("adam", dict(amsgrad=True)),
+    "adam-other": ("adam", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1, amsgrad=True)),
+    "adam-cautious": ("adam", dict(weight_decay=0.01, cautious=True)),
+    "adamw": ("adamw", {}),
+    "adamw-other": ("adamw", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1)),
+    "adamw-amsgrad": ("adamw", dict(beta2=0.99, amsgrad=True)),
+    "adamw-cautious": ("adamw", dict(beta2=0.95, weight_decay=0.1, cautious=True)),
+    "adamw-cautious-decay": ("adamw", dict(weight_decay=0.1, cautious_decay=True)),
+    "nadam": ("nadam", {}),
+    "nadam-l2": ("nadam", dict(weight_decay=0.01)),
+    "nadam-other": ("nadam", dict(lr=5e-4, beta1=0.8, beta2=0.95, eps=1e-6, momentum_decay=0.02)),
+    "nadam-constant": ("nadam", dict(lr=1e-3, beta2=0.99, weight_decay=0.01, constant_beta1=True)),
+    "nadamw": ("nadamw", dict(weight_decay=0.01)),
+    "nadamw-other": ("nadamw", dict(lr=5e-4, beta1=0.95, beta2=0.98, eps=1e-6, weight_decay=0.1, momentum_decay=0.02)),
+    "nadamw-constant": ("nadamw", dict(weight_decay=0.1, constant_beta1=True)),
+    "radam": ("radam", {}),
+    "radam-l2": ("radam", dict(weight_decay=0.01)),
+    "radam-decoupled": ("radam", dict(weight_decay=0.01, decoupled=True)),
+    "radam-other": ("radam", dict(lr=3e-4, beta1=0.8, beta2=0.9, eps=1e-6, weight_decay=0.1, decoupled=True)),
+    "radam-never": ("radam", dict(beta2=0.6)),  # ρ∞ is 4: never rectified
+    "adamax": ("adamax", {}),
+    "adamax-other": ("adamax", dict(lr=5e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.01)),
+    "adagrad": ("adagrad", {}),
+    "adagrad-other": ("adagrad", dict(lr=0.1, lr_decay=0.01, initial_accumulator=0.1, eps=1e-7, weight_decay=0.01)),
+    "adadelta": ("adadelta", {}),
+    "adadelta-other": ("adadelta", dict(lr=0.5, rho=0.95, eps=1e-7, weight_decay=0.01)),
+    "rmsprop": ("rmsprop", {}),
+    "rmsprop-other": ("rmsprop", dict(lr=1e-3, alpha=0.9, eps=1e-6, weight_decay=0.01)),
+    "rmsprop-momentum": ("rmsprop", dict(momentum=0.9)),
+    "rmsprop-centered": ("rmsprop", dict(centered=True)),
+    "rmsprop-centered-momentum": ("rmsprop", dict(lr=1e-3, alpha=0.95, momentum=0.8, centered=True, weight_decay=0.01)),
+    "lion": ("lion", {}),
+    "lion-other": ("lion", dict(lr=3e-4, beta1=0.95, beta2=0.98, weight_decay=0.1)),
+    "lion-cautious": ("lion", dict(weight_decay=0.1, cautious=True)),
+    "lion-cautious-decay": ("lion", dict(weight_decay=1.0, cautious_decay=True)),
+    "adabelief": ("adabelief", {}),
+    "adabelief-other": ("adabelief", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-12, weight_decay=0.1)),
+    "adabelief-plain": ("adabelief", dict(eps=1e-8, weight_decay=0.01, decoupled=False, rectify=False)),
+    "adan": ("adan", {}),
+    "adan-decay": ("adan", dict(weight_decay=0.02)),
+    "adan-other": ("adan", dict(lr=3e-4, beta1=0.9, beta2=0.8, beta3=0.95, eps=1e-6, weight_decay=0.1, proximal=False)),
+    "adopt": ("adopt", {}),
+    "adopt-l2": ("adopt", dict(weight_decay=0.01)),
+    "adopt-other": ("adopt", dict(lr=3e-4, beta1=0.8, beta2=0.99, eps=1e-4, weight_decay=0.1, decoupled=True,
+                                  clip_exponent=0.5)),
+    "ademamix": ("ademamix", {}),
+    "ademamix-warmup": ("ademamix", dict(weight_decay=0.01, alpha_warmup=8, beta3_warmup=10)),
+    "ademamix-other": ("ademamix", dict(lr=3e-4, beta1=0.8, beta2=0.95, beta3=0.999, alpha=5.0, alpha_warmup=2000,
+                                        beta3_warmup=1500, eps=1e-6, weight_decay=0.1)),
+    "lamb": ("lamb", {}),
+    "lamb-other": ("lamb", dict(lr=0.01, beta1=0.8, beta2=0.95, eps=1e-8, weight_decay=0.1)),
+    "stableadamw": ("stableadamw", {}),
+    "stableadamw-other": ("stableadamw", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-8, weight_decay=0.1)),
+    "schedule-free-adamw": ("schedule-free-adamw", {}),
+    "schedule-free-adamw-decay": ("schedule-free-adamw", dict(beta1=0.95, weight_decay=0.1)),
+    "schedule-free-adamw-rising": ("schedule-free-adamw", dict(lr=1e-3, beta2=0.95, eps=1e-6, weight_decay=0.01, r=0.5,
+                                                               weight_lr_power=1.0)),
+    "muon": ("muon", {}),
+    "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,
+                                adjust="match_rms_adamw")),
+}
+SLOPES = {"schedule-free-adamw-rising": 0.05}  # its averaging looks at the largest lr so far
+
+
+def peer_of(family, theta, hyper):
+    """The peer that makes a case."""
+    chosen = [rule for (of, option), rule in OPTIONS.items() if of == family and hyper[option]]
+    own = chosen[0] if chosen else FAMILIES[family][0]
+    return Transcribed(theta, own, hyper) if hasattr(own, "names") else own(theta, hyper)
+
+
+def trajectory(family, hyper, rates, theta0, gradients, dtype):
+    """Yield the peer, and θ and its states [1+S][n], after every step, in one precision."""
+    torch.set_default_dtype(dtype)  # torch's step counters and NAdam's product of µ follow it
+    theta = torch.nn.Parameter(torch.tensor(theta0, dtype=dtype))
+    peer = peer_of(family, theta, hyper)
+    if family == "schedule-free-adamw":
+        peer.optimizer.train()
+    for lr, g in zip(rates, gradients, strict=True):
+        peer.step(lr, torch.tensor(g, dtype=dtype))
+        yield peer, [theta.detach(), *peer.states()]
+
+
+def packed(arrays):
+    """The bytes of arrays, in their own precision."""
+    return b"".join(x.detach().contiguous().numpy().tobytes() for x in arrays)
+
+
+def golden(family, hyper, rates, stepwise, free):
+    """The peer and the content of a case's file."""
+    falling = [hyper["lr"] * (1.0 - 0.5 * t / FREE_STEPS) for t in range(1, FREE_STEPS + 1)]
+    parts, end = [], b""
+    for dtype in (torch.float64, torch.float32):
+        for _, arrays in trajectory(family, hyper, rates, *stepwise, dtype):
+            assert all(x.dtype == dtype and x.shape == (N,) for x in arrays)
+            parts.append(packed(arrays))
+        for t, (peer, arrays) in enumerate(trajectory(family, hyper, falling, *free, dtype), 1):
+            if t == FREE_MIDDLE and dtype == torch.float64:
+                parts.append(packed(arrays))
+        parts.append(packed(arrays[:1]))
+        if family == "schedule-free-adamw" and dtype == torch.float64:
+            peer.optimizer.eval()  # y becomes x, in place
+            end = packed(arrays[:1])
+    return peer, b"".join(parts) + end
+
+
+def golden_matrices(family, hyper, rates, theta0, gradients):
+    """The same for matrices: float64, stepwise, θ and the states of each matrix in turn."""
+    sizes = [rows * columns for rows, columns in SHAPES]
+    vectors = lambda x: torch.tensor(x, dtype=torch.float64).split(sizes)
+    cut = lambda x: [vector.reshape(shape).tolist() for vector, shape in zip(vectors(x), SHAPES)]
+    inputs_of = zip(cut(theta0), zip(*(cut(g) for g in gradients)))
+    runs = [trajectory(family, hyper, rates, *matrix, torch.float64) for matrix in inputs_of]
+    parts = [(peer, packed(arrays)) for step in zip(*runs) for peer, arrays in step]
+    return parts[0][0], b"".join(content for _, content in parts)
+
+
+def write(directory, name, content):
+    """Write a file in one piece; return what the index says of it."""
+    path = os.path.join(directory, name)
+    with open(path + ".part", "wb") as f:
+        f.write(content)
+    os.replace(path + ".part", path)
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
 def main():
-    if torch.__version__.split("+")[0] != TORCH:
-        sys.exit(f"torch is {torch.__version__}, expected {TORCH}\nhint: pip install torch=={TORCH}")
     if len(sys.argv) != 2:
         sys.exit("usage: reference.py OUT_DIR")
+    found = {name: metadata.version(name).split("+")[0] for name in PACKAGES}
+    if found != PACKAGES:
+        hint = " ".join(f"{name}=={version}" for name, version in PACKAGES.items())
+        sys.exit(f"packages are {found}, expected {PACKAGES}\nhint: pip install {hint}")
+    assert sys.byteorder == "little"
     torch.set_num_threads(1)
-    theta0, gradients = inputs()
-    os.makedirs(sys.argv[1], exist_ok=True)
-    for name, case in CASES.items():
-        lr_of_step = [case["lr"] * (1 - 0.05 * t) for t in range(1, STEPS + 1)]
-        golden = {"case": name, "torch": TORCH, **case, "n": N, "lr_of_step": hexadecimal(lr_of_step, "d")}
-        for dtype in (torch.float64, torch.float32):
-            golden[str(dtype).removeprefix("torch.")] = run(case, lr_of_step, theta0, gradients, dtype)
-        with open(os.path.join(sys.argv[1], f"{name}.json"), "w", encoding="ascii", newline="\n") as f:
-            json.dump(golden, f, separators=(",", ":"))
-            f.write("\n")
+    directory = sys.argv[1]
+    os.makedirs(directory, exist_ok=True)
+
+    stepwise, free = inputs(), generated(FREE_N, FREE_STEPS)
+    matrices = generated(sum(rows * columns for rows, columns in SHAPES), STEPS)
+    theta0, gradients = stepwise
+    numbers = [*theta0, *(x for g in gradients for x in g)]
+    packed_inputs = struct.pack(f"<{len(numbers)}f", *numbers)
+    head = {"torch": found["torch"], "packages": found, "n": N, "steps": STEPS,
+            "free": {"n": FREE_N, "middle": FREE_MIDDLE, "steps": FREE_STEPS, "seed": SEED}, "matrices": SHAPES,
+            "inputs": {"file": "inputs.bin", **write(directory, "inputs.bin", packed_inputs)}}
+    lines = []
+    for name, (family, different) in CASES.items():
+        defaults = FAMILIES[family][1]
+        assert different.keys() <= defaults.keys(), name
+        hyper = defaults | different
+        slope = {"lr_slope": SLOPES[name]} if name in SLOPES else {}
+        rates = [hyper["lr"] * (1 + slope.get("lr_slope", -0.05) * t) for t in range(1, STEPS + 1)]
+        if family == "muon":
+            peer, content = golden_matrices(family, hyper, rates, *matrices)
+        else:
+            peer, content = golden(family, hyper, rates, stepwise, free)
+        lines.append(json.dumps({"name": name, "optimizer": family, "hyper": hyper, **slope, "reference": peer.made_by,
+                                 "states": peer.names, **write(directory, f"{name}.bin", content)}))
+    index = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())
+    cases = ",\n".join(f"    {line}" for line in lines)
+    write(directory, "index.json", f'{{\n{index}  "cases": [\n{cases}\n  ]\n}}\n'.encode())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 pub mod data;
 pub mod eval;
 pub mod inspect;
+pub mod optimizers;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::config::layers::{Given, PREFIX, Sources};
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::Kind;
 use crate::data::SETS;
+use crate::optim::FAMILIES;
 use crate::report::Style;
 
 /// What the user asks for.
@@ -29,6 +31,8 @@ pub enum Request {
     Inspect(inspect::Inspect),
     /// Show what a data set is.
     Data(data::Data),
+    /// Show the optimizers.
+    Optimizers(optimizers::Optimizers),
     /// Print completions for this shell.
     Completions(Shell),
     /// Print the manual page.
@@ -73,6 +77,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(("eval", matches)) => Request::Eval(eval::Eval::from_matches(matches)),
         Some(("inspect", matches)) => Request::Inspect(inspect::Inspect::from_matches(matches)),
         Some(("data", matches)) => Request::Data(data::Data::from_matches(matches)),
+        Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
         }
@@ -148,6 +153,7 @@ pub fn command() -> Command {
     .subcommand(eval::command())
     .subcommand(inspect::command())
     .subcommand(data::command())
+    .subcommand(optimizers::command())
     .subcommand(
         Command::new("completions").about("Print completions for a shell").arg(
             Arg::new("SHELL")
@@ -187,7 +193,13 @@ Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
 fn after_help() -> String {
     let settings = SETTINGS.iter().filter(|setting| setting.flag.is_none());
     let lines: Vec<String> = settings.map(|setting| format!("  {:<22} {}", setting.key, help(setting))).collect();
-    format!("Keys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}", lines.join("\n"))
+    let families = FAMILIES.iter().map(|family| format!("  {:<22} {}", family.name, family.about));
+    let families: Vec<String> = families.collect();
+    format!(
+        "Optimizers (`adamtrain optimizers NAME` shows one with its formula):\n{}\n\nKeys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}",
+        families.join("\n"),
+        lines.join("\n")
+    )
 }
 
 fn styles() -> Styles {

@@ -1,5 +1,6 @@
 //! The configuration of a run: typed, complete and valid before the first byte of data is read.
 
+pub mod groups;
 pub mod layers;
 pub mod settings;
 pub mod value;
@@ -16,9 +17,10 @@ use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{self, Adam, Decay, Family};
+use crate::optim::{Decay, Family, HYPERS, Hyper, HyperValue, Hypers, family};
 use layers::{Layers, Origin, Sources};
 use settings::{SETTINGS, Setting, index};
+use value::closest;
 pub use value::{Stretch, Value};
 
 /// A valid configuration.
@@ -43,9 +45,11 @@ pub struct Config {
     /// The optimizer's family.
     pub family: &'static Family,
     /// Its hyperparameters.
-    pub adam: Adam,
-    /// Learning rate α.
+    pub hypers: Hypers,
+    /// Learning rate α: one of them.
     pub lr: f64,
+    /// Which parameters follow which optimizer; the first is the one above.
+    pub groups: Vec<groups::Group>,
     /// Form of the schedule.
     pub decay: Decay,
     /// Warm-up.
@@ -82,8 +86,8 @@ pub struct Config {
     pub min_delta: f64,
     /// Run or checkpoint to start from.
     pub init: Option<PathBuf>,
-    /// Value and origin of each setting, in the order of [`SETTINGS`].
-    entries: Vec<(Value, Origin)>,
+    /// Value and origin of each setting, in the order of [`SETTINGS`]; none of a hyperparameter that the optimizer does not have.
+    entries: Vec<Option<(Value, Origin)>>,
 }
 
 impl Config {
@@ -94,14 +98,8 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self> {
         let mut layers = Layers::gather(sources)?;
         complete(&mut layers)?;
-        let entries: Vec<(Value, Origin)> = SETTINGS
-            .iter()
-            .enumerate()
-            .map(|(index, setting)| {
-                let entry = layers.get(index).cloned();
-                entry.ok_or_else(|| anyhow::anyhow!("setting `{}` has no default", setting.key))
-            })
-            .collect::<Result<_>>()?;
+        let entries: Vec<Option<(Value, Origin)>> =
+            (0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect();
         let config = Reader(&entries).config()?;
         config.check()?;
         Ok(config)
@@ -109,7 +107,8 @@ impl Config {
 
     /// Settings with their values and origins.
     pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
-        SETTINGS.iter().zip(&self.entries).map(|(setting, (value, origin))| (setting, value, origin))
+        let entries = SETTINGS.iter().zip(&self.entries);
+        entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
     /// As a TOML file that repeats the run, each line with the comment that `note` gives.
@@ -164,6 +163,9 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
+        if let Some(why) = (self.family.refuse)(&self.hypers) {
+            return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
+        }
         if self.patience.is_some() && self.valid_fraction == 0.0 {
             return usage(
                 "`train.patience` needs a validation split: early stopping never looks at test data",
@@ -181,16 +183,8 @@ impl Config {
 fn complete(layers: &mut Layers) -> Result<()> {
     let text =
         |layers: &Layers, key: &str| index(key).and_then(|index| layers.get(index)).map(|(value, _)| value.to_string());
-    if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(optim::family) {
-        for (key, number) in [
-            ("optim.lr", family.lr),
-            ("optim.beta1", family.adam.beta1),
-            ("optim.beta2", family.adam.beta2),
-            ("optim.eps", family.adam.eps),
-            ("optim.weight_decay", family.adam.weight_decay),
-        ] {
-            layers.fill(key, Value::Number(number), Origin::Optimizer(family.name.to_owned()));
-        }
+    if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(family) {
+        hyperparameters(layers, family)?;
     }
     if let Some((seed, _)) = index("train.seed").and_then(|index| layers.get(index)).cloned() {
         layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
@@ -217,13 +211,55 @@ fn complete(layers: &mut Layers) -> Result<()> {
     Ok(())
 }
 
+/// Fills in the defaults of a family and takes care of hyperparameters that it does not have.
+fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
+    let chosen = index("optim.optimizer").and_then(|index| layers.get(index)).map_or(0, |(_, origin)| origin.rank());
+    for hyper in HYPERS {
+        let Some(index) = index(hyper.key) else { continue };
+        let Some(own) = family.hypers.iter().find(|own| own.key == hyper.key) else {
+            let Some((_, origin)) = layers.get(index) else { continue };
+            // A file for another optimizer can be used with this one; what is said beside it is a mistake.
+            if origin.rank() >= chosen {
+                let names: Vec<&str> = family.hypers.iter().map(Hyper::name).collect();
+                let like = closest(hyper.key, family.hypers.iter().map(|own| own.key));
+                let like = like.map_or(String::new(), |like| format!("did you mean `{like}`? "));
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("{origin}: `{}` is no hyperparameter of {}", hyper.key, family.name),
+                )
+                .hint(format!("{like}it has {}; see `adamtrain optimizers {}`", names.join(", "), family.name))
+                .into());
+            }
+            tracing::warn!("{origin}: `{}` is no hyperparameter of {} and is not used", hyper.key, family.name);
+            layers.drop(index);
+            continue;
+        };
+        if let Some((value, origin)) = layers.get(index) {
+            groups::value_of(own, value).map_err(|expected| {
+                Failure::new(
+                    Exit::Usage,
+                    format!("{origin}: `{}` is `{value}`, {expected} for {}", hyper.key, family.name),
+                )
+            })?;
+        }
+        let default = match own.default {
+            HyperValue::Number(number) => Value::Number(number),
+            HyperValue::Count(count) => Value::Count(count),
+            HyperValue::Switch(on) => Value::Switch(on),
+            HyperValue::Word(word) => Value::Text(word.to_owned()),
+        };
+        layers.fill(own.key, default, Origin::Optimizer(family.name.to_owned()));
+    }
+    Ok(())
+}
+
 /// Reads entries as the types that the table promises.
-struct Reader<'a>(&'a [(Value, Origin)]);
+struct Reader<'a>(&'a [Option<(Value, Origin)>]);
 
 impl Reader<'_> {
     fn value(&self, key: &str) -> Result<&Value> {
-        let entry = index(key).and_then(|index| self.0.get(index));
-        entry.map(|(value, _)| value).ok_or_else(|| anyhow::anyhow!("there is no setting `{key}`"))
+        let entry = index(key).and_then(|index| self.0.get(index)).and_then(Option::as_ref);
+        entry.map(|(value, _)| value).ok_or_else(|| anyhow::anyhow!("setting `{key}` has no value"))
     }
 
     fn wrong<T>(key: &str, value: &Value) -> Result<T> {
@@ -279,16 +315,31 @@ impl Reader<'_> {
         }
     }
 
+    fn hypers(&self, family: &'static Family) -> Result<Hypers> {
+        let mut hypers = family.defaults();
+        for hyper in family.hypers {
+            let value = groups::value_of(hyper, self.value(hyper.key)?);
+            hypers = hypers.with(hyper, value.map_err(|expected| anyhow::anyhow!("`{}`: {expected}", hyper.key))?);
+        }
+        Ok(hypers)
+    }
+
     fn config(&self) -> Result<Config> {
         let sets = crate::data::SETS.each_ref().map(|spec| (spec.name, spec));
         let spec = self.choice("data.dataset", &sets)?;
-        let families = optim::FAMILY.each_ref().map(|family| (family.name, family));
-        let family = self.choice("optim.optimizer", &families)?;
+        let name = self.word("optim.optimizer")?;
+        let family = family(name).ok_or_else(|| anyhow::anyhow!("setting `optim.optimizer` holds `{name}`"))?;
+        let hypers = self.hypers(family)?;
         let hidden = match self.value("model.hidden")? {
             Value::Widths(widths) => widths.iter().map(|&width| width as usize).collect(),
             other => return Self::wrong("model.hidden", other),
         };
         let device = self.word("train.device")?;
+        let shape = Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() };
+        let groups = match self.value("optim.group")? {
+            Value::Groups(texts) => groups::divide(texts, family, &hypers, &shape)?,
+            _ => groups::divide(&[], family, &hypers, &shape)?,
+        };
         Ok(Config {
             spec,
             data_dir: self.text("data.data_dir")?.map(PathBuf::from),
@@ -296,17 +347,12 @@ impl Reader<'_> {
             valid_fraction: self.real("data.valid_fraction")?,
             limit_train: self.whole("data.limit_train")?.map(|count| count as usize),
             data_seed: self.count("data.data_seed")?,
-            shape: Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() },
+            shape,
             dropout: self.real("model.dropout")?,
             family,
-            adam: Adam {
-                beta1: self.real("optim.beta1")?,
-                beta2: self.real("optim.beta2")?,
-                eps: self.real("optim.eps")?,
-                weight_decay: self.real("optim.weight_decay")?,
-                ..family.adam
-            },
-            lr: self.real("optim.lr")?,
+            lr: hypers.number(&family.hypers[0]),
+            groups,
+            hypers,
             decay: self.choice("schedule.schedule", &Decay::ALL)?,
             warmup: self.stretch("schedule.warmup")?,
             final_factor: self.real("schedule.final_factor")?,
@@ -344,8 +390,7 @@ mod tests {
     #[test]
     fn defaults_follow_the_optimizer_and_the_seed() {
         let config = load(&[("optim.optimizer", "adamw"), ("train.seed", "7")]).unwrap();
-        assert!(config.adam.decoupled);
-        assert_eq!(config.adam.weight_decay, 0.01);
+        assert_eq!(config.hypers.number(&family("adamw").unwrap().hypers[4]), 0.01);
         assert_eq!(config.data_seed, 7);
         let config = load(&[("data.data_seed", "3"), ("train.seed", "7")]).unwrap();
         assert_eq!(config.data_seed, 3);

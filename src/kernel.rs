@@ -9,19 +9,39 @@ mod elementwise;
 mod gemm;
 mod lend;
 mod loss;
+mod orthogonal;
 mod passes;
 pub mod simd;
 
-pub use elementwise::Scalars;
+pub use elementwise::{MuonStep, Scalars};
 pub use lend::{Element, lend, lend_mut, shared_storage};
 pub use loss::{Batch as LossBatch, Totals};
+pub use orthogonal::Orthogonal;
 pub use passes::{Channel, Dropout, keep_scale};
 
 use candle_core::{Result, Tensor};
 
-use crate::rule::Rule;
+use crate::rule::{Real as _, Rule, TwoPass};
+use elementwise::Number;
 use gemm::Matrix;
 use simd::Width;
+
+/// Evaluates `$body` with the type `$R` of the elements of `$tensor`.
+macro_rules! by_type {
+    ($tensor:expr, $R:ident => $body:expr) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => {
+                type $R = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $R = f64;
+                $body
+            }
+            other => candle_core::bail!("parameters are {other:?}, expected f32 or f64"),
+        }
+    };
+}
 
 /// A product `out = a · b` per lane, over row-major matrices of which only the first `rows` batch rows are in use.
 #[derive(Clone, Copy, Debug)]
@@ -248,22 +268,114 @@ pub fn update<U, const S: usize, const P: usize, const H: usize>(
 where
     U: Rule<S, P, H>,
 {
+    by_type!(theta, R => over_lanes(scalars, theta, gradient, state, elementwise::update::<R, U, S, P, H>))
+}
+
+/// One step of rule `U` in two passes, with the sums of each lane between them. Otherwise as [`update`].
+///
+/// # Errors
+/// If the device fails.
+pub fn update_in_two_passes<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    scalars: &[Scalars<H>],
+    theta: &Tensor,
+    gradient: &Tensor,
+    state: &Tensor,
+) -> Result<()>
+where
+    U: TwoPass<S, P, H, N, A>,
+{
+    by_type!(theta, R => {
+        over_lanes(scalars, theta, gradient, state, elementwise::update_in_two_passes::<R, U, S, P, H, N, A>)
+    })
+}
+
+/// Calls `step` with the slices of each lane: θ, g and the parts of the state.
+fn over_lanes<R: Number, const S: usize, const H: usize>(
+    scalars: &[Scalars<H>],
+    theta: &Tensor,
+    gradient: &Tensor,
+    state: &Tensor,
+    step: impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]),
+) -> Result<()> {
     let lanes = scalars.len();
-    let run = |theta: &mut [f32], gradient: &[f32], state: &mut [f32]| {
+    let run = |theta: &mut [R], gradient: &[R], state: &mut [R]| {
         let size = theta.len() / lanes;
-        for (lane, &scalars) in scalars.iter().enumerate() {
+        for (lane, scalars) in scalars.iter().enumerate() {
             let lane = lane * size..(lane + 1) * size;
             let mut parts = state.chunks_exact_mut(lanes * size);
             // `S` parts by construction of the tensor.
             let parts = [(); S].map(|()| parts.next().map_or(Default::default(), |part| &mut part[lane.clone()]));
             let theta = &mut theta[lane.clone()];
-            elementwise::update::<U, S, P, H>(Width::detect(), scalars, theta, &gradient[lane], parts);
+            step(Width::detect(), scalars, theta, &gradient[lane], parts);
         }
     };
     if S == 0 {
         return lend(gradient, |gradient| lend_mut(theta, |theta| run(theta, gradient, &mut [])))?;
     }
     lend(gradient, |gradient| lend_mut(theta, |theta| lend_mut(state, |state| run(theta, gradient, state))))??
+}
+
+/// One step of Muon over a lane of a matrix: θ, g and b `[K, rows, columns]`; `work` is of that shape. In place.
+///
+/// # Errors
+/// If the device fails.
+pub fn muon(
+    step: &MuonStep,
+    lane: usize,
+    theta: &Tensor,
+    gradient: &Tensor,
+    b: &Tensor,
+    work: &mut Orthogonal,
+) -> Result<()> {
+    let size = work.x.len();
+    let lane = lane * size..(lane + 1) * size;
+    lend(gradient, |gradient: &[f32]| {
+        lend_mut(b, |b: &mut [f32]| {
+            let b = &mut b[lane.clone()];
+            elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
+        })
+    })??;
+    work.run(step.iterations);
+    lend_mut(theta, |theta: &mut [f32]| {
+        elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
+    })
+}
+
+/// Sets every element of a tensor to `value`.
+///
+/// # Errors
+/// If the device fails.
+pub fn fill(tensor: &Tensor, value: f64) -> Result<()> {
+    by_type!(tensor, R => lend_mut(tensor, |data: &mut [R]| data.fill(R::constant(value))))
+}
+
+/// Copies the elements of `from` to those of `to`, in place.
+///
+/// # Errors
+/// If the device fails.
+pub fn copy(from: &Tensor, to: &Tensor) -> Result<()> {
+    by_type!(from, R => lend(from, |from: &[R]| lend_mut(to, |to: &mut [R]| to.copy_from_slice(from)))?)
+}
+
+/// `x ← x + weight · (target − x)`, in place.
+///
+/// # Errors
+/// If the device fails.
+pub fn average(weight: f64, target: &Tensor, x: &Tensor) -> Result<()> {
+    by_type!(x, R => lend(target, |target: &[R]| {
+        lend_mut(x, |x: &mut [R]| elementwise::average(Width::detect(), R::constant(weight), target, x))
+    })?)
+}
+
+/// Share of the elements of a tensor that are below `bound`, in 0..=1.
+///
+/// # Errors
+/// If the device fails.
+pub fn share_below(tensor: &Tensor, bound: f64) -> Result<f64> {
+    by_type!(tensor, R => lend(tensor, |data: &[R]| {
+        let below = data.iter().filter(|x| Into::<f64>::into(**x) < bound).count();
+        below as f64 / data.len().max(1) as f64
+    }))
 }
 
 /// Whether all elements are finite.

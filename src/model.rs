@@ -36,6 +36,12 @@ impl Shape {
         self.layers().map(|(inputs, outputs)| (inputs as u64 + 1) * outputs as u64).sum()
     }
 
+    /// Names of the parameters, in their order.
+    pub fn parameter_names(&self) -> Vec<String> {
+        let layers = 0..=self.hidden.len();
+        layers.flat_map(|layer| ["weight", "bias"].map(|part| format!("layers.{layer}.{part}"))).collect()
+    }
+
     /// `linear`, or `mlp-300-100`.
     pub fn name(&self) -> String {
         match self.hidden.as_slice() {
@@ -85,9 +91,9 @@ impl LinearNet {
             }
             let weight = Tensor::from_vec(weight, (lanes, outputs, inputs), device)?;
             let bias = Tensor::from_vec(bias, (lanes, outputs), device)?;
-            parameters.push((format!("layers.{layer}.weight"), Var::from_tensor(&weight)?));
-            parameters.push((format!("layers.{layer}.bias"), Var::from_tensor(&bias)?));
+            parameters.extend([Var::from_tensor(&weight)?, Var::from_tensor(&bias)?]);
         }
+        let parameters = shape.parameter_names().into_iter().zip(parameters).collect();
         Ok(Self { shape, lanes, parameters })
     }
 

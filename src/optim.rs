@@ -1,14 +1,37 @@
 //! Optimizers: from gradients to new parameters.
 //!
-//! A rule that looks at one element at a time is an `impl Rule` in a file of its own; [`Elementwise`] gives it variables,
-//! lanes, checkpoints and errors. [`build`] makes an optimizer from its name and numbers.
+//! A rule is an `impl Rule` or `impl TwoPass` in a file of its own, with the [`Family`] that names it; [`Driver`] gives it
+//! variables, lanes, checkpoints and errors.
 
+mod adabelief;
+mod adadelta;
+mod adagrad;
 mod adam;
-mod elementwise;
+mod adamax;
+mod adan;
+mod ademamix;
+mod adopt;
+mod cautious;
+mod driver;
+mod family;
+mod groups;
+mod hyper;
+mod lamb;
+mod lion;
+mod muon;
+mod nadam;
+mod radam;
+mod rmsprop;
 mod schedule;
+mod schedule_free;
+mod sgd;
+mod stableadamw;
 
 pub use adam::Adam;
-pub use elementwise::Elementwise;
+pub use driver::{Driver, Formula, one_pass, two_pass};
+pub use family::{FAMILIES, Family, Parameter, Parameters, family};
+pub use groups::{Grouped, Part};
+pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
 pub use schedule::{Decay, Schedule};
 
 use anyhow::Result;
@@ -21,6 +44,14 @@ pub struct StepScalars {
     pub lr: f64,
     /// Factor on the gradients, from clipping.
     pub gradient_scale: f64,
+}
+
+impl StepScalars {
+    /// Turns a step that minimises into one that maximises: the gradients' sign changes before anything else, decay included,
+    /// as PyTorch's `maximize` does.
+    pub fn maximizing(self) -> Self {
+        Self { gradient_scale: -self.gradient_scale, ..self }
+    }
 }
 
 /// Where an optimizer finds gradients: a buffer per parameter, or candle's autograd.
@@ -53,10 +84,8 @@ pub trait Optimizer {
     /// Number of steps taken.
     fn steps(&self) -> u64;
 
-    /// Names of the state, as its tensors' names end.
-    fn state_names(&self) -> &[&'static str];
-
-    /// The state as tensors `<parameter>.<state>`, each in the parameter's shape `[K, …]`; they share the optimizer's memory.
+    /// The state as tensors `<parameter>.<state>`, each in the parameter's shape `[K, …]`; they share the optimizer's memory. It is
+    /// what a checkpoint needs only at the evaluation point.
     ///
     /// # Errors
     /// If the device fails.
@@ -70,40 +99,28 @@ pub trait Optimizer {
     /// # Errors
     /// If the history has another length.
     fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()>;
-}
 
-/// An optimizer as the configuration names it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Family {
-    /// Name on the command line and in files.
-    pub name: &'static str,
-    /// One line for help.
-    pub about: &'static str,
-    /// Default learning rate.
-    pub lr: f64,
-    /// Defaults of the other numbers.
-    pub adam: Adam,
-}
+    /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule tells from where it trains.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn at_evaluation_point(&mut self) -> Result<()> {
+        Ok(())
+    }
 
-/// The optimizers, from simple to complex.
-pub const FAMILY: [Family; 2] = [
-    Family {
-        name: "adam",
-        about: "Adam; weight decay is coupled (L2), as in Kingma & Ba 2014",
-        lr: 1e-3,
-        adam: Adam::DEFAULT,
-    },
-    Family {
-        name: "adamw",
-        about: "Adam with decoupled weight decay, Loshchilov & Hutter 2017",
-        lr: 1e-3,
-        adam: Adam { weight_decay: 0.01, decoupled: true, ..Adam::DEFAULT },
-    },
-];
+    /// Moves the parameters back, to their bits before [`Optimizer::at_evaluation_point`].
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn at_training_point(&mut self) -> Result<()> {
+        Ok(())
+    }
 
-/// The entry called `name`.
-pub fn family(name: &str) -> Option<&'static Family> {
-    FAMILY.iter().find(|family| family.name == name)
+    /// For each parameter, the share of its elements where √v̂ < 10·ε; none where the rule has no such denominator.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>>;
 }
 
 #[cfg(test)]

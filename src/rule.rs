@@ -22,6 +22,8 @@ pub trait Real:
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// Whether `self < other`; false where one of them is NaN.
     fn less(self, other: Self) -> Self::Mask;
+    /// Whether `self ≤ other`; false where one of them is NaN.
+    fn at_most(self, other: Self) -> Self::Mask;
     /// `yes` where `mask` holds, else `no`. Unlike a product with 0, it stops a NaN.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
     /// The smallest positive normal number of this kind.
@@ -34,6 +36,47 @@ pub trait Real:
     #[inline(always)]
     fn flushed(self) -> Self {
         Self::select(self.abs().less(Self::smallest_normal()), Self::constant(0.0), self)
+    }
+
+    /// The larger of two numbers; NaN where one of them is. `f32::max` would hide it.
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        Self::select(self.less(other), other, Self::select(other.at_most(self), self, self + other))
+    }
+
+    /// The number, or the nearest within ±`bound`; a NaN stays one.
+    #[inline(always)]
+    fn clamped(self, bound: Self) -> Self {
+        Self::select(bound.less(self), bound, Self::select(self.less(-bound), -bound, self))
+    }
+
+    /// 1, −1, or the number itself where it is 0 or NaN. `f32::signum` has no 0.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        let (zero, one) = (Self::constant(0.0), Self::constant(1.0));
+        Self::select(zero.less(self), one, Self::select(self.less(zero), -one, self))
+    }
+
+    /// `self + weight · (target − self)` with one rounding of the sum, without denormals: a step of a moving average.
+    ///
+    /// With 1 − β rounded once from f64 as `weight`, the weights of old and new sum to 1. f32(β) and f32(1 − β) do not: for
+    /// β₂ = 0.999 they leave v too high by 1.3e-5.
+    #[inline(always)]
+    fn averaged(self, weight: Self, target: Self) -> Self {
+        weight.mul_add(target - self, self).flushed()
+    }
+
+    /// `self + decay · self + step`, with the sum of the small numbers formed first: one rounding of the parameter, where decay and
+    /// step one after the other have two that are alike for many steps and add up.
+    #[inline(always)]
+    fn moved(self, decay: Self, step: Self) -> Self {
+        self + decay.mul_add(self, step)
+    }
+
+    /// [`Real::averaged`] towards `root²`, whose rounding is left out.
+    #[inline(always)]
+    fn averaged_square(self, weight: Self, root: Self) -> Self {
+        weight.mul_add(root.mul_add(root, -self), self).flushed()
     }
 }
 
@@ -64,6 +107,10 @@ macro_rules! real {
                 self < other
             }
             #[inline(always)]
+            fn at_most(self, other: Self) -> bool {
+                self <= other
+            }
+            #[inline(always)]
             fn select(mask: bool, yes: Self, no: Self) -> Self {
                 if mask { yes } else { no }
             }
@@ -83,13 +130,82 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// The names of the state numbers, as checkpoints call them.
     const STATE: [&'static str; S];
 
+    /// What the state numbers begin with.
+    fn initial(&self) -> [f64; S] {
+        [0.0; S]
+    }
+
+    /// What the host numbers begin with.
+    fn history(&self) -> [f64; P] {
+        [0.0; P]
+    }
+
     /// The scalars of step `t ≥ 1` at learning rate `lr`: formed on the host in f64, once a step and lane, and rounded once.
     ///
-    /// `host` is the lane's history, for rules that need one; it is saved with the checkpoint bit for bit.
-    fn scalars(&self, host: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    /// `history` holds the lane's host numbers, for rules that need some; they are saved with the checkpoint bit for bit.
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
 
     /// The new parameter and state, from the scalars `h`, the parameter θ, its gradient g and its state.
     fn update<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+
+    /// See [`Evaluation`]; none for a rule that evaluates where it trains.
+    fn evaluation(&self) -> Option<Evaluation> {
+        None
+    }
+
+    /// See [`Floor`]; none for a rule without a second moment.
+    fn floor(&self, _t: u64) -> Option<Floor> {
+        None
+    }
+}
+
+/// An update formula that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that
+/// knows the `A` scalars made of them.
+pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> {
+    /// As [`Rule::STATE`].
+    const STATE: [&'static str; S];
+
+    /// As [`Rule::scalars`].
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+
+    /// The first pass: what an element adds to each sum.
+    fn first<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> [R; N];
+
+    /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane, in f64.
+    fn reduce(h: [f64; H], sums: [f64; N], count: usize) -> [f64; A];
+
+    /// The second pass: the new parameter and state, from the same numbers.
+    fn second<R: Real>(h: [R; H], a: [R; A], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+
+    /// As [`Rule::floor`].
+    fn floor(&self, _t: u64) -> Option<Floor> {
+        None
+    }
+}
+
+/// Where a net that is trained at θ is to be evaluated: at `θ + weight · (s − θ)` with the state number s of this index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Index in [`Rule::STATE`].
+    pub state: usize,
+    /// The weight.
+    pub weight: f64,
+}
+
+/// Where ε rules the denominator: √v̂ < 10·ε exactly where the state number of this index is below `bound`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Floor {
+    /// Index in the rule's `STATE`.
+    pub state: usize,
+    /// The bound.
+    pub bound: f64,
+}
+
+impl Floor {
+    /// For v̂ = v/correction under √v̂ + ε.
+    pub fn new(state: usize, eps: f64, correction: f64) -> Self {
+        Self { state, bound: 100.0 * eps * eps * correction }
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +219,14 @@ mod tests {
         assert_eq!((-f32::MIN_POSITIVE / 2.0).flushed(), 0.0);
         assert!(f32::NAN.flushed().is_nan());
         assert_eq!(1e-310_f64.flushed(), 0.0);
+    }
+
+    #[test]
+    fn larger_and_sign_keep_a_nan_and_sign_knows_zero() {
+        let nan = f32::NAN;
+        assert!(nan.larger(1.0).is_nan() && 1_f32.larger(nan).is_nan());
+        assert_eq!((1_f32.larger(2.0), 2_f32.larger(-1.0), 3_f32.larger(3.0)), (2.0, 2.0, 3.0));
+        assert!(nan.sign().is_nan());
+        assert_eq!([-3_f32, 0.0, 1e-45, f32::NEG_INFINITY].map(Real::sign), [-1.0, 0.0, 1.0, -1.0]);
     }
 }

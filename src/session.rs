@@ -284,9 +284,10 @@ impl Session {
         Ok(())
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint> {
+    fn checkpoint(&mut self) -> Result<Checkpoint> {
+        self.trainer.optimizer.at_evaluation_point()?;
         let settings = self.config.entries();
-        let state = self.trainer.optimizer.state_names();
+        let state = self.trainer.optimizer.state()?;
         Ok(Checkpoint {
             meta: Meta {
                 format: FORMAT,
@@ -297,7 +298,7 @@ impl Session {
                     name: self.config.family.name.to_owned(),
                     steps: self.trainer.optimizer.steps(),
                     history: self.trainer.optimizer.history(),
-                    state: state.iter().map(|&name| name.to_owned()).collect(),
+                    state: state.into_iter().map(|(name, _)| name).collect(),
                 },
                 progress: self.progress.clone(),
                 config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
@@ -318,7 +319,8 @@ impl Session {
             return Ok(false);
         }
         self.flush_best()?;
-        self.run.save(&self.checkpoint()?)?;
+        let checkpoint = self.checkpoint()?;
+        self.run.save(&checkpoint)?;
         self.clock.saved = Instant::now();
         tracing::debug!("saved step {} in {:?}", self.progress.step, started.elapsed());
         Ok(true)

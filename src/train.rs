@@ -17,7 +17,7 @@ use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Elementwise, Optimizer, Schedule, StepScalars};
+use crate::optim::{Grouped, Optimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
 use evaluator::EVALUATION_ROWS;
 
@@ -61,10 +61,10 @@ impl Trainer {
     pub fn new(config: &Config, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let seeds = [config.seed];
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
-        let optimizer = Elementwise::new(net.parameters(), vec![config.adam; seeds.len()])?;
+        let optimizer = optimizer(config, &net)?;
         let rows = config.batch_size.min(examples);
         Ok(Self {
-            optimizer: Box::new(optimizer),
+            optimizer,
             totals: Totals::zeros(seeds.len(), device)?,
             schedule: schedule(config, examples),
             backprop: Backprop::new(&net, rows, &[config.dropout])?,
@@ -78,14 +78,24 @@ impl Trainer {
         })
     }
 
+    /// Gives the net, as it stands now, an optimizer that has taken no step.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn start_optimizer(&mut self, config: &Config) -> Result<()> {
+        self.optimizer = optimizer(config, &self.net)?;
+        Ok(())
+    }
+
     /// Bytes that a run with this configuration takes beside the data: net, gradients, moments, batches, a copy for the best
     /// checkpoint and one for the checkpoint being written.
     pub fn bytes(config: &Config, examples: usize) -> u64 {
-        // θ, m and v three times each (in use, best, being written) and the written file.
-        const COPIES: u64 = 3 * 3 + 3;
+        // θ and the state three times each (in use, best, being written) and the written file.
+        const COPIES: u64 = 3 + 1;
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
-        (4 * COPIES)
+        let tensors = 1 + config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+        (4 * COPIES * tensors)
             .saturating_mul(parameters)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
@@ -131,6 +141,7 @@ impl Trainer {
     }
 
     fn forward(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
+        self.optimizer.at_training_point()?;
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
         kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
@@ -223,6 +234,38 @@ impl Trainer {
         }
         Ok(None)
     }
+}
+
+/// The optimizer that a configuration describes, over the parameters of `net`.
+///
+/// # Errors
+/// If memory does not suffice.
+fn optimizer(config: &Config, net: &LinearNet) -> Result<Box<dyn Optimizer>> {
+    let last = net.shape().hidden.len();
+    let parameters: Vec<Parameter> = net
+        .parameters()
+        .iter()
+        .enumerate()
+        .map(|(index, (name, var))| Parameter {
+            is_hidden: index % 2 == 0 && index / 2 < last,
+            ..Parameter::new(name, var)
+        })
+        .collect();
+    if let [group] = config.groups.as_slice()
+        && group.lr_factor == 1.0
+    {
+        return (group.family.build)(&parameters, std::slice::from_ref(&group.hypers));
+    }
+    let mut parts = Vec::new();
+    for group in &config.groups {
+        let own: Vec<Parameter> = group.members.iter().map(|&member| parameters[member].clone()).collect();
+        parts.push(Part {
+            optimizer: (group.family.build)(&own, std::slice::from_ref(&group.hypers))?,
+            members: group.members.clone(),
+            lr_factors: vec![group.lr_factor],
+        });
+    }
+    Ok(Box::new(Grouped::new(&parameters, parts)))
 }
 
 /// The schedule that a configuration describes, for `examples` training examples.

@@ -31,6 +31,19 @@ pub enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// Its place in the order of sources: a higher one overrides a lower one.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Default | Self::Optimizer(_) | Self::Follows(_) => 0,
+            Self::Run => 1,
+            Self::File(..) => 2,
+            Self::Environment(_) => 3,
+            Self::Flag(_) => 4,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,6 +134,11 @@ impl Layers {
         if let Some(slot) = index(key).map(|index| &mut self.0[index]) {
             slot.get_or_insert((value, origin));
         }
+    }
+
+    /// Takes a value away.
+    pub fn drop(&mut self, index: usize) {
+        self.0[index] = None;
     }
 
     /// Replaces a value that has a better form, such as an absolute path.
@@ -241,12 +259,35 @@ fn words(value: &DeValue<'_>) -> Result<String, String> {
             parsed.map_err(|_| "expected a decimal number".to_owned())?.to_string()
         }
         DeValue::Float(float) => float.as_str().replace('_', ""),
+        DeValue::Boolean(on) => on.to_string(),
+        DeValue::Array(items) if !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()) => {
+            items.iter().map(|item| group(item.get_ref())).collect::<Result<Vec<_>, _>>()?.join("; ")
+        }
         DeValue::Array(items) if items.iter().all(|item| !matches!(item.get_ref(), DeValue::Array(_))) => {
             let items = items.iter().map(|item| words(item.get_ref()));
             items.collect::<Result<Vec<_>, _>>()?.join(",")
         }
         _ => return Err("expected a number, a string or a list".to_owned()),
     })
+}
+
+/// A table of `[[optim.group]]` as the text that `--set` would have.
+fn group(table: &DeValue<'_>) -> Result<String, String> {
+    let Some(table) = table.as_table() else { return Ok(String::new()) };
+    let is_word =
+        |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || matches!(c, ';' | '='));
+    let mut entries = Vec::new();
+    for (name, value) in table {
+        let (name, value) = (name.get_ref().to_string(), words(value.get_ref())?);
+        if !is_word(&name) || !is_word(&value) {
+            return Err("expected single words in each group".to_owned());
+        }
+        entries.push((name, value));
+    }
+    let (names, pairs): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key == "name");
+    let (_, name) = names.first().ok_or("expected a `name` in each group, for example `name = \"*.bias\"`")?;
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Ok(format!("{name} {}", pairs.join(" ")))
 }
 
 fn parse(setting: &Setting, text: &str) -> Result<Value, String> {

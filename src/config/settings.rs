@@ -1,6 +1,9 @@
 //! The table of settings: one name in TOML, `--set`, the environment and JSON, and its flag where it has one.
 
+use std::sync::LazyLock;
+
 use super::value::{Kind, Range};
+use crate::optim::HYPERS;
 
 /// One setting.
 #[derive(Debug)]
@@ -50,7 +53,28 @@ const fn setting(key: &'static str, flag: &'static str, metavar: &'static str, k
 }
 
 /// All settings, in the order of help and of files; those of a section stand together.
-pub const SETTINGS: &[Setting] = &[
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let copy = |setting: &Setting| Setting { ..*setting };
+    let hypers = HYPERS.iter().map(|hyper| Setting {
+        flag: FLAGGED.iter().find(|(key, _)| *key == hyper.key).map(|(_, flag)| *flag),
+        follows: "the optimizer's",
+        help: hyper.about,
+        ..setting(hyper.key, "", "F", Kind::from(hyper.accepts))
+    });
+    BEFORE.iter().map(copy).chain(hypers).chain(AFTER.iter().map(copy)).collect()
+});
+
+/// The hyperparameters that have a flag.
+const FLAGGED: [(&str, &str); 5] = [
+    ("optim.lr", "lr"),
+    ("optim.beta1", "beta1"),
+    ("optim.beta2", "beta2"),
+    ("optim.eps", "eps"),
+    ("optim.weight_decay", "weight-decay"),
+];
+
+/// What stands before the optimizer's hyperparameters.
+const BEFORE: &[Setting] = &[
     Setting {
         default: "digits",
         help: "Data set",
@@ -95,35 +119,18 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         default: "adam",
-        help: "Optimizer: adam (decay coupled, L2), adamw (decay decoupled)",
-        ..setting("optim.optimizer", "optimizer", "NAME", Kind::Choice(&["adam", "adamw"]))
+        help: "Optimizer; `adamtrain optimizers` shows each with formula, hyperparameters, defaults and source",
+        ..setting("optim.optimizer", "optimizer", "NAME", Kind::Optimizer)
     },
+];
+
+/// What follows the optimizer's hyperparameters.
+const AFTER: &[Setting] = &[
     Setting {
-        follows: "the optimizer's, 1e-3",
-        help: "Learning rate",
-        // Below, it would be 0 or a denormal in f32.
-        ..setting("optim.lr", "lr", "F", number(1e-37, true, MOST_F32, true))
-    },
-    Setting {
-        follows: "the optimizer's, 0.9",
-        help: "Decay of the first moment",
-        ..setting("optim.beta1", "beta1", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        follows: "the optimizer's, 0.999",
-        help: "Decay of the second moment",
-        ..setting("optim.beta2", "beta2", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        // ε·√(1−β₂ᵗ) must stay a normal f32: with 0/0 in its place a parameter without gradient would become NaN.
-        follows: "the optimizer's, 1e-8",
-        help: "Added to the root of the second moment",
-        ..setting("optim.eps", "eps", "F", number(1e-30, true, MOST_F32, true))
-    },
-    Setting {
-        follows: "the optimizer's, adam 0, adamw 0.01",
-        help: "Weight decay",
-        ..setting("optim.weight_decay", "weight-decay", "F", number(0.0, true, MOST_F32, true))
+        flag: None,
+        unset: Some("none"),
+        help: "Parameters with values of their own, `PATTERN KEY=V …; …`: `*.bias weight_decay=0`; keys are `optimizer`, `lr_factor` and its hyperparameters",
+        ..setting("optim.group", "", "GROUPS", Kind::Groups)
     },
     Setting {
         default: "constant",
@@ -245,7 +252,7 @@ mod tests {
     #[test]
     fn keys_and_flags_are_unique_and_named_alike() {
         let mut seen = HashSet::new();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             assert!(seen.insert(setting.key), "{}", setting.key);
             if let Some(flag) = setting.flag {
                 let name = setting.key.split('.').nth(1).unwrap();
@@ -256,8 +263,9 @@ mod tests {
 
     #[test]
     fn every_default_is_valid_and_every_setting_has_help() {
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             assert!(!setting.help.is_empty(), "{}", setting.key);
+            assert!(!setting.help.ends_with('.'), "{}", setting.key);
             if !setting.default.is_empty() {
                 assert!(setting.kind.parse(setting.default).is_ok(), "{}", setting.key);
             }
@@ -272,8 +280,6 @@ mod tests {
         };
         let names = crate::data::SETS.iter().map(|spec| spec.name);
         assert_eq!(choices("data.dataset"), names.collect::<Vec<_>>());
-        let names = crate::optim::FAMILY.iter().map(|family| family.name);
-        assert_eq!(choices("optim.optimizer"), names.collect::<Vec<_>>());
         let names = crate::optim::Decay::ALL.map(|(name, _)| name);
         assert_eq!(choices("schedule.schedule"), names);
         let names = crate::data::Scaling::ALL.map(|(name, _)| name);

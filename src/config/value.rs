@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use super::groups::GroupText;
+pub use crate::optim::Range;
+use crate::optim::{Accepts, FAMILIES, Shortest, family};
+
 /// What a setting accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -32,45 +36,16 @@ pub enum Kind {
     },
     /// A length of time above 0.
     Time,
+    /// On or off.
+    Switch,
+    /// An optimizer; its other names are understood.
+    Optimizer,
+    /// Parameter groups.
+    Groups,
     /// A device.
     Device,
     /// Any text: a path.
     Text,
-}
-
-/// Bounds of a real number.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    /// Lower bound.
-    pub low: f64,
-    /// Whether it belongs to the range.
-    pub with_low: bool,
-    /// Upper bound; may be infinite.
-    pub high: f64,
-    /// Whether it belongs to the range.
-    pub with_high: bool,
-}
-
-impl Range {
-    fn contains(self, number: f64) -> bool {
-        let low = number > self.low || self.with_low && number >= self.low;
-        let high = number < self.high || self.with_high && number <= self.high;
-        low && high && number.is_finite()
-    }
-}
-
-impl fmt::Display for Range {
-    /// `in [0, 1)`, or `> 0` where any f32 above will do.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { low, with_low, high, with_high } = *self;
-        if high >= f64::from(f32::MAX) {
-            let sign = if with_low { ">=" } else { ">" };
-            return write!(f, "{sign} {}", Number(low));
-        }
-        let open = if with_low { '[' } else { '(' };
-        let close = if with_high { ']' } else { ')' };
-        write!(f, "in {open}{}, {}{close}", Number(low), Number(high))
-    }
 }
 
 /// A value of a setting.
@@ -84,6 +59,10 @@ pub enum Value {
     Count(u64),
     /// A real number.
     Number(f64),
+    /// On or off.
+    Switch(bool),
+    /// Parameter groups, as written.
+    Groups(Vec<GroupText>),
     /// Widths.
     Widths(Vec<u64>),
     /// A stretch of training.
@@ -122,6 +101,19 @@ impl Kind {
                     None => expected(),
                 }),
             },
+            Self::Optimizer => match family(text) {
+                Some(family) => Ok(Value::Text(family.name.to_owned())),
+                None => Err(match closest(text, FAMILIES.iter().map(|family| family.name)) {
+                    Some(word) => format!("{}; did you mean `{word}`?", expected()),
+                    None => expected(),
+                }),
+            },
+            Self::Switch => match text {
+                "true" => Ok(Value::Switch(true)),
+                "false" => Ok(Value::Switch(false)),
+                _ => Err(expected()),
+            },
+            Self::Groups => GroupText::parse(text).map(Value::Groups),
             Self::Number(range) => match text.parse::<f64>() {
                 Ok(number) if range.contains(number) => Ok(Value::Number(number)),
                 _ => Err(expected()),
@@ -166,6 +158,17 @@ impl Kind {
     }
 }
 
+impl From<Accepts> for Kind {
+    fn from(accepts: Accepts) -> Self {
+        match accepts {
+            Accepts::Number(range) => Self::Number(range),
+            Accepts::Count(most) => Self::Count { least: 0, most },
+            Accepts::Switch => Self::Switch,
+            Accepts::Word(words) => Self::Choice(words),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     /// What is expected, for errors and help.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +187,12 @@ impl fmt::Display for Kind {
                 bare.map_or(Ok(()), |unit| write!(f, " or a number of {unit}"))
             }
             Self::Time => f.write_str("a time like `90s`, `10m`, `1h30m`"),
+            Self::Switch => f.write_str("true or false"),
+            Self::Optimizer => {
+                let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+                f.write_str(&names.join(", "))
+            }
+            Self::Groups => f.write_str("groups like `*.bias weight_decay=0`"),
             Self::Device => f.write_str("auto, cpu, cuda or cuda:N"),
             Self::Text => f.write_str("text"),
         }
@@ -225,16 +234,6 @@ fn parse_time(text: &str) -> Option<f64> {
     (!text.is_empty()).then_some(seconds)
 }
 
-/// A real number as files hold it: the shortest text that reads back to the same bits, with `.0` left off.
-struct Number(f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:?}", self.0);
-        f.write_str(text.strip_suffix(".0").unwrap_or(&text))
-    }
-}
-
 impl fmt::Display for Stretch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -254,6 +253,11 @@ impl Value {
             Self::Count(count) => count.to_string(),
             // With a point or an exponent: TOML then reads a float.
             Self::Number(number) => format!("{number:?}"),
+            Self::Switch(on) => on.to_string(),
+            Self::Groups(groups) => {
+                let tables: Vec<String> = groups.iter().map(GroupText::to_toml).collect();
+                format!("[{}]", tables.join(", "))
+            }
             Self::Widths(widths) => format!("{widths:?}"),
             // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
             _ => serde_json::Value::String(self.to_string()).to_string().replace('\u{7f}', "\\u007f"),
@@ -266,6 +270,8 @@ impl Value {
             Self::Unset(_) => serde_json::Value::Null,
             Self::Count(count) => (*count).into(),
             Self::Number(number) => (*number).into(),
+            Self::Switch(on) => (*on).into(),
+            Self::Groups(groups) => groups.iter().map(GroupText::to_json).collect(),
             Self::Widths(widths) => widths.clone().into(),
             Self::Text(_) | Self::Stretch(_) | Self::Time(_) => self.to_string().into(),
         }
@@ -279,7 +285,12 @@ impl fmt::Display for Value {
             Self::Unset(word) => f.write_str(word),
             Self::Text(text) => f.write_str(text),
             Self::Count(count) => write!(f, "{count}"),
-            Self::Number(number) => write!(f, "{}", Number(*number)),
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Groups(groups) => {
+                let words: Vec<String> = groups.iter().map(GroupText::to_string).collect();
+                f.write_str(&words.join("; "))
+            }
+            Self::Number(number) => write!(f, "{}", Shortest(*number)),
             Self::Widths(widths) if widths.is_empty() => f.write_str("none"),
             Self::Widths(widths) => {
                 let words: Vec<String> = widths.iter().map(u64::to_string).collect();

@@ -1,77 +1,284 @@
-//! One step of an element-wise rule over slices: parameter, gradient and state in one pass, in place.
+//! One step of a rule over slices: parameter, gradient and state in one pass, in place; or in two, with sums between them.
 
+use super::lend::Element;
 use super::simd::{Width, vectorised};
-use crate::rule::Rule;
+use crate::rule::{Real, Rule, TwoPass};
 
 /// Elements that one thread takes at a time. A piece of θ, g and two state numbers is 256 KB, well within a second-level
 /// cache; below it a second thread costs more than it saves.
 const PIECE: usize = 16 * 1024;
 
+/// A kind of number that tensors hold and rules run on: f32 in training, f64 where an oracle is wanted.
+pub trait Number: Real + Element + Default + Send + Sync + Into<f64> {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
 /// What a step needs besides the elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Scalars<const H: usize> {
-    /// The rule's scalars, rounded to f32.
-    pub rule: [f32; H],
+    /// The rule's scalars; rounded once, to the type of the elements.
+    pub rule: [f64; H],
     /// Factor on every gradient, from clipping; 1 leaves its bits alone.
-    pub gradient: f32,
+    pub gradient: f64,
+}
+
+/// Where a slice of `count` elements is cut for two threads: at a multiple of a cache line, so that they never write to the
+/// same one.
+fn middle(count: usize) -> usize {
+    (count / 2).next_multiple_of(16)
+}
+
+/// Both sides of `slices`, cut at `middle`.
+fn split<R, const S: usize>(slices: [&mut [R]; S], middle: usize) -> ([&mut [R]; S], [&mut [R]; S]) {
+    let mut second: [&mut [R]; S] = [(); S].map(|()| Default::default());
+    let mut rest = second.iter_mut();
+    let first = slices.map(|slice| {
+        let (before, after) = slice.split_at_mut(middle);
+        if let Some(slot) = rest.next() {
+            *slot = after;
+        }
+        before
+    });
+    (first, second)
+}
+
+/// Calls `work` with pieces of the slices, on as many threads as the current pool has.
+fn over_pieces<R: Number, const S: usize>(
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
+    work: &(impl Fn(&mut [R], &[R], [&mut [R]; S]) + Sync),
+) {
+    debug_assert!(gradient.len() == theta.len() && state.iter().all(|s| s.len() == theta.len()));
+    if theta.len() <= PIECE {
+        return work(theta, gradient, state);
+    }
+    let middle = middle(theta.len());
+    let (theta, theta_rest) = theta.split_at_mut(middle);
+    let (gradient, gradient_rest) = gradient.split_at(middle);
+    let (state, state_rest) = split(state, middle);
+    rayon::join(
+        || over_pieces(theta, gradient, state, work),
+        || over_pieces(theta_rest, gradient_rest, state_rest, work),
+    );
+}
+
+/// Replaces parameter and state of every element by what `step` makes of them.
+#[inline(always)]
+fn each_element<R: Number, const S: usize>(
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
+    step: impl Fn(R, R, [R; S]) -> (R, [R; S]),
+) {
+    let count = theta.len();
+    let gradient = &gradient[..count];
+    // Slices cut to one length: without it each access is checked and nothing is vectorised.
+    let state = state.map(|slice| &mut slice[..count]);
+    for i in 0..count {
+        let mut s = [R::default(); S];
+        for (number, slice) in s.iter_mut().zip(&state) {
+            *number = slice[i];
+        }
+        let (new_theta, new_state) = step(theta[i], gradient[i], s);
+        theta[i] = new_theta;
+        for k in 0..S {
+            state[k][i] = new_state[k];
+        }
+    }
 }
 
 /// Applies rule `U` once to every element, on as many threads as the current pool has.
 ///
 /// `theta`, `gradient` and each slice of `state` have the same length. The bits do not depend on `width` or on threads.
-pub fn update<U, const S: usize, const P: usize, const H: usize>(
+pub fn update<R: Number, U, const S: usize, const P: usize, const H: usize>(
     width: Width,
-    scalars: Scalars<H>,
-    theta: &mut [f32],
-    gradient: &[f32],
-    state: [&mut [f32]; S],
+    scalars: &Scalars<H>,
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
 ) where
     U: Rule<S, P, H>,
 {
-    debug_assert!(gradient.len() == theta.len() && state.iter().all(|s| s.len() == theta.len()));
-    if theta.len() <= PIECE {
-        return update_piece::<U, S, P, H>(width, scalars, theta, gradient, state);
-    }
-    // Halves are cut at a multiple of a cache line, so that two threads never write to the same one.
-    let middle = (theta.len() / 2).next_multiple_of(16);
-    let (theta, theta_rest) = theta.split_at_mut(middle);
-    let (gradient, gradient_rest) = gradient.split_at(middle);
-    let mut state_rest: [&mut [f32]; S] = [(); S].map(|()| Default::default());
-    let mut rest = state_rest.iter_mut();
-    let state = state.map(|slice| {
-        let (first, second) = slice.split_at_mut(middle);
-        if let Some(slot) = rest.next() {
-            *slot = second;
-        }
-        first
+    over_pieces(theta, gradient, state, &|theta, gradient, state| {
+        update_piece::<R, U, S, P, H>(width, scalars, theta, gradient, state);
     });
-    rayon::join(
-        || update::<U, S, P, H>(width, scalars, theta, gradient, state),
-        || update::<U, S, P, H>(width, scalars, theta_rest, gradient_rest, state_rest),
-    );
 }
 
 vectorised! {
-    fn update_piece[U, const S: usize, const P: usize, const H: usize][U, S, P, H](
-        scalars: Scalars<H>,
-        theta: &mut [f32],
-        gradient: &[f32],
-        state: [&mut [f32]; S],
+    fn update_piece[R: Number, U, const S: usize, const P: usize, const H: usize][R, U, S, P, H](
+        scalars: &Scalars<H>,
+        theta: &mut [R],
+        gradient: &[R],
+        state: [&mut [R]; S],
     ) where [U: Rule<S, P, H>] {
+        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        each_element(theta, gradient, state, |theta, g, s| U::update(rule, theta, g * scale, s));
+    }
+}
+
+/// Applies rule `U` once to all elements of one tensor and lane: the first pass, its sums, the second pass.
+///
+/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and pieces are added along a
+/// tree that the length alone decides.
+pub fn update_in_two_passes<
+    R: Number,
+    U,
+    const S: usize,
+    const P: usize,
+    const H: usize,
+    const N: usize,
+    const A: usize,
+>(
+    width: Width,
+    scalars: &Scalars<H>,
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
+) where
+    U: TwoPass<S, P, H, N, A>,
+{
+    let read = state.each_ref().map(|slice| &**slice);
+    let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
+    let reduced = U::reduce(scalars.rule, sums, theta.len()).map(R::constant);
+    second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
+}
+
+fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    width: Width,
+    scalars: &Scalars<H>,
+    theta: &[R],
+    gradient: &[R],
+    state: [&[R]; S],
+) -> [f64; N]
+where
+    U: TwoPass<S, P, H, N, A>,
+{
+    if theta.len() <= PIECE {
+        return first_piece::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state);
+    }
+    let middle = middle(theta.len());
+    let (theta, theta_rest) = theta.split_at(middle);
+    let (gradient, gradient_rest) = gradient.split_at(middle);
+    let (state, state_rest) = (state.map(|s| &s[..middle]), state.map(|s| &s[middle..]));
+    let (mut sums, rest) = rayon::join(
+        || first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state),
+        || first::<R, U, S, P, H, N, A>(width, scalars, theta_rest, gradient_rest, state_rest),
+    );
+    for (sum, rest) in sums.iter_mut().zip(rest) {
+        *sum += rest;
+    }
+    sums
+}
+
+/// Logical accumulators of a sum: as many as the widest vector has lanes.
+const ACCUMULATORS: usize = 16;
+
+vectorised! {
+    fn first_piece[R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize][R, U, S, P, H, N, A](
+        scalars: &Scalars<H>,
+        theta: &[R],
+        gradient: &[R],
+        state: [&[R]; S],
+    ) -> [f64; N] where [U: TwoPass<S, P, H, N, A>] {
+        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let terms = |i: usize| U::first(rule, theta[i], gradient[i] * scale, state.map(|slice| slice[i]));
+        let mut sums = [[0.0_f64; ACCUMULATORS]; N];
         let count = theta.len();
-        let gradient = &gradient[..count];
-        // Slices cut to one length: without it each access is checked and nothing is vectorised.
-        let state = state.map(|slice| &mut slice[..count]);
-        for i in 0..count {
-            let mut s = [0.0; S];
-            for (number, slice) in s.iter_mut().zip(&state) {
-                *number = slice[i];
+        for start in (0..count).step_by(ACCUMULATORS) {
+            for (accumulator, i) in (start..count.min(start + ACCUMULATORS)).enumerate() {
+                for (sums, term) in sums.iter_mut().zip(terms(i)) {
+                    sums[accumulator] += term.into();
+                }
             }
-            let (new_theta, new_state) = U::update(scalars.rule, theta[i], gradient[i] * scalars.gradient, s);
-            theta[i] = new_theta;
-            for k in 0..S {
-                state[k][i] = new_state[k];
+        }
+        sums.map(|mut sums| {
+            let mut half = ACCUMULATORS / 2;
+            while half > 0 {
+                for i in 0..half {
+                    sums[i] += sums[i + half];
+                }
+                half /= 2;
             }
+            sums[0]
+        })
+    }
+}
+
+fn second<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    width: Width,
+    scalars: &Scalars<H>,
+    reduced: [R; A],
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
+) where
+    U: TwoPass<S, P, H, N, A>,
+{
+    over_pieces(theta, gradient, state, &|theta, gradient, state| {
+        second_piece::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
+    });
+}
+
+vectorised! {
+    fn second_piece[R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize][R, U, S, P, H, N, A](
+        scalars: &Scalars<H>,
+        reduced: [R; A],
+        theta: &mut [R],
+        gradient: &[R],
+        state: [&mut [R]; S],
+    ) where [U: TwoPass<S, P, H, N, A>] {
+        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        each_element(theta, gradient, state, |theta, g, s| U::second(rule, reduced, theta, g * scale, s));
+    }
+}
+
+vectorised! {
+    /// `x ← x + weight · (target − x)`, without denormals.
+    pub fn average[R: Number][R](weight: R, target: &[R], x: &mut [R]) {
+        for (x, &target) in x.iter_mut().zip(target) {
+            *x = x.averaged(weight, target);
+        }
+    }
+}
+
+/// The numbers of a step of Muon, rounded to f32.
+#[derive(Clone, Copy, Debug)]
+pub struct MuonStep {
+    /// 1 − μ.
+    pub weight: f32,
+    /// How far from the gradient to the buffer the direction lies: μ under Nesterov's momentum, else 1.
+    pub ahead: f32,
+    /// Factor on every gradient.
+    pub gradient: f32,
+    /// Newton–Schulz iterations.
+    pub iterations: u64,
+    /// −α·s.
+    pub minus_step: f32,
+    /// Decay −α·λ where the update has the parameter's sign.
+    pub toward: f32,
+    /// Decay where it has not.
+    pub away: f32,
+}
+
+vectorised! {
+    /// `b ← b + weight·(g − b)`, then `u = g + ahead·(b − g)`.
+    pub fn look_ahead[][](step: &MuonStep, gradient: &[f32], b: &mut [f32], u: &mut [f32]) {
+        for ((u, b), &g) in u.iter_mut().zip(b.iter_mut()).zip(gradient) {
+            let g = g * step.gradient;
+            *b = b.averaged(step.weight, g);
+            *u = step.ahead.mul_add(*b - g, g);
+        }
+    }
+}
+
+vectorised! {
+    /// `θ ← θ + decay·θ + minus_step·u`.
+    pub fn decay_and_move[][](step: &MuonStep, u: &[f32], theta: &mut [f32]) {
+        for (theta, &u) in theta.iter_mut().zip(u) {
+            let decay = if u * *theta < 0.0 { step.away } else { step.toward };
+            *theta = theta.moved(decay, step.minus_step * u);
         }
     }
 }
@@ -105,13 +312,14 @@ mod tests {
     #[test]
     fn every_width_every_tail_and_every_number_of_threads_give_the_same_bits() {
         let rule = Adam { weight_decay: 0.01, ..Adam::default() };
-        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3).map(|h| h as f32), gradient: 0.5 };
+        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3), gradient: 0.5 };
+        let rounded = scalars.rule.map(|h| h as f32);
         let bits = |slice: &[f32]| slice.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         for count in (0..70).chain([1000, PIECE, PIECE + 1, 3 * PIECE + 7]) {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
-                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(scalars.rule, theta[i], g[i] * 0.5, [m[i], v[i]]);
+                let (t, [a, b]) = <Adam as Rule<2, 0, 7>>::update(rounded, theta[i], g[i] * 0.5, [m[i], v[i]]);
                 (t0[i], m0[i], v0[i]) = (t, a, b);
             }
             for width in Width::available() {
@@ -119,7 +327,7 @@ mod tests {
                     let (mut t1, mut m1, mut v1) = (theta.clone(), m.clone(), v.clone());
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| {
-                        update::<Adam, 2, 0, 6>(width, scalars, &mut t1, &g, [&mut m1, &mut v1]);
+                        update::<f32, Adam, 2, 0, 7>(width, &scalars, &mut t1, &g, [&mut m1, &mut v1]);
                     });
                     for (name, plain, fast) in [("θ", &t0, &t1), ("m", &m0, &m1), ("v", &v0, &v1)] {
                         assert_eq!(bits(plain), bits(fast), "{name}, {count} elements, {width:?}");

@@ -20,6 +20,10 @@ impl Width {
     /// The widest that this CPU has.
     pub fn detect() -> Self {
         static WIDTH: OnceLock<Width> = OnceLock::new();
+        #[cfg(test)]
+        if let Some(width) = tests::FORCED.lock().ok().and_then(|forced| *forced) {
+            return width;
+        }
         *WIDTH.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
     }
 
@@ -112,3 +116,12 @@ macro_rules! vectorised {
 }
 
 pub(crate) use vectorised;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Width;
+    use std::sync::Mutex;
+
+    /// What [`Width::detect`] answers instead, in any thread. Tests run side by side: only for code whose bits do not depend on it.
+    pub static FORCED: Mutex<Option<Width>> = Mutex::new(None);
+}

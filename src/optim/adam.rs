@@ -1,26 +1,61 @@
 //! Adam: gradient descent with a step scaled by running moments of the gradient.
 //!
-//!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     Adam (coupled decay, L2)
-//!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       AdamW (decoupled decay)
+//!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     adam: coupled decay, L2
+//!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       adamw: decoupled decay
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θ′ − α·(mₜ/(1−β₁ᵗ)) / (√(vₜ/(1−β₂ᵗ)) + ε)
+//!     amsgrad: max(v₁, …, vₜ) in place of vₜ in the last line
 //!
 //! Kingma & Ba 2014, arXiv:1412.6980, Algorithm 1; Loshchilov & Hutter 2017, arXiv:1711.05101, Algorithm 2, with α in place
-//! of the schedule multiplier, as in PyTorch. ε stands outside the root, as in PyTorch and optax; TensorFlow follows the
-//! form before §2.1 of the paper instead. Defaults are the papers' and PyTorch's.
+//! of the schedule multiplier; Reddi et al. 2018, arXiv:1904.09237, Algorithm 2. As in PyTorch: ε stands outside the root
+//! (TensorFlow follows the form before §2.1 of the first paper instead), and AMSGrad takes the maximum of the raw vₜ and
+//! corrects it by the present 1−β₂ᵗ (optax takes the maximum of the corrected ones, the paper corrects nothing). Defaults are
+//! PyTorch's.
+//!
+//! Cautious decay (Chen et al. 2025, arXiv:2510.12402) decays only the parameters that the step moves towards 0.
 //!
 //! Two rewritings, equal in exact arithmetic:
-//! - The moments are averaged as m + (1−β)·(g − m). With 1 − β rounded once from f64 the weights sum to 1; f32(β₂) and
-//!   f32(1−β₂) do not, and leave v too high by 1.3e-5.
+//! - The moments are averaged as m + (1−β)·(g − m): see [`Real::averaged`].
 //! - The last line is multiplied through with √(1−β₂ᵗ), which leaves one division:
 //!   θₜ = θ′ − (α·√(1−β₂ᵗ)/(1−β₁ᵗ)) · mₜ / (√vₜ + ε·√(1−β₂ᵗ)).
 
-use crate::rule::{Real, Rule};
+use super::Optimizer;
+use super::cautious::CautiousAdam;
+use super::driver::{one_pass, two_pass};
+use super::family::{Family, Parameters};
+use super::hyper::{AMSGRAD, BETA1, BETA2, CAUTIOUS, CAUTIOUS_DECAY, EPS, Hypers, LR, WEIGHT_DECAY};
+use crate::rule::{Floor, Real, Rule};
 
-/// Hyperparameters of Adam and AdamW.
+/// Adam with coupled decay.
+pub static ADAM: Family = Family {
+    name: "adam",
+    aliases: &[],
+    about: "Adam, with coupled weight decay (L2)",
+    source: "Kingma & Ba 2014, arXiv:1412.6980; as torch.optim.Adam",
+    file: include_str!("adam.rs"),
+    most_state: 3,
+    hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY, AMSGRAD, CAUTIOUS],
+    refuse: Adam::refuse,
+    build: |parameters, lanes| Adam::build(parameters, lanes, false),
+};
+
+/// Adam with decoupled decay.
+pub static ADAMW: Family = Family {
+    name: "adamw",
+    aliases: &[],
+    about: "Adam, with decoupled weight decay",
+    source: "Loshchilov & Hutter 2017, arXiv:1711.05101; as torch.optim.AdamW",
+    file: include_str!("adam.rs"),
+    most_state: 3,
+    hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY.or(0.01), AMSGRAD, CAUTIOUS, CAUTIOUS_DECAY],
+    refuse: Adam::refuse,
+    build: |parameters, lanes| Adam::build(parameters, lanes, true),
+};
+
+/// Adam and AdamW; with `AMSGRAD` there is a third state number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Adam {
+pub struct Adam<const AMSGRAD: bool = false> {
     /// β₁, decay of the first moment, in [0, 1).
     pub beta1: f64,
     /// β₂, decay of the second moment, in [0, 1).
@@ -31,23 +66,51 @@ pub struct Adam {
     pub weight_decay: f64,
     /// Whether λ acts on the parameter itself (AdamW) or through the gradient (Adam).
     pub decoupled: bool,
+    /// Whether decoupled decay acts only where update and parameter agree in sign.
+    pub cautious_decay: bool,
 }
 
 impl Default for Adam {
+    /// The defaults of the paper and of PyTorch, without decay.
     fn default() -> Self {
-        Self::DEFAULT
+        Self::new(&ADAM.defaults(), false)
     }
 }
 
 impl Adam {
-    /// The defaults of the paper and of PyTorch, without decay.
-    pub const DEFAULT: Self = Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false };
+    fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
+        let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
+        if on(&CAUTIOUS) {
+            two_pass(parameters, lanes.iter().map(|lane| CautiousAdam(Adam::new(lane, decoupled))))
+        } else if on(&AMSGRAD) {
+            one_pass(parameters, lanes.iter().map(|lane| Adam::<true>::new(lane, decoupled)))
+        } else {
+            one_pass(parameters, lanes.iter().map(|lane| Adam::<false>::new(lane, decoupled)))
+        }
+    }
+
+    fn refuse(hypers: &Hypers) -> Option<&'static str> {
+        let both = hypers.is_on(&CAUTIOUS) && hypers.is_on(&AMSGRAD);
+        both.then_some("`optim.cautious` is not defined with `optim.amsgrad`")
+    }
 }
 
-impl Rule<2, 0, 6> for Adam {
-    const STATE: [&'static str; 2] = ["m", "v"];
+impl<const AMSGRAD: bool> Adam<AMSGRAD> {
+    /// With these hyperparameters.
+    pub fn new(hypers: &Hypers, decoupled: bool) -> Self {
+        Self {
+            beta1: hypers.number(&BETA1),
+            beta2: hypers.number(&BETA2),
+            eps: hypers.number(&EPS),
+            weight_decay: hypers.number(&WEIGHT_DECAY),
+            decoupled,
+            cautious_decay: hypers.is_on(&CAUTIOUS_DECAY),
+        }
+    }
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
+    /// Weights of the averages, −α·√(1−β₂ᵗ)/(1−β₁ᵗ), ε·√(1−β₂ᵗ), coupled decay λ, and decoupled decay −α·λ where the update
+    /// has the parameter's sign and where it has not.
+    pub(super) fn coefficients(&self, lr: f64, t: u64) -> [f64; 7] {
         debug_assert!(t >= 1);
         let t = t as f64;
         let correction1 = 1.0 - self.beta1.powf(t);
@@ -61,25 +124,71 @@ impl Rule<2, 0, 6> for Adam {
             self.eps * correction2,
             coupled,
             decoupled,
+            if self.cautious_decay { 0.0 } else { decoupled },
         ]
     }
 
-    #[inline(always)]
-    fn update<R: Real>(
-        [weight1, weight2, minus_step, eps, coupled, decoupled]: [R; 6],
-        theta: R,
-        g: R,
-        [m, v]: [R; 2],
-    ) -> (R, [R; 2]) {
-        let g = coupled.mul_add(theta, g);
-        let theta = decoupled.mul_add(theta, theta);
-        let m = weight1.mul_add(g - m, m).flushed();
-        let v = weight2.mul_add(g.mul_add(g, -v), v).flushed();
-        let theta = minus_step.mul_add(m / (v.sqrt() + eps), theta);
-        (theta, [m, v])
+    pub(super) fn floor_at(&self, t: u64) -> Floor {
+        Floor::new(1, self.eps, 1.0 - self.beta2.powf(t as f64))
     }
 }
 
+/// The new moments.
+#[inline(always)]
+pub(super) fn moments<R: Real>(
+    [weight1, weight2, _, _, coupled, _, _]: [R; 7],
+    theta: R,
+    g: R,
+    [m, v]: [R; 2],
+) -> [R; 2] {
+    let g = coupled.mul_add(theta, g);
+    [m.averaged(weight1, g), v.averaged_square(weight2, g)]
+}
+
+/// The new parameter from the new moments.
+#[inline(always)]
+pub(super) fn moved<R: Real>([_, _, minus_step, eps, _, toward, away]: [R; 7], theta: R, m: R, v: R) -> R {
+    let u = m / (v.sqrt() + eps);
+    let decay = R::select((u * theta).less(R::constant(0.0)), away, toward);
+    theta.moved(decay, minus_step * u)
+}
+
+impl Rule<2, 0, 7> for Adam<false> {
+    const STATE: [&'static str; 2] = ["m", "v"];
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
+        self.coefficients(lr, t)
+    }
+
+    #[inline(always)]
+    fn update<R: Real>(h: [R; 7], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        let [m, v] = moments(h, theta, g, state);
+        (moved(h, theta, m, v), [m, v])
+    }
+
+    fn floor(&self, t: u64) -> Option<Floor> {
+        Some(self.floor_at(t))
+    }
+}
+
+impl Rule<3, 0, 7> for Adam<true> {
+    const STATE: [&'static str; 3] = ["m", "v", "v_max"];
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
+        self.coefficients(lr, t)
+    }
+
+    #[inline(always)]
+    fn update<R: Real>(h: [R; 7], theta: R, g: R, [m, v, v_max]: [R; 3]) -> (R, [R; 3]) {
+        let [m, v] = moments(h, theta, g, [m, v]);
+        let v_max = v_max.larger(v);
+        (moved(h, theta, m, v_max), [m, v, v_max])
+    }
+
+    fn floor(&self, t: u64) -> Option<Floor> {
+        Some(Floor { state: 2, ..self.floor_at(t) })
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +203,7 @@ mod tests {
 
     impl Textbook {
         fn step(&mut self, theta: f64, gradient: f64, lr: f64) -> f64 {
-            let Adam { beta1, beta2, eps, weight_decay, decoupled } = self.adam;
+            let Adam { beta1, beta2, eps, weight_decay, decoupled, .. } = self.adam;
             self.t += 1;
             let g = if decoupled { gradient } else { gradient + weight_decay * theta };
             self.m = beta1 * self.m + (1.0 - beta1) * g;

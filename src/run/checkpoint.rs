@@ -7,6 +7,8 @@
 //! __metadata__.adamtrain               see `Meta`
 //! ```
 //!
+//! Parameters are those of the point at which the net is evaluated; a schedule-free optimizer keeps its training point as state.
+//!
 //! One key, since several would be written in an order that changes from run to run. The file of a step is a function of the
 //! run alone but for the seconds in it.
 
@@ -30,7 +32,7 @@ use crate::model::Shape;
 use crate::train::Progress;
 
 /// Version of the format; a reader refuses any other.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const KEY: &str = "adamtrain";
 
@@ -138,7 +140,7 @@ pub struct OptimizerState {
     pub steps: u64,
     /// Host numbers of the rule, for rules that have some.
     pub history: Vec<f64>,
-    /// Names of its state, as the tensors' names end.
+    /// Names of the tensors of its state, each a parameter's name and what it is: `layers.0.weight.m`.
     pub state: Vec<String>,
 }
 
@@ -271,7 +273,8 @@ impl Checkpoint {
             return Err(broken(format!("its tensors have sha256 {digest}, expected {}", meta.sha256)));
         }
 
-        let expected = expected(&meta).ok_or_else(|| broken("the widths of its net are out of range".into()))?;
+        let expected = expected(&meta)
+            .ok_or_else(|| broken("its net and the state of its optimizer do not fit together".into()))?;
         if let Some(name) = tensors.names().into_iter().find(|name| !expected.contains_key(*name)) {
             return Err(broken(format!("holds a tensor `{name}`, which its net does not have")));
         }
@@ -293,18 +296,18 @@ impl Checkpoint {
     }
 }
 
-/// The names and shapes that a file with this metadata must hold; `None` where the numbers overflow.
+/// The names and shapes that a file with this metadata must hold; `None` where the numbers overflow or a state is no parameter's.
 fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
     let mut expected = BTreeMap::new();
     for (layer, (inputs, outputs)) in meta.model.shape.layers().enumerate() {
         inputs.checked_mul(outputs)?;
-        for (name, shape) in [("weight", vec![outputs, inputs]), ("bias", vec![outputs])] {
-            let name = format!("layers.{layer}.{name}");
-            for state in &meta.optimizer.state {
-                expected.insert(format!("{name}.{state}"), shape.clone());
-            }
-            expected.insert(name, shape);
-        }
+        expected.insert(format!("layers.{layer}.weight"), vec![outputs, inputs]);
+        expected.insert(format!("layers.{layer}.bias"), vec![outputs]);
+    }
+    for state in &meta.optimizer.state {
+        let (parameter, _) = state.rsplit_once('.')?;
+        let shape = expected.get(parameter)?.clone();
+        expected.insert(state.clone(), shape);
     }
     Some(expected)
 }
@@ -368,7 +371,7 @@ mod tests {
                 name: "adam".into(),
                 steps: 7,
                 history: vec![0.1],
-                state: vec!["m".into(), "v".into()],
+                state: ["weight.m", "weight.v", "bias.m", "bias.v"].map(|name| format!("layers.0.{name}")).into(),
             },
             progress: Progress { step: 7, loss_sum: 0.1 + 0.2, ..Progress::default() },
             config: BTreeMap::new(),

@@ -59,6 +59,7 @@ impl Session {
 
     /// Fills the record with validation and test means, publishes it, and keeps count for early stopping.
     pub(super) fn evaluate(&mut self, mut record: Record) -> Result<Option<Stop>> {
+        self.trainer.optimizer.at_evaluation_point()?;
         let pass = |split: &Split, order: &Tensor| -> Result<Means> {
             self.evaluator.run(&self.trainer.net, split, order, |_, _| Ok(()))
         };

@@ -31,6 +31,7 @@ pub(super) fn trainer(
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", init.display());
         }
         start.restore(&trainer.net.tensors())?;
+        trainer.start_optimizer(config)?;
     }
     Ok(trainer)
 }

@@ -1,5 +1,6 @@
 //! Going on with a run, or starting from another's weights: what the directory holds, and whether it fits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -36,8 +37,12 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
             .hint("give the settings that the run began with, or choose another folder with --out")
     };
     let then = before.deciding();
-    if let Some((key, now)) = config.deciding().iter().find(|(key, now)| then.get(*key) != Some(now)) {
-        return Err(different(key, now, &then[key]).into());
+    let now = config.deciding();
+    // Another optimizer has other hyperparameters: it is named before them.
+    let keys = std::iter::once("optim.optimizer").chain(now.keys().map(String::as_str));
+    if let Some(key) = keys.chain(then.keys().map(String::as_str)).find(|&key| now.get(key) != then.get(key)) {
+        let text = |settings: &BTreeMap<String, String>| settings.get(key).map_or("not set", String::as_str).to_owned();
+        return Err(different(key, &text(&now), &text(&then)).into());
     }
     if config.epochs != before.epochs && config.depends_on_epochs() {
         if config.epochs > before.epochs {

@@ -1,0 +1,111 @@
+//! `adamtrain optimizers [NAME]`: formula, hyperparameters, defaults, ranges and source of each optimizer.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Map, Value, json};
+
+use crate::config::value::Kind;
+use crate::optim::{FAMILIES, Family, Hyper, HyperValue, family};
+use crate::report::answer;
+
+/// A request to describe optimizers.
+#[derive(Debug)]
+pub struct Optimizers {
+    name: Option<String>,
+    json: bool,
+}
+
+/// Its command line.
+pub fn command() -> Command {
+    let names = FAMILIES.iter().flat_map(|family| std::iter::once(&family.name).chain(family.aliases));
+    Command::new("optimizers")
+        .about("Show the optimizers: formula, hyperparameters, defaults, ranges and source")
+        .after_help("Examples:\n  adamtrain optimizers\n  adamtrain optimizers lion\n  adamtrain optimizers --json | jq '.optimizers[].name'")
+        .args_override_self(true)
+        .arg(
+            Arg::new("NAME")
+                .hide_possible_values(true)
+                .value_parser(PossibleValuesParser::new(names.copied()))
+                .help("One of them; without it, all"),
+        )
+        .args(super::output_arguments())
+}
+
+impl Optimizers {
+    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+        Self { name: matches.get_one::<String>("NAME").cloned(), json: matches.get_flag("json") }
+    }
+
+    /// Describes them.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn run(&self) -> Result<()> {
+        let one = self.name.as_deref().and_then(family);
+        let families: Vec<&Family> = one.map_or_else(|| FAMILIES.to_vec(), |family| vec![family]);
+        let as_json = json!({
+            "event": "optimizers",
+            "optimizers": families.iter().map(|family| described(family)).collect::<Vec<_>>(),
+        });
+        answer(self.json.then_some(&as_json), || {
+            let mut text = String::new();
+            for family in &families {
+                write_family(&mut text, family);
+            }
+            if one.is_none() {
+                text.push_str("Chosen by --optimizer; hyperparameters without a flag are set by --set KEY=V.\n");
+            }
+            text
+        })
+    }
+}
+
+fn write_family(text: &mut String, family: &Family) {
+    let _ = writeln!(text, "{}: {}", family.name, family.about);
+    let _ = writeln!(text, "  {}", family.source);
+    if !family.aliases.is_empty() {
+        let _ = writeln!(text, "  also called {}", family.aliases.join(", "));
+    }
+    text.push('\n');
+    for line in family.formula().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+    text.push('\n');
+    for hyper in family.hypers {
+        let accepts = Kind::from(hyper.accepts).to_string();
+        let about = match hyper.symbol {
+            "" => hyper.about.to_owned(),
+            symbol => format!("{symbol}: {}", hyper.about),
+        };
+        let _ = writeln!(text, "  {:<26} {:<9} {accepts:<30} {about}", hyper.key, hyper.default.to_string());
+    }
+    text.push('\n');
+}
+
+fn described(family: &Family) -> Value {
+    let hyper = |hyper: &Hyper| {
+        json!({
+            "key": hyper.key,
+            "symbol": hyper.symbol,
+            "default": match hyper.default {
+                HyperValue::Number(number) => json!(number),
+                HyperValue::Count(count) => json!(count),
+                HyperValue::Switch(on) => json!(on),
+                HyperValue::Word(word) => json!(word),
+            },
+            "accepts": Kind::from(hyper.accepts).to_string(),
+            "about": hyper.about,
+        })
+    };
+    Value::Object(Map::from_iter([
+        ("name".to_owned(), family.name.into()),
+        ("aliases".to_owned(), family.aliases.into()),
+        ("about".to_owned(), family.about.into()),
+        ("source".to_owned(), family.source.into()),
+        ("formula".to_owned(), family.formula().into()),
+        ("hyperparameters".to_owned(), family.hypers.iter().map(hyper).collect()),
+    ]))
+}

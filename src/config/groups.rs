@@ -1,0 +1,241 @@
+//! Parameter groups: as written, and as they bear on a net.
+
+use std::fmt;
+
+use anyhow::Result;
+
+use super::value::{Kind, Value, closest};
+use crate::error::{Exit, Failure};
+use crate::model::Shape;
+use crate::optim::{Family, Hyper, HyperValue, Hypers, family};
+
+/// A group as written: a pattern of parameter names, then keys with values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupText {
+    /// Which parameters: `*` stands for any part of a name.
+    pub pattern: String,
+    /// What is its own.
+    pub pairs: Vec<(String, String)>,
+}
+
+impl GroupText {
+    /// Reads `PATTERN KEY=V …; PATTERN …`.
+    ///
+    /// # Errors
+    /// What was expected, in words.
+    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let expected = || format!("expected {}", Kind::Groups);
+        let groups = text.split(';').map(str::trim).filter(|group| !group.is_empty()).map(|group| {
+            let mut words = group.split_whitespace();
+            let pattern = words.next().filter(|word| !word.contains('=')).ok_or_else(expected)?.to_owned();
+            let pairs = words.map(|word| {
+                let (key, value) = word.split_once('=').ok_or_else(expected)?;
+                Ok((key.to_owned(), value.to_owned()))
+            });
+            let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+            if pairs.is_empty() { Err(expected()) } else { Ok(Self { pattern, pairs }) }
+        });
+        let groups = groups.collect::<Result<Vec<_>, String>>()?;
+        if groups.is_empty() { Err(expected()) } else { Ok(groups) }
+    }
+
+    /// As a TOML inline table.
+    pub fn to_toml(&self) -> String {
+        let mut words = vec![format!("name = {}", serde_json::Value::String(self.pattern.clone()))];
+        for (key, value) in &self.pairs {
+            let is_literal =
+                value.parse::<f64>().is_ok_and(f64::is_finite) || matches!(value.as_str(), "true" | "false");
+            let value = if is_literal { value.clone() } else { serde_json::Value::String(value.clone()).to_string() };
+            words.push(format!("{key} = {value}"));
+        }
+        format!("{{ {} }}", words.join(", "))
+    }
+
+    /// As a JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut object = serde_json::Map::from_iter([("name".to_owned(), self.pattern.clone().into())]);
+        for (key, value) in &self.pairs {
+            let literal = serde_json::from_str(value).ok().filter(|literal: &serde_json::Value| !literal.is_object());
+            object.insert(key.clone(), literal.unwrap_or_else(|| value.clone().into()));
+        }
+        object.into()
+    }
+}
+
+impl fmt::Display for GroupText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)?;
+        self.pairs.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    }
+}
+
+/// A group that is valid for a net.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its optimizer.
+    pub family: &'static Family,
+    /// Its hyperparameters, the learning rate among them.
+    pub hypers: Hypers,
+    /// Factor on the scheduled learning rate.
+    pub lr_factor: f64,
+    /// Indices of its parameters.
+    pub members: Vec<usize>,
+}
+
+/// Divides the parameters of a net: each goes to the first group whose pattern it matches, the rest to the optimizer itself,
+/// which comes first.
+///
+/// # Errors
+/// The first mistake ([`Exit::Usage`]).
+pub fn divide(texts: &[GroupText], main: &'static Family, hypers: &Hypers, shape: &Shape) -> Result<Vec<Group>> {
+    let names = shape.parameter_names();
+    let mut owner = vec![0; names.len()];
+    let mut groups = vec![Group { family: main, hypers: hypers.clone(), lr_factor: 1.0, members: Vec::new() }];
+    for text in texts {
+        let fail = |what: String| Failure::new(Exit::Usage, format!("`optim.group`: `{}`: {what}", text.pattern));
+        let mut count = 0;
+        for (name, owner) in names.iter().zip(&mut owner) {
+            if matches(&text.pattern, name) {
+                count += 1;
+                if *owner == 0 {
+                    *owner = groups.len();
+                }
+            }
+        }
+        if count == 0 {
+            return Err(fail("matches no parameter".into())
+                .hint(format!("the parameters of this net are {}", names.join(", ")))
+                .into());
+        }
+        groups.push(group(text, main, hypers).map_err(fail)?);
+    }
+    for (index, owner) in owner.into_iter().enumerate() {
+        groups[owner].members.push(index);
+    }
+    groups.retain(|group| !group.members.is_empty());
+    Ok(groups)
+}
+
+fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Group, String> {
+    let own = text.pairs.iter().find(|(key, _)| key == "optimizer");
+    let family = match own {
+        Some((_, name)) => {
+            family(name).ok_or_else(|| format!("`optimizer` is `{name}`, expected {}", Kind::Optimizer))?
+        }
+        None => main,
+    };
+    let lr = hypers.number(&main.hypers[0]);
+    let mut group = Group {
+        family,
+        hypers: if std::ptr::eq(family, main) { hypers.clone() } else { family.defaults() },
+        lr_factor: 1.0,
+        members: Vec::new(),
+    };
+    for (key, value) in text.pairs.iter().filter(|(key, _)| key != "optimizer") {
+        let positive = || {
+            let number = value.parse::<f64>().ok().filter(|number| *number >= 0.0 && number.is_finite());
+            number.ok_or_else(|| format!("`{key}` is `{value}`, expected a number >= 0"))
+        };
+        match key.as_str() {
+            "lr_factor" => group.lr_factor = positive()?,
+            "lr" => group.lr_factor = positive()? / lr,
+            _ => {
+                let hyper =
+                    family.hypers.iter().find(|hyper| hyper.name() == key).ok_or_else(|| unknown(family, key))?;
+                let value = read(hyper, value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?;
+                group.hypers = group.hypers.with(hyper, value);
+            }
+        }
+    }
+    if let Some(why) = (family.refuse)(&group.hypers) {
+        return Err(why.to_owned());
+    }
+    Ok(group)
+}
+
+fn unknown(family: &Family, key: &str) -> String {
+    let names: Vec<&str> = family.hypers.iter().map(Hyper::name).collect();
+    let like = closest(key, names.iter().copied().chain(["lr_factor", "optimizer"]));
+    let like = like.map_or(String::new(), |like| format!("; did you mean `{like}`?"));
+    format!("`{key}` is no hyperparameter of {}, which has {}{like}", family.name, names.join(", "))
+}
+
+/// Reads a value of a hyperparameter.
+///
+/// # Errors
+/// What was expected, in words.
+pub fn read(hyper: &Hyper, text: &str) -> Result<HyperValue, String> {
+    Kind::from(hyper.accepts).parse(text).and_then(|value| value_of(hyper, &value))
+}
+
+/// A setting's value as that of a hyperparameter.
+///
+/// # Errors
+/// What was expected, in words: a family may have a narrower range than the setting.
+pub fn value_of(hyper: &Hyper, value: &Value) -> Result<HyperValue, String> {
+    use crate::optim::Accepts;
+    let expected = || format!("expected {}", Kind::from(hyper.accepts));
+    match (hyper.accepts, value) {
+        (Accepts::Number(range), Value::Number(number)) if range.contains(*number) => Ok(HyperValue::Number(*number)),
+        (Accepts::Count(most), Value::Count(count)) if *count <= most => Ok(HyperValue::Count(*count)),
+        (Accepts::Switch, Value::Switch(on)) => Ok(HyperValue::Switch(*on)),
+        (Accepts::Word(words), Value::Text(text)) => {
+            words.iter().find(|word| *word == text).map(|word| HyperValue::Word(word)).ok_or_else(expected)
+        }
+        _ => Err(expected()),
+    }
+}
+
+/// Whether `name` is `pattern`, where `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, expected) in [
+            ("*.bias", "layers.0.bias", true),
+            ("*.bias", "layers.0.weight", false),
+            ("layers.0.*", "layers.0.weight", true),
+            ("layers.0.*", "layers.10.weight", false),
+            ("layers.*.weight", "layers.1.weight", true),
+            ("*", "anything", true),
+            ("layers.0.bias", "layers.0.bias", true),
+            ("layers.0.bia", "layers.0.bias", false),
+            ("*a*", "bab", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn groups_are_written_as_they_are_read() {
+        let text = "*.bias weight_decay=0; layers.0.* optimizer=sgd lr_factor=0.5";
+        let groups = GroupText::parse(text).unwrap();
+        assert_eq!(Value::Groups(groups.clone()).to_string(), text);
+        assert_eq!(
+            Value::Groups(groups).to_toml(),
+            r#"[{ name = "*.bias", weight_decay = 0 }, { name = "layers.0.*", optimizer = "sgd", lr_factor = 0.5 }]"#
+        );
+        for text in ["", ";", "*.bias", "weight_decay=0", "*.bias weight_decay"] {
+            assert!(GroupText::parse(text).is_err(), "{text}");
+        }
+    }
+}

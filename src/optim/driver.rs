@@ -1,0 +1,292 @@
+//! Carries a rule over all parameters and lanes: missing gradients, state, evaluation point, checkpoints.
+
+use anyhow::{Result, ensure};
+use candle_core::{Tensor, Var};
+
+use super::family::Parameters;
+use super::{Gradients, Optimizer, StepScalars};
+use crate::kernel;
+use crate::rule::{Evaluation, Floor, Rule, TwoPass};
+
+/// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
+const TRAINING_POINT: &str = "y";
+
+/// What one and two passes have in common: state, scalars, and a step over one tensor.
+pub trait Formula<const S: usize, const P: usize, const H: usize> {
+    /// Names of the state.
+    const STATE: [&'static str; S];
+    /// What the state begins with.
+    fn initial(&self) -> [f64; S];
+    /// What the host numbers begin with.
+    fn history(&self) -> [f64; P];
+    /// Scalars of a step.
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    /// See [`Evaluation`].
+    fn evaluation(&self) -> Option<Evaluation>;
+    /// See [`Floor`].
+    fn floor(&self, t: u64) -> Option<Floor>;
+    /// One step over a parameter, a row of scalars per lane.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()>;
+}
+
+/// A [`Rule`] as a [`Formula`].
+#[derive(Debug)]
+pub struct OnePass<U>(U);
+
+impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Formula<S, P, H> for OnePass<U> {
+    const STATE: [&'static str; S] = U::STATE;
+
+    fn initial(&self) -> [f64; S] {
+        self.0.initial()
+    }
+    fn history(&self) -> [f64; P] {
+        self.0.history()
+    }
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
+        self.0.scalars(history, lr, t)
+    }
+    fn evaluation(&self) -> Option<Evaluation> {
+        self.0.evaluation()
+    }
+    fn floor(&self, t: u64) -> Option<Floor> {
+        self.0.floor(t)
+    }
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
+        Ok(kernel::update::<U, S, P, H>(scalars, theta, gradient, state)?)
+    }
+}
+
+/// A [`TwoPass`] rule as a [`Formula`].
+#[derive(Debug)]
+pub struct Reducing<U, const N: usize, const A: usize>(U);
+
+impl<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> Formula<S, P, H>
+    for Reducing<U, N, A>
+where
+    U: TwoPass<S, P, H, N, A>,
+{
+    const STATE: [&'static str; S] = U::STATE;
+
+    fn initial(&self) -> [f64; S] {
+        [0.0; S]
+    }
+    fn history(&self) -> [f64; P] {
+        [0.0; P]
+    }
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
+        self.0.scalars(history, lr, t)
+    }
+    fn evaluation(&self) -> Option<Evaluation> {
+        None
+    }
+    fn floor(&self, t: u64) -> Option<Floor> {
+        self.0.floor(t)
+    }
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
+        Ok(kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)?)
+    }
+}
+
+/// An optimizer that follows `rules`, one per lane.
+///
+/// # Errors
+/// As [`Driver::new`].
+pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
+    parameters: &Parameters,
+    rules: impl Iterator<Item = U>,
+) -> Result<Box<dyn Optimizer>>
+where
+    U: Rule<S, P, H> + 'static,
+{
+    Ok(Box::new(Driver::new(parameters, rules.map(OnePass).collect())?))
+}
+
+/// An optimizer that follows `rules` in two passes, one rule per lane.
+///
+/// # Errors
+/// As [`Driver::new`].
+pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    parameters: &Parameters,
+    rules: impl Iterator<Item = U>,
+) -> Result<Box<dyn Optimizer>>
+where
+    U: TwoPass<S, P, H, N, A> + 'static,
+{
+    Ok(Box::new(Driver::new(parameters, rules.map(Reducing).collect())?))
+}
+
+/// An optimizer whose rule looks at one parameter at a time.
+///
+/// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. State of one parameter is one
+/// tensor `[S, K, …]`.
+#[derive(Debug)]
+pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
+    names: Vec<String>,
+    vars: Vec<Var>,
+    state: Vec<Tensor>,
+    /// Where a net trains while its variables hold the evaluation point; only for rules that tell the two apart.
+    training_point: Vec<Tensor>,
+    at_evaluation_point: bool,
+    rules: Vec<U>,
+    history: Vec<[f64; P]>,
+    /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
+    scalars: Vec<kernel::Scalars<H>>,
+    steps: u64,
+}
+
+impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
+    /// Takes the parameters, named, and one rule per lane.
+    ///
+    /// # Errors
+    /// If two variables share storage, a variable has not K lanes, or memory does not suffice.
+    pub fn new(parameters: &Parameters, rules: Vec<U>) -> Result<Self> {
+        let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
+        let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
+        if let Some((a, b)) = kernel::shared_storage(&vars) {
+            anyhow::bail!("parameters `{}` and `{}` share storage; each needs its own", names[a], names[b]);
+        }
+        let initial: Vec<[f64; S]> = rules.iter().map(Formula::initial).collect();
+        let evaluated = rules.first().and_then(Formula::evaluation);
+        let (mut state, mut training_point) = (Vec::new(), Vec::new());
+        for (name, var) in names.iter().zip(&vars) {
+            let lanes = var.dims().first().copied().unwrap_or(0);
+            ensure!(
+                lanes == rules.len(),
+                "parameter `{name}` has shape {:?}, expected {} lanes in front",
+                var.dims(),
+                rules.len()
+            );
+            let shape = [&[S], var.dims()].concat();
+            let tensor = Tensor::zeros(shape, var.dtype(), var.device())?;
+            for (s, lane) in (0..S).flat_map(|s| (0..lanes).map(move |lane| (s, lane))) {
+                if initial[lane][s] != 0.0 {
+                    kernel::fill(&tensor.get(s)?.get(lane)?, initial[lane][s])?;
+                }
+            }
+            // The averaged point begins where the parameter does.
+            if let Some(Evaluation { state, .. }) = evaluated {
+                kernel::copy(var, &tensor.get(state)?)?;
+                training_point.push(var.as_tensor().copy()?);
+            }
+            state.push(tensor);
+        }
+        Ok(Self {
+            names,
+            vars,
+            state,
+            training_point,
+            at_evaluation_point: false,
+            history: rules.iter().map(Formula::history).collect(),
+            scalars: Vec::with_capacity(rules.len()),
+            rules,
+            steps: 0,
+        })
+    }
+}
+
+impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Driver<U, S, P, H> {
+    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
+        ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
+        self.at_training_point()?;
+        for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
+            let gradient = gradients.gradient(index, var);
+            ensure!(gradient.is_some(), "parameter `{name}` has no gradient");
+            if let Some(gradient) = gradient {
+                ensure!(
+                    gradient.elem_count() == var.elem_count(),
+                    "the gradient of `{name}` has shape {:?}, expected {:?}",
+                    gradient.dims(),
+                    var.dims()
+                );
+            }
+        }
+
+        // Coefficients are formed in f64, once a step and lane; the kernel rounds them once.
+        self.steps += 1;
+        self.scalars.clear();
+        for ((rule, history), lane) in self.rules.iter().zip(&mut self.history).zip(scalars) {
+            let rule = rule.scalars(history, lane.lr, self.steps);
+            self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
+        }
+
+        for (index, (var, state)) in self.vars.iter().zip(&self.state).enumerate() {
+            if let Some(gradient) = gradients.gradient(index, var) {
+                U::step(&self.scalars, var, gradient, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut tensors = Vec::new();
+        for (name, state) in self.names.iter().zip(&self.state) {
+            for (s, part) in U::STATE.iter().enumerate() {
+                tensors.push((format!("{name}.{part}"), state.get(s)?));
+            }
+        }
+        for (name, point) in self.names.iter().zip(&self.training_point) {
+            tensors.push((format!("{name}.{TRAINING_POINT}"), point.clone()));
+        }
+        Ok(tensors)
+    }
+
+    fn history(&self) -> Vec<f64> {
+        self.history.concat()
+    }
+
+    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
+        let expected = P * self.history.len();
+        ensure!(history.len() == expected, "{} numbers of history, expected {expected}", history.len());
+        for (lane, numbers) in self.history.iter_mut().enumerate() {
+            numbers.copy_from_slice(&history[lane * P..][..P]);
+        }
+        self.steps = steps;
+        // What was saved was saved at the evaluation point.
+        self.at_evaluation_point = !self.training_point.is_empty();
+        self.at_training_point()
+    }
+
+    fn at_evaluation_point(&mut self) -> Result<()> {
+        if self.training_point.is_empty() || std::mem::replace(&mut self.at_evaluation_point, true) {
+            return Ok(());
+        }
+        for ((var, point), state) in self.vars.iter().zip(&self.training_point).zip(&self.state) {
+            kernel::copy(var, point)?;
+            for (lane, rule) in self.rules.iter().enumerate() {
+                if let Some(Evaluation { state: s, weight }) = rule.evaluation() {
+                    kernel::average(weight, &state.get(s)?.get(lane)?, &var.get(lane)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn at_training_point(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.at_evaluation_point, false) {
+            for (var, point) in self.vars.iter().zip(&self.training_point) {
+                kernel::copy(point, var)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
+        let floor = self.rules.first().and_then(|rule| rule.floor(self.steps));
+        let mut shares = Vec::new();
+        for (name, state) in self.names.iter().zip(&self.state) {
+            let share = match floor {
+                Some(Floor { state: s, bound }) => Some(kernel::share_below(&state.get(s)?, bound)?),
+                None => None,
+            };
+            shares.push((name.clone(), share));
+        }
+        Ok(shares)
+    }
+}

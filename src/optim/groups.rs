@@ -1,0 +1,98 @@
+//! Several optimizers that drive one net, each its own parameters.
+
+use anyhow::{Result, ensure};
+use candle_core::{Tensor, Var};
+
+use super::{Gradients, Optimizer, Parameter, StepScalars};
+
+/// An optimizer and the parameters it drives.
+pub struct Part {
+    /// The optimizer.
+    pub optimizer: Box<dyn Optimizer>,
+    /// Indices of its parameters among all.
+    pub members: Vec<usize>,
+    /// Factor on the learning rate, per lane.
+    pub lr_factors: Vec<f64>,
+}
+
+/// Optimizers side by side. The whole is an optimizer whose history is that of its parts, one after the other.
+pub struct Grouped {
+    parts: Vec<Part>,
+    parameters: Vec<(String, Var)>,
+    /// Kept so that a step allocates nothing.
+    scalars: Vec<StepScalars>,
+}
+
+/// The gradients of some parameters, by their index in the part.
+struct Selected<'a> {
+    all: &'a dyn Gradients,
+    members: &'a [usize],
+}
+
+impl Gradients for Selected<'_> {
+    fn gradient(&self, index: usize, var: &Var) -> Option<&Tensor> {
+        self.all.gradient(*self.members.get(index)?, var)
+    }
+}
+
+impl Grouped {
+    /// Puts parts together that divide `parameters` among them.
+    pub fn new(parameters: &[Parameter], parts: Vec<Part>) -> Self {
+        let parameters = parameters.iter().map(|p| (p.name.clone(), p.var.clone())).collect();
+        Self { parts, parameters, scalars: Vec::new() }
+    }
+}
+
+impl Optimizer for Grouped {
+    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
+        for (index, (name, var)) in self.parameters.iter().enumerate() {
+            ensure!(gradients.gradient(index, var).is_some(), "parameter `{name}` has no gradient");
+        }
+        for Part { optimizer, members, lr_factors } in &mut self.parts {
+            let lanes = scalars.iter().zip(lr_factors.iter());
+            self.scalars.clear();
+            self.scalars.extend(lanes.map(|(lane, factor)| StepScalars { lr: lane.lr * factor, ..*lane }));
+            optimizer.step(&Selected { all: gradients, members }, &self.scalars)?;
+        }
+        Ok(())
+    }
+
+    fn steps(&self) -> u64 {
+        self.parts.first().map_or(0, |part| part.optimizer.steps())
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let states = self.parts.iter().map(|part| part.optimizer.state());
+        Ok(states.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn history(&self) -> Vec<f64> {
+        self.parts.iter().flat_map(|part| part.optimizer.history()).collect()
+    }
+
+    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
+        let mut rest = history;
+        for part in &mut self.parts {
+            let count = part.optimizer.history().len();
+            ensure!(count <= rest.len(), "{} numbers of history are too few", history.len());
+            let (own, others) = rest.split_at(count);
+            part.optimizer.resume_after(steps, own)?;
+            rest = others;
+        }
+        ensure!(rest.is_empty(), "{} numbers of history are too many", history.len());
+        Ok(())
+    }
+
+    fn at_evaluation_point(&mut self) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.optimizer.at_evaluation_point())
+    }
+
+    fn at_training_point(&mut self) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.optimizer.at_training_point())
+    }
+
+    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
+        let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon());
+        Ok(shares.collect::<Result<Vec<_>>>()?.concat())
+    }
+}

@@ -1,0 +1,168 @@
+//! Muon: the momentum of a hidden layer's matrix, made orthogonal; AdamW for everything else.
+//!
+//!     bₜ = μ·bₜ₋₁ + (1−μ)·gₜ
+//!     uₜ = bₜ                                    nesterov: (1−μ)·gₜ + μ·bₜ
+//!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix
+//!     θₜ = θₜ₋₁ − α·λ·θₜ₋₁ − α·s·Oₜ
+//!     s = √max(1, rows/columns)                  adjust = match_rms_adamw: 0.2·√max(rows, columns)
+//!
+//! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; as torch.optim.Muon, but in f32 where it
+//! computes in bf16. The second scale is that of Liu et al. 2025, arXiv:2502.16982. Biases and the output layer, where
+//! orthogonality has no meaning, follow AdamW at the rate `adam_lr`, with the same schedule, decay, and β₁, β₂ and ε.
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Tensor, Var};
+
+use super::driver::one_pass;
+use super::family::{Family, Parameter, Parameters, anything};
+use super::groups::{Grouped, Part};
+use super::hyper::{
+    ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
+};
+use super::{Adam, Gradients, Optimizer, StepScalars};
+use crate::kernel::{self, MuonStep, Orthogonal};
+
+/// Muon.
+pub static MUON: Family = Family {
+    name: "muon",
+    aliases: &[],
+    about: "orthogonal momentum for hidden matrices, AdamW for the rest",
+    source: "Jordan et al. 2024; as torch.optim.Muon, in f32",
+    file: include_str!("muon.rs"),
+    most_state: 2,
+    hypers: &[
+        LR,
+        MOMENTUM.or(0.95),
+        NESTEROV.on(),
+        WEIGHT_DECAY.or(0.1),
+        NS_STEPS,
+        ADJUST,
+        ADAM_LR,
+        BETA1,
+        BETA2,
+        EPS,
+        CAUTIOUS_DECAY,
+    ],
+    refuse: anything,
+    build,
+};
+
+fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>> {
+    let (hidden, rest): (Vec<usize>, Vec<usize>) =
+        (0..parameters.len()).partition(|&index| parameters[index].is_hidden);
+    let select = |members: &[usize]| -> Vec<Parameter> { members.iter().map(|&i| parameters[i].clone()).collect() };
+    let mut parts = Vec::new();
+    if hidden.is_empty() {
+        tracing::warn!("muon: there is no hidden matrix, so AdamW drives every parameter");
+    } else {
+        parts.push(Part {
+            optimizer: Box::new(Muon::new(&select(&hidden), lanes)?),
+            members: hidden,
+            lr_factors: vec![1.0; lanes.len()],
+        });
+    }
+    if !rest.is_empty() {
+        parts.push(Part {
+            optimizer: one_pass(&select(&rest), lanes.iter().map(|lane| Adam::<false>::new(lane, true)))?,
+            members: rest,
+            lr_factors: lanes.iter().map(|lane| lane.number(&ADAM_LR) / lane.number(&LR)).collect(),
+        });
+    }
+    Ok(Box::new(Grouped::new(parameters, parts)))
+}
+
+/// Muon over matrices `[K, rows, columns]`.
+struct Muon {
+    names: Vec<String>,
+    vars: Vec<Var>,
+    buffers: Vec<Tensor>,
+    work: Vec<Orthogonal>,
+    lanes: Vec<Hypers>,
+    steps: u64,
+}
+
+impl Muon {
+    fn new(parameters: &Parameters, lanes: &[Hypers]) -> Result<Self> {
+        let (mut buffers, mut work) = (Vec::new(), Vec::new());
+        for Parameter { name, var, .. } in parameters {
+            let &[count, rows, columns] = var.dims() else {
+                anyhow::bail!("parameter `{name}` has shape {:?}, expected matrices", var.dims());
+            };
+            ensure!(count == lanes.len(), "parameter `{name}` has {count} lanes, expected {}", lanes.len());
+            buffers.push(Tensor::zeros(var.dims(), DType::F32, var.device())?);
+            work.push(Orthogonal::new(rows, columns));
+        }
+        Ok(Self {
+            names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
+            vars: parameters.iter().map(|parameter| parameter.var.clone()).collect(),
+            buffers,
+            work,
+            lanes: lanes.to_vec(),
+            steps: 0,
+        })
+    }
+
+    /// The numbers of a lane's step over a matrix of this shape.
+    fn numbers(hypers: &Hypers, scalars: StepScalars, rows: usize, columns: usize) -> MuonStep {
+        let (rows, columns) = (rows as f64, columns as f64);
+        let scale = match hypers.word(&ADJUST) {
+            "match_rms_adamw" => 0.2 * rows.max(columns).sqrt(),
+            _ => (rows / columns).max(1.0).sqrt(),
+        };
+        let momentum = hypers.number(&MOMENTUM);
+        let decay = -scalars.lr * hypers.number(&WEIGHT_DECAY);
+        MuonStep {
+            weight: (1.0 - momentum) as f32,
+            ahead: if hypers.is_on(&NESTEROV) { momentum as f32 } else { 1.0 },
+            gradient: scalars.gradient_scale as f32,
+            iterations: hypers.count(&NS_STEPS),
+            minus_step: (-scalars.lr * scale) as f32,
+            toward: decay as f32,
+            away: if hypers.is_on(&CAUTIOUS_DECAY) { 0.0 } else { decay as f32 },
+        }
+    }
+}
+
+impl Optimizer for Muon {
+    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
+        ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
+        for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
+            let gradient = gradients.gradient(index, var);
+            let is_same = gradient.is_some_and(|gradient| gradient.elem_count() == var.elem_count());
+            ensure!(is_same, "parameter `{name}` has no gradient of its shape");
+        }
+        self.steps += 1;
+        for (index, var) in self.vars.iter().enumerate() {
+            let (rows, columns) = (var.dims()[1], var.dims()[2]);
+            let Some(gradient) = gradients.gradient(index, var) else { continue };
+            for (lane, (hypers, scalars)) in self.lanes.iter().zip(scalars).enumerate() {
+                let numbers = Self::numbers(hypers, *scalars, rows, columns);
+                kernel::muon(&numbers, lane, var, gradient, &self.buffers[index], &mut self.work[index])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let names = self.names.iter().map(|name| format!("{name}.b"));
+        Ok(names.zip(self.buffers.iter().cloned()).collect())
+    }
+
+    fn history(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
+        ensure!(history.is_empty(), "{} numbers of history, expected none", history.len());
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
+        Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
+    }
+}

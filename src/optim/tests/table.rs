@@ -1,0 +1,202 @@
+//! The golden files, read.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::optim::{Accepts, Family, HyperValue, Hypers, family};
+
+/// θ₀ and the gradients of the stepwise part.
+pub struct Inputs {
+    pub theta0: Vec<f64>,
+    pub gradients: Vec<Vec<f64>>,
+}
+
+/// What a free run ended with.
+#[derive(Clone, Debug)]
+pub struct Free {
+    /// θ and each state after 1,000 steps, in f64.
+    pub middle: Vec<Vec<f64>>,
+    /// θ after 3,000 steps, in f64.
+    pub end64: Vec<f64>,
+    /// The same of the reference's f32 run.
+    pub end32: Vec<f64>,
+    /// The evaluation point, where it is another.
+    pub evaluated: Option<Vec<f64>>,
+}
+
+/// A trajectory of a reference.
+pub struct Case {
+    pub name: String,
+    pub family: &'static Family,
+    pub hypers: Hypers,
+    pub reference: String,
+    pub states: Vec<String>,
+    /// By step: θ and each state after it.
+    pub steps64: Vec<Vec<Vec<f64>>>,
+    pub steps32: Vec<Vec<Vec<f64>>>,
+    pub free: Option<Free>,
+    lr_slope: f64,
+}
+
+impl Case {
+    pub fn lr(&self) -> f64 {
+        self.hypers.number(&self.family.hypers[0])
+    }
+
+    /// The rate of step t ≥ 1 of the stepwise part.
+    pub fn lr_of_step(&self, t: usize) -> f64 {
+        self.lr() * (1.0 + self.lr_slope * t as f64)
+    }
+
+    /// λ where decay goes through the gradient, else 0.
+    pub fn coupled_decay(&self) -> f64 {
+        let hyper = |name: &str| self.family.hypers.iter().find(|hyper| hyper.name() == name);
+        let decoupled = hyper("decoupled").map_or(
+            !matches!(self.family.name, "sgd" | "adam" | "nadam" | "adamax" | "adagrad" | "adadelta" | "rmsprop"),
+            |hyper| self.hypers.is_on(hyper),
+        );
+        if decoupled { 0.0 } else { self.number("weight_decay") }
+    }
+
+    /// A hyperparameter by name; 0 where the family does not have it.
+    pub fn number(&self, name: &str) -> f64 {
+        let hyper = self.family.hypers.iter().find(|hyper| hyper.name() == name);
+        hyper.map_or(0.0, |hyper| self.hypers.number(hyper))
+    }
+
+    /// Allowed difference of one step in f64 in θ or a state, in ulp of the largest addend.
+    pub fn bound64(&self, state: Option<&str>) -> f64 {
+        match (self.family.name, state) {
+            // Squares of numbers that both sides have rounded several times.
+            ("adadelta", Some("d")) | ("adan", Some("n")) => 4.0,
+            // The reference rounds λ·θ and g + λ·θ before it squares; the rule fuses both.
+            (_, Some("v" | "v_max")) if self.coupled_decay() > 0.0 => 4.0,
+            // The reference forms 1 − β̂ by a subtraction that loses up to six bits.
+            ("stableadamw", Some(_)) => 64.0,
+            _ => 2.0,
+        }
+    }
+}
+
+/// Steps and elements of the free run.
+pub const FREE: (usize, usize, usize) = (1000, 3000, 48);
+
+fn file(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Takes numbers off the front of a file.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn f64s(&mut self, count: usize) -> Vec<f64> {
+        let (own, rest) = self.0.split_at(8 * count);
+        self.0 = rest;
+        own.as_chunks().0.iter().map(|word| f64::from_le_bytes(*word)).collect()
+    }
+
+    fn f32s(&mut self, count: usize) -> Vec<f64> {
+        let (own, rest) = self.0.split_at(4 * count);
+        self.0 = rest;
+        own.as_chunks().0.iter().map(|word| f64::from(f32::from_le_bytes(*word))).collect()
+    }
+}
+
+pub fn index() -> Value {
+    serde_json::from_slice(&file("index.json")).unwrap()
+}
+
+pub fn inputs() -> &'static Inputs {
+    static INPUTS: OnceLock<Inputs> = OnceLock::new();
+    INPUTS.get_or_init(|| {
+        let bytes = file("inputs.bin");
+        let mut reader = Reader(&bytes);
+        Inputs { theta0: reader.f32s(37), gradients: (0..12).map(|_| reader.f32s(37)).collect() }
+    })
+}
+
+/// All cases.
+pub fn golden() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| index()["cases"].as_array().unwrap().iter().map(case).collect())
+}
+
+fn case(entry: &Value) -> Case {
+    let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+    let name = text("name");
+    let family = family(&text("optimizer")).unwrap_or_else(|| panic!("{name}: no such optimizer"));
+    let mut hypers = family.defaults();
+    for (key, value) in entry["hyper"].as_object().unwrap() {
+        let hyper = family.hypers.iter().find(|hyper| hyper.name() == key);
+        let hyper = hyper.unwrap_or_else(|| panic!("{name}: {} has no `{key}`", family.name));
+        let value = match hyper.accepts {
+            Accepts::Number(_) => HyperValue::Number(value.as_f64().unwrap()),
+            Accepts::Count(_) => HyperValue::Count(value.as_u64().unwrap()),
+            Accepts::Switch => HyperValue::Switch(value.as_bool().unwrap()),
+            Accepts::Word(words) => HyperValue::Word(words.iter().find(|word| *word == value).unwrap()),
+        };
+        hypers = hypers.with(hyper, value);
+    }
+    let states: Vec<String> =
+        entry["states"].as_array().unwrap().iter().map(|state| state.as_str().unwrap().to_owned()).collect();
+    let bytes = file(&format!("{name}.bin"));
+    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+    sha2::Digest::update(&mut hash, &bytes);
+    assert_eq!(crate::digest::hex(hash), text("sha256"), "{name}.bin");
+
+    let mut reader = Reader(&bytes);
+    let (_, _, count) = FREE;
+    let tensors = 1 + states.len();
+    let (steps64, steps32, free);
+    if family.name == "muon" {
+        let step = |reader: &mut Reader<'_>| [45, 45, 48, 48].map(|count| reader.f64s(count)).to_vec();
+        steps64 = (0..12).map(|_| step(&mut reader)).collect();
+        steps32 = Vec::new();
+        free = None;
+    } else {
+        steps64 = (0..12).map(|_| (0..tensors).map(|_| reader.f64s(37)).collect()).collect();
+        let middle = (0..tensors).map(|_| reader.f64s(count)).collect();
+        let end64 = reader.f64s(count);
+        steps32 = (0..12).map(|_| (0..tensors).map(|_| reader.f32s(37)).collect()).collect();
+        let end32 = reader.f32s(count);
+        let evaluated = (!reader.0.is_empty()).then(|| reader.f64s(count));
+        free = Some(Free { middle, end64, end32, evaluated });
+    }
+    assert!(reader.0.is_empty(), "{name}.bin is too long");
+    let lr_slope = entry["lr_slope"].as_f64().unwrap_or(-0.05);
+    Case { name, family, hypers, reference: text("reference"), states, steps64, steps32, free, lr_slope }
+}
+
+/// The numbers of the free run: splitmix64 (Steele, Lea & Flood 2014), 24 bits each.
+pub struct Draws(u64);
+
+impl Draws {
+    pub fn new() -> Self {
+        Self(2014)
+    }
+
+    /// In [−1, 1), exact in f32.
+    pub fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        (z >> 40) as f64 / f64::from(1 << 23) - 1.0
+    }
+
+    pub fn theta0(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| 0.125 * self.next()).collect()
+    }
+
+    /// The gradient of step t ≥ 1.
+    pub fn gradient(&mut self, count: usize, t: usize) -> Vec<f64> {
+        let element = |i: usize| {
+            let g = (self.next() + 0.25) * 2_f64.powi((i % 12) as i32 - 8);
+            if i % 16 == 15 && !t.is_multiple_of(7) { 0.0 } else { g }
+        };
+        (0..count).map(element).collect()
+    }
+}
