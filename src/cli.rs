@@ -313,7 +313,9 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         .allow_negative_numbers(true)
         .help_heading(heading)
         .help(help(setting));
-    Some(argument)
+    // A switch may stand alone.
+    let is_switch = matches!(setting.kind, Kind::Switch);
+    Some(if is_switch { argument.num_args(0..=1).require_equals(true).default_missing_value("true") } else { argument })
 }
 
 /// A data set's name as a positional argument or flag.

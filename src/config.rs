@@ -17,11 +17,22 @@ use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Decay, Family, HYPERS, Hyper, HyperValue, Hypers, family};
+use crate::optim::{Decay, Family, Form, HYPERS, Hyper, HyperValue, Hypers, family};
 use layers::{Layers, Origin, Sources};
 use settings::{SETTINGS, Setting, index};
 use value::closest;
 pub use value::{Stretch, Value};
+
+/// When a rate on a plateau falls, as torch.optim.lr_scheduler.ReduceLROnPlateau.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    /// Evaluations without a better validation loss that are borne.
+    pub patience: u64,
+    /// Part by which a loss must be lower to count as better.
+    pub threshold: f64,
+    /// Evaluations after a fall that are not counted.
+    pub cooldown: u64,
+}
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -50,22 +61,30 @@ pub struct Config {
     pub lr: f64,
     /// Which parameters follow which optimizer; the first is the one above.
     pub groups: Vec<groups::Group>,
-    /// Form of the schedule.
-    pub decay: Decay,
+    /// The schedule after the warm-up.
+    pub form: Form,
     /// Warm-up.
     pub warmup: Stretch,
-    /// Where a decay ends, as a part of α.
-    pub final_factor: f64,
-    /// Factor of the step schedule.
-    pub gamma: f64,
-    /// Epochs between its falls.
-    pub step_epochs: u64,
+    /// When a plateau's rate falls.
+    pub plateau: Plateau,
     /// Epochs to train.
     pub epochs: u64,
     /// Samples of a step.
     pub batch_size: usize,
     /// Bound on the gradient norm.
     pub clip_norm: Option<f64>,
+    /// Bound on every element of a gradient.
+    pub clip_value: Option<f64>,
+    /// Bound on the gradient norm of a unit, as a part of its weight norm.
+    pub clip_adaptive: Option<f64>,
+    /// Batches of a step.
+    pub accumulate: usize,
+    /// Decay of the weights' moving average.
+    pub ema_decay: Option<f64>,
+    /// Whether a step whose gradient is not finite is skipped.
+    pub skip_non_finite: bool,
+    /// Whether the health of training is measured.
+    pub health: bool,
     /// Label smoothing.
     pub label_smoothing: f64,
     /// How often to evaluate.
@@ -156,9 +175,14 @@ impl Config {
         hex(hash)
     }
 
+    /// Samples of one step.
+    pub fn step_samples(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
+    }
+
     /// Whether the rate of a step depends on the number of epochs.
     pub fn depends_on_epochs(&self) -> bool {
-        !matches!(self.decay, Decay::Constant)
+        self.form.decay != Decay::Constant
     }
 
     fn check(&self) -> Result<()> {
@@ -170,6 +194,18 @@ impl Config {
             return usage(
                 "`train.patience` needs a validation split: early stopping never looks at test data",
                 "give --valid-fraction, for example 0.1",
+            );
+        }
+        if self.form.decay == Decay::Plateau && self.valid_fraction == 0.0 {
+            return usage(
+                "`--schedule plateau` needs a validation split: it never looks at test data",
+                "give --valid-fraction, for example 0.1",
+            );
+        }
+        if self.form.decay == Decay::OneCycle && !matches!(self.warmup, Stretch::Steps(0) | Stretch::Epochs(0)) {
+            return usage(
+                "`--schedule one-cycle` has a rise of its own: `schedule.warmup` is not used",
+                "set schedule.rise",
             );
         }
         if self.spec.is_generated() && self.data_dir.is_some() {
@@ -189,6 +225,11 @@ fn complete(layers: &mut Layers) -> Result<()> {
     if let Some((seed, _)) = index("train.seed").and_then(|index| layers.get(index)).cloned() {
         layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
     }
+    let schedule = text(layers, "schedule.schedule").unwrap_or_default();
+    let of_schedule = |one: &str, its: f64, other: f64| Value::Number(if schedule == one { its } else { other });
+    let origin = Origin::Follows("schedule.schedule");
+    layers.fill("schedule.gamma", of_schedule("exponential", 0.95, 0.1), origin.clone());
+    layers.fill("schedule.final_factor", of_schedule("one-cycle", 4e-6, 0.0), origin);
     // Each is the better one there: `configs/` carries the measurements.
     let scaling = match index("model.hidden").and_then(|index| layers.get(index)) {
         Some((Value::Widths(widths), _)) if !widths.is_empty() => "standard",
@@ -353,14 +394,31 @@ impl Reader<'_> {
             lr: hypers.number(&family.hypers[0]),
             groups,
             hypers,
-            decay: self.choice("schedule.schedule", &Decay::ALL)?,
+            form: Form {
+                decay: self.choice("schedule.schedule", &Decay::ALL)?,
+                final_factor: self.real("schedule.final_factor")?,
+                gamma: self.real("schedule.gamma")?,
+                step_epochs: self.count("schedule.step_epochs")?,
+                power: self.real("schedule.power")?,
+                initial_factor: self.real("schedule.initial_factor")?,
+                rise: self.real("schedule.rise")?,
+                decay_fraction: self.real("schedule.decay_fraction")?,
+            },
+            plateau: Plateau {
+                patience: self.count("schedule.plateau_patience")?,
+                threshold: self.real("schedule.plateau_threshold")?,
+                cooldown: self.count("schedule.plateau_cooldown")?,
+            },
             warmup: self.stretch("schedule.warmup")?,
-            final_factor: self.real("schedule.final_factor")?,
-            gamma: self.real("schedule.gamma")?,
-            step_epochs: self.count("schedule.step_epochs")?,
             epochs: self.count("train.epochs")?,
             batch_size: self.count("train.batch_size")? as usize,
             clip_norm: self.number("train.clip_norm")?,
+            clip_value: self.number("train.clip_value")?,
+            clip_adaptive: self.number("train.clip_adaptive")?,
+            accumulate: self.count("train.accumulate")? as usize,
+            ema_decay: self.number("train.ema_decay")?,
+            skip_non_finite: self.word("train.non_finite")? == "skip",
+            health: *self.value("train.health")? == Value::Switch(true),
             label_smoothing: self.real("train.label_smoothing")?,
             eval_every: self.stretch("train.eval_every")?,
             seed: self.count("train.seed")?,

@@ -367,6 +367,63 @@ pub fn average(weight: f64, target: &Tensor, x: &Tensor) -> Result<()> {
     })?)
 }
 
+/// `sum ← sum + x`, in place.
+///
+/// # Errors
+/// If the device fails.
+pub fn add(x: &Tensor, sum: &Tensor) -> Result<()> {
+    lend(x, |x: &[f32]| lend_mut(sum, |sum: &mut [f32]| passes::add(Width::detect(), x, sum)))?
+}
+
+/// Exchanges the elements of two f32 tensors.
+///
+/// # Errors
+/// If the device fails.
+pub fn exchange(a: &Tensor, b: &Tensor) -> Result<()> {
+    lend_mut(a, |a: &mut [f32]| lend_mut(b, |b: &mut [f32]| a.swap_with_slice(b)))?
+}
+
+/// Brings every element into ±`most`, in place; answers whether one was outside. A NaN stays one.
+///
+/// # Errors
+/// If the device fails.
+pub fn clip_value(x: &Tensor, most: f64) -> Result<bool> {
+    lend_mut(x, |x: &mut [f32]| passes::clip_value(Width::detect(), most as f32, x))
+}
+
+/// Scales the gradient of each of `units` units down to `factor · max(‖w‖, 10⁻³)` where it is longer: w and g `[units, …]`, g in
+/// place. Answers whether one was.
+///
+/// # Errors
+/// If the device fails.
+pub fn clip_units(w: &Tensor, g: &Tensor, units: usize, factor: f64) -> Result<bool> {
+    lend(w, |w: &[f32]| lend_mut(g, |g: &mut [f32]| passes::clip_units(w, g, units, factor)))?
+}
+
+/// With Δ = θ − before: ‖Δ‖², ‖before‖², Δ·last and ‖last‖² in f64; then `last ← Δ`.
+///
+/// # Errors
+/// If the device fails.
+pub fn compare_steps(theta: &Tensor, before: &Tensor, last: &Tensor) -> Result<[f64; 4]> {
+    lend(theta, |theta: &[f32]| {
+        lend(before, |before: &[f32]| lend_mut(last, |last: &mut [f32]| passes::compare_steps(theta, before, last)))
+    })??
+}
+
+/// Marks the units of a hidden layer that are above 0 in one of the first `rows` rows of `y` `[B, width]`.
+///
+/// # Errors
+/// If the device fails.
+pub fn mark_active(rows: usize, y: &Tensor, active: &mut [bool]) -> Result<()> {
+    lend(y, |y: &[f32]| {
+        for row in y.chunks_exact(active.len()).take(rows) {
+            for (active, y) in active.iter_mut().zip(row) {
+                *active |= *y > 0.0;
+            }
+        }
+    })
+}
+
 /// Share of the elements of a tensor that are below `bound`, in 0..=1.
 ///
 /// # Errors

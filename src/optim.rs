@@ -32,7 +32,7 @@ pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
-pub use schedule::{Decay, Schedule};
+pub use schedule::{Decay, Form, Schedule};
 
 use anyhow::Result;
 use candle_core::{Tensor, Var};
@@ -74,7 +74,7 @@ impl Gradients for Vec<Tensor> {
 }
 
 /// Parameters that know how to follow their gradients.
-pub trait Optimizer {
+pub trait Optimizer: Send {
     /// Updates every parameter in place. `scalars` holds one entry per lane.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ impl Session {
         let progress = checkpoint.map(|checkpoint| checkpoint.meta.progress).unwrap_or_default();
         let evaluated = data.test.len().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
         let evaluator = Evaluator::new(&trainer.net, evaluated, data.channels.clone(), &device)?;
-        let batches = batches::batches(data.members.len(), config.batch_size);
+        let batches = batches::batches(data.members.len(), config.step_samples());
         let now = Instant::now();
         let mut session = Self {
             reporter: Reporter::new(style, config.epochs, batches),
@@ -211,8 +211,11 @@ impl Session {
     /// If the device fails.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         self.clock.training.get_or_insert_with(Instant::now);
-        let batch = self.data.batch(order, self.progress.position, self.config.batch_size);
-        self.trainer.step(batch, self.progress.step)?;
+        let batch = self.data.batch(order, self.progress.position, self.config.step_samples());
+        if !self.trainer.step(batch, self.progress.step)? {
+            self.progress.skipped += 1;
+            self.progress.skipped_examples += batch.rows as u64;
+        }
         self.progress.position += 1;
         self.progress.step += 1;
         self.stepped = true;
@@ -237,7 +240,7 @@ impl Session {
         if self.clock.ticked.elapsed() >= TICK {
             self.clock.ticked = Instant::now();
             let record = self.running_record("epoch")?;
-            if self.progress.position > 0 && record.train_loss.is_none() {
+            if !self.progress.loss_sum.is_finite() {
                 return Ok(Some(Stop::Diverged(None)));
             }
             if self.reporter.is_watched() {
@@ -281,13 +284,18 @@ impl Session {
         let Sums { loss, hits } = self.trainer.sums()?;
         self.progress.loss_sum = loss;
         self.progress.hits = hits;
+        if let Some(monitor) = &self.trainer.monitor {
+            self.progress.health.clone_from(&monitor.sums);
+        }
         Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<Checkpoint> {
         self.trainer.optimizer.at_evaluation_point()?;
         let settings = self.config.entries();
-        let state = self.trainer.optimizer.state()?;
+        let tensors = self.trainer.tensors()?;
+        let parameters = self.config.shape.parameter_names();
+        let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
         Ok(Checkpoint {
             meta: Meta {
                 format: FORMAT,
@@ -298,7 +306,7 @@ impl Session {
                     name: self.config.family.name.to_owned(),
                     steps: self.trainer.optimizer.steps(),
                     history: self.trainer.optimizer.history(),
-                    state: state.into_iter().map(|(name, _)| name).collect(),
+                    state: state.collect(),
                 },
                 progress: self.progress.clone(),
                 config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
@@ -306,7 +314,7 @@ impl Session {
                 sha256: String::new(),
                 meta_sha256: String::new(),
             },
-            tensors: checkpoint::copy(&self.trainer.tensors()?)?,
+            tensors: checkpoint::copy(&tensors)?,
         })
     }
 

@@ -2,11 +2,14 @@
 //!
 //! The epoch loop itself stands in `main.rs`.
 
+pub mod average;
+mod clip;
 mod evaluator;
+pub mod health;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
-pub use progress::{Progress, Record, finite};
+pub use progress::{PlateauState, Progress, Record, finite};
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -19,7 +22,10 @@ use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
 use crate::optim::{Grouped, Optimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
+use average::Average;
+use clip::Clip;
 use evaluator::EVALUATION_ROWS;
+use health::Monitor;
 
 /// What the trainer needs to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +50,21 @@ pub struct Trainer {
     pub totals: Totals,
     /// Learning rate of each step.
     pub schedule: Schedule,
+    /// Moving average of the weights, if there is one.
+    pub average: Option<Average>,
+    /// Measures the steps, if that is asked for.
+    pub monitor: Option<Monitor>,
     backprop: Backprop,
+    /// Sums of the gradients of a step's batches, where there are several.
+    accumulated: Option<Vec<Tensor>>,
     channels: Vec<Channel>,
-    clip_norm: Option<f64>,
+    clip: Clip,
+    skip_non_finite: bool,
     smoothing: Vec<f64>,
     dropout: f64,
     seed: u64,
     batch_size: usize,
+    step_samples: usize,
 }
 
 impl Trainer {
@@ -61,19 +75,25 @@ impl Trainer {
     pub fn new(config: &Config, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let seeds = [config.seed];
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
-        let optimizer = optimizer(config, &net)?;
         let rows = config.batch_size.min(examples);
+        let backprop = Backprop::new(&net, rows, &[config.dropout])?;
+        let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
         Ok(Self {
-            optimizer,
+            optimizer: optimizer(config, &net)?,
             totals: Totals::zeros(seeds.len(), device)?,
             schedule: schedule(config, examples),
-            backprop: Backprop::new(&net, rows, &[config.dropout])?,
+            average: config.ema_decay.map(|decay| Average::new(&net, decay)).transpose()?,
+            monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
+            accumulated: (config.accumulate > 1).then(sums).transpose()?,
+            backprop,
             channels,
-            clip_norm: config.clip_norm,
+            clip: Clip::new(config),
+            skip_non_finite: config.skip_non_finite,
             smoothing: vec![config.label_smoothing; seeds.len()],
             dropout: config.dropout,
             seed: config.seed,
             batch_size: config.batch_size,
+            step_samples: config.step_samples(),
             net,
         })
     }
@@ -84,6 +104,7 @@ impl Trainer {
     /// If memory does not suffice.
     pub fn start_optimizer(&mut self, config: &Config) -> Result<()> {
         self.optimizer = optimizer(config, &self.net)?;
+        self.average = config.ema_decay.map(|decay| Average::new(&self.net, decay)).transpose()?;
         Ok(())
     }
 
@@ -94,22 +115,31 @@ impl Trainer {
         const COPIES: u64 = 3 + 1;
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
-        let tensors = 1 + config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+        let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+        let kept = u64::from(config.ema_decay.is_some()) + 2 * u64::from(config.health);
+        let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
         (4 * COPIES * tensors)
             .saturating_mul(parameters)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
     }
 
-    /// One step on `batch`; `step` counts from 0.
+    /// One step on `batch`, in as many pieces as it has batches; `step` counts from 0. Answers whether it was taken: where
+    /// configured, one whose gradient is not finite is not, and leaves no trace.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
-        self.forward(batch, step)?;
-        self.loss(batch)?;
-        self.backprop.backward(&self.net, batch.rows)?;
-        self.update(step)
+    pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
+        let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
+        self.gradients(batch, step, false)?;
+        if let Some(before) = before
+            && !self.gradients_are_finite()?
+        {
+            self.totals.set(&before)?;
+            return Ok(false);
+        }
+        self.update(step)?;
+        Ok(true)
     }
 
     /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
@@ -117,44 +147,58 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step_watched(&mut self, batch: Batch<'_>, step: u64) -> Result<Option<String>> {
-        let rows = batch.rows;
-        self.forward(batch, step)?;
-        for (layer, output) in self.backprop.activations.outputs().iter().enumerate() {
-            if !kernel::all_finite(output, rows * output.elem_count() / output.dims()[0])? {
-                return Ok(Some(format!("the output of `layers.{layer}` is not finite")));
-            }
-        }
-        self.loss(batch)?;
-        if !self.sums_are_finite()? {
-            return Ok(Some("the loss is not finite".into()));
-        }
-        self.backprop.backward(&self.net, rows)?;
-        let names = self.net.parameters().iter().map(|(name, _)| name);
-        // From the last layer to the first, as they are computed.
-        for (name, gradient) in names.zip(self.backprop.gradients()).rev() {
-            if !kernel::all_finite(gradient, gradient.elem_count())? {
-                return Ok(Some(format!("the gradient of `{name}` is not finite")));
-            }
+        if let Some(found) = self.gradients(batch, step, true)? {
+            return Ok(Some(found));
         }
         self.update(step)?;
         Ok(self.first_not_finite()?.map(|name| format!("`{name}` is not finite after the update")))
     }
 
-    fn forward(&mut self, batch: Batch<'_>, step: u64) -> Result<()> {
+    /// The mean gradient of a step, over its batches.
+    fn gradients(&mut self, batch: Batch<'_>, step: u64, watched: bool) -> Result<Option<String>> {
         self.optimizer.at_training_point()?;
+        for offset in (0..batch.rows).step_by(self.batch_size) {
+            let rows = self.batch_size.min(batch.rows - offset);
+            let piece = Batch { start: batch.start + offset, rows, ..batch };
+            self.forward(piece, step, offset)?;
+            if watched && let Some(found) = self.output_not_finite(rows)? {
+                return Ok(Some(found));
+            }
+            self.loss(piece, batch.rows)?;
+            if watched && !self.sums_are_finite()? {
+                return Ok(Some("the loss is not finite".into()));
+            }
+            self.backprop.backward(&self.net, rows)?;
+            if watched && let Some(found) = self.gradient_not_finite()? {
+                return Ok(Some(found));
+            }
+            for (sum, gradient) in self.accumulated.iter().flatten().zip(self.backprop.gradients()) {
+                if offset == 0 {
+                    kernel::copy(gradient, sum)?;
+                } else {
+                    kernel::add(gradient, sum)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn forward(&mut self, batch: Batch<'_>, step: u64, offset: usize) -> Result<()> {
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
         kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
-        let mut masks = self.masks(step);
+        let mut masks = self.masks(step, offset);
         activations.forward(&self.net, rows, &mut masks)
     }
 
-    fn loss(&self, batch: Batch<'_>) -> Result<()> {
+    /// Loss and its gradient, which is that of the mean over `divisor` rows.
+    fn loss(&self, batch: Batch<'_>, divisor: usize) -> Result<()> {
         let loss = LossBatch {
             labels: &batch.split.labels,
             order: batch.order,
             start: batch.start,
             rows: batch.rows,
+            divisor,
             classes: self.net.shape().classes,
             smoothing: &self.smoothing,
             gradient: true,
@@ -164,34 +208,59 @@ impl Trainer {
     }
 
     fn update(&mut self, step: u64) -> Result<()> {
-        let scalars = StepScalars { lr: self.schedule.lr(step), gradient_scale: self.clip_factor()? };
-        self.optimizer.step(self.backprop.gradients(), &[scalars])
+        let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());
+        if let Some(monitor) = &mut self.monitor {
+            monitor.before(&self.net, gradients)?;
+        }
+        let (gradient_scale, is_clipped) = self.clip.apply(&self.net, gradients)?;
+        self.optimizer.step(gradients, &[StepScalars { lr: self.schedule.lr(step), gradient_scale }])?;
+        if let Some(average) = &self.average {
+            average.update(&self.net, self.optimizer.steps())?;
+        }
+        if let Some(monitor) = &mut self.monitor {
+            monitor.after(&self.net, is_clipped)?;
+        }
+        Ok(())
     }
 
-    /// min(1, c/(‖g‖ + 1e-6)) over all parameters, as PyTorch's `clip_grad_norm_`; Pascanu et al. 2013, arXiv:1211.5063,
-    /// Algorithm 1. The squares are summed in f64, in the order of the parameters.
-    fn clip_factor(&self) -> Result<f64> {
-        let Some(most) = self.clip_norm else {
-            return Ok(1.0);
-        };
+    fn output_not_finite(&self, rows: usize) -> Result<Option<String>> {
+        for (layer, output) in self.backprop.activations.outputs().iter().enumerate() {
+            if !kernel::all_finite(output, rows * output.elem_count() / output.dims()[0])? {
+                return Ok(Some(format!("the output of `layers.{layer}` is not finite")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn gradient_not_finite(&self) -> Result<Option<String>> {
+        let names = self.net.parameters().iter().map(|(name, _)| name);
+        // From the last layer to the first, as they are computed.
+        for (name, gradient) in names.zip(self.backprop.gradients()).rev() {
+            if !kernel::all_finite(gradient, gradient.elem_count())? {
+                return Ok(Some(format!("the gradient of `{name}` is not finite")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn gradients_are_finite(&self) -> Result<bool> {
         let mut sums = [0.0];
-        for gradient in self.backprop.gradients() {
+        for gradient in self.accumulated.as_ref().unwrap_or(self.backprop.gradients()) {
+            // In f64 the square of a finite f32 is finite.
             kernel::sums_of_squares(gradient, &mut sums)?;
         }
-        let factor = most / (sums[0].sqrt() + 1e-6);
-        // Not `min`: it would hide a NaN.
-        Ok(if factor > 1.0 { 1.0 } else { factor })
+        Ok(sums[0].is_finite() && self.sums_are_finite()?)
     }
 
-    /// The dropout masks of `step`, per hidden layer and lane. Every step has its own stretch of each stream.
-    fn masks(&self, step: u64) -> Vec<Vec<Dropout>> {
+    /// The dropout masks of `step` from row `offset` on, per hidden layer and lane. Every step has its own stretch of each stream.
+    fn masks(&self, step: u64, offset: usize) -> Vec<Vec<Dropout>> {
         if self.dropout == 0.0 {
             return Vec::new();
         }
         let widths = self.net.shape().hidden.iter().enumerate();
         let mask = |(layer, width): (usize, &usize)| {
             let mut stream = Stream::new(self.seed, Purpose::Dropout, layer as u64);
-            stream.seek(step * (self.batch_size * width) as u64);
+            stream.seek((step * self.step_samples as u64 + offset as u64) * *width as u64);
             vec![Dropout { probability: self.dropout, stream }]
         };
         widths.map(mask).collect()
@@ -216,7 +285,10 @@ impl Trainer {
     /// If the device fails.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = Vec::new();
-        for (name, lanes) in self.net.tensors().into_iter().chain(self.optimizer.state()?) {
+        let average = self.average.iter().flat_map(|average| average.tensors(&self.net));
+        let monitor = self.monitor.iter().flat_map(|monitor| monitor.tensors(&self.net));
+        for (name, lanes) in self.net.tensors().into_iter().chain(self.optimizer.state()?).chain(average).chain(monitor)
+        {
             tensors.push((name, lanes.get(0)?));
         }
         Ok(tensors)
@@ -270,10 +342,10 @@ fn optimizer(config: &Config, net: &LinearNet) -> Result<Box<dyn Optimizer>> {
 
 /// The schedule that a configuration describes, for `examples` training examples.
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
-    let epoch_steps = batches::batches(examples, config.batch_size).max(1);
+    let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
     Schedule {
         lr: config.lr,
-        decay: config.decay,
+        form: config.form,
         warmup_steps: match config.warmup {
             Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
             Stretch::Steps(steps) => steps,
@@ -281,8 +353,72 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
         },
         total_steps: config.epochs.saturating_mul(epoch_steps),
         epoch_steps,
-        final_factor: config.final_factor,
-        gamma: config.gamma,
-        step_epochs: config.step_epochs,
+        falls: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Given, Sources};
+
+    fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
+        let given = settings.iter().chain(&[("model.hidden", "6"), ("train.batch_size", "20")]);
+        let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
+        let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
+        let dataset = crate::data::load(config.spec, None).unwrap();
+        let channels = dataset.channels(config.scaling);
+        let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
+        let order = all_of(&split, &Device::Cpu).unwrap();
+        (Trainer::new(&config, split.len(), channels, &Device::Cpu).unwrap(), split, order)
+    }
+
+    fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+        let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
+        trainer.tensors().unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+    }
+
+    #[test]
+    fn a_skipped_step_leaves_no_trace() -> Result<()> {
+        let (mut trainer, split, order) = trainer(&[("train.non_finite", "skip"), ("train.health", "true")]);
+        let batch = Batch { split: &split, order: &order, start: 0, rows: 20 };
+        assert!(trainer.step(batch, 0)?);
+        let (before, sums) = (bits(&trainer), trainer.sums()?);
+        let weight = trainer.net.parameters()[0].1.clone();
+        let kept = weight.as_tensor().copy()?;
+        kernel::fill(&weight, f64::INFINITY)?;
+        assert!(!trainer.step(batch, 1)?);
+        kernel::copy(&kept, &weight)?;
+        assert!(bits(&trainer) == before);
+        assert_eq!((trainer.sums()?, trainer.optimizer.steps()), (sums, 1));
+        assert!(trainer.step(batch, 2)?);
+        assert!(bits(&trainer) != before);
+        Ok(())
+    }
+
+    #[test]
+    fn k_equal_batches_accumulated_are_the_mean_of_their_gradients() -> Result<()> {
+        let (mut whole, split, order) = trainer(&[]);
+        let (mut parts, ..) = trainer(&[("train.accumulate", "4")]);
+        let mut mean: Vec<Vec<f64>> = Vec::new();
+        for piece in 0..4 {
+            let batch = Batch { split: &split, order: &order, start: 20 * piece, rows: 20 };
+            whole.gradients(batch, 0, false)?;
+            for (index, gradient) in whole.backprop.gradients().iter().enumerate() {
+                let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
+                mean.resize(mean.len().max(index + 1), vec![0.0; gradient.len()]);
+                mean[index].resize(gradient.len(), 0.0);
+                mean[index].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += f64::from(g) / 4.0);
+            }
+        }
+        parts.gradients(Batch { split: &split, order: &order, start: 0, rows: 80 }, 0, false)?;
+        for (sum, mean) in parts.accumulated.iter().flatten().zip(&mean) {
+            let scale = mean.iter().fold(0.0_f64, |a, g| a.max(g.abs()));
+            for (found, expected) in sum.flatten_all()?.to_vec1::<f32>()?.into_iter().zip(mean) {
+                // A few roundings of f32.
+                assert!((f64::from(found) - expected).abs() < 1e-6 * scale);
+            }
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use crate::config::Config;
@@ -18,13 +18,14 @@ use crate::model::LinearNet;
 use crate::report::answer;
 use crate::run;
 use crate::run::checkpoint::Checkpoint;
-use crate::train::{Evaluator, all_of, finite};
+use crate::train::{Evaluator, all_of, average, finite};
 
 /// A request to evaluate.
 #[derive(Debug)]
 pub struct Eval {
     path: PathBuf,
     best: bool,
+    ema: bool,
     split: String,
     overrides: Vec<Given>,
     json: bool,
@@ -39,6 +40,12 @@ pub fn command() -> Command {
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
+        .arg(
+            Arg::new("ema")
+                .long("ema")
+                .action(ArgAction::SetTrue)
+                .help("The moving average of the weights, of a run with train.ema_decay"),
+        )
         .arg(
             Arg::new("split")
                 .long("split")
@@ -73,6 +80,7 @@ impl Eval {
         Self {
             path: matches.get_one::<PathBuf>("RUN").cloned().unwrap_or_default(),
             best: matches.get_flag("best"),
+            ema: matches.get_flag("ema"),
             split: matches.get_one::<String>("split").cloned().unwrap_or_default(),
             overrides: overrides.collect(),
             json: matches.get_flag("json"),
@@ -111,7 +119,18 @@ impl Eval {
         }
 
         let net = LinearNet::new(shape, &[0], &device)?;
-        checkpoint.restore(&net.tensors())?;
+        if self.ema {
+            let average = format!("{}.{}", net.parameters()[0].0, average::NAME);
+            if !checkpoint.tensors.contains_key(&average) {
+                let what = format!("{}: holds no moving average of the weights", path.display());
+                return Err(Failure::new(Exit::Run, what).hint("train with --set train.ema_decay=0.999").into());
+            }
+            let averages =
+                net.tensors().into_iter().map(|(name, tensor)| (format!("{name}.{}", average::NAME), tensor));
+            checkpoint.restore(&averages.collect::<Vec<_>>())?;
+        } else {
+            checkpoint.restore(&net.tensors())?;
+        }
 
         let (split, order) = self.split(&config, dataset, &device)?;
         let examples = order.elem_count();

@@ -32,7 +32,9 @@ impl GroupText {
                 let (key, value) = word.split_once('=').ok_or_else(expected)?;
                 Ok((key.to_owned(), value.to_owned()))
             });
-            let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+            let mut pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+            // One order, whatever the source: settings of a run that is resumed are compared as text.
+            pairs.sort();
             if pairs.is_empty() { Err(expected()) } else { Ok(Self { pattern, pairs }) }
         });
         let groups = groups.collect::<Result<Vec<_>, String>>()?;
@@ -227,12 +229,12 @@ mod tests {
 
     #[test]
     fn groups_are_written_as_they_are_read() {
-        let text = "*.bias weight_decay=0; layers.0.* optimizer=sgd lr_factor=0.5";
+        let text = "*.bias weight_decay=0; layers.0.* lr_factor=0.5 optimizer=sgd";
         let groups = GroupText::parse(text).unwrap();
         assert_eq!(Value::Groups(groups.clone()).to_string(), text);
         assert_eq!(
             Value::Groups(groups).to_toml(),
-            r#"[{ name = "*.bias", weight_decay = 0 }, { name = "layers.0.*", optimizer = "sgd", lr_factor = 0.5 }]"#
+            r#"[{ name = "*.bias", weight_decay = 0 }, { name = "layers.0.*", lr_factor = 0.5, optimizer = "sgd" }]"#
         );
         for text in ["", ";", "*.bias", "weight_decay=0", "*.bias weight_decay"] {
             assert!(GroupText::parse(text).is_err(), "{text}");

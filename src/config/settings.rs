@@ -124,6 +124,9 @@ const BEFORE: &[Setting] = &[
     },
 ];
 
+const SCHEDULES: &[&str] =
+    &["constant", "linear", "cosine", "step", "exponential", "polynomial", "one-cycle", "wsd", "plateau"];
+
 /// What follows the optimizer's hyperparameters.
 const AFTER: &[Setting] = &[
     Setting {
@@ -135,7 +138,7 @@ const AFTER: &[Setting] = &[
     Setting {
         default: "constant",
         help: "Learning-rate schedule",
-        ..setting("schedule.schedule", "schedule", "NAME", Kind::Choice(&["constant", "linear", "cosine", "step"]))
+        ..setting("schedule.schedule", "schedule", "NAME", Kind::Choice(SCHEDULES))
     },
     Setting {
         default: "0steps",
@@ -149,14 +152,14 @@ const AFTER: &[Setting] = &[
     },
     Setting {
         flag: None,
-        default: "0",
-        help: "Where `linear` and `cosine` end, as a part of the learning rate",
+        follows: "0; for one-cycle 4e-6",
+        help: "Where linear, cosine, polynomial, one-cycle and wsd end, and below which plateau does not fall, as a part of the rate",
         ..setting("schedule.final_factor", "", "F", number(0.0, true, 1.0, true))
     },
     Setting {
         flag: None,
-        default: "0.1",
-        help: "Factor of each fall of `step`",
+        follows: "0.1; for exponential 0.95",
+        help: "Factor of each fall of `step` and `plateau`, and of each epoch of `exponential`",
         ..setting("schedule.gamma", "", "F", number(0.0, false, 1.0, true))
     },
     Setting {
@@ -164,6 +167,48 @@ const AFTER: &[Setting] = &[
         default: "10",
         help: "Epochs between two falls of `step`",
         ..setting("schedule.step_epochs", "", "N", count(1, MOST))
+    },
+    Setting {
+        flag: None,
+        default: "2",
+        help: "Exponent of `polynomial`",
+        ..setting("schedule.power", "", "F", number(0.0, false, 100.0, true))
+    },
+    Setting {
+        flag: None,
+        default: "0.04",
+        help: "Where `one-cycle` begins, as a part of the rate",
+        ..setting("schedule.initial_factor", "", "F", number(0.0, false, 1.0, true))
+    },
+    Setting {
+        flag: None,
+        default: "0.3",
+        help: "Part of all steps over which `one-cycle` rises",
+        ..setting("schedule.rise", "", "F", number(0.0, false, 1.0, false))
+    },
+    Setting {
+        flag: None,
+        default: "0.2",
+        help: "Part of all steps, the last, over which `wsd` falls",
+        ..setting("schedule.decay_fraction", "", "F", number(0.0, false, 1.0, true))
+    },
+    Setting {
+        flag: None,
+        default: "10",
+        help: "Evaluations without a better validation loss that `plateau` bears",
+        ..setting("schedule.plateau_patience", "", "N", count(0, MOST))
+    },
+    Setting {
+        flag: None,
+        default: "0.0001",
+        help: "Part by which a validation loss must be lower for `plateau` to count it as better",
+        ..setting("schedule.plateau_threshold", "", "F", number(0.0, true, 1.0, false))
+    },
+    Setting {
+        flag: None,
+        default: "0",
+        help: "Evaluations after a fall that `plateau` does not count",
+        ..setting("schedule.plateau_cooldown", "", "N", count(0, MOST))
     },
     Setting {
         default: "10",
@@ -180,6 +225,41 @@ const AFTER: &[Setting] = &[
         unset: Some("none"),
         help: "Scale gradients whose norm over all parameters is above F down to F",
         ..setting("train.clip_norm", "clip-norm", "F", number(0.0, false, MOST_F32, true))
+    },
+    Setting {
+        flag: None,
+        unset: Some("none"),
+        help: "Bring every element of a gradient into ±F, before the norm is bounded",
+        ..setting("train.clip_value", "", "F", number(0.0, false, MOST_F32, true))
+    },
+    Setting {
+        flag: None,
+        unset: Some("none"),
+        help: "Adaptive clipping: bound the gradient norm of each unit by F times its weight norm, before the norm is bounded",
+        ..setting("train.clip_adaptive", "", "F", number(0.0, false, MOST_F32, true))
+    },
+    Setting {
+        flag: None,
+        default: "1",
+        help: "Batches whose mean gradient makes one step",
+        ..setting("train.accumulate", "", "N", count(1, 1 << 20))
+    },
+    Setting {
+        flag: None,
+        unset: Some("none"),
+        help: "Keep a moving average of the weights with this decay; it is evaluated beside them, and by `eval --ema`",
+        ..setting("train.ema_decay", "", "F", number(0.0, true, 1.0, false))
+    },
+    Setting {
+        flag: None,
+        default: "stop",
+        help: "What a gradient that is not finite does: end the run (8), or skip the step and count it",
+        ..setting("train.non_finite", "", "NAME", Kind::Choice(&["stop", "skip"]))
+    },
+    Setting {
+        default: "false",
+        help: "Per parameter and epoch: gradient norm, update-to-weight ratio, share ruled by ε, effective learning rate, and warnings",
+        ..setting("train.health", "health", "BOOL", Kind::Switch)
     },
     Setting {
         default: "0",

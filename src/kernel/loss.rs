@@ -28,6 +28,8 @@ pub struct Batch<'a> {
     pub start: usize,
     /// Its rows.
     pub rows: usize,
+    /// Rows that the gradient is the mean over: more than its own where several batches make a step.
+    pub divisor: usize,
     /// Classes C.
     pub classes: usize,
     /// ε of each lane.
@@ -47,7 +49,7 @@ vectorised! {
     hits: &mut [u32],
     ) {
     let classes = batch.classes;
-    let share = 1.0 / batch.rows as f32;
+    let share = 1.0 / batch.divisor as f32;
     let lanes = batch.smoothing.len();
     for (&example, rows) in order.iter().zip(logits.chunks_exact_mut(lanes * classes)) {
         let label = labels[example as usize] as usize;

@@ -2,6 +2,7 @@
 
 use super::simd::{Width, prefetch, vectorised};
 use crate::rng::Stream;
+use crate::rule::Real as _;
 
 /// How a channel's pixels become numbers: `x = pixel · scale + shift`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -108,6 +109,60 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// See [`super::add`].
+    pub fn add[][](x: &[f32], sum: &mut [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
+        }
+    }
+}
+
+vectorised! {
+    /// See [`super::clip_value`].
+    pub fn clip_value[][](most: f32, x: &mut [f32]) -> bool {
+        let mut outside = 0_u32;
+        for x in x {
+            outside |= u32::from(x.abs() > most);
+            *x = x.clamped(most);
+        }
+        outside != 0
+    }
+}
+
+/// See [`super::clip_units`].
+pub fn clip_units(w: &[f32], g: &mut [f32], units: usize, factor: f64) -> bool {
+    const LEAST_NORM: f64 = 1e-3;
+    let size = g.len() / units;
+    let mut any = false;
+    for (w, g) in w.chunks_exact(size).zip(g.chunks_exact_mut(size)) {
+        let norm = |x: &[f32]| sum_of_squares(Width::detect(), x).sqrt();
+        let (most, found) = (factor * norm(w).max(LEAST_NORM), norm(g));
+        if found > most {
+            any = true;
+            let scale = (most / found) as f32;
+            for g in g {
+                *g *= scale;
+            }
+        }
+    }
+    any
+}
+
+/// See [`super::compare_steps`].
+pub fn compare_steps(theta: &[f32], before: &[f32], last: &mut [f32]) -> [f64; 4] {
+    let mut sums = [0.0; 4];
+    for ((&theta, &before), last) in theta.iter().zip(before).zip(last) {
+        let step = theta - before;
+        let (d, b, l) = (f64::from(step), f64::from(before), f64::from(*last));
+        for (sum, term) in sums.iter_mut().zip([d * d, b * b, d * l, l * l]) {
+            *sum += term;
+        }
+        *last = step;
+    }
+    sums
+}
+
 /// Dropout of one lane in one layer and step.
 #[derive(Clone, Debug)]
 pub struct Dropout {
@@ -159,6 +214,29 @@ mod tests {
                 assert_eq!(run(width), plain, "{width:?}, {columns} columns");
             }
         }
+    }
+
+    /// optax.adaptive_grad_clip(0.5) with updates [[3, 4], [0.1, 0]] and parameters [[6, 8], [0, 0]], weights as rows.
+    #[test]
+    fn units_whose_gradient_is_long_beside_their_weight_are_clipped() {
+        let w = [6.0, 8.0, 0.0, 0.0];
+        let mut g = [3.0, 4.0, 0.1, 0.0];
+        assert!(clip_units(&w, &mut g, 2, 0.5));
+        assert_eq!(g[..2], [3.0, 4.0], "at the bound");
+        assert!((g[2] - 0.5e-3).abs() < 1e-9 && g[3] == 0.0, "{g:?}");
+        assert!(!clip_units(&w, &mut g, 2, 0.6));
+        let mut g = [f32::NAN, 1.0];
+        clip_units(&[1.0, 1.0], &mut g, 1, 0.1);
+        assert!(g[0].is_nan());
+    }
+
+    #[test]
+    fn values_are_clipped_and_a_nan_is_not() {
+        let mut x = [-2.0, 0.5, f32::NAN, f32::INFINITY];
+        assert!(clip_value(Width::detect(), 1.0, &mut x));
+        assert_eq!((x[0], x[1], x[3]), (-1.0, 0.5, 1.0));
+        assert!(x[2].is_nan());
+        assert!(!clip_value(Width::detect(), 1.0, &mut x));
     }
 
     #[test]

@@ -178,6 +178,7 @@ mod tests {
             order: &order,
             start: 0,
             rows,
+            divisor: rows,
             classes: 5,
             smoothing: &smoothing,
             gradient: true,

@@ -53,9 +53,9 @@ pub static ADAMW: Family = Family {
     build: |parameters, lanes| Adam::build(parameters, lanes, true),
 };
 
-/// Adam and AdamW; with `AMSGRAD` there is a third state number.
+/// Adam and AdamW; with `AMSGRAD` there is a third state number, with `SELECTIVE` decay is cautious.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Adam<const AMSGRAD: bool = false> {
+pub struct Adam<const AMSGRAD: bool = false, const SELECTIVE: bool = false> {
     /// β₁, decay of the first moment, in [0, 1).
     pub beta1: f64,
     /// β₂, decay of the second moment, in [0, 1).
@@ -66,8 +66,6 @@ pub struct Adam<const AMSGRAD: bool = false> {
     pub weight_decay: f64,
     /// Whether λ acts on the parameter itself (AdamW) or through the gradient (Adam).
     pub decoupled: bool,
-    /// Whether decoupled decay acts only where update and parameter agree in sign.
-    pub cautious_decay: bool,
 }
 
 impl Default for Adam {
@@ -77,15 +75,25 @@ impl Default for Adam {
     }
 }
 
+/// AdamW over parameters that another optimizer leaves to it.
+pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn Optimizer>> {
+    Adam::build(parameters, lanes, true)
+}
+
 impl Adam {
     fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
         let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
-        if on(&CAUTIOUS) {
-            two_pass(parameters, lanes.iter().map(|lane| CautiousAdam(Adam::new(lane, decoupled))))
-        } else if on(&AMSGRAD) {
-            one_pass(parameters, lanes.iter().map(|lane| Adam::<true>::new(lane, decoupled)))
-        } else {
-            one_pass(parameters, lanes.iter().map(|lane| Adam::<false>::new(lane, decoupled)))
+        match (on(&CAUTIOUS), on(&AMSGRAD), on(&CAUTIOUS_DECAY)) {
+            (true, _, false) => {
+                two_pass(parameters, lanes.iter().map(|lane| CautiousAdam::<false>::new(lane, decoupled)))
+            }
+            (true, _, true) => {
+                two_pass(parameters, lanes.iter().map(|lane| CautiousAdam::<true>::new(lane, decoupled)))
+            }
+            (_, true, false) => one_pass(parameters, lanes.iter().map(|lane| Adam::<true>::new(lane, decoupled))),
+            (_, true, true) => one_pass(parameters, lanes.iter().map(|lane| Adam::<true, true>::new(lane, decoupled))),
+            (_, _, false) => one_pass(parameters, lanes.iter().map(|lane| Adam::<false>::new(lane, decoupled))),
+            (_, _, true) => one_pass(parameters, lanes.iter().map(|lane| Adam::<false, true>::new(lane, decoupled))),
         }
     }
 
@@ -95,7 +103,7 @@ impl Adam {
     }
 }
 
-impl<const AMSGRAD: bool> Adam<AMSGRAD> {
+impl<const AMSGRAD: bool, const SELECTIVE: bool> Adam<AMSGRAD, SELECTIVE> {
     /// With these hyperparameters.
     pub fn new(hypers: &Hypers, decoupled: bool) -> Self {
         Self {
@@ -104,13 +112,11 @@ impl<const AMSGRAD: bool> Adam<AMSGRAD> {
             eps: hypers.number(&EPS),
             weight_decay: hypers.number(&WEIGHT_DECAY),
             decoupled,
-            cautious_decay: hypers.is_on(&CAUTIOUS_DECAY),
         }
     }
 
-    /// Weights of the averages, −α·√(1−β₂ᵗ)/(1−β₁ᵗ), ε·√(1−β₂ᵗ), coupled decay λ, and decoupled decay −α·λ where the update
-    /// has the parameter's sign and where it has not.
-    pub(super) fn coefficients(&self, lr: f64, t: u64) -> [f64; 7] {
+    /// Weights of the averages, −α·√(1−β₂ᵗ)/(1−β₁ᵗ), ε·√(1−β₂ᵗ), coupled decay λ, and decoupled decay −α·λ.
+    pub(super) fn coefficients(&self, lr: f64, t: u64) -> [f64; 6] {
         debug_assert!(t >= 1);
         let t = t as f64;
         let correction1 = 1.0 - self.beta1.powf(t);
@@ -124,7 +130,6 @@ impl<const AMSGRAD: bool> Adam<AMSGRAD> {
             self.eps * correction2,
             coupled,
             decoupled,
-            if self.cautious_decay { 0.0 } else { decoupled },
         ]
     }
 
@@ -135,35 +140,36 @@ impl<const AMSGRAD: bool> Adam<AMSGRAD> {
 
 /// The new moments.
 #[inline(always)]
-pub(super) fn moments<R: Real>(
-    [weight1, weight2, _, _, coupled, _, _]: [R; 7],
-    theta: R,
-    g: R,
-    [m, v]: [R; 2],
-) -> [R; 2] {
+pub(super) fn moments<R: Real>([weight1, weight2, _, _, coupled, _]: [R; 6], theta: R, g: R, [m, v]: [R; 2]) -> [R; 2] {
     let g = coupled.mul_add(theta, g);
     [m.averaged(weight1, g), v.averaged_square(weight2, g)]
 }
 
 /// The new parameter from the new moments.
 #[inline(always)]
-pub(super) fn moved<R: Real>([_, _, minus_step, eps, _, toward, away]: [R; 7], theta: R, m: R, v: R) -> R {
+pub(super) fn moved<R: Real, const SELECTIVE: bool>(
+    [_, _, minus_step, eps, _, decay]: [R; 6],
+    theta: R,
+    m: R,
+    v: R,
+) -> R {
     let u = m / (v.sqrt() + eps);
-    let decay = R::select((u * theta).less(R::constant(0.0)), away, toward);
+    let zero = R::constant(0.0);
+    let decay = if SELECTIVE { R::select((u * theta).less(zero), zero, decay) } else { decay };
     theta.moved(decay, minus_step * u)
 }
 
-impl Rule<2, 0, 7> for Adam<false> {
+impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
     const STATE: [&'static str; 2] = ["m", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.coefficients(lr, t)
     }
 
     #[inline(always)]
-    fn update<R: Real>(h: [R; 7], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+    fn update<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let [m, v] = moments(h, theta, g, state);
-        (moved(h, theta, m, v), [m, v])
+        (moved::<R, SELECTIVE>(h, theta, m, v), [m, v])
     }
 
     fn floor(&self, t: u64) -> Option<Floor> {
@@ -171,18 +177,18 @@ impl Rule<2, 0, 7> for Adam<false> {
     }
 }
 
-impl Rule<3, 0, 7> for Adam<true> {
+impl<const SELECTIVE: bool> Rule<3, 0, 6> for Adam<true, SELECTIVE> {
     const STATE: [&'static str; 3] = ["m", "v", "v_max"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.coefficients(lr, t)
     }
 
     #[inline(always)]
-    fn update<R: Real>(h: [R; 7], theta: R, g: R, [m, v, v_max]: [R; 3]) -> (R, [R; 3]) {
+    fn update<R: Real>(h: [R; 6], theta: R, g: R, [m, v, v_max]: [R; 3]) -> (R, [R; 3]) {
         let [m, v] = moments(h, theta, g, [m, v]);
         let v_max = v_max.larger(v);
-        (moved(h, theta, m, v_max), [m, v, v_max])
+        (moved::<R, SELECTIVE>(h, theta, m, v_max), [m, v, v_max])
     }
 
     fn floor(&self, t: u64) -> Option<Floor> {
@@ -226,7 +232,7 @@ mod tests {
                 let lr = 1e-2 / f64::from(t).sqrt();
                 expected = textbook.step(expected, gradient, lr);
                 let h = adam.scalars(&mut [], lr, u64::from(t));
-                (theta, state) = Adam::update(h, theta, gradient, state);
+                (theta, state) = <Adam>::update(h, theta, gradient, state);
                 // Relative to the largest step, 1e-2: the path is 1,000 roundings long.
                 assert!((theta - expected).abs() < 1e-12 * 1e-2, "step {t}");
             }
@@ -236,7 +242,7 @@ mod tests {
     #[test]
     fn a_zero_gradient_without_decay_leaves_the_parameter_and_state_alone() {
         let h = Adam::default().scalars(&mut [], 1e-3, 1).map(|h| h as f32);
-        assert_eq!(Adam::update(h, 0.25_f32, 0.0, [0.0; 2]), (0.25, [0.0; 2]));
+        assert_eq!(<Adam>::update(h, 0.25_f32, 0.0, [0.0; 2]), (0.25, [0.0; 2]));
     }
 
     #[test]
@@ -245,7 +251,7 @@ mod tests {
         let (mut theta, mut state) = (1.0_f32, [1e-3_f32, 1e-6]);
         for t in 1..=2000 {
             let h = adam.scalars(&mut [], 1e-3, t).map(|h| h as f32);
-            (theta, state) = Adam::update(h, theta, 0.0, state);
+            (theta, state) = <Adam>::update(h, theta, 0.0, state);
         }
         assert!(theta.is_finite());
         assert_eq!(state[0], 0.0, "a denormal stays behind: {:e}", state[0]);

@@ -8,6 +8,7 @@
 //! code, after an older AdamW, decays last.
 
 use super::adam::{self, Adam};
+use super::hyper::Hypers;
 use super::lion::{self, Lion};
 use crate::rule::{Floor, Real, TwoPass};
 
@@ -27,30 +28,37 @@ fn agreeing<R: Real>(u: R, g: R) -> R {
 
 /// Adam or AdamW with a cautious update.
 #[derive(Clone, Copy, Debug)]
-pub struct CautiousAdam(pub Adam);
+pub struct CautiousAdam<const SELECTIVE: bool>(Adam<false, SELECTIVE>);
 
-impl TwoPass<2, 0, 7, 1, 1> for CautiousAdam {
+impl<const SELECTIVE: bool> CautiousAdam<SELECTIVE> {
+    /// With these hyperparameters.
+    pub fn new(hypers: &Hypers, decoupled: bool) -> Self {
+        Self(Adam::new(hypers, decoupled))
+    }
+}
+
+impl<const SELECTIVE: bool> TwoPass<2, 0, 6, 1, 1> for CautiousAdam<SELECTIVE> {
     const STATE: [&'static str; 2] = ["m", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.0.coefficients(lr, t)
     }
 
     #[inline(always)]
-    fn first<R: Real>(h: [R; 7], theta: R, g: R, state: [R; 2]) -> [R; 1] {
+    fn first<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> [R; 1] {
         let [m, _] = adam::moments(h, theta, g, state);
         [agreeing(m, h[4].mul_add(theta, g))]
     }
 
-    fn reduce(_: [f64; 7], [sum]: [f64; 1], count: usize) -> [f64; 1] {
+    fn reduce(_: [f64; 6], [sum]: [f64; 1], count: usize) -> [f64; 1] {
         [spread(sum, count)]
     }
 
     #[inline(always)]
-    fn second<R: Real>(h: [R; 7], [spread]: [R; 1], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+    fn second<R: Real>(h: [R; 6], [spread]: [R; 1], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let [m, v] = adam::moments(h, theta, g, state);
         let share = agreeing(m, h[4].mul_add(theta, g)) * spread;
-        (adam::moved(h, theta, m * share, v), [m, v])
+        (adam::moved::<R, SELECTIVE>(h, theta, m * share, v), [m, v])
     }
 
     fn floor(&self, t: u64) -> Option<Floor> {

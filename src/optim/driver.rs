@@ -12,7 +12,7 @@ use crate::rule::{Evaluation, Floor, Rule, TwoPass};
 const TRAINING_POINT: &str = "y";
 
 /// What one and two passes have in common: state, scalars, and a step over one tensor.
-pub trait Formula<const S: usize, const P: usize, const H: usize> {
+pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
     /// Names of the state.
     const STATE: [&'static str; S];
     /// What the state begins with.
@@ -36,7 +36,7 @@ pub trait Formula<const S: usize, const P: usize, const H: usize> {
 #[derive(Debug)]
 pub struct OnePass<U>(U);
 
-impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Formula<S, P, H> for OnePass<U> {
+impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Formula<S, P, H> for OnePass<U> {
     const STATE: [&'static str; S] = U::STATE;
 
     fn initial(&self) -> [f64; S] {
@@ -66,7 +66,7 @@ pub struct Reducing<U, const N: usize, const A: usize>(U);
 impl<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> Formula<S, P, H>
     for Reducing<U, N, A>
 where
-    U: TwoPass<S, P, H, N, A>,
+    U: TwoPass<S, P, H, N, A> + Send,
 {
     const STATE: [&'static str; S] = U::STATE;
 
@@ -99,7 +99,7 @@ pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
     rules: impl Iterator<Item = U>,
 ) -> Result<Box<dyn Optimizer>>
 where
-    U: Rule<S, P, H> + 'static,
+    U: Rule<S, P, H> + Send + 'static,
 {
     Ok(Box::new(Driver::new(parameters, rules.map(OnePass).collect())?))
 }
@@ -113,7 +113,7 @@ pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usiz
     rules: impl Iterator<Item = U>,
 ) -> Result<Box<dyn Optimizer>>
 where
-    U: TwoPass<S, P, H, N, A> + 'static,
+    U: TwoPass<S, P, H, N, A> + Send + 'static,
 {
     Ok(Box::new(Driver::new(parameters, rules.map(Reducing).collect())?))
 }

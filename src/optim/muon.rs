@@ -13,13 +13,12 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor, Var};
 
-use super::driver::one_pass;
 use super::family::{Family, Parameter, Parameters, anything};
 use super::groups::{Grouped, Part};
 use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
-use super::{Adam, Gradients, Optimizer, StepScalars};
+use super::{Gradients, Optimizer, StepScalars, adam};
 use crate::kernel::{self, MuonStep, Orthogonal};
 
 /// Muon.
@@ -63,7 +62,7 @@ fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>
     }
     if !rest.is_empty() {
         parts.push(Part {
-            optimizer: one_pass(&select(&rest), lanes.iter().map(|lane| Adam::<false>::new(lane, true)))?,
+            optimizer: adam::decoupled(&select(&rest), lanes)?,
             members: rest,
             lr_factors: lanes.iter().map(|lane| lane.number(&ADAM_LR) / lane.number(&LR)).collect(),
         });

@@ -258,7 +258,7 @@ fn the_fused_moments_are_twenty_times_as_close_to_f64_as_the_textbook_form() {
         let h = adam.scalars(&mut [], 1e-3, t).map(|h| h as f32);
         for i in 0..count {
             let g = stream.symmetric(1.0);
-            ours[i] = Adam::update(h, 0.0, g, ours[i]).1;
+            ours[i] = <Adam>::update(h, 0.0, g, ours[i]).1;
             textbook[i] = beta2 * textbook[i] + rest * (g * g);
             exact[i] += (1.0 - 0.999) * (f64::from(g) * f64::from(g) - exact[i]);
         }

@@ -88,8 +88,9 @@ impl Meta {
         if !numbers.all(|number| number.is_finite()) {
             return Some("the scale of its channels is not finite".into());
         }
-        (self.optimizer.steps != self.progress.step)
-            .then(|| format!("its optimizer took {} steps, its run {}", self.optimizer.steps, self.progress.step))
+        let Progress { step, skipped, .. } = self.progress;
+        (self.optimizer.steps.checked_add(skipped) != Some(step))
+            .then(|| format!("its optimizer took {} steps, its run {step}", self.optimizer.steps))
     }
 }
 

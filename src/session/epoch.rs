@@ -4,10 +4,12 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::{Session, Stop};
-use crate::config::Stretch;
+use crate::config::{Plateau, Stretch};
 use crate::data::Split;
 use crate::metrics::{Means, Sums};
-use crate::train::{Progress, Record, finite};
+use crate::optim::Decay;
+use crate::train::health::{Health, HealthSums};
+use crate::train::{PlateauState, Progress, Record, finite};
 
 impl Session {
     /// Evaluates inside an epoch where that is asked for, once at each step.
@@ -32,10 +34,11 @@ impl Session {
     /// If something cannot be written, or the device fails.
     pub fn end_epoch(&mut self) -> Result<Option<Stop>> {
         self.pause();
-        let record = self.running_record("epoch")?;
+        let mut record = self.running_record("epoch")?;
         if record.train_loss.is_none() {
             return Ok(Some(Stop::Diverged(None)));
         }
+        record.health = self.health()?;
         let epoch = self.progress.epoch + 1;
         let due = match self.config.eval_every {
             Stretch::Epochs(epochs) => epoch.is_multiple_of(epochs) || epoch == self.config.epochs,
@@ -51,6 +54,11 @@ impl Session {
         self.progress.epoch = epoch;
         self.progress.position = 0;
         self.progress.seconds = 0.0;
+        self.progress.skipped_examples = 0;
+        self.progress.health = HealthSums::default();
+        if let Some(monitor) = &mut self.trainer.monitor {
+            monitor.sums = HealthSums::default();
+        }
         self.trainer.totals.set(&[Sums::default()])?;
         Sums { loss: self.progress.loss_sum, hits: self.progress.hits } = Sums::default();
         self.keep_if_best()?;
@@ -77,6 +85,16 @@ impl Session {
                 )))));
             }
         }
+        if let Some(average) = &self.trainer.average {
+            average.exchange(&self.trainer.net)?;
+            let means = pass(&self.data.test, &self.data.test_order)?;
+            (record.ema_test_loss, record.ema_test_accuracy) = (finite(means.loss), Some(means.accuracy));
+            if let Some(order) = &self.data.valid {
+                let means = pass(&self.data.train, order)?;
+                (record.ema_valid_loss, record.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
+            }
+            average.exchange(&self.trainer.net)?;
+        }
         record.test_loss = Some(test.loss);
         record.test_accuracy = Some(test.accuracy);
         record.valid_loss = valid.map(|means| means.loss);
@@ -91,8 +109,47 @@ impl Session {
                 self.progress.since_best += 1;
             }
         }
+        if let Some(loss) = record.valid_loss
+            && self.config.form.decay == Decay::Plateau
+        {
+            self.watch_plateau(loss);
+        }
         self.publish(record)?;
         Ok(None)
+    }
+
+    /// Lets the rate fall where the validation loss no longer does, as torch.optim.lr_scheduler.ReduceLROnPlateau.
+    fn watch_plateau(&mut self, loss: f64) {
+        let Plateau { patience, threshold, cooldown } = self.config.plateau;
+        let PlateauState { best, bad, cooldown: left, falls } = &mut self.progress.plateau;
+        if best.is_none_or(|best| loss < best * (1.0 - threshold)) {
+            *best = Some(loss);
+            *bad = 0;
+        } else {
+            *bad += 1;
+        }
+        if *left > 0 {
+            *left -= 1;
+            *bad = 0;
+        }
+        if *bad > patience {
+            *left = cooldown;
+            *bad = 0;
+            falls.push(self.progress.step);
+            self.trainer.schedule.falls.clone_from(falls);
+        }
+    }
+
+    /// The health of the epoch that ends, where it is measured; warnings go to the log too.
+    fn health(&mut self) -> Result<Option<Health>> {
+        let Some(monitor) = &self.trainer.monitor else { return Ok(None) };
+        let ruled = self.trainer.optimizer.ruled_by_epsilon()?;
+        let dead = self.evaluator.dead_units(&self.trainer.net, &self.data.train, &self.data.sample)?;
+        let health = monitor.health(&self.config.shape.parameter_names(), &ruled, &dead);
+        for warning in &health.warnings {
+            tracing::warn!("epoch {}: {warning}", self.progress.epoch + 1);
+        }
+        Ok(Some(health))
     }
 
     fn publish(&mut self, record: Record) -> Result<()> {
@@ -117,8 +174,9 @@ impl Session {
     /// The epoch so far, as a record without evaluation.
     pub(super) fn running_record(&mut self, event: &str) -> Result<Record> {
         self.read_sums()?;
-        let done = self.progress.position.saturating_mul(self.config.batch_size as u64);
-        let examples = done.min(self.data.members.len() as u64);
+        let done = self.progress.position.saturating_mul(self.config.step_samples() as u64);
+        let done = done.min(self.data.members.len() as u64);
+        let examples = done.saturating_sub(self.progress.skipped_examples);
         let running = self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64());
         let seconds = self.progress.seconds + running;
         let sums = Sums { loss: self.progress.loss_sum, hits: self.progress.hits };
@@ -129,9 +187,10 @@ impl Session {
             step: self.progress.step,
             train_loss: means.and_then(|means| finite(means.loss)),
             train_accuracy: means.map(|means| means.accuracy),
+            skipped_steps: self.config.skip_non_finite.then_some(self.progress.skipped),
             lr: self.trainer.schedule.lr(self.progress.step.saturating_sub(1)),
             seconds,
-            samples_per_second: if seconds > 0.0 { examples as f64 / seconds } else { 0.0 },
+            samples_per_second: if seconds > 0.0 { done as f64 / seconds } else { 0.0 },
             ..Record::default()
         })
     }

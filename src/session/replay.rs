@@ -24,6 +24,10 @@ pub(super) fn trainer(
         let meta = &checkpoint.meta;
         checkpoint.restore(&trainer.tensors()?)?;
         trainer.optimizer.resume_after(meta.optimizer.steps, &meta.optimizer.history)?;
+        trainer.schedule.falls.clone_from(&meta.progress.plateau.falls);
+        if let Some(monitor) = &mut trainer.monitor {
+            monitor.sums.clone_from(&meta.progress.health);
+        }
         trainer.totals.set(&[Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits }])?;
     } else if let Some(init) = &config.init {
         let start = initial(init, config)?;
@@ -41,12 +45,13 @@ impl Session {
     pub(super) fn diagnose(&self) -> Result<String> {
         let anchor = self.run.newest().ok().flatten();
         let mut trainer = trainer(&self.config, &self.data, anchor.as_ref(), &self.device)?;
+        trainer.schedule.falls.clone_from(&self.trainer.schedule.falls);
         let mut at = anchor.map(|anchor| anchor.meta.progress).unwrap_or_default();
         tracing::info!("replaying {} steps to find where it diverged", self.progress.step - at.step);
         while at.step < self.progress.step && self.signals.caught().is_none() {
             let order = batches::order(&self.data.members, self.config.data_seed, at.epoch, &self.device)?;
             while at.position < self.batches && at.step < self.progress.step {
-                let batch = self.data.batch(&order, at.position, self.config.batch_size);
+                let batch = self.data.batch(&order, at.position, self.config.step_samples());
                 if let Some(found) = trainer.step_watched(batch, at.step)? {
                     return Ok(format!("epoch {}, step {}: {found}", at.epoch + 1, at.step + 1));
                 }

@@ -14,6 +14,8 @@ use crate::train::{Batch, all_of};
 pub(super) struct Splits {
     pub train: Split,
     pub members: Vec<u32>,
+    /// The first of the members, at most 1,000: a sample for what need not be exact.
+    pub sample: Tensor,
     pub valid: Option<Tensor>,
     pub test: Split,
     pub test_order: Tensor,
@@ -45,6 +47,7 @@ impl Splits {
         let held_out = valid.len();
         Ok(Self {
             train: Split::new(imported.train, device)?,
+            sample: Tensor::new(&train[..train.len().min(1000)], device)?,
             members: train,
             valid: match held_out {
                 0 => None,

@@ -58,6 +58,7 @@ impl Evaluator {
                 order,
                 start,
                 rows,
+                divisor: rows,
                 classes: net.shape().classes,
                 smoothing: &smoothing,
                 gradient: false,
@@ -67,6 +68,28 @@ impl Evaluator {
         }
         let sums = self.totals.read()?.first().copied().unwrap_or_default();
         Ok(sums.means(examples))
+    }
+}
+
+impl Evaluator {
+    /// For each hidden layer, the share of units that no example in `order` makes active.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn dead_units(&self, net: &LinearNet, split: &Split, order: &Tensor) -> Result<Vec<f64>> {
+        let hidden = &net.shape().hidden;
+        let mut active: Vec<Vec<bool>> = hidden.iter().map(|width| vec![false; width * net.lanes()]).collect();
+        let examples = order.elem_count();
+        for start in (0..examples).step_by(self.activations.batch()) {
+            let rows = self.activations.batch().min(examples - start);
+            kernel::gather(&split.pixels, order, start, rows, &self.channels, &self.activations.x)?;
+            self.activations.forward(net, rows, &mut [])?;
+            for (output, active) in self.activations.outputs().iter().zip(&mut active) {
+                kernel::mark_active(rows, output, active)?;
+            }
+        }
+        let dead = |active: &Vec<bool>| active.iter().filter(|is_active| !**is_active).count();
+        Ok(active.iter().map(|active| dead(active) as f64 / active.len() as f64).collect())
     }
 }
 

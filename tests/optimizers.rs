@@ -1,0 +1,311 @@
+//! The optimizers and what stands around them, as a user meets them.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, meta, result, summary, tensors};
+
+const NAMES: [&str; 19] = [
+    "sgd",
+    "adam",
+    "adamw",
+    "nadam",
+    "nadamw",
+    "radam",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "lion",
+    "adabelief",
+    "adan",
+    "adopt",
+    "ademamix",
+    "lamb",
+    "stableadamw",
+    "schedule-free-adamw",
+    "muon",
+];
+
+/// Nine steps of an MLP on few digits.
+const SMALL: &str = "--hidden 12 --limit-train 300 --batch-size 100 --threads 1 -q";
+
+/// Trains undisturbed, then again and again out of time after a step, and compares.
+#[track_caller]
+fn survives(arguments: &str) {
+    let place = Place::new();
+    place.succeed(&format!("{SMALL} --epochs 3 {arguments} --out whole"));
+    for _ in 0..40 {
+        let outcome = place.run(&format!("{SMALL} --epochs 3 {arguments} --out cut --max-time 1ms --resume"));
+        match outcome.code() {
+            Some(0) => break,
+            Some(75) => {}
+            _ => panic!("{arguments}: {outcome:?}"),
+        }
+    }
+    result(&place.path("cut")).is(&result(&place.path("whole")), arguments);
+}
+
+#[test]
+fn every_optimizer_cut_off_after_every_step_ends_where_it_would_have() {
+    for name in NAMES {
+        survives(&format!("--optimizer {name}"));
+    }
+}
+
+#[test]
+fn options_with_a_state_of_their_own_survive_too() {
+    for arguments in [
+        "--set optim.amsgrad=true",
+        "--set optim.cautious=true",
+        "--optimizer adamw --set optim.cautious_decay=true",
+        "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true",
+        "--optimizer rmsprop --set optim.centered=true --set optim.momentum=0.5",
+        "--optimizer nadamw --weight-decay 0.1 --set optim.constant_beta1=true",
+        "--optimizer ademamix --set optim.alpha_warmup=5 --set optim.beta3_warmup=7",
+        "--set train.ema_decay=0.5 --valid-fraction 0.2",
+        "--health --set train.clip_value=0.01 --set train.clip_adaptive=0.1 --clip-norm 0.1",
+        "--set train.accumulate=3 --dropout 0.3",
+        "--set train.non_finite=skip",
+        "--valid-fraction 0.2 --schedule plateau --set schedule.plateau_patience=0 --lr 0.5",
+        "--schedule one-cycle",
+    ] {
+        survives(arguments);
+    }
+    let place = Place::new();
+    let groups =
+        "optim.group=*.bias weight_decay=0; layers.0.* optimizer=sgd momentum=0.9 lr=0.1; * optimizer=schedule-free";
+    let train = |more: &[&str]| {
+        let mut arguments: Vec<&str> = SMALL.split_whitespace().collect();
+        arguments.extend(["--set", groups, "--optimizer", "adamw", "--epochs", "3"]);
+        arguments.extend(more);
+        common::finish(&mut place.command(&arguments))
+    };
+    train(&["--out", "whole"]).expect(0);
+    while train(&["--out", "cut", "--resume", "--max-time", "1ms"]).code() == Some(75) {}
+    result(&place.path("cut")).is(&result(&place.path("whole")), groups);
+    // Three optimizers, each with its own state.
+    let file = common::checkpoint(&place.path("whole"), "LATEST").unwrap();
+    let names: Vec<String> = tensors(&file).into_keys().collect();
+    for name in ["layers.0.weight.b", "layers.0.bias.m", "layers.1.weight.y", "layers.1.weight.z", "layers.1.bias.v"] {
+        assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
+    }
+}
+
+#[test]
+fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
+    let place = Place::new();
+    let text = place.succeed("optimizers").stdout;
+    let listed = place.answer("optimizers --json");
+    let listed = listed["optimizers"].as_array().unwrap();
+    assert_eq!(listed.iter().map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>(), NAMES);
+    for one in listed {
+        let name = one["name"].as_str().unwrap();
+        let part = |key: &str| one[key].as_str().unwrap();
+        assert!(part("formula").contains('α') && part("formula").contains('='), "{name}");
+        assert!(part("source").contains("19") || part("source").contains("20"), "{name}");
+        assert!(text.contains(part("formula").lines().next().unwrap()), "{name}");
+        assert!(text.contains(part("source")), "{name}");
+        for hyper in one["hyperparameters"].as_array().unwrap() {
+            assert!(text.contains(hyper["key"].as_str().unwrap()), "{name}");
+            assert!(!hyper["default"].is_null() && !hyper["accepts"].as_str().unwrap().is_empty(), "{name}");
+        }
+        // What is listed is what a run does.
+        let plan = place.answer(&format!("--optimizer {name} --hidden 4 --dry-run --json"));
+        for hyper in one["hyperparameters"].as_array().unwrap() {
+            let key = hyper["key"].as_str().unwrap().strip_prefix("optim.").unwrap();
+            assert_eq!(plan["config"]["optim"][key], hyper["default"], "{name}: {key}");
+        }
+    }
+    let one = place.succeed("optimizers lion").stdout;
+    assert!(one.contains("sign(") && !one.contains("adagrad"), "{one}");
+    assert_eq!(place.answer("optimizers schedule-free --json")["optimizers"][0]["name"], "schedule-free-adamw");
+    place.run("optimizers lino").refused(2, &["lino"]);
+    let help = place.succeed("--help").stdout;
+    for name in NAMES {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn mistakes_around_optimizers_are_told() {
+    let place = Place::new();
+    for (arguments, words) in [
+        ("--optimizer sgd --beta1 0.5", &["--beta1", "`optim.beta1` is no hyperparameter of sgd", "momentum"][..]),
+        ("--optimizer schedule-free --beta1 0", &["--beta1", "`optim.beta1` is `0`", "in (0, 1)"]),
+        ("--optimizer sgd --set optim.nesterov=true", &["optim.nesterov", "optim.momentum"]),
+        ("--set optim.amsgrad=yes", &["`yes`", "true or false"]),
+        ("--set optim.amsgrad=true --set optim.cautious=true", &["optim.cautious", "optim.amsgrad"]),
+        ("--optimizer muon --set optim.adjust=none", &["optim.adjust", "original, match_rms_adamw"]),
+        ("--set optim.group=*.bias", &["optim.group"]),
+        ("--schedule plateau", &["plateau", "--valid-fraction"]),
+        ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),
+        ("--set train.accumulate=0", &["train.accumulate"]),
+        ("--set train.ema_decay=1", &["train.ema_decay"]),
+        ("--health=maybe", &["--health", "`maybe`"]),
+    ] {
+        place.run(arguments).refused(2, words);
+    }
+    for (group, words) in [
+        ("layers.7.* lr_factor=0.5", &["layers.7.*", "matches no parameter", "layers.0.weight"][..]),
+        ("*.bias momentum=0.5", &["*.bias", "`momentum` is no hyperparameter of adam"]),
+        ("*.bias optimizer=addam", &["optimizer", "addam"]),
+        ("*.bias weight_decay=-1", &["weight_decay", "`-1`", ">= 0"]),
+        ("*.bias lr_factor=-1", &["lr_factor", ">= 0"]),
+    ] {
+        let group = format!("optim.group={group}");
+        common::finish(&mut place.command(&["--set", &group])).refused(2, words);
+    }
+    assert!(place.entries().iter().all(|entry| !entry.starts_with("runs")), "{:?}", place.entries());
+}
+
+#[test]
+fn a_file_for_another_optimizer_can_be_used_and_groups_are_written_in_it() {
+    let place = Place::new();
+    place.write("adam.toml", "[optim]\noptimizer = \"adam\"\nbeta1 = 0.8\neps = 1e-6\n");
+    let outcome = place.run("--config adam.toml --optimizer lion --dry-run");
+    let outcome = outcome.expect(0).says(&["`optim.eps` is no hyperparameter of lion", "adam.toml:4"]);
+    assert!(outcome.stdout.contains("beta1 = 0.8") && !outcome.stdout.contains("eps ="), "{outcome:?}");
+    place.write("wrong.toml", "[optim]\noptimizer = \"lion\"\neps = 1e-6\n");
+    place.run("--config wrong.toml").refused(2, &["wrong.toml:3", "`optim.eps`", "lion"]);
+
+    place.write(
+        "groups.toml",
+        "[optim]\noptimizer = \"adamw\"\n\n[[optim.group]]\nname = \"*.bias\"\nweight_decay = 0\n\n\
+         [[optim.group]]\nname = \"layers.1.*\"\noptimizer = \"sgd\"\nlr_factor = 0.5\n",
+    );
+    place.succeed(&format!("{SMALL} --epochs 1 --config groups.toml --out a"));
+    place.succeed(&format!("{SMALL} --epochs 1 --config a/config.toml --out b"));
+    result(&place.path("b")).is(&result(&place.path("a")), "config.toml repeats the run");
+    place.write("nameless.toml", "[[optim.group]]\nweight_decay = 0\n");
+    place.run("--config nameless.toml").refused(2, &["nameless.toml", "name"]);
+}
+
+#[test]
+fn no_decay_on_biases_is_one_line() {
+    let place = Place::new();
+    let train = |out: &str, more: &[&str]| {
+        let mut arguments: Vec<&str> = SMALL.split_whitespace().collect();
+        arguments.extend([
+            "--optimizer",
+            "adamw",
+            "--lr",
+            "1e-2",
+            "--weight-decay",
+            "0.5",
+            "--epochs",
+            "1",
+            "--out",
+            out,
+        ]);
+        arguments.extend(more);
+        common::finish(&mut place.command(&arguments)).expect(0);
+        tensors(&common::checkpoint(&place.path(out), "LATEST").unwrap())
+    };
+    let decayed = train("decayed", &[]);
+    let spared = train("spared", &["--set", "optim.group=*.bias weight_decay=0"]);
+    let same = train("same", &["--set", "optim.group=*.bias weight_decay=0.5"]);
+    assert_eq!(decayed, same);
+    assert_ne!(decayed["layers.1.bias"], spared["layers.1.bias"]);
+}
+
+#[test]
+fn what_is_evaluated_is_what_is_saved_with_an_average_or_without_a_schedule() {
+    let place = Place::new();
+    let end = place.succeed(&format!("{SMALL} --epochs 2 --optimizer schedule-free --out a --json")).end();
+    let eval = place.answer("eval a --json");
+    assert_eq!(eval["loss"], end["test_loss"]);
+    let end = place.succeed(&format!("{SMALL} --epochs 2 --set train.ema_decay=0.7 --out b --json")).end();
+    assert_eq!(place.answer("eval b --json")["loss"], end["test_loss"]);
+    assert_eq!(place.answer("eval b --ema --json")["loss"], end["ema_test_loss"]);
+    assert_ne!(end["ema_test_loss"], end["test_loss"]);
+    place.run("eval a --ema").refused(4, &["no moving average", "train.ema_decay"]);
+    // A schedule-free run starts from the evaluation point of another.
+    let start =
+        place.succeed(&format!("{SMALL} --epochs 1 --optimizer schedule-free --lr 1e-30 --init a --out c --json"));
+    let (found, expected) = (start.end()["test_loss"].as_f64().unwrap(), eval["loss"].as_f64().unwrap());
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+}
+
+#[test]
+fn four_batches_of_25_make_the_step_of_one_of_100() {
+    let place = Place::new();
+    let loss = |arguments: &str| {
+        let end = place.succeed(&format!("--hidden 12 --limit-train 350 --epochs 2 -q --json {arguments}")).end();
+        assert_eq!(end["step"], 8, "{arguments}");
+        end["test_loss"].as_f64().unwrap()
+    };
+    let whole = loss("--batch-size 100");
+    let parts = loss("--batch-size 25 --set train.accumulate=4");
+    // Sums of rounded products in another order.
+    assert!((whole - parts).abs() < 1e-5, "{whole} {parts}");
+}
+
+#[test]
+fn health_is_in_the_metrics_with_trouble_in_words() {
+    let place = Place::new();
+    let outcome = place.succeed("--hidden 16 --limit-train 1000 --epochs 2 --health --lr 1e-2 --json --out a");
+    for epoch in outcome.epochs() {
+        let health = &epoch["health"];
+        let weight = &health["parameters"]["layers.0.weight"];
+        for key in ["gradient_norm", "update_ratio", "effective_lr", "update_cosine", "epsilon_share"] {
+            assert!(weight[key].is_f64(), "{key} in {health}");
+        }
+        assert_eq!(health["clipped_share"], 0.0);
+        assert!(health["dead_units"]["layers.0"].is_f64(), "{health}");
+    }
+    // Every step clipped, ε far above every gradient, the steps of plain descent too long.
+    for (arguments, word) in [
+        ("--clip-norm 1e-6", "clipped"),
+        ("--eps 10", "below 10·ε"),
+        ("--optimizer sgd --lr 30 --hidden none --batch-size 1000", "oscillates"),
+        ("--lr 5", "dead"),
+    ] {
+        let outcome = place.succeed(&format!("--hidden 16 --limit-train 1000 --epochs 2 --health --json {arguments}"));
+        let warnings = outcome.end()["health"]["warnings"].to_string();
+        assert!(warnings.contains(word) && outcome.stderr.contains(word), "{arguments}: {warnings} {}", outcome.stderr);
+    }
+    // Looking changes nothing.
+    let without = place.succeed("--hidden 16 --limit-train 1000 --epochs 2 --lr 1e-2 --json");
+    assert_eq!(without.end()["test_loss"], outcome.end()["test_loss"]);
+}
+
+#[test]
+fn a_rate_on_a_plateau_falls_by_the_validation_loss_and_is_told() {
+    let place = Place::new();
+    let outcome = place.succeed(
+        "--valid-fraction 0.2 --schedule plateau --set schedule.plateau_patience=1 --set schedule.gamma=0.5 --lr 0.5 \
+         --epochs 12 --json --out a",
+    );
+    let epochs = outcome.epochs();
+    let (mut best, mut bad, mut factor) = (f64::INFINITY, 0, 1.0);
+    for epoch in &epochs {
+        assert_eq!(epoch["lr"].as_f64().unwrap(), 0.5 * factor, "{epoch}");
+        let loss = epoch["valid_loss"].as_f64().unwrap();
+        if loss < best * (1.0 - 1e-4) {
+            (best, bad) = (loss, 0);
+        } else {
+            bad += 1;
+        }
+        if bad > 1 {
+            (factor, bad) = (factor * 0.5, 0);
+        }
+    }
+    assert!(factor < 1.0, "the rate never fell: {epochs:?}");
+    let file = common::checkpoint(&place.path("a"), "LATEST").unwrap();
+    let falls = meta(&file)["progress"]["plateau"]["falls"].as_array().unwrap().len() as i32;
+    assert_eq!(factor, 0.5_f64.powi(falls));
+}
+
+#[test]
+fn a_step_whose_gradient_is_not_finite_is_skipped_and_counted_where_asked() {
+    let place = Place::new();
+    // After a step of this length every product of two layers is infinite.
+    let arguments = format!("{SMALL} --optimizer sgd --lr 1e30 --epochs 1 --out");
+    place.run(&format!("{arguments} stop")).expect(8).says(&["diverged", "step 2"]);
+    let outcome = place.run(&format!("{arguments} skip --set train.non_finite=skip --json"));
+    // What is left cannot be evaluated, so the run ends; but the steps were skipped.
+    outcome.expect(8).says(&["diverged"]);
+    assert_eq!(summary(&place.path("skip"))["status"], "diverged");
+}
