@@ -87,21 +87,9 @@ pub fn affine_forward(shape: Affine, x: &Tensor, w: &Tensor, y: &Tensor) -> Resu
     lend(x, |x| {
         lend(w, |w| {
             lend_mut(y, |y| {
-                if shape.shared_input {
-                    // One product over all lanes: [B, D] · [K·out, D]ᵀ.
-                    let outputs = shape.lanes * shape.outputs;
-                    let w = Matrix::rows(w, outputs, shape.inputs, shape.inputs);
-                    gemm::multiply(y, outputs, shape.input(x, 0), w.transposed());
-                } else {
-                    for lane in 0..shape.lanes {
-                        gemm::multiply(
-                            &mut y[lane * shape.outputs..],
-                            shape.lanes * shape.outputs,
-                            shape.input(x, lane),
-                            shape.weight(w, lane).transposed(),
-                        );
-                    }
-                }
+                gemm::multiply_lanes(y, shape.lanes * shape.outputs, shape.outputs, shape.lanes, |lane| {
+                    (shape.input(x, lane), shape.weight(w, lane).transposed())
+                });
             })
         })
     })??
@@ -115,16 +103,9 @@ pub fn affine_weight_gradient(shape: Affine, dy: &Tensor, x: &Tensor, dw: &Tenso
     lend(dy, |dy| {
         lend(x, |x| {
             lend_mut(dw, |dw| {
-                if shape.shared_input {
-                    let outputs = shape.lanes * shape.outputs;
-                    let dy = Matrix::rows(dy, shape.rows, outputs, outputs);
-                    gemm::multiply(dw, shape.inputs, dy.transposed(), shape.input(x, 0));
-                } else {
-                    for (lane, dw) in dw.chunks_exact_mut(shape.outputs * shape.inputs).enumerate() {
-                        let dy = shape.output(dy, lane).transposed();
-                        gemm::multiply(dw, shape.inputs, dy, shape.input(x, lane));
-                    }
-                }
+                gemm::multiply_lanes(dw, shape.inputs, shape.outputs * shape.inputs, shape.lanes, |lane| {
+                    (shape.output(dy, lane).transposed(), shape.input(x, lane))
+                });
             })
         })
     })??
@@ -138,14 +119,9 @@ pub fn affine_input_gradient(shape: Affine, dy: &Tensor, w: &Tensor, dx: &Tensor
     lend(dy, |dy| {
         lend(w, |w| {
             lend_mut(dx, |dx| {
-                for lane in 0..shape.lanes {
-                    gemm::multiply(
-                        &mut dx[lane * shape.inputs..],
-                        shape.lanes * shape.inputs,
-                        shape.output(dy, lane),
-                        shape.weight(w, lane),
-                    );
-                }
+                gemm::multiply_lanes(dx, shape.lanes * shape.inputs, shape.inputs, shape.lanes, |lane| {
+                    (shape.output(dy, lane), shape.weight(w, lane))
+                });
             })
         })
     })??
@@ -295,19 +271,13 @@ fn over_lanes<R: Number, const S: usize, const H: usize>(
     theta: &Tensor,
     gradient: &Tensor,
     state: &Tensor,
-    step: impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]),
+    step: impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]) + Sync,
 ) -> Result<()> {
-    let lanes = scalars.len();
     let run = |theta: &mut [R], gradient: &[R], state: &mut [R]| {
-        let size = theta.len() / lanes;
-        for (lane, scalars) in scalars.iter().enumerate() {
-            let lane = lane * size..(lane + 1) * size;
-            let mut parts = state.chunks_exact_mut(lanes * size);
-            // `S` parts by construction of the tensor.
-            let parts = [(); S].map(|()| parts.next().map_or(Default::default(), |part| &mut part[lane.clone()]));
-            let theta = &mut theta[lane.clone()];
-            step(Width::detect(), scalars, theta, &gradient[lane], parts);
-        }
+        let mut parts = state.chunks_exact_mut(theta.len());
+        // `S` parts by construction of the tensor.
+        let parts = [(); S].map(|()| parts.next().unwrap_or_default());
+        elementwise::over_lanes(scalars, theta, gradient, parts, &step);
     };
     if S == 0 {
         return lend(gradient, |gradient| lend_mut(theta, |theta| run(theta, gradient, &mut [])))?;

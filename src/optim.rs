@@ -91,10 +91,10 @@ pub trait Optimizer: Send {
     /// If the device fails.
     fn state(&self) -> Result<Vec<(String, Tensor)>>;
 
-    /// The host numbers of all lanes, one lane after the other: see [`Rule::scalars`](crate::rule::Rule::scalars).
-    fn history(&self) -> Vec<f64>;
+    /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
+    fn history(&self, lane: usize) -> Vec<f64>;
 
-    /// Continues after `steps` steps with this history; the caller has filled the tensors of [`Optimizer::state`].
+    /// Continues after `steps` steps, each lane with this history; the caller has filled the tensors of [`Optimizer::state`].
     ///
     /// # Errors
     /// If the history has another length.

@@ -281,7 +281,7 @@ impl Session {
 
     /// Brings the sums of the epoch so far to the host. This is a synchronisation of host and device.
     fn read_sums(&mut self) -> Result<()> {
-        let Sums { loss, hits } = self.trainer.sums()?;
+        let Sums { loss, hits } = self.trainer.sums()?.first().copied().unwrap_or_default();
         self.progress.loss_sum = loss;
         self.progress.hits = hits;
         if let Some(monitor) = &self.trainer.monitor {
@@ -293,7 +293,7 @@ impl Session {
     fn checkpoint(&mut self) -> Result<Checkpoint> {
         self.trainer.optimizer.at_evaluation_point()?;
         let settings = self.config.entries();
-        let tensors = self.trainer.tensors()?;
+        let tensors = self.trainer.tensors(0)?;
         let parameters = self.config.shape.parameter_names();
         let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
         Ok(Checkpoint {
@@ -305,7 +305,7 @@ impl Session {
                 optimizer: OptimizerState {
                     name: self.config.family.name.to_owned(),
                     steps: self.trainer.optimizer.steps(),
-                    history: self.trainer.optimizer.history(),
+                    history: self.trainer.optimizer.history(0),
                     state: state.collect(),
                 },
                 progress: self.progress.clone(),

@@ -11,7 +11,7 @@ mod progress;
 pub use evaluator::{Evaluator, all_of};
 pub use progress::{PlateauState, Progress, Record, finite};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Stretch};
@@ -20,7 +20,7 @@ use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Grouped, Optimizer, Parameter, Part, Schedule, StepScalars};
+use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
@@ -40,7 +40,7 @@ pub struct Batch<'a> {
     pub rows: usize,
 }
 
-/// A net, its optimizer and the buffers of a step.
+/// K nets of one shape side by side, their optimizer and the buffers of a step; a run has one.
 pub struct Trainer {
     /// The net.
     pub net: LinearNet,
@@ -48,8 +48,8 @@ pub struct Trainer {
     pub optimizer: Box<dyn Optimizer>,
     /// Sums of the epoch so far.
     pub totals: Totals,
-    /// Learning rate of each step.
-    pub schedule: Schedule,
+    /// Learning rate of each step, per lane.
+    pub schedules: Vec<Schedule>,
     /// Moving average of the weights, if there is one.
     pub average: Option<Average>,
     /// Measures the steps, if that is asked for.
@@ -58,40 +58,45 @@ pub struct Trainer {
     /// Sums of the gradients of a step's batches, where there are several.
     accumulated: Option<Vec<Tensor>>,
     channels: Vec<Channel>,
-    clip: Clip,
+    clips: Vec<Clip>,
     skip_non_finite: bool,
     smoothing: Vec<f64>,
-    dropout: f64,
-    seed: u64,
+    /// Probability and seed of each lane's dropout.
+    dropout: Vec<(f64, u64)>,
+    /// Scalars of the step, kept so that a step allocates nothing.
+    scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
 }
 
 impl Trainer {
-    /// Draws the net and takes the memory of a step, for `examples` training examples.
+    /// Draws the nets and takes the memory of a step, for `examples` training examples. There is a lane for each of `lanes`, which
+    /// differ in numbers alone: in their optimizers' hyperparameters, schedules, clipping, smoothing, dropout and seeds.
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn new(config: &Config, examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
-        let seeds = [config.seed];
+    pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
+        let config = lanes.first().context("a trainer needs a lane")?;
+        let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let rows = config.batch_size.min(examples);
-        let backprop = Backprop::new(&net, rows, &[config.dropout])?;
+        let dropout: Vec<f64> = lanes.iter().map(|lane| lane.dropout).collect();
+        let backprop = Backprop::new(&net, rows, &dropout)?;
         let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
         Ok(Self {
-            optimizer: optimizer(config, &net)?,
+            optimizer: optimizer(lanes, &net)?,
             totals: Totals::zeros(seeds.len(), device)?,
-            schedule: schedule(config, examples),
+            schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: config.ema_decay.map(|decay| Average::new(&net, decay)).transpose()?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
             accumulated: (config.accumulate > 1).then(sums).transpose()?,
             backprop,
             channels,
-            clip: Clip::new(config),
+            clips: lanes.iter().map(Clip::new).collect(),
             skip_non_finite: config.skip_non_finite,
-            smoothing: vec![config.label_smoothing; seeds.len()],
-            dropout: config.dropout,
-            seed: config.seed,
+            smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
+            dropout: lanes.iter().map(|lane| (lane.dropout, lane.seed)).collect(),
+            scalars: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
             step_samples: config.step_samples(),
             net,
@@ -103,7 +108,7 @@ impl Trainer {
     /// # Errors
     /// If memory does not suffice.
     pub fn start_optimizer(&mut self, config: &Config) -> Result<()> {
-        self.optimizer = optimizer(config, &self.net)?;
+        self.optimizer = optimizer(std::slice::from_ref(config), &self.net)?;
         self.average = config.ema_decay.map(|decay| Average::new(&self.net, decay)).transpose()?;
         Ok(())
     }
@@ -212,8 +217,14 @@ impl Trainer {
         if let Some(monitor) = &mut self.monitor {
             monitor.before(&self.net, gradients)?;
         }
-        let (gradient_scale, is_clipped) = self.clip.apply(&self.net, gradients)?;
-        self.optimizer.step(gradients, &[StepScalars { lr: self.schedule.lr(step), gradient_scale }])?;
+        let mut is_clipped = false;
+        self.scalars.clear();
+        for (lane, (clip, schedule)) in self.clips.iter().zip(&self.schedules).enumerate() {
+            let (gradient_scale, clipped) = clip.apply(&self.net, gradients, lane)?;
+            is_clipped |= clipped;
+            self.scalars.push(StepScalars { lr: schedule.lr(step), gradient_scale });
+        }
+        self.optimizer.step(gradients, &self.scalars)?;
         if let Some(average) = &self.average {
             average.update(&self.net, self.optimizer.steps())?;
         }
@@ -244,62 +255,62 @@ impl Trainer {
     }
 
     fn gradients_are_finite(&self) -> Result<bool> {
-        let mut sums = [0.0];
+        let mut sums = vec![0.0; self.net.lanes()];
         for gradient in self.accumulated.as_ref().unwrap_or(self.backprop.gradients()) {
             // In f64 the square of a finite f32 is finite.
             kernel::sums_of_squares(gradient, &mut sums)?;
         }
-        Ok(sums[0].is_finite() && self.sums_are_finite()?)
+        Ok(sums.iter().all(|sum| sum.is_finite()) && self.sums_are_finite()?)
     }
 
     /// The dropout masks of `step` from row `offset` on, per hidden layer and lane. Every step has its own stretch of each stream.
     fn masks(&self, step: u64, offset: usize) -> Vec<Vec<Dropout>> {
-        if self.dropout == 0.0 {
+        if self.dropout.iter().all(|(probability, _)| *probability == 0.0) {
             return Vec::new();
         }
         let widths = self.net.shape().hidden.iter().enumerate();
-        let mask = |(layer, width): (usize, &usize)| {
-            let mut stream = Stream::new(self.seed, Purpose::Dropout, layer as u64);
-            stream.seek((step * self.step_samples as u64 + offset as u64) * *width as u64);
-            vec![Dropout { probability: self.dropout, stream }]
+        let mask = |layer: usize, width: usize, &(probability, seed): &(f64, u64)| {
+            let mut stream = Stream::new(seed, Purpose::Dropout, layer as u64);
+            stream.seek((step * self.step_samples as u64 + offset as u64) * width as u64);
+            Dropout { probability, stream }
         };
-        widths.map(mask).collect()
+        widths.map(|(layer, width)| self.dropout.iter().map(|lane| mask(layer, *width, lane)).collect()).collect()
     }
 
-    /// Sums of the epoch so far. This is a synchronisation of host and device.
+    /// Sums of the epoch so far, per lane. This is a synchronisation of host and device.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn sums(&self) -> Result<Sums> {
-        Ok(self.totals.read()?.first().copied().unwrap_or_default())
+    pub fn sums(&self) -> Result<Vec<Sums>> {
+        self.totals.read()
     }
 
     fn sums_are_finite(&self) -> Result<bool> {
-        Ok(self.sums()?.loss.is_finite())
+        Ok(self.sums()?.iter().all(|sums| sums.loss.is_finite()))
     }
 
-    /// Every tensor that a checkpoint holds, by name: `layers.0.weight` [out, in], `layers.0.weight.m`, … They share the
-    /// memory of net and optimizer.
+    /// Every tensor that a checkpoint of this lane holds, by name: `layers.0.weight` [out, in], `layers.0.weight.m`, … They share
+    /// the memory of net and optimizer.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = Vec::new();
         let average = self.average.iter().flat_map(|average| average.tensors(&self.net));
         let monitor = self.monitor.iter().flat_map(|monitor| monitor.tensors(&self.net));
         for (name, lanes) in self.net.tensors().into_iter().chain(self.optimizer.state()?).chain(average).chain(monitor)
         {
-            tensors.push((name, lanes.get(0)?));
+            tensors.push((name, lanes.get(lane)?));
         }
         Ok(tensors)
     }
 
-    /// The first parameter or moment that holds a number that is not finite.
+    /// The first parameter or state of lane 0 that holds a number that is not finite.
     ///
     /// # Errors
     /// If the device fails.
     pub fn first_not_finite(&self) -> Result<Option<String>> {
-        for (name, tensor) in self.tensors()? {
+        for (name, tensor) in self.tensors(0)? {
             if !kernel::all_finite(&tensor, tensor.elem_count())? {
                 return Ok(Some(name));
             }
@@ -312,7 +323,8 @@ impl Trainer {
 ///
 /// # Errors
 /// If memory does not suffice.
-fn optimizer(config: &Config, net: &LinearNet) -> Result<Box<dyn Optimizer>> {
+fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn Optimizer>> {
+    let config = lanes.first().context("an optimizer needs a lane")?;
     let last = net.shape().hidden.len();
     let parameters: Vec<Parameter> = net
         .parameters()
@@ -323,18 +335,20 @@ fn optimizer(config: &Config, net: &LinearNet) -> Result<Box<dyn Optimizer>> {
             ..Parameter::new(name, var)
         })
         .collect();
+    let hypers = |index: usize| -> Vec<Hypers> { lanes.iter().map(|lane| lane.groups[index].hypers.clone()).collect() };
+    let factors = |index: usize| -> Vec<f64> { lanes.iter().map(|lane| lane.groups[index].lr_factor).collect() };
     if let [group] = config.groups.as_slice()
-        && group.lr_factor == 1.0
+        && factors(0).iter().all(|factor| *factor == 1.0)
     {
-        return (group.family.build)(&parameters, std::slice::from_ref(&group.hypers));
+        return (group.family.build)(&parameters, &hypers(0));
     }
     let mut parts = Vec::new();
-    for group in &config.groups {
+    for (index, group) in config.groups.iter().enumerate() {
         let own: Vec<Parameter> = group.members.iter().map(|&member| parameters[member].clone()).collect();
         parts.push(Part {
-            optimizer: (group.family.build)(&own, std::slice::from_ref(&group.hypers))?,
+            optimizer: (group.family.build)(&own, &hypers(index))?,
             members: group.members.clone(),
-            lr_factors: vec![group.lr_factor],
+            lr_factors: factors(index),
         });
     }
     Ok(Box::new(Grouped::new(&parameters, parts)))
@@ -370,12 +384,76 @@ mod tests {
         let channels = dataset.channels(config.scaling);
         let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
         let order = all_of(&split, &Device::Cpu).unwrap();
-        (Trainer::new(&config, split.len(), channels, &Device::Cpu).unwrap(), split, order)
+        (Trainer::new(&[config], split.len(), channels, &Device::Cpu).unwrap(), split, order)
     }
 
     fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
         let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
-        trainer.tensors().unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+        trainer.tensors(0).unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+    }
+
+    /// A few steps of lanes that differ in all that lanes may differ in, beside the run of each alone.
+    fn lanes_against_their_own_runs(hidden: &str, batch_size: usize, count: usize) -> Result<()> {
+        let lane = |index: usize| {
+            let text = |key: &str, text: String| Given { key: key.into(), text, flag: "--set".into() };
+            let given = vec![
+                text("model.hidden", hidden.into()),
+                text("train.batch_size", batch_size.to_string()),
+                text("data.data_seed", "3".into()),
+                text("train.seed", index.to_string()),
+                text("optim.lr", format!("1e-{}", 2 + index % 2)),
+                text("optim.beta2", format!("0.9{index}")),
+                text("optim.weight_decay", format!("0.0{index}")),
+                text("train.clip_norm", ["none", "0.1", "1"][index % 3].into()),
+                text("train.label_smoothing", ["0", "0.1"][index % 2].into()),
+                text("model.dropout", ["0.3", "0", "0.5"][index % 3].into()),
+                text("schedule.schedule", ["constant", "cosine"][index % 2].into()),
+            ];
+            Config::load(&Sources { command_line: given, ..Sources::default() })
+        };
+        let configs = (0..count).map(lane).collect::<Result<Vec<_>>>()?;
+        let dataset = crate::data::load(configs[0].spec, None)?;
+        let channels = dataset.channels(configs[0].scaling);
+        let split = Split::new(dataset.imported.test, &Device::Cpu)?;
+        let order = all_of(&split, &Device::Cpu)?;
+        let run = |configs: &[Config]| -> Result<Trainer> {
+            let mut trainer = Trainer::new(configs, split.len(), channels.clone(), &Device::Cpu)?;
+            for step in 0..4 {
+                // The last batch is short.
+                let rows = if step == 3 { batch_size / 2 + 1 } else { batch_size };
+                let batch = Batch { split: &split, order: &order, start: step * batch_size, rows };
+                trainer.step(batch, step as u64)?;
+            }
+            Ok(trainer)
+        };
+        let together = run(&configs)?;
+        for (index, config) in configs.iter().enumerate() {
+            let alone = run(std::slice::from_ref(config))?;
+            assert_eq!(together.sums()?[index], alone.sums()?[0], "lane {index} of {hidden}");
+            for ((name, found), (_, expected)) in together.tensors(index)?.iter().zip(alone.tensors(0)?) {
+                let bits = |tensor: &Tensor| {
+                    kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                assert!(bits(found)? == bits(&expected)?, "lane {index} of {hidden}, {count} lanes: `{name}`");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_lane_is_its_own_run_bit_for_bit() -> Result<()> {
+        for (hidden, batch_size, count) in [
+            ("none", 128, 3),
+            ("none", 128, 9),
+            ("none", 50, 8),
+            ("none", 1, 4),
+            ("30", 128, 5),
+            ("300,100", 128, 3),
+            ("17,5", 33, 4),
+        ] {
+            lanes_against_their_own_runs(hidden, batch_size, count)?;
+        }
+        Ok(())
     }
 
     #[test]

@@ -43,6 +43,36 @@ fn split<R, const S: usize>(slices: [&mut [R]; S], middle: usize) -> ([&mut [R];
     (first, second)
 }
 
+/// Calls `step` with the slices of each lane, lanes side by side on as many threads as the current pool has.
+pub fn over_lanes<R: Number, const S: usize, const H: usize>(
+    scalars: &[Scalars<H>],
+    theta: &mut [R],
+    gradient: &[R],
+    state: [&mut [R]; S],
+    step: &(impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]) + Sync),
+) {
+    match scalars {
+        [] => {}
+        [scalars] => step(Width::detect(), scalars, theta, gradient, state),
+        lanes => {
+            let (lanes, others) = lanes.split_at(lanes.len() / 2);
+            let middle = theta.len() / scalars.len() * lanes.len();
+            let is_worth_a_thread = theta.len() > PIECE;
+            let (theta, theta_rest) = theta.split_at_mut(middle);
+            let (gradient, gradient_rest) = gradient.split_at(middle);
+            let (state, state_rest) = split(state, middle);
+            let first = || over_lanes(lanes, theta, gradient, state, step);
+            let second = || over_lanes(others, theta_rest, gradient_rest, state_rest, step);
+            if is_worth_a_thread {
+                rayon::join(first, second);
+            } else {
+                first();
+                second();
+            }
+        }
+    }
+}
+
 /// Calls `work` with pieces of the slices, on as many threads as the current pool has.
 fn over_pieces<R: Number, const S: usize>(
     theta: &mut [R],

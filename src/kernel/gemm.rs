@@ -50,23 +50,58 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     }
     assert!(n <= stride && (m - 1) * stride + n <= out.len());
 
-    let product = Product { out: out.as_mut_ptr(), stride, a, b };
-    let by_rows = m > n;
-    let long = m.max(n);
-    if long < 2 * PIECE || m * k * n < WORTH_SPLITTING {
-        return product.run(0..m, 0..n);
+    Product { out: out.as_mut_ptr(), stride, a, b }.in_pieces();
+}
+
+/// `out = a · b` in each of `lanes` lanes, whose operands `of` names; the outputs of two lanes lie `offset` apart and do not
+/// overlap. Each lane's product is the one that [`multiply`] computes, bit for bit.
+pub fn multiply_lanes<'a>(
+    out: &mut [f32],
+    stride: usize,
+    offset: usize,
+    lanes: usize,
+    of: impl Fn(usize) -> (Matrix<'a>, Matrix<'a>) + Sync,
+) {
+    if lanes == 1 {
+        let (a, b) = of(0);
+        return multiply(out, stride, a, b);
     }
-    // A power of two: 2, 4 and 8 threads then get as many pieces each.
-    let pieces = 1 << (long / PIECE).ilog2();
-    let size = long.div_ceil(pieces).next_multiple_of(16);
-    (0..long.div_ceil(size)).into_par_iter().for_each(|piece| {
-        let range = piece * size..((piece + 1) * size).min(long);
-        if by_rows {
-            product.run(range, 0..n);
-        } else {
-            product.run(0..m, range);
+    let (a, b) = of(0);
+    let (rows, columns) = (a.rows, b.columns);
+    // Side by side in one row, or one after the other.
+    assert!(columns <= offset && lanes * offset <= stride || rows * stride <= offset);
+    assert!(rows == 0 || (lanes - 1) * offset + (rows - 1) * stride + columns <= out.len());
+    let work = lanes * rows * columns * a.columns;
+    let start = Shared(out.as_mut_ptr());
+    let lane = |lane: usize| {
+        let (a, b) = of(lane);
+        assert!(a.rows == rows && b.columns == columns && a.columns == b.rows);
+        if rows > 0 && columns > 0 {
+            // SAFETY: the asserts above keep every lane's elements inside `out` and apart from those of the others.
+            let product = Product { out: unsafe { start.at(lane * offset) }, stride, a, b };
+            product.in_pieces();
         }
-    });
+    };
+    if work < WORTH_SPLITTING {
+        (0..lanes).for_each(lane);
+    } else {
+        (0..lanes).into_par_iter().for_each(lane);
+    }
+}
+
+/// A pointer that threads share, each for elements of its own.
+struct Shared(*mut f32);
+
+// SAFETY: `multiply_lanes` gives every thread elements of its own.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// # Safety
+    /// `offset` lies within the slice that the pointer was made of.
+    unsafe fn at(&self, offset: usize) -> *mut f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.add(offset) }
+    }
 }
 
 struct Product<'a> {
@@ -80,6 +115,27 @@ struct Product<'a> {
 unsafe impl Sync for Product<'_> {}
 
 impl Product<'_> {
+    /// Computes all elements, in pieces that the shape alone decides.
+    fn in_pieces(&self) {
+        let (m, k, n) = (self.a.rows, self.a.columns, self.b.columns);
+        let by_rows = m > n;
+        let long = m.max(n);
+        if long < 2 * PIECE || m * k * n < WORTH_SPLITTING {
+            return self.run(0..m, 0..n);
+        }
+        // A power of two: 2, 4 and 8 threads then get as many pieces each.
+        let pieces = 1 << (long / PIECE).ilog2();
+        let size = long.div_ceil(pieces).next_multiple_of(16);
+        (0..long.div_ceil(size)).into_par_iter().for_each(|piece| {
+            let range = piece * size..((piece + 1) * size).min(long);
+            if by_rows {
+                self.run(range, 0..n);
+            } else {
+                self.run(0..m, range);
+            }
+        });
+    }
+
     /// Computes the elements of `out` in these rows and columns.
     fn run(&self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
         let (a, b) = (self.a, self.b);

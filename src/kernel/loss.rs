@@ -6,7 +6,9 @@
 
 use candle_core::Tensor;
 
-use super::simd::vectorised;
+use rayon::prelude::*;
+
+use super::simd::{Width, vectorised};
 
 /// Running sums over a pass, on the device.
 #[derive(Clone, Debug)]
@@ -38,30 +40,63 @@ pub struct Batch<'a> {
     pub gradient: bool,
 }
 
-vectorised! {
-    /// See [`super::cross_entropy`].
-    pub fn cross_entropy[][](
+/// See [`super::cross_entropy`].
+///
+/// Rows of several lanes are computed side by side; the sums of a lane run over its rows in their order all the same.
+pub fn cross_entropy(
+    width: Width,
     batch: &Batch<'_>,
     labels: &[u32],
     order: &[u32],
     logits: &mut [f32],
     sums: &mut [f64],
     hits: &mut [u32],
-    ) {
-    let classes = batch.classes;
-    let share = 1.0 / batch.divisor as f32;
+) {
+    /// Rows that one thread takes at a time.
+    const ROWS: usize = 16;
     let lanes = batch.smoothing.len();
-    for (&example, rows) in order.iter().zip(logits.chunks_exact_mut(lanes * classes)) {
-        let label = labels[example as usize] as usize;
-        for (lane, z) in rows.chunks_exact_mut(classes).enumerate() {
-            let row = Row::of(z, label, batch.smoothing[lane]);
-            sums[lane] += row.loss;
-            hits[lane] += u32::from(row.hit);
-            if batch.gradient {
-                row.gradient(z, label, batch.smoothing[lane], share);
-            }
+    if lanes == 1 {
+        return each_row(width, batch, labels, order, logits, &mut |_, loss, hit| {
+            sums[0] += loss;
+            hits[0] += u32::from(hit);
+        });
+    }
+    let mut rows = vec![(0.0, false); order.len() * lanes];
+    let logits = logits[..order.len() * lanes * batch.classes].par_chunks_mut(ROWS * lanes * batch.classes);
+    let pieces = order.par_chunks(ROWS).zip(logits).zip(rows.par_chunks_mut(ROWS * lanes));
+    pieces.for_each(|((order, logits), rows)| {
+        each_row(width, batch, labels, order, logits, &mut |row, loss, hit| rows[row] = (loss, hit));
+    });
+    for row in rows.chunks_exact(lanes) {
+        for ((loss, hit), (sum, count)) in row.iter().zip(sums.iter_mut().zip(hits.iter_mut())) {
+            *sum += loss;
+            *count += u32::from(*hit);
         }
     }
+}
+
+vectorised! {
+    /// Calls `each` with index, loss and hit of every row and lane, and replaces logits by the gradient if that is asked for.
+    fn each_row[F: FnMut(usize, f64, bool)][F](
+        batch: &Batch<'_>,
+        labels: &[u32],
+        order: &[u32],
+        logits: &mut [f32],
+        each: &mut F,
+    ) {
+        let classes = batch.classes;
+        let share = 1.0 / batch.divisor as f32;
+        let lanes = batch.smoothing.len();
+        for (example, (&label, rows)) in order.iter().zip(logits.chunks_exact_mut(lanes * classes)).enumerate() {
+            let label = labels[label as usize] as usize;
+            for (lane, z) in rows.chunks_exact_mut(classes).enumerate() {
+                let row = Row::of(z, label, batch.smoothing[lane]);
+                each(example * lanes + lane, row.loss, row.hit);
+                if batch.gradient {
+                    row.gradient(z, label, batch.smoothing[lane], share);
+                }
+            }
+        }
     }
 }
 

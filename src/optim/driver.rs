@@ -237,15 +237,14 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         Ok(tensors)
     }
 
-    fn history(&self) -> Vec<f64> {
-        self.history.concat()
+    fn history(&self, lane: usize) -> Vec<f64> {
+        self.history[lane].to_vec()
     }
 
     fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
-        let expected = P * self.history.len();
-        ensure!(history.len() == expected, "{} numbers of history, expected {expected}", history.len());
-        for (lane, numbers) in self.history.iter_mut().enumerate() {
-            numbers.copy_from_slice(&history[lane * P..][..P]);
+        ensure!(history.len() == P, "{} numbers of history, expected {P}", history.len());
+        for numbers in &mut self.history {
+            numbers.copy_from_slice(history);
         }
         self.steps = steps;
         // What was saved was saved at the evaluation point.

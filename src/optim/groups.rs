@@ -66,14 +66,14 @@ impl Optimizer for Grouped {
         Ok(states.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    fn history(&self) -> Vec<f64> {
-        self.parts.iter().flat_map(|part| part.optimizer.history()).collect()
+    fn history(&self, lane: usize) -> Vec<f64> {
+        self.parts.iter().flat_map(|part| part.optimizer.history(lane)).collect()
     }
 
     fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
         let mut rest = history;
         for part in &mut self.parts {
-            let count = part.optimizer.history().len();
+            let count = part.optimizer.history(0).len();
             ensure!(count <= rest.len(), "{} numbers of history are too few", history.len());
             let (own, others) = rest.split_at(count);
             part.optimizer.resume_after(steps, own)?;

@@ -151,7 +151,7 @@ impl Optimizer for Muon {
         Ok(names.zip(self.buffers.iter().cloned()).collect())
     }
 
-    fn history(&self) -> Vec<f64> {
+    fn history(&self, _: usize) -> Vec<f64> {
         Vec::new()
     }
 

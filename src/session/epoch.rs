@@ -136,7 +136,7 @@ impl Session {
             *left = cooldown;
             *bad = 0;
             falls.push(self.progress.step);
-            self.trainer.schedule.falls.clone_from(falls);
+            self.trainer.schedules[0].falls.clone_from(falls);
         }
     }
 
@@ -188,7 +188,7 @@ impl Session {
             train_loss: means.and_then(|means| finite(means.loss)),
             train_accuracy: means.map(|means| means.accuracy),
             skipped_steps: self.config.skip_non_finite.then_some(self.progress.skipped),
-            lr: self.trainer.schedule.lr(self.progress.step.saturating_sub(1)),
+            lr: self.trainer.schedules[0].lr(self.progress.step.saturating_sub(1)),
             seconds,
             samples_per_second: if seconds > 0.0 { done as f64 / seconds } else { 0.0 },
             ..Record::default()

@@ -19,12 +19,12 @@ pub(super) fn trainer(
     checkpoint: Option<&Checkpoint>,
     device: &Device,
 ) -> Result<Trainer> {
-    let mut trainer = Trainer::new(config, data.members.len(), data.channels.clone(), device)?;
+    let mut trainer = Trainer::new(std::slice::from_ref(config), data.members.len(), data.channels.clone(), device)?;
     if let Some(checkpoint) = checkpoint {
         let meta = &checkpoint.meta;
-        checkpoint.restore(&trainer.tensors()?)?;
+        checkpoint.restore(&trainer.tensors(0)?)?;
         trainer.optimizer.resume_after(meta.optimizer.steps, &meta.optimizer.history)?;
-        trainer.schedule.falls.clone_from(&meta.progress.plateau.falls);
+        trainer.schedules[0].falls.clone_from(&meta.progress.plateau.falls);
         if let Some(monitor) = &mut trainer.monitor {
             monitor.sums.clone_from(&meta.progress.health);
         }
@@ -45,7 +45,7 @@ impl Session {
     pub(super) fn diagnose(&self) -> Result<String> {
         let anchor = self.run.newest().ok().flatten();
         let mut trainer = trainer(&self.config, &self.data, anchor.as_ref(), &self.device)?;
-        trainer.schedule.falls.clone_from(&self.trainer.schedule.falls);
+        trainer.schedules.clone_from(&self.trainer.schedules);
         let mut at = anchor.map(|anchor| anchor.meta.progress).unwrap_or_default();
         tracing::info!("replaying {} steps to find where it diverged", self.progress.step - at.step);
         while at.step < self.progress.step && self.signals.caught().is_none() {

@@ -24,7 +24,7 @@ impl Clip {
         Self { value: config.clip_value, adaptive: config.clip_adaptive, norm: config.clip_norm }
     }
 
-    /// Clips in place by value and by unit; returns the factor that the norm asks for, and whether anything was clipped.
+    /// Clips the gradients `[K, …]` of a lane in place by value and by unit; returns the factor that the norm asks for, and whether anything was clipped.
     ///
     /// By unit is Brock et al. 2021, arXiv:2102.06171, equation 3: where ‖gᵢ‖ > F·max(‖wᵢ‖, 10⁻³), gᵢ is scaled down to it; a
     /// unit is a row of a weight, or a whole bias, as in optax.adaptive_grad_clip. By norm is min(1, c/(‖g‖ + 10⁻⁶)) as
@@ -33,25 +33,30 @@ impl Clip {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn apply(&self, net: &LinearNet, gradients: &[Tensor]) -> Result<(f64, bool)> {
+    pub fn apply(&self, net: &LinearNet, gradients: &[Tensor], lane: usize) -> Result<(f64, bool)> {
+        if self.value.is_none() && self.adaptive.is_none() && self.norm.is_none() {
+            return Ok((1.0, false));
+        }
+        let gradients: Vec<Tensor> =
+            gradients.iter().map(|gradient| gradient.get(lane)).collect::<candle_core::Result<_>>()?;
         let mut is_clipped = false;
         if let Some(most) = self.value {
-            for gradient in gradients {
+            for gradient in &gradients {
                 is_clipped |= kernel::clip_value(gradient, most)?;
             }
         }
         if let Some(factor) = self.adaptive {
-            for ((_, var), gradient) in net.parameters().iter().zip(gradients) {
+            for ((_, var), gradient) in net.parameters().iter().zip(&gradients) {
                 // [K, out, in] or [K, out].
-                let units = if var.rank() == 3 { net.lanes() * var.dims()[1] } else { net.lanes() };
-                is_clipped |= kernel::clip_units(var, gradient, units, factor)?;
+                let units = if var.rank() == 3 { var.dims()[1] } else { 1 };
+                is_clipped |= kernel::clip_units(&var.get(lane)?, gradient, units, factor)?;
             }
         }
         let Some(most) = self.norm else {
             return Ok((1.0, is_clipped));
         };
         let mut sums = [0.0];
-        for gradient in gradients {
+        for gradient in &gradients {
             kernel::sums_of_squares(gradient, &mut sums)?;
         }
         let factor = most / (sums[0].sqrt() + 1e-6);

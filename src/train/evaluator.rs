@@ -1,6 +1,6 @@
 //! Passes over a split without training.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
 
 use crate::data::Split;
@@ -34,7 +34,7 @@ impl Evaluator {
         })
     }
 
-    /// Mean loss and accuracy over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
+    /// As [`Evaluator::run_lanes`], of the first lane.
     ///
     /// # Errors
     /// If the device fails.
@@ -43,8 +43,22 @@ impl Evaluator {
         net: &LinearNet,
         split: &Split,
         order: &Tensor,
-        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+        each: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<Means> {
+        self.run_lanes(net, split, order, each)?.first().copied().context("a net has at least one lane")
+    }
+
+    /// Mean loss and accuracy of each lane over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run_lanes(
+        &self,
+        net: &LinearNet,
+        split: &Split,
+        order: &Tensor,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<Vec<Means>> {
         let examples = order.elem_count();
         let smoothing = vec![0.0; net.lanes()];
         self.totals.set(&vec![Sums::default(); net.lanes()])?;
@@ -66,8 +80,7 @@ impl Evaluator {
             kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
             each(start, &self.activations.logits().narrow(0, 0, rows)?)?;
         }
-        let sums = self.totals.read()?.first().copied().unwrap_or_default();
-        Ok(sums.means(examples))
+        Ok(self.totals.read()?.into_iter().map(|sums| sums.means(examples)).collect())
     }
 }
 

@@ -93,7 +93,7 @@ fn what_was_saved_and_loaded_takes_the_same_next_steps_in_any_order_of_parameter
         drive(&parameters, &mut *straight, 0..4);
         straight.at_evaluation_point().unwrap();
         let saved = contents(&parameters, &*straight);
-        let (steps, history) = (straight.steps(), straight.history());
+        let (steps, history) = (straight.steps(), straight.history(0));
         straight.at_training_point().unwrap();
         drive(&parameters, &mut *straight, 4..7);
         let expected = contents(&parameters, &*straight);
