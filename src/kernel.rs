@@ -394,14 +394,15 @@ pub fn mark_active(rows: usize, y: &Tensor, active: &mut [bool]) -> Result<()> {
     })
 }
 
-/// Share of the elements of a tensor that are below `bound`, in 0..=1.
+/// Of the elements of a tensor that are above 0, the share that are below `bound`, in 0..=1.
 ///
 /// # Errors
 /// If the device fails.
 pub fn share_below(tensor: &Tensor, bound: f64) -> Result<f64> {
     by_type!(tensor, R => lend(tensor, |data: &[R]| {
-        let below = data.iter().filter(|x| Into::<f64>::into(**x) < bound).count();
-        below as f64 / data.len().max(1) as f64
+        let numbers = || data.iter().map(|x| Into::<f64>::into(*x)).filter(|x| *x > 0.0);
+        let below = numbers().filter(|x| *x < bound).count();
+        below as f64 / numbers().count().max(1) as f64
     }))
 }
 

@@ -152,10 +152,14 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step_watched(&mut self, batch: Batch<'_>, step: u64) -> Result<Option<String>> {
-        if let Some(found) = self.gradients(batch, step, true)? {
-            return Ok(Some(found));
+        if self.skip_non_finite {
+            self.step(batch, step)?;
+        } else {
+            if let Some(found) = self.gradients(batch, step, true)? {
+                return Ok(Some(found));
+            }
+            self.update(step)?;
         }
-        self.update(step)?;
         Ok(self.first_not_finite()?.map(|name| format!("`{name}` is not finite after the update")))
     }
 

@@ -21,7 +21,7 @@ pub static ADAMAX: Family = Family {
     source: "Kingma & Ba 2014, arXiv:1412.6980, Algorithm 2; as torch.optim.Adamax",
     file: include_str!("adamax.rs"),
     most_state: 2,
-    hypers: &[LR.or(2e-3), BETA1, BETA2, EPS, WEIGHT_DECAY],
+    hypers: &[LR.or(2e-3), BETA1, BETA2.meaning("β₂", "decay of the largest gradient"), EPS, WEIGHT_DECAY],
     refuse: anything,
     build: |parameters, lanes| one_pass(parameters, lanes.iter().map(Adamax::new)),
 };

@@ -23,7 +23,15 @@ pub static ADAN: Family = Family {
     source: "Xie et al. 2022, arXiv:2208.06677; as sail-sg/Adan",
     file: include_str!("adan.rs"),
     most_state: 4,
-    hypers: &[LR, BETA1.or(0.98), BETA2.or(0.92), BETA3, EPS, WEIGHT_DECAY, PROXIMAL],
+    hypers: &[
+        LR,
+        BETA1.or(0.98),
+        BETA2.or(0.92).meaning("β₂", "decay of the difference of gradients"),
+        BETA3.meaning("β₃", "decay of the second moment"),
+        EPS,
+        WEIGHT_DECAY,
+        PROXIMAL,
+    ],
     refuse: anything,
     build: |parameters, lanes| one_pass(parameters, lanes.iter().map(Adan::new)),
 };

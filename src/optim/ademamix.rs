@@ -22,7 +22,17 @@ pub static ADEMAMIX: Family = Family {
     source: "Pagliardini et al. 2024, arXiv:2409.03137; as apple/ml-ademamix",
     file: include_str!("ademamix.rs"),
     most_state: 3,
-    hypers: &[LR, BETA1, BETA2, BETA3.or(0.9999), EPS, WEIGHT_DECAY, MIX, MIX_WARMUP, BETA3_WARMUP],
+    hypers: &[
+        LR,
+        BETA1,
+        BETA2,
+        BETA3.or(0.9999).meaning("β₃", "decay of the slow average"),
+        EPS,
+        WEIGHT_DECAY,
+        MIX,
+        MIX_WARMUP,
+        BETA3_WARMUP,
+    ],
     refuse: anything,
     build: |parameters, lanes| one_pass(parameters, lanes.iter().map(AdEmaMix::new)),
 };

@@ -188,12 +188,12 @@ pub const CLIP_EXPONENT: Hyper =
     number("optim.clip_exponent", "c", range(0.0, true, 1.0, true), 0.25, "bounds the scaled gradient by (t−1)ᶜ");
 /// Exponent of the step in the weights of a schedule-free average.
 pub const STEP_POWER: Hyper =
-    number("optim.r", "r", range(0.0, true, 100.0, true), 0.0, "power of the step in the average's weights");
+    number("optim.r", "r", range(0.0, true, 10.0, true), 0.0, "power of the step in the average's weights");
 /// Exponent of the rate in the weights of a schedule-free average.
 pub const LR_POWER: Hyper = number(
     "optim.weight_lr_power",
     "p",
-    range(0.0, true, 100.0, true),
+    range(0.0, true, 10.0, true),
     2.0,
     "power of the learning rate in the average's weights",
 );

@@ -21,7 +21,14 @@ pub static LION: Family = Family {
     source: "Chen et al. 2023, arXiv:2302.06675; as google/automl and lion-pytorch",
     file: include_str!("lion.rs"),
     most_state: 1,
-    hypers: &[LR.or(1e-4), BETA1, BETA2.or(0.99), WEIGHT_DECAY, CAUTIOUS, CAUTIOUS_DECAY],
+    hypers: &[
+        LR.or(1e-4),
+        BETA1.meaning("β₁", "share of the momentum in the step's direction"),
+        BETA2.or(0.99).meaning("β₂", "decay of the momentum"),
+        WEIGHT_DECAY,
+        CAUTIOUS,
+        CAUTIOUS_DECAY,
+    ],
     refuse: anything,
     build: |parameters, lanes| {
         let rules = lanes.iter().map(Lion::new);

@@ -118,7 +118,8 @@ impl Schedule {
                 Decay::Exponential => gamma.powf(epoch as f64),
                 Decay::Polynomial => final_factor + falling * (1.0 - progress).powf(power),
                 Decay::Wsd => {
-                    let last = self.total_steps as f64 * decay_fraction;
+                    // The fall does not begin before the warm-up ends.
+                    let last = (self.total_steps as f64 * decay_fraction).min(decaying as f64);
                     let left = self.total_steps.saturating_sub(step) as f64 / last;
                     1.0 - falling * (1.0 - left).clamp(0.0, 1.0)
                 }
@@ -132,13 +133,13 @@ impl Schedule {
     /// The factor of one-cycle: its top is reached at step r·T − 1, its end at step T − 1.
     fn one_cycle(&self, step: f64) -> f64 {
         let Form { final_factor, initial_factor, rise, .. } = self.form;
-        let end = (self.total_steps as f64 - 1.0).max(1.0);
-        let top = (rise * self.total_steps as f64 - 1.0).clamp(0.0, end);
+        let end = self.total_steps as f64 - 1.0;
+        let top = rise * self.total_steps as f64 - 1.0;
         let along = |from: f64, to: f64, share: f64| to + (from - to) * 0.5 * (1.0 + (PI * share).cos());
-        if step <= top && top > 0.0 {
+        if step < top {
             along(initial_factor, 1.0, step / top)
         } else {
-            along(1.0, final_factor, ((step - top) / (end - top).max(1.0)).min(1.0))
+            along(1.0, final_factor, ((step - top) / (end - top)).min(1.0))
         }
     }
 }
@@ -212,6 +213,12 @@ mod tests {
         ];
         let form = Form { final_factor: 4e-6, ..schedule(Decay::OneCycle).form };
         let schedule = Schedule { form, ..schedule(Decay::OneCycle) };
+        // A rise or a fall shorter than a step, and a run of one: by PyTorch's formula.
+        let short =
+            |total_steps: u64, rise: f64| Schedule { form: Form { rise, ..form }, total_steps, ..schedule.clone() };
+        assert!((short(10, 0.95).lr(9) - 4e-7).abs() < 1e-15);
+        assert!((short(3, 0.3).lr(0) / 0.1 - 0.994).abs() < 1e-3);
+        assert!((short(1, 0.3).lr(0) - 4e-7).abs() < 1e-15);
         for (step, lr) in torch {
             assert!((schedule.lr(step) - lr).abs() < 1e-15, "step {step}: {} {lr}", schedule.lr(step));
         }

@@ -26,8 +26,8 @@ pub static SCHEDULE_FREE: Family = Family {
     most_state: 3,
     hypers: &[
         LR.or(2.5e-3),
-        // At 0, x could not be recovered from y.
-        BETA1.within(range(0.0, false, 1.0, false)),
+        // x is recovered from y by a factor 1 − 1/β₁, which must not magnify roundings.
+        BETA1.within(range(0.01, true, 1.0, false)).meaning("β₁", "how near the training point lies to the average"),
         BETA2,
         EPS,
         WEIGHT_DECAY,

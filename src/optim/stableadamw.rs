@@ -53,23 +53,23 @@ fn debiased(beta: f64, t: u64) -> f64 {
     (1.0 - beta) / (1.0 - beta.powf(t as f64))
 }
 
-impl TwoPass<2, 0, 6, 1, 2> for StableAdamW {
+impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
     const STATE: [&'static str; 2] = ["m", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 5] {
         let (weight1, weight2) = (debiased(self.beta1, t), debiased(self.beta2, t));
-        [weight1, weight2, self.eps, self.eps * self.eps, -lr, -lr * self.weight_decay]
+        [weight1, weight2, self.eps, -lr, -lr * self.weight_decay]
     }
 
     #[inline(always)]
-    fn first<R: Real>([_, weight2, _, least, _, _]: [R; 6], _: R, g: R, [_, v]: [R; 2]) -> [R; 1] {
+    fn first<R: Real>([_, weight2, eps, ..]: [R; 5], _: R, g: R, [_, v]: [R; 2]) -> [R; 1] {
         let v = v.averaged_square(weight2, g);
-        // A ratio of roots: g² alone would be infinite in f32 where the ratio is not.
-        let ratio = g / v.larger(least).sqrt();
+        // A ratio of roots: g² would be infinite and ε² 0 in f32 where the ratio is neither.
+        let ratio = g / v.sqrt().larger(eps);
         [ratio * ratio]
     }
 
-    fn reduce([.., minus_lr, decay]: [f64; 6], [sum]: [f64; 1], count: usize) -> [f64; 2] {
+    fn reduce([.., minus_lr, decay]: [f64; 5], [sum]: [f64; 1], count: usize) -> [f64; 2] {
         let excess = (sum / count as f64).sqrt();
         // Not `max`: it would hide a NaN.
         let slower = if excess <= 1.0 { 1.0 } else { excess };
@@ -78,7 +78,7 @@ impl TwoPass<2, 0, 6, 1, 2> for StableAdamW {
 
     #[inline(always)]
     fn second<R: Real>(
-        [weight1, weight2, eps, ..]: [R; 6],
+        [weight1, weight2, eps, ..]: [R; 5],
         [minus_step, decay]: [R; 2],
         theta: R,
         g: R,

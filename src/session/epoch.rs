@@ -35,6 +35,12 @@ impl Session {
     pub fn end_epoch(&mut self) -> Result<Option<Stop>> {
         self.pause();
         let mut record = self.running_record("epoch")?;
+        if record.train_loss.is_none() && self.progress.skipped_examples >= self.data.members.len() as u64 {
+            let (epoch, steps) = (self.progress.epoch + 1, self.batches);
+            let what =
+                format!("epoch {epoch}: all its {steps} steps were skipped, since their gradients are not finite");
+            return Ok(Some(Stop::Diverged(Some(what))));
+        }
         if record.train_loss.is_none() {
             return Ok(Some(Stop::Diverged(None)));
         }

@@ -34,7 +34,7 @@ pub struct ParameterHealth {
     pub effective_lr: Option<f64>,
     /// Cosine between a step and the one before it: −1 back and forth, 1 straight on.
     pub update_cosine: Option<f64>,
-    /// Share of elements where √v̂ < 10·ε; none where the optimizer has no such denominator.
+    /// Of the elements that ever had a gradient, the share where √v̂ < 10·ε; none where the optimizer has no such denominator.
     pub epsilon_share: Option<f64>,
 }
 
