@@ -6,6 +6,7 @@ pub mod data;
 pub mod eval;
 pub mod inspect;
 pub mod optimizers;
+pub mod sweep;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,8 @@ pub enum Request {
     Inspect(inspect::Inspect),
     /// Show what a data set is.
     Data(data::Data),
+    /// Train many configurations together.
+    Sweep(Box<sweep::Sweep>),
     /// Show the optimizers.
     Optimizers(optimizers::Optimizers),
     /// Print completions for this shell.
@@ -77,6 +80,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(("eval", matches)) => Request::Eval(eval::Eval::from_matches(matches)),
         Some(("inspect", matches)) => Request::Inspect(inspect::Inspect::from_matches(matches)),
         Some(("data", matches)) => Request::Data(data::Data::from_matches(matches)),
+        Some(("sweep", matches)) => Request::Sweep(Box::new(sweep::Sweep::from_matches(matches))),
         Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
@@ -88,7 +92,8 @@ pub fn parse() -> Result<Invocation, clap::Error> {
     Ok(Invocation { request, verbosity })
 }
 
-fn train(matches: &ArgMatches) -> Train {
+/// Where the settings on a command line come from.
+fn sources(matches: &ArgMatches) -> Sources {
     let mut given: Vec<(usize, Given)> = Vec::new();
     let mut gather = |id: &str, make: &dyn Fn(&str) -> Given| {
         let values = matches.get_many::<String>(id).into_iter().flatten();
@@ -105,13 +110,18 @@ fn train(matches: &ArgMatches) -> Train {
     // The last one typed wins, whichever way it was spelled.
     given.sort_by_key(|(index, _)| *index);
     let files = matches.get_many::<PathBuf>("config").into_iter().flatten();
+    Sources {
+        run: None,
+        files: files.cloned().collect(),
+        environment: environment(),
+        command_line: given.into_iter().map(|(_, given)| given).collect(),
+        sweeps: false,
+    }
+}
+
+fn train(matches: &ArgMatches) -> Train {
     Train {
-        sources: Sources {
-            run: None,
-            files: files.cloned().collect(),
-            environment: environment(),
-            command_line: given.into_iter().map(|(_, given)| given).collect(),
-        },
+        sources: sources(matches),
         dry_run: matches.get_flag("dry-run"),
         out: matches.get_one::<PathBuf>("out").cloned(),
         resume: matches.get_flag("resume"),
@@ -150,6 +160,7 @@ pub fn command() -> Command {
             .args_override_self(true)
             .args(train_arguments()),
     )
+    .subcommand(sweep::command())
     .subcommand(eval::command())
     .subcommand(inspect::command())
     .subcommand(data::command())

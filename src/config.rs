@@ -1,5 +1,6 @@
 //! The configuration of a run: typed, complete and valid before the first byte of data is read.
 
+pub mod axes;
 pub mod groups;
 pub mod layers;
 pub mod settings;
@@ -115,7 +116,14 @@ impl Config {
     /// # Errors
     /// The first mistake, with its place ([`Exit::Usage`]).
     pub fn load(sources: &Sources) -> Result<Self> {
-        let mut layers = Layers::gather(sources)?;
+        Self::of(Layers::gather(sources)?)
+    }
+
+    /// Completes and checks one value of each setting.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn of(mut layers: Layers) -> Result<Self> {
         complete(&mut layers)?;
         let entries: Vec<Option<(Value, Origin)>> =
             (0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect();
@@ -196,6 +204,12 @@ impl Config {
                 "give --valid-fraction, for example 0.1",
             );
         }
+        if self.ema_decay.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+            return usage(
+                "`train.ema_decay` has no meaning for schedule-free-adamw, which evaluates at an average of its own",
+                "leave train.ema_decay out, or choose another optimizer",
+            );
+        }
         if self.form.decay == Decay::Plateau && self.valid_fraction == 0.0 {
             return usage(
                 "`--schedule plateau` needs a validation split: it never looks at test data",
@@ -255,15 +269,25 @@ fn complete(layers: &mut Layers) -> Result<()> {
 /// Fills in the defaults of a family and takes care of hyperparameters that it does not have.
 fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
     let chosen = index("optim.optimizer").and_then(|index| layers.get(index)).map_or(0, |(_, origin)| origin.rank());
+    let is_overruled = |origin: &Origin| origin.rank() > 0 && origin.rank() < chosen;
+    if let Some(group) = index("optim.group")
+        && layers.get(group).is_some_and(|(_, origin)| *origin == Origin::Run && is_overruled(origin))
+    {
+        // The groups of the run that is resumed are those of its optimizer; the two are compared later.
+        layers.choose(group, Value::Unset("none"));
+    }
     for hyper in HYPERS {
         let Some(index) = index(hyper.key) else { continue };
+        if layers.get(index).is_some_and(|(_, origin)| *origin == Origin::Run && is_overruled(origin)) {
+            layers.drop(index);
+        }
         let Some(own) = family.hypers.iter().find(|own| own.key == hyper.key) else {
             let Some((_, origin)) = layers.get(index) else { continue };
             // A file for another optimizer can be used with this one; what is said beside it is a mistake.
             if origin.rank() >= chosen {
                 let names: Vec<&str> = family.hypers.iter().map(Hyper::name).collect();
-                let like = closest(hyper.key, family.hypers.iter().map(|own| own.key));
-                let like = like.map_or(String::new(), |like| format!("did you mean `{like}`? "));
+                let like = closest(hyper.name(), family.hypers.iter().map(Hyper::name));
+                let like = like.map_or(String::new(), |like| format!("did you mean `optim.{like}`? "));
                 return Err(Failure::new(
                     Exit::Usage,
                     format!("{origin}: `{}` is no hyperparameter of {}", hyper.key, family.name),
@@ -275,13 +299,15 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
             layers.drop(index);
             continue;
         };
-        if let Some((value, origin)) = layers.get(index) {
-            groups::value_of(own, value).map_err(|expected| {
-                Failure::new(
-                    Exit::Usage,
-                    format!("{origin}: `{}` is `{value}`, {expected} for {}", hyper.key, family.name),
-                )
-            })?;
+        if let Some((value, origin)) = layers.get(index)
+            && let Err(expected) = groups::value_of(own, value)
+        {
+            let what = format!("{origin}: `{}` is `{value}`, {expected} for {}", hyper.key, family.name);
+            if !is_overruled(origin) {
+                return Err(Failure::new(Exit::Usage, what).into());
+            }
+            tracing::warn!("{what}; it is not used");
+            layers.drop(index);
         }
         let default = match own.default {
             HyperValue::Number(number) => Value::Number(number),
@@ -301,6 +327,11 @@ impl Reader<'_> {
     fn value(&self, key: &str) -> Result<&Value> {
         let entry = index(key).and_then(|index| self.0.get(index)).and_then(Option::as_ref);
         entry.map(|(value, _)| value).ok_or_else(|| anyhow::anyhow!("setting `{key}` has no value"))
+    }
+
+    fn origin(&self, key: &str) -> &Origin {
+        let entry = index(key).and_then(|index| self.0.get(index)).and_then(Option::as_ref);
+        entry.map_or(&Origin::Default, |(_, origin)| origin)
     }
 
     fn wrong<T>(key: &str, value: &Value) -> Result<T> {
@@ -378,8 +409,8 @@ impl Reader<'_> {
         let device = self.word("train.device")?;
         let shape = Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() };
         let groups = match self.value("optim.group")? {
-            Value::Groups(texts) => groups::divide(texts, family, &hypers, &shape)?,
-            _ => groups::divide(&[], family, &hypers, &shape)?,
+            Value::Groups(texts) => groups::divide(texts, self.origin("optim.group"), family, &hypers, &shape)?,
+            _ => groups::divide(&[], &Origin::Default, family, &hypers, &shape)?,
         };
         Ok(Config {
             spec,

@@ -5,6 +5,7 @@
 // A run as a whole.
 pub mod plan;
 pub mod session;
+pub mod sweep;
 // The outside: terminal and files.
 pub mod cli;
 pub mod config;

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             plan::start_threads(None)?;
             data.run().map(|()| 0)
         }
+        Request::Sweep(sweep) => sweep.run(),
         Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))

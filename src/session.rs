@@ -3,7 +3,7 @@
 mod epoch;
 mod replay;
 mod resume;
-mod splits;
+pub mod splits;
 mod stop;
 
 pub use resume::{Found, find, initial};
@@ -20,6 +20,7 @@ use crate::config::{Config, Stretch};
 use crate::data::{Dataset, batches};
 use crate::device;
 use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
 use crate::metrics::Sums;
 use crate::report::{Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
@@ -41,6 +42,45 @@ pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json
         "data": summary.data,
         "parameters": config.shape.parameters(),
         "out": out.display().to_string(),
+    })
+}
+
+/// The checkpoint of a trainer's lane, which has this configuration and stands at `progress`.
+///
+/// # Errors
+/// If the device fails.
+pub fn checkpoint_of(
+    trainer: &mut Trainer,
+    lane: usize,
+    config: &Config,
+    channels: &[Channel],
+    data: checkpoint::Data,
+    progress: Progress,
+) -> Result<Checkpoint> {
+    trainer.optimizer.at_evaluation_point()?;
+    let settings = config.entries();
+    let tensors = trainer.tensors(lane)?;
+    let parameters = config.shape.parameter_names();
+    let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
+    Ok(Checkpoint {
+        meta: Meta {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: Model::new(config.shape.clone(), channels),
+            data,
+            optimizer: OptimizerState {
+                name: config.family.name.to_owned(),
+                steps: trainer.optimizer.steps(),
+                history: trainer.optimizer.history(lane),
+                state: state.collect(),
+            },
+            progress,
+            config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
+            config_hash: config.hash(),
+            sha256: String::new(),
+            meta_sha256: String::new(),
+        },
+        tensors: checkpoint::copy(&tensors)?,
     })
 }
 
@@ -291,31 +331,8 @@ impl Session {
     }
 
     fn checkpoint(&mut self) -> Result<Checkpoint> {
-        self.trainer.optimizer.at_evaluation_point()?;
-        let settings = self.config.entries();
-        let tensors = self.trainer.tensors(0)?;
-        let parameters = self.config.shape.parameter_names();
-        let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
-        Ok(Checkpoint {
-            meta: Meta {
-                format: FORMAT,
-                version: self.summary.version.clone(),
-                model: Model::new(self.config.shape.clone(), &self.data.channels),
-                data: checkpoint::Data { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
-                optimizer: OptimizerState {
-                    name: self.config.family.name.to_owned(),
-                    steps: self.trainer.optimizer.steps(),
-                    history: self.trainer.optimizer.history(0),
-                    state: state.collect(),
-                },
-                progress: self.progress.clone(),
-                config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
-                config_hash: self.summary.config_hash.clone(),
-                sha256: String::new(),
-                meta_sha256: String::new(),
-            },
-            tensors: checkpoint::copy(&tensors)?,
-        })
+        let data = checkpoint::Data { name: self.data.name.clone(), sha256: self.data.sha256.clone() };
+        checkpoint_of(&mut self.trainer, 0, &self.config, &self.data.channels, data, self.progress.clone())
     }
 
     /// Saves, unless a number is not finite: then nothing is written, and the answer is false.

@@ -133,7 +133,7 @@ fn mistakes_around_optimizers_are_told() {
     let place = Place::new();
     for (arguments, words) in [
         ("--optimizer sgd --beta1 0.5", &["--beta1", "`optim.beta1` is no hyperparameter of sgd", "momentum"][..]),
-        ("--optimizer schedule-free --beta1 0", &["--beta1", "`optim.beta1` is `0`", "in (0, 1)"]),
+        ("--optimizer schedule-free --beta1 0", &["--beta1", "`optim.beta1` is `0`", "in [0.01, 1)"]),
         ("--optimizer sgd --set optim.nesterov=true", &["optim.nesterov", "optim.momentum"]),
         ("--set optim.amsgrad=yes", &["`yes`", "true or false"]),
         ("--set optim.amsgrad=true --set optim.cautious=true", &["optim.cautious", "optim.amsgrad"]),
@@ -144,6 +144,7 @@ fn mistakes_around_optimizers_are_told() {
         ("--set train.accumulate=0", &["train.accumulate"]),
         ("--set train.ema_decay=1", &["train.ema_decay"]),
         ("--health=maybe", &["--health", "`maybe`"]),
+        ("--optimizer schedule-free --set train.ema_decay=0.9", &["train.ema_decay", "schedule-free-adamw"]),
     ] {
         place.run(arguments).refused(2, words);
     }
@@ -153,6 +154,8 @@ fn mistakes_around_optimizers_are_told() {
         ("*.bias optimizer=addam", &["optimizer", "addam"]),
         ("*.bias weight_decay=-1", &["weight_decay", "`-1`", ">= 0"]),
         ("*.bias lr_factor=-1", &["lr_factor", ">= 0"]),
+        ("*.bias lr_factor=1 lr_factor=2", &["`lr_factor` once"]),
+        ("* lr_factor=2; *.bias weight_decay=0", &["*.bias", "groups before it"]),
     ] {
         let group = format!("optim.group={group}");
         common::finish(&mut place.command(&["--set", &group])).refused(2, words);
@@ -306,6 +309,66 @@ fn a_step_whose_gradient_is_not_finite_is_skipped_and_counted_where_asked() {
     place.run(&format!("{arguments} stop")).expect(8).says(&["diverged", "step 2"]);
     let outcome = place.run(&format!("{arguments} skip --set train.non_finite=skip --json"));
     // What is left cannot be evaluated, so the run ends; but the steps were skipped.
-    outcome.expect(8).says(&["diverged"]);
+    outcome.expect(8).says(&["diverged", "the loss on the test split"]);
+    place
+        .run(&format!(
+            "{SMALL} --optimizer sgd --lr 1e30 --epochs 3 --eval-every 9epochs --out all --set train.non_finite=skip"
+        ))
+        .expect(8)
+        .says(&["epoch 2: all its 3 steps were skipped"]);
     assert_eq!(summary(&place.path("skip"))["status"], "diverged");
+}
+
+#[test]
+fn another_optimizer_on_resume_is_4_and_named_whatever_the_run_had() {
+    let place = Place::new();
+    for (began, now) in [
+        ("--optimizer ademamix", "--optimizer rmsprop"),
+        ("--beta1 0", "--optimizer schedule-free"),
+        ("--optimizer sgd --set optim.momentum=0.9", "--optimizer lion"),
+    ] {
+        let out = format!("run-{}", now.len() + began.len());
+        place.succeed(&format!("{SMALL} --epochs 1 {began} --out {out}"));
+        let outcome = place.run(&format!("{SMALL} --epochs 2 {now} --out {out} --resume"));
+        assert!(!outcome.stderr.contains("WARN"), "{outcome:?}");
+        outcome.refused(4, &["`optim.optimizer`", now.rsplit(' ').next().unwrap()]);
+    }
+}
+
+#[test]
+fn a_group_of_another_optimizer_has_its_rate_and_values_have_one_form() {
+    let place = Place::new();
+    let train = |out: &str, group: &str, more: &[&str]| {
+        let group = format!("optim.group={group}");
+        let mut arguments: Vec<&str> = SMALL.split_whitespace().collect();
+        arguments.extend(["--epochs", "1", "--out", out]);
+        if group.len() > "optim.group=".len() {
+            arguments.extend(["--set", &group]);
+        }
+        arguments.extend(more);
+        common::finish(&mut place.command(&arguments)).expect(0);
+        let mut tensors = tensors(&common::checkpoint(&place.path(out), "LATEST").unwrap());
+        // Parameters alone: `layers.0.weight` and not `layers.0.weight.m`.
+        tensors.retain(|name, _| name.split('.').count() == 3);
+        tensors
+    };
+    let lion = train("lion", "", &["--optimizer", "lion"]);
+    assert_eq!(train("group", "* optimizer=lion", &[]), lion);
+    let muon = train("muon", "", &["--optimizer", "muon", "--lr", "0.02", "--set", "optim.adam_lr=0.001"]);
+    assert_eq!(train("muon-group", "* optimizer=muon lr=0.02 adam_lr=0.001", &[]), muon);
+    assert_eq!(train("muon-factor", "* optimizer=muon lr=0.2 lr_factor=.1 adam_lr=1e-3", &[]), muon);
+    // What was written as `.5` and `sf-adamw` is read back, and the same in another form goes on.
+    train("form", "*.bias lr_factor=.50 optimizer=sf-adamw", &[]);
+    place.succeed("--config form/config.toml --dry-run");
+    let same = "optim.group=*.bias optimizer=schedule-free lr_factor=0.5";
+    let mut arguments: Vec<&str> = SMALL.split_whitespace().collect();
+    arguments.extend(["--epochs", "2", "--out", "form", "--resume", "--set", same]);
+    common::finish(&mut place.command(&arguments)).expect(0);
+}
+
+#[test]
+fn stableadamw_bears_a_small_epsilon_where_no_gradient_ever_comes() {
+    let place = Place::new();
+    // Pixels of the border are 0 in all images, so their weights rest.
+    place.succeed(&format!("{SMALL} --optimizer stableadamw --eps 1e-30 --epochs 1 --set data.scaling=unit"));
 }

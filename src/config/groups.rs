@@ -4,10 +4,11 @@ use std::fmt;
 
 use anyhow::Result;
 
+use super::layers::Origin;
 use super::value::{Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Family, Hyper, HyperValue, Hypers, family};
+use crate::optim::{Family, HYPERS, Hyper, HyperValue, Hypers, Range, family};
 
 /// A group as written: a pattern of parameter names, then keys with values.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,11 +31,14 @@ impl GroupText {
             let pattern = words.next().filter(|word| !word.contains('=')).ok_or_else(expected)?.to_owned();
             let pairs = words.map(|word| {
                 let (key, value) = word.split_once('=').ok_or_else(expected)?;
-                Ok((key.to_owned(), value.to_owned()))
+                Ok((key.to_owned(), canonical(key, value)?))
             });
             let mut pairs = pairs.collect::<Result<Vec<_>, String>>()?;
             // One order, whatever the source: settings of a run that is resumed are compared as text.
             pairs.sort();
+            if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+                return Err(format!("expected `{}` once in the group `{pattern}`", twice[0].0));
+            }
             if pairs.is_empty() { Err(expected()) } else { Ok(Self { pattern, pairs }) }
         });
         let groups = groups.collect::<Result<Vec<_>, String>>()?;
@@ -71,6 +75,20 @@ impl fmt::Display for GroupText {
     }
 }
 
+/// A value in the one form that files and comparisons know; of an unknown key it is left for [`divide`] to name.
+fn canonical(key: &str, text: &str) -> Result<String, String> {
+    let kind = match key {
+        "optimizer" => Kind::Optimizer,
+        "lr_factor" => Kind::Number(Range { low: 0.0, with_low: true, high: f64::from(f32::MAX), with_high: true }),
+        _ => match HYPERS.iter().find(|hyper| hyper.name() == key) {
+            Some(hyper) => Kind::from(hyper.accepts),
+            None => return Ok(text.to_owned()),
+        },
+    };
+    let value = kind.parse(text).map_err(|expected| format!("`{key}` is `{text}`, {expected}"))?;
+    Ok(value.to_string())
+}
+
 /// A group that is valid for a net.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -89,12 +107,19 @@ pub struct Group {
 ///
 /// # Errors
 /// The first mistake ([`Exit::Usage`]).
-pub fn divide(texts: &[GroupText], main: &'static Family, hypers: &Hypers, shape: &Shape) -> Result<Vec<Group>> {
+pub fn divide(
+    texts: &[GroupText],
+    origin: &Origin,
+    main: &'static Family,
+    hypers: &Hypers,
+    shape: &Shape,
+) -> Result<Vec<Group>> {
     let names = shape.parameter_names();
     let mut owner = vec![0; names.len()];
     let mut groups = vec![Group { family: main, hypers: hypers.clone(), lr_factor: 1.0, members: Vec::new() }];
     for text in texts {
-        let fail = |what: String| Failure::new(Exit::Usage, format!("`optim.group`: `{}`: {what}", text.pattern));
+        let fail =
+            |what: String| Failure::new(Exit::Usage, format!("{origin}: `optim.group`: `{}`: {what}", text.pattern));
         let mut count = 0;
         for (name, owner) in names.iter().zip(&mut owner) {
             if matches(&text.pattern, name) {
@@ -114,6 +139,17 @@ pub fn divide(texts: &[GroupText], main: &'static Family, hypers: &Hypers, shape
     for (index, owner) in owner.into_iter().enumerate() {
         groups[owner].members.push(index);
     }
+    if let Some(empty) = (1..groups.len()).find(|&index| groups[index].members.is_empty()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{origin}: `optim.group`: `{}` matches only parameters of groups before it",
+                texts[empty - 1].pattern
+            ),
+        )
+        .hint("a parameter belongs to the first group that it matches: put the narrower pattern first")
+        .into());
+    }
     groups.retain(|group| !group.members.is_empty());
     Ok(groups)
 }
@@ -126,29 +162,27 @@ fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Gro
         }
         None => main,
     };
-    let lr = hypers.number(&main.hypers[0]);
-    let mut group = Group {
+    let base = hypers.number(&main.hypers[0]);
+    let is_main = std::ptr::eq(family, main);
+    let mut own_hypers = if is_main { hypers.clone() } else { family.defaults() };
+    // The rate is the optimizer's own unless given; the factor multiplies either.
+    let mut factor = 1.0;
+    for (key, value) in text.pairs.iter().filter(|(key, _)| key != "optimizer") {
+        if key == "lr_factor" {
+            factor = value.parse().map_err(|_| format!("`{key}` is `{value}`, expected a number >= 0"))?;
+            continue;
+        }
+        let hyper = family.hypers.iter().find(|hyper| hyper.name() == key).ok_or_else(|| unknown(family, key))?;
+        let value = read(hyper, value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?;
+        own_hypers = own_hypers.with(hyper, value);
+    }
+    let lr = own_hypers.number(&family.hypers[0]) * factor;
+    let group = Group {
         family,
-        hypers: if std::ptr::eq(family, main) { hypers.clone() } else { family.defaults() },
-        lr_factor: 1.0,
+        hypers: own_hypers.with(&family.hypers[0], HyperValue::Number(lr)),
+        lr_factor: lr / base,
         members: Vec::new(),
     };
-    for (key, value) in text.pairs.iter().filter(|(key, _)| key != "optimizer") {
-        let positive = || {
-            let number = value.parse::<f64>().ok().filter(|number| *number >= 0.0 && number.is_finite());
-            number.ok_or_else(|| format!("`{key}` is `{value}`, expected a number >= 0"))
-        };
-        match key.as_str() {
-            "lr_factor" => group.lr_factor = positive()?,
-            "lr" => group.lr_factor = positive()? / lr,
-            _ => {
-                let hyper =
-                    family.hypers.iter().find(|hyper| hyper.name() == key).ok_or_else(|| unknown(family, key))?;
-                let value = read(hyper, value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?;
-                group.hypers = group.hypers.with(hyper, value);
-            }
-        }
-    }
     if let Some(why) = (family.refuse)(&group.hypers) {
         return Err(why.to_owned());
     }
@@ -159,7 +193,11 @@ fn unknown(family: &Family, key: &str) -> String {
     let names: Vec<&str> = family.hypers.iter().map(Hyper::name).collect();
     let like = closest(key, names.iter().copied().chain(["lr_factor", "optimizer"]));
     let like = like.map_or(String::new(), |like| format!("; did you mean `{like}`?"));
-    format!("`{key}` is no hyperparameter of {}, which has {}{like}", family.name, names.join(", "))
+    format!(
+        "`{key}` is no hyperparameter of {}, which has {}; a group also knows `lr_factor` and `optimizer`{like}",
+        family.name,
+        names.join(", ")
+    )
 }
 
 /// Reads a value of a hyperparameter.

@@ -1,5 +1,6 @@
 //! Settings gathered from their sources: default < the resumed run < files < environment < command line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::axes;
 use super::settings::{SETTINGS, Setting, index};
 use super::value::{Value, closest};
 use crate::error::{Exit, Failure, escaped};
@@ -80,6 +82,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// Flags and `--set`, in the order typed.
     pub command_line: Vec<Given>,
+    /// Whether a setting may have several values.
+    pub sweeps: bool,
 }
 
 /// What the name of a variable of the environment begins with.
@@ -90,7 +94,11 @@ const MOST_BYTES: u64 = 1 << 20;
 
 /// The values of all settings, in the order of [`SETTINGS`]; `None` where nothing was given and there is no fixed default.
 #[derive(Clone, Debug)]
-pub struct Layers(Vec<Option<(Value, Origin)>>);
+pub struct Layers {
+    slots: Vec<Option<(Value, Origin)>>,
+    /// The settings with several values, where that is allowed: index and values.
+    axes: Option<BTreeMap<usize, Vec<Value>>>,
+}
 
 impl Layers {
     /// Gathers all sources.
@@ -98,12 +106,13 @@ impl Layers {
     /// # Errors
     /// The first value that is not valid, with its place ([`Exit::Usage`]).
     pub fn gather(sources: &Sources) -> Result<Self> {
-        let mut layers = Self(SETTINGS.iter().map(default).collect());
+        let mut layers =
+            Self { slots: SETTINGS.iter().map(default).collect(), axes: sources.sweeps.then(BTreeMap::new) };
         if let Some(path) = &sources.run {
             layers.read(path, Exit::Run, |_| Origin::Run)?;
             // A time limit belongs to the process that was started with it.
             if let Some(index) = index("train.max_time") {
-                layers.0[index] = default(&SETTINGS[index]);
+                layers.slots[index] = default(&SETTINGS[index]);
             }
         }
         for path in &sources.files {
@@ -126,34 +135,66 @@ impl Layers {
 
     /// The value and origin of the setting with this index.
     pub fn get(&self, index: usize) -> Option<&(Value, Origin)> {
-        self.0[index].as_ref()
+        self.slots[index].as_ref()
     }
 
     /// Fills in a default that depends on other settings.
     pub fn fill(&mut self, key: &str, value: Value, origin: Origin) {
-        if let Some(slot) = index(key).map(|index| &mut self.0[index]) {
+        if let Some(slot) = index(key).map(|index| &mut self.slots[index]) {
             slot.get_or_insert((value, origin));
         }
     }
 
     /// Takes a value away.
     pub fn drop(&mut self, index: usize) {
-        self.0[index] = None;
+        self.slots[index] = None;
     }
 
     /// Replaces a value that has a better form, such as an absolute path.
     pub fn replace(&mut self, key: &str, value: Value) {
-        if let Some(Some(slot)) = index(key).map(|index| &mut self.0[index]) {
+        if let Some(Some(slot)) = index(key).map(|index| &mut self.slots[index]) {
             slot.0 = value;
         }
     }
 
     fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<()> {
         let setting = &SETTINGS[index];
-        let value = parse(setting, text)
+        let values = self
+            .values(setting, text)
             .map_err(|expected| usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text))))?;
-        self.0[index] = Some((value, origin));
+        self.put(index, values, origin);
         Ok(())
+    }
+
+    /// The values that a text gives a setting: one, but for a sweep.
+    fn values(&self, setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
+        match self.axes {
+            Some(_) => axes::values(setting, text, parse),
+            None => Ok(vec![parse(setting, text)?]),
+        }
+    }
+
+    /// Takes the values in; several of them are an axis.
+    fn put(&mut self, index: usize, values: Vec<Value>, origin: Origin) {
+        self.slots[index] = values.first().cloned().map(|value| (value, origin));
+        if let Some(axes) = &mut self.axes {
+            axes.remove(&index);
+            if values.len() > 1 {
+                axes.insert(index, values);
+            }
+        }
+    }
+
+    /// The settings with several values, in the order of the table: index and values.
+    pub fn axes(&self) -> Vec<(usize, Vec<Value>)> {
+        self.axes.iter().flatten().map(|(index, values)| (*index, values.clone())).collect()
+    }
+
+    /// Sets a value of an axis; where it came from stays.
+    pub fn choose(&mut self, index: usize, value: Value) {
+        if let Some(slot) = &mut self.slots[index] {
+            slot.0 = value;
+        }
     }
 
     fn environment(&mut self, name: &str, value: &str) -> Result<()> {
@@ -194,11 +235,12 @@ impl Layers {
                     return Err(file.unknown(name, &what, &key));
                 };
                 let start = value.span().start;
-                let found = words(value.get_ref()).and_then(|text| parse(&SETTINGS[index], &text));
+                let found =
+                    words(value.get_ref(), self.axes.is_some()).and_then(|text| self.values(&SETTINGS[index], &text));
                 let found = found.map_err(|expected| {
                     file.fail(start, &format!("`{key}` is {}, {expected}", excerpt(&text, &value.span())))
                 })?;
-                self.0[index] = Some((found, origin(file.line(start))));
+                self.put(index, found, origin(file.line(start)));
             }
         }
         Ok(())
@@ -250,7 +292,7 @@ fn text_of(path: &Path, exit: Exit) -> Result<String> {
 }
 
 /// A TOML value as the text that a flag would have.
-fn words(value: &DeValue<'_>) -> Result<String, String> {
+fn words(value: &DeValue<'_>, sweeps: bool) -> Result<String, String> {
     Ok(match value {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().replace('_', ""),
@@ -263,8 +305,15 @@ fn words(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Array(items) if !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()) => {
             items.iter().map(|item| group(item.get_ref())).collect::<Result<Vec<_>, _>>()?.join("; ")
         }
+        // Several lists of widths, for a sweep.
+        DeValue::Array(items)
+            if sweeps && !items.is_empty() && items.iter().all(|item| matches!(item.get_ref(), DeValue::Array(_))) =>
+        {
+            let items = items.iter().map(|item| words(item.get_ref(), sweeps));
+            items.collect::<Result<Vec<_>, _>>()?.join(";")
+        }
         DeValue::Array(items) if items.iter().all(|item| !matches!(item.get_ref(), DeValue::Array(_))) => {
-            let items = items.iter().map(|item| words(item.get_ref()));
+            let items = items.iter().map(|item| words(item.get_ref(), sweeps));
             items.collect::<Result<Vec<_>, _>>()?.join(",")
         }
         _ => return Err("expected a number, a string or a list".to_owned()),
@@ -278,7 +327,7 @@ fn group(table: &DeValue<'_>) -> Result<String, String> {
         |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || matches!(c, ';' | '='));
     let mut entries = Vec::new();
     for (name, value) in table {
-        let (name, value) = (name.get_ref().to_string(), words(value.get_ref())?);
+        let (name, value) = (name.get_ref().to_string(), words(value.get_ref(), false)?);
         if !is_word(&name) || !is_word(&value) {
             return Err("expected single words in each group".to_owned());
         }
@@ -379,6 +428,7 @@ mod tests {
                 ("ADAMTRAIN_TRAIN__EPOCHS".into(), String::new()),
             ],
             command_line: vec![given("optim.lr", "0.4"), given("optim.lr", "0.5")],
+            sweeps: false,
         })
         .unwrap();
         assert_eq!(value(&layers, "optim.lr"), Value::Number(0.5));

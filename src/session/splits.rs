@@ -11,20 +11,32 @@ use crate::kernel::Channel;
 use crate::train::{Batch, all_of};
 
 /// The data of a run on its device.
-pub(super) struct Splits {
+pub struct Splits {
+    /// The training images, those held out among them.
     pub train: Split,
+    /// Indices trained on.
     pub members: Vec<u32>,
     /// The first of the members, at most 1,000: a sample for what need not be exact.
     pub sample: Tensor,
+    /// Indices held out, if any.
     pub valid: Option<Tensor>,
+    /// The test images.
     pub test: Split,
+    /// All of their indices.
     pub test_order: Tensor,
+    /// Normalisation of the pixels.
     pub channels: Vec<Channel>,
+    /// Name of the data set.
     pub name: String,
+    /// Digest of its pixels and labels.
     pub sha256: String,
 }
 
 impl Splits {
+    /// Divides a data set as configured.
+    ///
+    /// # Errors
+    /// If nothing is left to train on or to validate on ([`Exit::Usage`]), or memory does not suffice.
     pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
         let channels = dataset.channels(config.scaling);
         let imported = dataset.imported;

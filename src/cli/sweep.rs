@@ -1,0 +1,153 @@
+//! `adamtrain sweep`: many configurations as lanes of one model.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::json;
+
+use crate::config::layers::Sources;
+use crate::error::{Exit, Failure};
+use crate::plan;
+use crate::report::{Output, Style};
+use crate::sweep::points::{Points, arguments, quoted};
+use crate::sweep::{self, Options};
+
+/// A request to sweep.
+#[derive(Debug)]
+pub struct Sweep {
+    sources: Sources,
+    out: Option<PathBuf>,
+    resume: bool,
+    random: Option<usize>,
+    expand: bool,
+    index: Option<usize>,
+    lanes: Option<usize>,
+    all_checkpoints: bool,
+    style: Style,
+}
+
+const EXAMPLES: &str = "\
+A setting takes several values: `a,b`, `a..b` (whole numbers, both ends), `lin(a,b,n)`, `log(a,b,n)`; widths are
+separated by `;`, as in --hidden 'none;300,100'. In TOML: lr = [1e-3, 1e-2] or lr = \"log(1e-4,1e-1,16)\".
+Points that differ in numbers alone train together; each gives what its own run gives.
+
+Examples:
+  adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4 --epochs 5
+  adamtrain sweep --optimizer adam,lion --hidden 'none;64' --valid-fraction 0.1 --out sweeps/a
+  adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
+  adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3";
+
+/// Its command line.
+pub fn command() -> Command {
+    let own = |arg: Arg| arg.help_heading("Sweep");
+    let train = super::train_arguments().into_iter();
+    let train = train.filter(|arg| !matches!(arg.get_id().as_str(), "dry-run" | "expect-accuracy" | "resume" | "out"));
+    Command::new("sweep")
+        .about("Train every combination of several values together")
+        .after_help(EXAMPLES)
+        .args_override_self(true)
+        .args(train)
+        .args([
+            own(Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Sweep directory: absent or empty, or with --resume [default: sweeps/NNN]")),
+            own(Arg::new("resume")
+                .long("resume")
+                .action(ArgAction::SetTrue)
+                .requires("out")
+                .help("Start, or go on with the points that have not ended")),
+            own(Arg::new("random")
+                .long("random")
+                .value_name("N")
+                .value_parser(value_parser!(u32).range(1..))
+                .help("N points drawn from all combinations")),
+            own(Arg::new("lanes")
+                .long("lanes")
+                .value_name("N")
+                .value_parser(value_parser!(u32).range(1..=4096))
+                .help("Points that train at once [default: what memory and cache suggest, at most 64]")),
+            own(Arg::new("checkpoints")
+                .long("checkpoints")
+                .value_name("WHICH")
+                .value_parser(["best", "all"])
+                .default_value("best")
+                .help("Whose checkpoints are kept")),
+            own(Arg::new("expand")
+                .long("expand")
+                .action(ArgAction::SetTrue)
+                .help("Print the command of each point and train nothing")),
+            own(Arg::new("index")
+                .long("index")
+                .value_name("I")
+                .value_parser(value_parser!(u32))
+                .requires("expand")
+                .help("Print that of point I alone, from 0")),
+        ])
+}
+
+impl Sweep {
+    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+        let number = |id: &str| matches.get_one::<u32>(id).map(|number| *number as usize);
+        Self {
+            sources: super::sources(matches),
+            out: matches.get_one::<PathBuf>("out").cloned(),
+            resume: matches.get_flag("resume"),
+            random: number("random"),
+            expand: matches.get_flag("expand"),
+            index: number("index"),
+            lanes: number("lanes"),
+            all_checkpoints: matches.get_one::<String>("checkpoints").is_some_and(|which| which == "all"),
+            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
+        }
+    }
+
+    /// Sweeps, or prints the commands; returns the code to leave with.
+    ///
+    /// # Errors
+    /// If a point is not valid, or training fails.
+    pub fn run(self) -> Result<i32> {
+        let points = Points::load(&self.sources, self.random)?;
+        if self.expand {
+            return self.print(&points).map(|()| 0);
+        }
+        let threads = plan::start_threads(points.points[0].config.threads)?;
+        let out = self.out.unwrap_or_else(next);
+        let options = Options { lanes: self.lanes, all_checkpoints: self.all_checkpoints, style: self.style, threads };
+        sweep::run(&points, &out, self.resume, options)
+    }
+
+    fn print(&self, points: &Points) -> Result<()> {
+        let count = points.points.len();
+        if let Some(index) = self.index.filter(|index| *index >= count) {
+            let what = format!("--index is {index}, expected 0..{}: the sweep has {count} points", count - 1);
+            return Err(Failure::new(Exit::Usage, what).into());
+        }
+        let mut output = Output::default();
+        for point in points.points.iter().filter(|point| self.index.is_none_or(|index| index == point.index)) {
+            let words = arguments(point, &points.axes);
+            if self.style.json {
+                let settings = points.settings(point);
+                let line = json!({"point": point.index, "settings": settings, "arguments": words});
+                output.line(&line.to_string());
+            } else {
+                output.line(&format!("adamtrain {}", quoted(&words)));
+            }
+        }
+        output.finish()
+    }
+}
+
+/// The first `sweeps/NNN` that is free.
+fn next() -> PathBuf {
+    let mut number = 1_u32;
+    loop {
+        let path = PathBuf::from(format!("sweeps/{number:03}"));
+        if !path.exists() {
+            return path;
+        }
+        number += 1;
+    }
+}

@@ -1,0 +1,133 @@
+//! Axes of a sweep: a setting given several values, as a list, a range, or numbers a step apart.
+
+use super::settings::Setting;
+use super::value::{Kind, Value};
+use crate::optim::Shortest;
+
+/// More values than this on one axis are a slip of the hand.
+const MOST: usize = 10_000;
+
+/// The values that `text` gives a setting, in order; `one` reads a single value.
+///
+/// `a,b`; `a..b`, whole numbers and both ends; `lin(a,b,n)` and `log(a,b,n)`, n numbers a difference or a factor apart. Widths have
+/// commas of their own: their lists take `;`. A path and parameter groups are one value.
+///
+/// # Errors
+/// What was expected, in words.
+pub fn values(
+    setting: &Setting,
+    text: &str,
+    one: impl Fn(&Setting, &str) -> Result<Value, String>,
+) -> Result<Vec<Value>, String> {
+    let pieces = match setting.kind {
+        Kind::Text | Kind::Groups | Kind::Device => vec![text],
+        Kind::Widths { .. } => text.split(';').collect(),
+        _ => outside_brackets(text),
+    };
+    let mut values = Vec::new();
+    for piece in pieces {
+        let piece = piece.trim();
+        let texts = match (setting.kind, spaced(piece)?) {
+            (Kind::Number(_) | Kind::Count { .. }, Some(texts)) => texts,
+            _ => vec![piece.to_owned()],
+        };
+        for text in texts {
+            values.push(one(setting, &text)?);
+        }
+        if values.len() > MOST {
+            return Err(format!("expected at most {MOST} values"));
+        }
+    }
+    Ok(values)
+}
+
+/// `text` cut at the commas that stand in no brackets.
+fn outside_brackets(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    text.split(|c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+    .collect()
+}
+
+/// The numbers of `a..b`, `lin(a,b,n)` or `log(a,b,n)` as text; none where `piece` is no such form.
+fn spaced(piece: &str) -> Result<Option<Vec<String>>, String> {
+    if let Some((a, b)) = piece.split_once("..") {
+        let expected = || "expected a range of whole numbers like `0..4`".to_owned();
+        let (a, b): (u64, u64) = (a.trim().parse().map_err(|_| expected())?, b.trim().parse().map_err(|_| expected())?);
+        if a > b || b - a >= MOST as u64 {
+            return Err(expected());
+        }
+        return Ok(Some((a..=b).map(|number| number.to_string()).collect()));
+    }
+    for (name, is_log) in [("lin", false), ("log", true)] {
+        let Some(inside) = piece.strip_prefix(name).and_then(|rest| rest.trim().strip_prefix('(')) else { continue };
+        let expected = || format!("expected {name}(FIRST,LAST,COUNT), for example {name}(1e-4,1e-1,16)");
+        let inside = inside.strip_suffix(')').ok_or_else(expected)?;
+        let [a, b, n] = inside.split(',').map(str::trim).collect::<Vec<_>>()[..] else { return Err(expected()) };
+        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(expected);
+        let (a, b) = (number(a)?, number(b)?);
+        let count = n.parse::<usize>().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(expected)?;
+        if is_log && (a <= 0.0 || b <= 0.0) {
+            return Err(format!("{}; a factor needs ends above 0", expected()));
+        }
+        let at = |i: usize| {
+            let share = i as f64 / (count - 1).max(1) as f64;
+            // The ends are met exactly.
+            match i {
+                0 => a,
+                _ if i + 1 == count => b,
+                _ if is_log => (a.ln() + share * (b.ln() - a.ln())).exp(),
+                _ => a + share * (b - a),
+            }
+        };
+        // Twelve digits: 0.01 and not 0.010000000000000004.
+        let rounded = |x: f64| format!("{x:.11e}").parse().unwrap_or(x);
+        return Ok(Some((0..count).map(|i| Shortest(rounded(at(i))).to_string()).collect()));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::{SETTINGS, index};
+
+    fn read(key: &str, text: &str) -> Result<Vec<String>, String> {
+        let setting = &SETTINGS[index(key).unwrap()];
+        let values = values(setting, text, |setting, text| setting.kind.parse(text))?;
+        Ok(values.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn lists_ranges_and_spaced_numbers_are_read() {
+        assert_eq!(read("optim.beta2", "0.99,0.999").unwrap(), ["0.99", "0.999"]);
+        assert_eq!(read("train.seed", "0..3,7").unwrap(), ["0", "1", "2", "3", "7"]);
+        assert_eq!(read("optim.lr", "lin(0.1,0.3,3)").unwrap(), ["0.1", "0.2", "0.3"]);
+        let rates = read("optim.lr", "log(1e-4, 1e-1, 4),1").unwrap();
+        assert_eq!((rates[0].as_str(), rates[3].as_str(), rates[4].as_str()), ("0.0001", "0.1", "1"));
+        assert!((rates[1].parse::<f64>().unwrap() / 1e-3 - 1.0).abs() < 1e-12);
+        assert_eq!(read("model.hidden", "300,100;none").unwrap(), ["300,100", "none"]);
+        assert_eq!(read("data.data_dir", "a,b").unwrap(), ["a,b"]);
+        assert_eq!(read("optim.optimizer", "adam,sf-adamw").unwrap(), ["adam", "schedule-free-adamw"]);
+    }
+
+    #[test]
+    fn what_is_no_axis_is_refused() {
+        for (key, text) in [
+            ("optim.lr", "1e-3,"),
+            ("optim.lr", "log(0,1,3)"),
+            ("optim.lr", "log(1,2)"),
+            ("optim.lr", "lin(1,2,0)"),
+            ("optim.lr", "lin(1,2,3"),
+            ("optim.lr", "1..2..3"),
+            ("train.seed", "4..0"),
+            ("train.seed", "0..99999999"),
+            ("train.seed", "lin(0,1,3)"),
+            ("optim.beta2", "0.9,1"),
+        ] {
+            assert!(read(key, text).is_err(), "{key} {text}");
+        }
+    }
+}

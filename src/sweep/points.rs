@@ -1,0 +1,192 @@
+//! The points of a sweep: every combination of its axes, each a valid configuration of its own.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::{Map, Value as Json};
+
+use crate::config::layers::{Layers, Origin, Sources};
+use crate::config::settings::{SETTINGS, Setting};
+use crate::config::{Config, Stretch, Value};
+use crate::error::{Exit, Failure};
+use crate::optim::{Accepts, Decay, HYPERS};
+use crate::rng::{Purpose, Stream};
+
+/// More points than this are a slip of the hand.
+const MOST: usize = 1_000_000;
+
+/// A setting with several values.
+#[derive(Debug)]
+pub struct Axis {
+    /// The setting.
+    pub setting: &'static Setting,
+    /// Its values, in the order given.
+    pub values: Vec<Value>,
+}
+
+/// One combination.
+#[derive(Debug)]
+pub struct Point {
+    /// Its place in the fixed order, from 0.
+    pub index: usize,
+    /// Which value of each axis.
+    pub choice: Vec<usize>,
+    /// Its configuration.
+    pub config: Config,
+}
+
+/// All combinations, in a fixed order: axes as in the table of settings, the last one fastest.
+#[derive(Debug)]
+pub struct Points {
+    /// The axes.
+    pub axes: Vec<Axis>,
+    /// The points.
+    pub points: Vec<Point>,
+}
+
+impl Points {
+    /// Gathers the axes and checks every point; with `random`, that many points drawn from all of them.
+    ///
+    /// # Errors
+    /// The first mistake ([`Exit::Usage`]).
+    pub fn load(sources: &Sources, random: Option<usize>) -> Result<Self> {
+        let sources = Sources { sweeps: true, ..sources.clone() };
+        let mut layers = Layers::gather(&sources)?;
+        let axes = layers.axes();
+        if axes.iter().any(|(index, _)| SETTINGS[*index].key == "data.data_seed") {
+            return Err(usage("`data.data_seed` is one for the sweep: all lanes see the same batches")
+                .hint("sweep `--seed`, which draws the weights")
+                .into());
+        }
+        // One order of samples for all seeds.
+        layers.fill("data.data_seed", Value::Count(0), Origin::Default);
+        let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+        let count = count.filter(|count| *count <= MOST);
+        let count = count.ok_or_else(|| usage(&format!("the axes have more than {MOST} combinations")))?;
+
+        let mut indices: Vec<u32> = (0..count as u32).collect();
+        if let Some(random) = random {
+            Stream::new(0, Purpose::Split, 1).shuffle(&mut indices);
+            indices.truncate(random);
+            indices.sort_unstable();
+        }
+        let mut points = Vec::with_capacity(indices.len());
+        for (index, combination) in indices.into_iter().enumerate() {
+            let mut rest = combination as usize;
+            let mut choice = vec![0; axes.len()];
+            let mut own = layers.clone();
+            for (place, (setting, values)) in axes.iter().enumerate().rev() {
+                choice[place] = rest % values.len();
+                rest /= values.len();
+                own.choose(*setting, values[choice[place]].clone());
+            }
+            let config = Config::of(own)?;
+            supported(&config)?;
+            points.push(Point { index, choice, config });
+        }
+        let axes = axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
+        Ok(Self { axes, points })
+    }
+
+    /// The swept settings of a point, by key.
+    pub fn settings(&self, point: &Point) -> Map<String, Json> {
+        let axes = self.axes.iter().zip(&point.choice);
+        axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
+    }
+
+    /// The points in groups whose members can be lanes of one model.
+    pub fn groups(&self) -> Vec<Vec<&Point>> {
+        let mut groups: Vec<(String, Vec<&Point>)> = Vec::new();
+        for point in &self.points {
+            let shape = shape(&point.config);
+            match groups.iter_mut().find(|(key, _)| *key == shape) {
+                Some((_, members)) => members.push(point),
+                None => groups.push((shape, vec![point])),
+            }
+        }
+        groups.into_iter().map(|(_, members)| members).collect()
+    }
+}
+
+/// The arguments that train this point alone: what was given, what is swept, and the data seed.
+pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
+    let mut words = Vec::new();
+    for (setting, value, origin) in point.config.entries() {
+        let is_swept = axes.iter().any(|axis| axis.setting.key == setting.key);
+        if !is_swept && origin.rank() == 0 && setting.key != "data.data_seed" {
+            continue;
+        }
+        match setting.flag {
+            Some(flag) => words.extend([format!("--{flag}"), value.to_string()]),
+            None => words.extend(["--set".to_owned(), format!("{}={value}", setting.key)]),
+        }
+    }
+    words
+}
+
+/// Words as a shell reads them.
+pub fn quoted(words: &[String]) -> String {
+    let quote = |word: &String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:+%@".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether lanes of one model may differ in this setting: a number that changes no shape.
+fn is_of_a_lane(key: &str) -> bool {
+    let is_number = |accepts| matches!(accepts, Accepts::Number(_) | Accepts::Count(_));
+    key.starts_with("schedule.")
+        || HYPERS.iter().any(|hyper| hyper.key == key && is_number(hyper.accepts))
+        || matches!(
+            key,
+            "model.dropout"
+                | "train.clip_norm"
+                | "train.clip_value"
+                | "train.clip_adaptive"
+                | "train.label_smoothing"
+                | "train.seed"
+        )
+}
+
+/// What the lanes of one model have in common, as text.
+fn shape(config: &Config) -> String {
+    let mut text = String::new();
+    for (setting, value, _) in config.entries() {
+        if !is_of_a_lane(setting.key) {
+            let _ = writeln!(text, "{}={value}", setting.key);
+        } else if setting.key == "optim.momentum" && *value == Value::Number(0.0) {
+            // Without momentum there is no buffer.
+            text += "no momentum\n";
+        }
+    }
+    text
+}
+
+/// What a sweep does not do.
+fn supported(config: &Config) -> Result<()> {
+    let found = [
+        (config.patience.is_some(), "train.patience"),
+        (config.max_time.is_some(), "train.max_time"),
+        (config.health, "train.health"),
+        (config.ema_decay.is_some(), "train.ema_decay"),
+        (config.skip_non_finite, "train.non_finite = skip"),
+        (config.init.is_some(), "train.init"),
+        (config.form.decay == Decay::Plateau, "schedule.schedule = plateau"),
+        (!matches!(config.eval_every, Stretch::Epochs(_)), "train.eval_every in steps"),
+    ];
+    match found.iter().find(|(is_given, _)| *is_given) {
+        Some((_, what)) => Err(usage(&format!("a sweep's lanes cannot have `{what}`"))
+            .hint("`adamtrain sweep … --expand` prints a command for each point, to run them singly")
+            .into()),
+        None => Ok(()),
+    }
+}
+
+fn usage(message: &str) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
