@@ -30,7 +30,8 @@ Nets, in batches of 128, at a constant rate:
 Rates: five, half a decade apart, around the default (sgd: around 1e-2); where the best is at the edge, up to two more
 beyond it. The best has the highest accuracy after the last epoch on the tenth of the training split that is held out
 (`--valid-fraction 0.1 --data-seed 0 --seed 0`), of equals the one with the lower loss. Then seeds 0 to 4 train at that
-rate on the whole training split, evaluated every 100 steps. Last, one run after the other is timed, one thread each.
+rate on the whole training split, evaluated every 100 steps. Last, three epochs of each are timed, one run after the
+other, one thread each: the time of a step is the median of the epochs'.
 
 What muon leaves to AdamW has the rate 1e-3 throughout; in a net without hidden matrices that is everything, and there
 the rate of AdamW is tuned.
@@ -129,6 +130,7 @@ run() {
     case $kind in
         tune) flags+=(--valid-fraction 0.1 --data-seed 0) ;;
         seed) flags+=(--eval-every 100steps) ;;
+        time) flags+=(--epochs 3) ;;
     esac
     place=$out/running/${name//\//_}
     mkdir -p -- "$out/json/$net/$optimizer"
