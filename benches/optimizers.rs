@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use adamtrain::kernel::team;
 use adamtrain::optim::{FAMILIES, Family, HyperValue, Hypers, Optimizer, Parameter, StepScalars};
 use candle_core::{Device, Tensor, Var};
 
@@ -56,6 +57,7 @@ fn variants() -> Vec<(String, &'static Family, Hypers)> {
 fn main() {
     // `cargo bench` passes `--bench`; a word chooses by name.
     let chosen = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    team::start(2).unwrap();
     for net in NETS {
         for (name, family, hypers) in variants() {
             if chosen.as_ref().is_some_and(|chosen| !name.contains(chosen.as_str())) {
@@ -76,8 +78,7 @@ fn main() {
                 let count: usize = gradients.iter().map(Tensor::elem_count).sum();
                 let mut optimizer = (family.build)(&parameters, std::slice::from_ref(&hypers)).unwrap();
                 let steps = if count < 100_000 { 2000 } else { 20 };
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let time = pool.install(|| microseconds(&mut *optimizer, &gradients, steps));
+                let time = team::with_threads(threads, || microseconds(&mut *optimizer, &gradients, steps));
                 println!("{name} {count} {threads} {time:.2}");
             }
         }

@@ -3,15 +3,19 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
-use crate::kernel::{Totals, lend_mut};
+use crate::kernel::{self, Totals, lend_mut};
 
 impl Totals {
-    /// Sums of nothing, for K lanes.
+    /// Sums of nothing, for K lanes and batches of at most `rows` rows.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn zeros(lanes: usize, device: &Device) -> Result<Self> {
-        Ok(Self { loss: Tensor::zeros(lanes, DType::F64, device)?, hits: Tensor::zeros(lanes, DType::U32, device)? })
+    pub fn zeros(lanes: usize, rows: usize, device: &Device) -> Result<Self> {
+        Ok(Self {
+            loss: Tensor::zeros(lanes, DType::F64, device)?,
+            hits: Tensor::zeros(lanes, DType::U32, device)?,
+            blocks: Tensor::zeros(kernel::loss_room(rows, lanes), DType::F64, device)?,
+        })
     }
 
     /// Starts again at these sums, a lane each.

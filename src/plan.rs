@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::data::{self, batches};
 use crate::device;
 use crate::error::{Exit, Failure};
+use crate::kernel::team;
 use crate::report::answer;
 use crate::train::{Trainer, schedule};
 
@@ -19,9 +20,13 @@ use crate::train::{Trainer, schedule};
 /// If the system refuses ([`Exit::Device`]).
 pub fn start_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or_else(device::cores);
-    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global().map_err(|error| {
+    let refused = |error: &dyn std::fmt::Display| {
         Failure::new(Exit::Device, format!("{threads} threads cannot be started: {error}")).hint("use fewer --threads")
-    })?;
+    };
+    // Reading the data, and training.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    pool.build_global().map_err(|error| refused(&error))?;
+    team::start(threads).map_err(|error| refused(&error))?;
     Ok(threads)
 }
 

@@ -20,7 +20,7 @@ use crate::config::{Config, Stretch};
 use crate::data::{Dataset, batches};
 use crate::device;
 use crate::error::{Exit, Failure};
-use crate::kernel::Channel;
+use crate::kernel::{self, Channel};
 use crate::metrics::Sums;
 use crate::report::{Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
@@ -104,6 +104,8 @@ pub struct Session {
     clock: Clock,
     /// The best checkpoint since the last save, in memory: it is written before the next one.
     best: Option<Checkpoint>,
+    /// How often the steps of the epoch in progress have taken memory.
+    allocations: u64,
     /// Whether this process has taken a step: even one that is out of time at once gets somewhere.
     stepped: bool,
 }
@@ -199,6 +201,7 @@ impl Session {
             signals,
             clock: Clock { started, saved: now, ticked: now, training: None },
             best: None,
+            allocations: 0,
             stepped: false,
             config,
         };
@@ -252,10 +255,12 @@ impl Session {
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         self.clock.training.get_or_insert_with(Instant::now);
         let batch = self.data.batch(order, self.progress.position, self.config.step_samples());
+        let allocations = kernel::alloc::count();
         if !self.trainer.step(batch, self.progress.step)? {
             self.progress.skipped += 1;
             self.progress.skipped_examples += batch.rows as u64;
         }
+        self.allocations += kernel::alloc::count() - allocations;
         self.progress.position += 1;
         self.progress.step += 1;
         self.stepped = true;

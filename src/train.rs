@@ -61,8 +61,8 @@ pub struct Trainer {
     clips: Vec<Clip>,
     skip_non_finite: bool,
     smoothing: Vec<f64>,
-    /// Probability and seed of each lane's dropout.
-    dropout: Vec<(f64, u64)>,
+    /// Per hidden layer and lane; empty without dropout.
+    dropout: Vec<Vec<Dropout>>,
     /// Scalars of the step, kept so that a step allocates nothing.
     scalars: Vec<StepScalars>,
     batch_size: usize,
@@ -85,7 +85,7 @@ impl Trainer {
         let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
-            totals: Totals::zeros(seeds.len(), device)?,
+            totals: Totals::zeros(seeds.len(), rows, device)?,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: config.ema_decay.map(|decay| Average::new(&net, decay)).transpose()?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
@@ -95,7 +95,7 @@ impl Trainer {
             clips: lanes.iter().map(Clip::new).collect(),
             skip_non_finite: config.skip_non_finite,
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
-            dropout: lanes.iter().map(|lane| (lane.dropout, lane.seed)).collect(),
+            dropout: masks(lanes),
             scalars: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
             step_samples: config.step_samples(),
@@ -196,8 +196,14 @@ impl Trainer {
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
         kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
-        let mut masks = self.masks(step, offset);
-        activations.forward(&self.net, rows, &mut masks)
+        // Every step has its own stretch of each stream of dropout masks.
+        let first = step * self.step_samples as u64 + offset as u64;
+        for (masks, &width) in self.dropout.iter_mut().zip(&self.net.shape().hidden) {
+            for mask in masks {
+                mask.stream.seek(first * width as u64);
+            }
+        }
+        activations.forward(&self.net, rows, &mut self.dropout)
     }
 
     /// Loss and its gradient, which is that of the mean over `divisor` rows.
@@ -267,20 +273,6 @@ impl Trainer {
         Ok(sums.iter().all(|sum| sum.is_finite()) && self.sums_are_finite()?)
     }
 
-    /// The dropout masks of `step` from row `offset` on, per hidden layer and lane. Every step has its own stretch of each stream.
-    fn masks(&self, step: u64, offset: usize) -> Vec<Vec<Dropout>> {
-        if self.dropout.iter().all(|(probability, _)| *probability == 0.0) {
-            return Vec::new();
-        }
-        let widths = self.net.shape().hidden.iter().enumerate();
-        let mask = |layer: usize, width: usize, &(probability, seed): &(f64, u64)| {
-            let mut stream = Stream::new(seed, Purpose::Dropout, layer as u64);
-            stream.seek((step * self.step_samples as u64 + offset as u64) * width as u64);
-            Dropout { probability, stream }
-        };
-        widths.map(|(layer, width)| self.dropout.iter().map(|lane| mask(layer, *width, lane)).collect()).collect()
-    }
-
     /// Sums of the epoch so far, per lane. This is a synchronisation of host and device.
     ///
     /// # Errors
@@ -321,6 +313,19 @@ impl Trainer {
         }
         Ok(None)
     }
+}
+
+/// Dropout per hidden layer and lane; nothing if no lane has it.
+fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
+    let layers = match lanes {
+        [first, ..] if lanes.iter().any(|lane| lane.dropout > 0.0) => first.shape.hidden.len() as u64,
+        _ => 0,
+    };
+    let of = |layer: u64, lane: &Config| Dropout {
+        probability: lane.dropout,
+        stream: Stream::new(lane.seed, Purpose::Dropout, layer),
+    };
+    (0..layers).map(|layer| lanes.iter().map(|lane| of(layer, lane)).collect()).collect()
 }
 
 /// The optimizer that a configuration describes, over the parameters of `net`.

@@ -1,12 +1,23 @@
 //! One step of a rule over slices: parameter, gradient and state in one pass, in place; or in two, with sums between them.
 
+use std::ops::Range;
+
 use super::lend::Element;
 use super::simd::{Width, vectorised};
+use super::team::{self, Shared};
 use crate::rule::{Real, Rule, TwoPass};
 
-/// Elements that one thread takes at a time. A piece of θ, g and two state numbers is 256 KB, well within a second-level
-/// cache; below it a second thread costs more than it saves.
-const PIECE: usize = 16 * 1024;
+/// What an element's update is worth in multiplications: it is mostly waiting for memory.
+const WORK: usize = 12;
+
+/// Elements between two cuts: a cache line, so that two threads never write to the same one.
+const LINE: usize = 16;
+
+/// Most pieces of a sum over a tensor. Their number follows from its length alone.
+const PIECES: usize = 64;
+
+/// Fewest elements of a piece.
+const PIECE: usize = 4096;
 
 /// A kind of number that tensors hold and rules run on: f32 in training, f64 where an oracle is wanted.
 pub trait Number: Real + Element + Default + Send + Sync + Into<f64> {}
@@ -23,27 +34,35 @@ pub struct Scalars<const H: usize> {
     pub gradient: f64,
 }
 
-/// Where a slice of `count` elements is cut for two threads: at a multiple of a cache line, so that they never write to the
-/// same one.
-fn middle(count: usize) -> usize {
-    (count / 2).next_multiple_of(16)
+/// The slices of one tensor and lane, or of a piece of it, which tasks share.
+#[derive(Clone, Copy)]
+struct Slices<'a, R, const S: usize> {
+    theta: Shared<R>,
+    gradient: &'a [R],
+    state: [Shared<R>; S],
 }
 
-/// Both sides of `slices`, cut at `middle`.
-fn split<R, const S: usize>(slices: [&mut [R]; S], middle: usize) -> ([&mut [R]; S], [&mut [R]; S]) {
-    let mut second: [&mut [R]; S] = [(); S].map(|()| Default::default());
-    let mut rest = second.iter_mut();
-    let first = slices.map(|slice| {
-        let (before, after) = slice.split_at_mut(middle);
-        if let Some(slot) = rest.next() {
-            *slot = after;
+impl<'a, R: Number, const S: usize> Slices<'a, R, S> {
+    fn new(theta: &'a mut [R], gradient: &'a [R], state: [&'a mut [R]; S]) -> Self {
+        assert!(gradient.len() == theta.len() && state.iter().all(|s| s.len() == theta.len()));
+        Self { theta: Shared(theta.as_mut_ptr()), gradient, state: state.map(|slice| Shared(slice.as_mut_ptr())) }
+    }
+
+    /// θ, g and the state of these elements.
+    ///
+    /// # Safety
+    /// No other task takes one of them.
+    unsafe fn cut(self, range: &Range<usize>) -> (&'a mut [R], &'a [R], [&'a mut [R]; S]) {
+        let gradient = &self.gradient[range.clone()];
+        // SAFETY: all slices have the gradient's length, which holds the range; that no other task has it, the caller promises.
+        unsafe {
+            let own = |slice: Shared<R>| slice.slice(range.start, range.len());
+            (own(self.theta), gradient, self.state.map(own))
         }
-        before
-    });
-    (first, second)
+    }
 }
 
-/// Calls `step` with the slices of each lane, lanes side by side on as many threads as the current pool has.
+/// Calls `step` with the slices of each lane.
 pub fn over_lanes<R: Number, const S: usize, const H: usize>(
     scalars: &[Scalars<H>],
     theta: &mut [R],
@@ -51,47 +70,38 @@ pub fn over_lanes<R: Number, const S: usize, const H: usize>(
     state: [&mut [R]; S],
     step: &(impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]) + Sync),
 ) {
-    match scalars {
-        [] => {}
-        [scalars] => step(Width::detect(), scalars, theta, gradient, state),
-        lanes => {
-            let (lanes, others) = lanes.split_at(lanes.len() / 2);
-            let middle = theta.len() / scalars.len() * lanes.len();
-            let is_worth_a_thread = theta.len() > PIECE;
-            let (theta, theta_rest) = theta.split_at_mut(middle);
-            let (gradient, gradient_rest) = gradient.split_at(middle);
-            let (state, state_rest) = split(state, middle);
-            let first = || over_lanes(lanes, theta, gradient, state, step);
-            let second = || over_lanes(others, theta_rest, gradient_rest, state_rest, step);
-            if is_worth_a_thread {
-                rayon::join(first, second);
-            } else {
-                first();
-                second();
-            }
+    let lanes = scalars.len();
+    let size = theta.len() / lanes.max(1);
+    let slices = Slices::new(theta, gradient, state);
+    let run = |range: Range<usize>| {
+        for lane in range {
+            // SAFETY: every lane is in one range.
+            let (theta, gradient, state) = unsafe { slices.cut(&(lane * size..(lane + 1) * size)) };
+            step(Width::detect(), &scalars[lane], theta, gradient, state);
         }
+    };
+    if lanes < 2 * team::threads() {
+        // The threads share each lane.
+        run(0..lanes);
+    } else {
+        team::over_range(lanes, 1, size * WORK, run);
     }
 }
 
-/// Calls `work` with pieces of the slices, on as many threads as the current pool has.
+/// Calls `work` with pieces of the slices, on as many threads as pay.
 fn over_pieces<R: Number, const S: usize>(
     theta: &mut [R],
     gradient: &[R],
     state: [&mut [R]; S],
     work: &(impl Fn(&mut [R], &[R], [&mut [R]; S]) + Sync),
 ) {
-    debug_assert!(gradient.len() == theta.len() && state.iter().all(|s| s.len() == theta.len()));
-    if theta.len() <= PIECE {
-        return work(theta, gradient, state);
-    }
-    let middle = middle(theta.len());
-    let (theta, theta_rest) = theta.split_at_mut(middle);
-    let (gradient, gradient_rest) = gradient.split_at(middle);
-    let (state, state_rest) = split(state, middle);
-    rayon::join(
-        || over_pieces(theta, gradient, state, work),
-        || over_pieces(theta_rest, gradient_rest, state_rest, work),
-    );
+    let count = theta.len();
+    let slices = Slices::new(theta, gradient, state);
+    team::over_range(count, LINE, WORK, |range| {
+        // SAFETY: ranges do not meet.
+        let (theta, gradient, state) = unsafe { slices.cut(&range) };
+        work(theta, gradient, state);
+    });
 }
 
 /// Replaces parameter and state of every element by what `step` makes of them.
@@ -150,8 +160,8 @@ vectorised! {
 
 /// Applies rule `U` once to all elements of one tensor and lane: the first pass, its sums, the second pass.
 ///
-/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and pieces are added along a
-/// tree that the length alone decides.
+/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and pieces, which
+/// the length alone decides, are added in their order.
 pub fn update_in_two_passes<
     R: Number,
     U,
@@ -185,21 +195,24 @@ fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: 
 where
     U: TwoPass<S, P, H, N, A>,
 {
-    if theta.len() <= PIECE {
-        return first_piece::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state);
+    let count = theta.len();
+    let size = count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE);
+    let mut pieces = [[0.0; N]; PIECES];
+    let pieces = &mut pieces[..count.div_ceil(size)];
+    team::over_slices(pieces, 1, size * WORK, |start, sums| {
+        for (piece, sums) in (start..).zip(sums) {
+            let range = piece * size..count.min((piece + 1) * size);
+            let own = state.map(|slice| &slice[range.clone()]);
+            *sums = first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own);
+        }
+    });
+    let mut total = [0.0; N];
+    for sums in pieces {
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += *sum;
+        }
     }
-    let middle = middle(theta.len());
-    let (theta, theta_rest) = theta.split_at(middle);
-    let (gradient, gradient_rest) = gradient.split_at(middle);
-    let (state, state_rest) = (state.map(|s| &s[..middle]), state.map(|s| &s[middle..]));
-    let (mut sums, rest) = rayon::join(
-        || first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state),
-        || first::<R, U, S, P, H, N, A>(width, scalars, theta_rest, gradient_rest, state_rest),
-    );
-    for (sum, rest) in sums.iter_mut().zip(rest) {
-        *sum += rest;
-    }
-    sums
+    total
 }
 
 /// Logical accumulators of a sum: as many as the widest vector has lanes.
@@ -357,11 +370,12 @@ mod tests {
 
     #[test]
     fn every_width_every_tail_and_every_number_of_threads_give_the_same_bits() {
+        team::start(3).unwrap();
         let rule = Adam { weight_decay: 0.01, ..Adam::default() };
         let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3), gradient: 0.5 };
         let rounded = scalars.rule.map(|h| h as f32);
         let bits = |slice: &[f32]| slice.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        for count in (0..70).chain([1000, PIECE, PIECE + 1, 3 * PIECE + 7]) {
+        for count in (0..70).chain([1000, 16_384, 16_385, 49_159]) {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
@@ -371,8 +385,7 @@ mod tests {
             for width in Width::available() {
                 for threads in [1, 3] {
                     let (mut t1, mut m1, mut v1) = (theta.clone(), m.clone(), v.clone());
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    pool.install(|| {
+                    team::with_threads(threads, || {
                         update::<f32, Adam, 2, 0, 6>(width, &scalars, &mut t1, &g, [&mut m1, &mut v1]);
                     });
                     for (name, plain, fast) in [("θ", &t0, &t1), ("m", &m0, &m1), ("v", &v0, &v1)] {

@@ -7,8 +7,8 @@
 //! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
 //! which computes in bf16; here it is f32.
 
-use super::gemm::{Matrix, multiply};
 use super::passes::sum_of_squares;
+use super::product::{Matrix, multiply};
 use super::simd::{Width, vectorised};
 
 /// a, b, c.

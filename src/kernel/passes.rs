@@ -1,6 +1,7 @@
 //! Passes over slices in host memory: one loop each, vectorised where it pays.
 
 use super::simd::{Width, prefetch, vectorised};
+use super::team;
 use crate::rng::Stream;
 use crate::rule::Real as _;
 
@@ -13,25 +14,38 @@ pub struct Channel {
     pub shift: f32,
 }
 
-/// Rows between the one that is normalised and the one that is fetched.
-const ROWS_AHEAD: usize = 4;
+/// What a pixel on its way from memory is worth in multiplications.
+const NORMALISED: usize = 4;
 
-/// See [`super::gather`].
-pub fn gather(pixels: &[u8], inputs: usize, order: &[u32], channels: &[Channel], x: &mut [f32]) {
+/// See [`super::gather`]; `order` goes on after the batch. Rows of `x` are `stride` apart.
+pub fn gather(
+    pixels: &[u8],
+    inputs: usize,
+    order: &[u32],
+    start: usize,
+    channels: &[Channel],
+    x: &mut [f32],
+    stride: usize,
+) {
     let width = Width::detect();
     let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
-    for (index, (&example, row)) in order.iter().zip(x.chunks_exact_mut(inputs)).enumerate() {
-        // The next rows lie anywhere in the split: their way from memory takes longer than a row's arithmetic.
-        if let Some(&ahead) = order.get(index + ROWS_AHEAD) {
-            prefetch(image(ahead));
+    let rows = x.len() / stride;
+    team::over_slices(x, stride, NORMALISED, |from, x| {
+        let first = start + from / stride;
+        for (index, row) in (first..).zip(x.chunks_exact_mut(stride)) {
+            // Images lie anywhere in the split, and their way from memory takes longer than their arithmetic: while this batch
+            // is read, the next one is on its way.
+            if let Some(&ahead) = order.get(index + rows) {
+                prefetch(image(ahead));
+            }
+            let image = image(order[index]);
+            let plane = inputs / channels.len();
+            let planes = image.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
+            for ((pixels, numbers), &channel) in planes.zip(channels) {
+                normalise(width, pixels, channel, numbers);
+            }
         }
-        let image = image(example);
-        let plane = inputs / channels.len();
-        let planes = image.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
-        for ((pixels, numbers), &channel) in planes.zip(channels) {
-            normalise(width, pixels, channel, numbers);
-        }
-    }
+    });
 }
 
 vectorised! {
@@ -42,28 +56,15 @@ vectorised! {
     }
 }
 
-vectorised! {
-    /// See [`super::bias`].
-    pub fn bias[][](b: &[f32], relu: bool, y: &mut [f32]) {
-        for row in y.chunks_exact_mut(b.len()) {
-            if relu {
-                for (y, b) in row.iter_mut().zip(b) {
-                    let z = *y + b;
-                    // Not `max`: a NaN stays one and is found.
-                    *y = if z < 0.0 { 0.0 } else { z };
-                }
-            } else {
-                for (y, b) in row.iter_mut().zip(b) {
-                    *y += b;
-                }
-            }
-        }
-    }
+/// See [`super::relu_backward`].
+pub fn relu_backward(width: usize, scales: &[f32], y: &[f32], dy: &mut [f32]) {
+    team::over_slices(dy, width * scales.len(), 1, |start, dy| {
+        masked(Width::detect(), width, scales, &y[start..start + dy.len()], dy);
+    });
 }
 
 vectorised! {
-    /// See [`super::relu_backward`].
-    pub fn relu_backward[][](width: usize, scales: &[f32], y: &[f32], dy: &mut [f32]) {
+    fn masked[][](width: usize, scales: &[f32], y: &[f32], dy: &mut [f32]) {
         let rows = dy.chunks_exact_mut(width).zip(y.chunks_exact(width));
         for ((dy, y), &scale) in rows.zip(scales.iter().cycle()) {
             for (dy, y) in dy.iter_mut().zip(y) {
@@ -73,12 +74,18 @@ vectorised! {
     }
 }
 
+/// See [`super::column_sums`]: dy `[rows, width]` with the width of `db`.
+pub fn column_sums(dy: &[f32], db: &mut [f32]) {
+    let columns = db.len();
+    let rows = dy.len() / columns;
+    team::over_slices(db, 16, rows, |start, db| sums_of_columns(Width::detect(), dy, columns, start, db));
+}
+
 vectorised! {
-    /// See [`super::column_sums`].
-    pub fn column_sums[][](dy: &[f32], db: &mut [f32]) {
+    fn sums_of_columns[][](dy: &[f32], columns: usize, start: usize, db: &mut [f32]) {
         db.fill(0.0);
-        for row in dy.chunks_exact(db.len()) {
-            for (db, dy) in db.iter_mut().zip(row) {
+        for row in dy.chunks_exact(columns) {
+            for (db, dy) in db.iter_mut().zip(&row[start..]) {
                 *db += dy;
             }
         }
@@ -201,13 +208,11 @@ mod tests {
         let mut stream = Stream::new(5, Purpose::Weights, 0);
         for columns in [1, 3, 7, 10, 16, 17, 33] {
             let y: Vec<f32> = (0..5 * columns).map(|_| stream.symmetric(1.0)).collect();
-            let b: Vec<f32> = (0..columns).map(|_| stream.symmetric(1.0)).collect();
             let run = |width| {
-                let (mut biased, mut gradient, mut sums) = (y.clone(), y.clone(), b.clone());
-                bias(width, &b, true, &mut biased);
-                relu_backward(width, columns, &[2.0], &biased, &mut gradient);
-                column_sums(width, &gradient, &mut sums);
-                (biased, gradient, sums, sum_of_squares(width, &y))
+                let (mut gradient, mut sums) = (y.clone(), vec![f32::NAN; columns]);
+                masked(width, columns, &[2.0], &y[..], &mut gradient);
+                sums_of_columns(width, &gradient, columns, 0, &mut sums);
+                (gradient, sums, sum_of_squares(width, &y))
             };
             let plain = run(Width::Scalar);
             for width in Width::available() {
@@ -240,19 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn relu_keeps_a_nan() {
-        let mut y = [f32::NAN, -1.0, 2.0];
-        bias(Width::detect(), &[0.0; 3], true, &mut y);
-        assert!(y[0].is_nan() && y[1] == 0.0 && y[2] == 2.0);
-    }
-
-    #[test]
     fn gathering_picks_rows_and_normalises_by_channel() {
         let pixels = [0, 255, 10, 20, 1, 2, 3, 4];
         let channels = [Channel { scale: 1.0, shift: 0.0 }, Channel { scale: 2.0, shift: -1.0 }];
-        let mut x = [0.0; 8];
-        gather(&pixels, 4, &[1, 0], &channels, &mut x);
-        assert_eq!(x, [1.0, 2.0, 5.0, 7.0, 0.0, 255.0, 19.0, 39.0]);
+        let mut x = [9.0; 10];
+        gather(&pixels, 4, &[9, 1, 0], 1, &channels, &mut x, 5);
+        assert_eq!(x, [1.0, 2.0, 5.0, 7.0, 9.0, 0.0, 255.0, 19.0, 39.0, 9.0]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::kernel::{self, Affine, Dropout};
 /// Buffers of the forward pass for batches of at most B rows.
 #[derive(Debug)]
 pub struct Activations {
-    /// The normalised batch, [B, D].
+    /// The normalised batch, [B, D]; its rows may be a little longer.
     pub x: Tensor,
     /// Output of each layer, [B, K, out]; the last are the logits.
     outputs: Vec<Tensor>,
@@ -32,7 +32,8 @@ impl Activations {
             outputs.push(Tensor::zeros((batch, lanes, width), DType::F32, device)?);
             shapes.push(Affine { rows: batch, lanes, inputs, outputs: width, shared_input: layer == 0 });
         }
-        Ok(Self { x: Tensor::zeros((batch, shape.inputs), DType::F32, device)?, outputs, shapes })
+        let x = Tensor::zeros((batch, kernel::padded(shape.inputs)), DType::F32, device)?;
+        Ok(Self { x, outputs, shapes })
     }
 
     /// Bytes that [`Activations::new`] takes.
@@ -66,8 +67,7 @@ impl Activations {
             let shape = Affine { rows, ..self.shapes[layer] };
             let input = if layer == 0 { &self.x } else { &self.outputs[layer - 1] };
             let output = &self.outputs[layer];
-            kernel::affine_forward(shape, input, weight, output)?;
-            kernel::bias(rows, bias, layer < last, output)?;
+            kernel::affine_forward(shape, input, weight, bias, layer < last, output)?;
             if let Some(masks) = dropout.get_mut(layer) {
                 kernel::dropout(rows, shape.outputs, masks, output)?;
             }
@@ -170,7 +170,7 @@ mod tests {
         let mut backprop = Backprop::new(&net, 8, &dropout)?;
         backprop.activations.x = Tensor::from_vec(x, (8, 20), &device)?;
         backprop.activations.forward(&net, rows, &mut [])?;
-        let totals = Totals::zeros(lanes.len(), &device)?;
+        let totals = Totals::zeros(lanes.len(), 8, &device)?;
         let smoothing = vec![0.0; lanes.len()];
         let used = backprop.activations.logits().narrow(0, 0, rows)?.copy()?;
         let batch = LossBatch {

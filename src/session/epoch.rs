@@ -46,6 +46,8 @@ impl Session {
         }
         record.health = self.health()?;
         let epoch = self.progress.epoch + 1;
+        tracing::debug!("epoch {epoch}: {} allocations in {} steps", self.allocations, self.progress.position);
+        self.allocations = 0;
         let due = match self.config.eval_every {
             Stretch::Epochs(epochs) => epoch.is_multiple_of(epochs) || epoch == self.config.epochs,
             _ => true,

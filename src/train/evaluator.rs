@@ -29,7 +29,7 @@ impl Evaluator {
         let rows = EVALUATION_ROWS.min(examples.max(1));
         Ok(Self {
             activations: Activations::new(net.shape(), net.lanes(), rows, device)?,
-            totals: Totals::zeros(net.lanes(), device)?,
+            totals: Totals::zeros(net.lanes(), rows, device)?,
             channels,
         })
     }

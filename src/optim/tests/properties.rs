@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernel::simd::{Width, tests::FORCED};
+use crate::kernel::team;
 use table::Draws;
 
 /// What each case is run as here: its hyperparameters over one vector, Muon's over what it leaves to AdamW.
@@ -41,11 +42,9 @@ fn every_width_and_every_tail_give_the_same_bits() {
 fn any_number_of_threads_gives_the_same_bits() {
     // More than a piece, and no multiple of anything.
     let count = 3 * 16 * 1024 + 7;
+    team::start(3).unwrap();
     for case in cases() {
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| bits(case, count, 2))
-        };
+        let run = |threads: usize| team::with_threads(threads, || bits(case, count, 2));
         assert!(run(1) == run(3), "{}", case.name);
     }
 }

@@ -1,0 +1,666 @@
+//! Matrix products into kept buffers. Every element is a sum in an order that its two vectors' length alone decides, so neither
+//! the number of threads, nor the vector width, nor the lanes that are computed beside it change a bit.
+//!
+//! There are two ways, by how the second matrix lies in memory; neither moves it first:
+//!
+//! - its columns are contiguous (x·wᵀ, the forward pass): the products of two contiguous vectors go to 8 running sums, which are
+//!   added by halves at the end; in slices of at most [`SLICE`] terms.
+//! - its rows are contiguous (dyᵀ·x and dy·w, the backward pass): an element is one running sum, in slices of [`DEPTH`] terms.
+//!
+//! All terms are fused. A tile of the output lives in registers: 6 × 16 numbers of 12 vectors of 256 bits, or 8 × 48 of 24 of 512,
+//! with as many loads a cycle as multiplications.
+
+use std::ops::Range;
+
+use super::register::Register;
+use super::simd::Width;
+use super::team::{self, Shared};
+
+/// A view of f32 numbers as a matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// `rows` rows of `columns` numbers, `stride` apart.
+    pub fn rows(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(rows == 0 || columns <= stride && (rows - 1) * stride + columns <= data.len());
+        Self { data, rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// The numbers from this element on.
+    #[inline(always)]
+    fn from(&self, row: usize, column: usize) -> &'a [f32] {
+        &self.data[row * self.row_stride + column * self.column_stride..]
+    }
+}
+
+/// A product `a · b`, and what follows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+    /// The first matrix, m × k.
+    pub a: Matrix<'a>,
+    /// The second matrix, k × n; if its columns are contiguous, so are the rows of the first.
+    pub b: Matrix<'a>,
+    /// Added to every row of the result, `[n]`; or empty.
+    pub bias: &'a [f32],
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+impl<'a> Product<'a> {
+    /// `a · b` alone.
+    pub fn new(a: Matrix<'a>, b: Matrix<'a>) -> Self {
+        Self { a, b, bias: &[], relu: false }
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [self.a.rows, self.a.columns, self.b.columns]
+    }
+
+    fn has_contiguous_columns(&self) -> bool {
+        self.b.row_stride == 1 && self.b.column_stride != 1
+    }
+}
+
+/// `out = a · b`; `out` is row-major with rows `stride` apart.
+pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
+    multiply_lanes(out, stride, 0, 1, |_| Product::new(a, b));
+}
+
+/// The product of each of `lanes` lanes, which `of` names and which have one shape; the outputs of two lanes lie `offset` apart.
+pub fn multiply_lanes<'a>(
+    out: &mut [f32],
+    stride: usize,
+    offset: usize,
+    lanes: usize,
+    of: impl Fn(usize) -> Product<'a> + Sync,
+) {
+    let product = of(0);
+    let [m, k, n] = product.shape();
+    if m == 0 || n == 0 {
+        return;
+    }
+    // Lanes side by side in one row, or one after the other.
+    assert!(lanes == 1 || n <= offset && lanes * offset <= stride || m * stride <= offset);
+    assert!(n <= stride && (lanes - 1) * offset + (m - 1) * stride + n <= out.len());
+    let start = Shared(out.as_mut_ptr());
+    let width = Width::detect();
+    let by_columns = product.has_contiguous_columns();
+    assert!(!by_columns || product.a.column_stride == 1);
+    // A part is some rows of the output where the second matrix is read by columns, and some columns of it otherwise: there
+    // the threads share little.
+    let (long, unit) = match (by_columns, width) {
+        (true, _) => (m, 4),
+        (false, Width::Avx512) => (n, 48),
+        (false, _) => (n, 16),
+    };
+    let units = long.div_ceil(unit);
+    let tasks = team::tasks(lanes * m * n * k, lanes * units);
+    let parts = if lanes >= tasks { 1 } else { tasks.div_ceil(lanes).min(units) };
+    let one = |lane: usize, part: usize| {
+        let product = of(lane);
+        assert!(product.shape() == [m, k, n] && k == product.b.rows && [0, n].contains(&product.bias.len()));
+        let at = |part: usize| (units * part / parts * unit).min(long);
+        // SAFETY: the asserts above keep the elements of every lane inside `out` and apart from those of the others, and the
+        // parts of a lane are apart.
+        let out = Output { start: unsafe { start.add(lane * offset) }, stride };
+        let range = at(part)..at(part + 1);
+        self::part(width, by_columns, &product, out, range);
+    };
+    if parts == 1 {
+        let each = lanes.div_ceil(tasks);
+        team::for_each(lanes.div_ceil(each), |task| {
+            (task * each..lanes.min((task + 1) * each)).for_each(|lane| one(lane, 0));
+        });
+    } else {
+        team::for_each(lanes * parts, |task| one(task / parts, task % parts));
+    }
+}
+
+/// The elements that tasks write, each its own.
+#[derive(Clone, Copy)]
+struct Output {
+    start: Shared<f32>,
+    stride: usize,
+}
+
+impl Output {
+    /// `count` elements of a row.
+    ///
+    /// # Safety
+    /// They belong to the task that asks for them.
+    #[inline(always)]
+    unsafe fn at<'a>(self, row: usize, column: usize, count: usize) -> &'a mut [f32] {
+        // SAFETY: `multiply_lanes` has checked that rows and columns of the product lie in the slice.
+        unsafe { self.start.slice(row * self.stride + column, count) }
+    }
+}
+
+/// Running sums of an element whose two vectors are both contiguous: a register of 256 bits. On machines with wider ones too: such
+/// a register takes as long there as two of these.
+const SUMS: usize = 8;
+
+/// Tiles side by side that are computed before the next rows are: they read the same rows while those are near.
+const TILES: usize = 3;
+
+/// Columns that a tile grows by where the second matrix has contiguous rows: a register of 512 bits, or two.
+const LANES: usize = 16;
+
+/// Which part of the output, and how: rows of it by [`dot`], or columns by [`spread`].
+fn part(width: Width, by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{__m256, __m512};
+
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+            if by_columns {
+                dot::<__m256, 3, 4>(product, out, range);
+            } else {
+                spread::<__m256, 6, 1, 2>(product, out, range);
+            }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+        fn avx512(by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+            if by_columns {
+                dot::<__m256, 4, 6>(product, out, range);
+            } else {
+                spread::<__m512, 8, 3, 1>(product, out, range);
+            }
+        }
+
+        match width {
+            // SAFETY: a `Width` above `Scalar` comes from `Width::available`, which asked the CPU.
+            Width::Avx512 => return unsafe { avx512(by_columns, product, out, range) },
+            // SAFETY: as above.
+            Width::Avx2 => return unsafe { avx2(by_columns, product, out, range) },
+            Width::Scalar => {}
+        }
+    }
+    let _ = width;
+    if by_columns {
+        dot::<[f32; SUMS], 3, 4>(product, out, range);
+    } else {
+        spread::<[f32; LANES], 6, 1, 1>(product, out, range);
+    }
+}
+
+/// The sum of all 8, by halves.
+#[inline(always)]
+fn by_halves(mut sums: [f32; SUMS]) -> f32 {
+    let mut half = SUMS / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// Most terms of the 8 running sums: what tiles read again and again then stays in the first-level cache.
+const SLICE: usize = 832;
+
+/// The slices of `k` terms, of about one size, each but the last a multiple of 8.
+fn slices(k: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = k.div_ceil(k.div_ceil(SLICE).max(1)).next_multiple_of(SUMS).max(SUMS);
+    // Without terms there is one slice, whose sums are 0.
+    (0..k.max(1)).step_by(size).map(move |start| start..(start + size).min(k))
+}
+
+/// Rows `rows` of a product whose second matrix has contiguous columns, in tiles of at most M × N.
+#[inline(always)]
+fn dot<V: Register, const M: usize, const N: usize>(product: &Product<'_>, out: Output, rows: Range<usize>) {
+    let [_, k, n] = product.shape();
+    let bands = rows.len().div_ceil(M);
+    let groups = n.div_ceil(TILES * N);
+    for slice in slices(k) {
+        for group in 0..groups {
+            let columns = n * group / groups..n * (group + 1) / groups;
+            let tiles = columns.len().div_ceil(N);
+            let mut row = rows.start;
+            for band in 0..bands {
+                let height = (rows.end - row).div_ceil(bands - band);
+                let mut column = columns.start;
+                for tile in 0..tiles {
+                    let width = (columns.end - column).div_ceil(tiles - tile);
+                    let at = (row, column);
+                    match height {
+                        1 => dot_row::<V, 1, N>(width, product, &slice, out, at),
+                        2 => dot_row::<V, 2, N>(width, product, &slice, out, at),
+                        3 => dot_row::<V, 3, N>(width, product, &slice, out, at),
+                        _ if M > 3 => dot_row::<V, 4, N>(width, product, &slice, out, at),
+                        _ => unreachable!("bands have at most {M} rows"),
+                    }
+                    column += width;
+                }
+                row += height;
+            }
+        }
+    }
+}
+
+/// A tile of 1 to 6 columns.
+#[inline(always)]
+fn dot_row<V: Register, const M: usize, const N: usize>(
+    width: usize,
+    product: &Product<'_>,
+    slice: &Range<usize>,
+    out: Output,
+    at: (usize, usize),
+) {
+    match width {
+        1 => dot_tile::<V, M, 1>(product, slice, out, at),
+        2 => dot_tile::<V, M, 2>(product, slice, out, at),
+        3 => dot_tile::<V, M, 3>(product, slice, out, at),
+        4 => dot_tile::<V, M, 4>(product, slice, out, at),
+        5 if N > 4 => dot_tile::<V, M, 5>(product, slice, out, at),
+        _ if N > 4 => dot_tile::<V, M, 6>(product, slice, out, at),
+        _ => unreachable!("tiles have at most {N} columns"),
+    }
+}
+
+/// The tile of M × N elements from `at` on: one slice of their sums.
+#[inline(always)]
+fn dot_tile<V: Register, const M: usize, const N: usize>(
+    product: &Product<'_>,
+    slice: &Range<usize>,
+    out: Output,
+    (row, column): (usize, usize),
+) {
+    let count = slice.len();
+    let mut a = [std::ptr::null(); M];
+    let mut b = [std::ptr::null(); N];
+    for (i, a) in a.iter_mut().enumerate() {
+        *a = product.a.from(row + i, slice.start)[..count].as_ptr();
+    }
+    for (j, b) in b.iter_mut().enumerate() {
+        *b = product.b.from(slice.start, column + j)[..count].as_ptr();
+    }
+    let mut sums = [[V::splat(0.0); N]; M];
+    let whole = count / SUMS * SUMS;
+    let mut term = 0;
+    while term < whole {
+        // SAFETY: each pointer is of `count` numbers, and 8 from `term` on are among them.
+        unsafe { step(SUMS, term, &a, &b, &mut sums) };
+        term += SUMS;
+    }
+    if whole < count {
+        // SAFETY: as above, for the numbers that are left.
+        unsafe { step(count - whole, whole, &a, &b, &mut sums) };
+    }
+    let is_last = slice.end == product.a.columns;
+    for (i, sums) in sums.iter().enumerate() {
+        // SAFETY: this task's rows; the columns belong to no other task.
+        let out = unsafe { out.at(row + i, column, N) };
+        for (j, sums) in sums.iter().enumerate() {
+            let mut all = [0.0; SUMS];
+            // SAFETY: as many numbers as the register has.
+            unsafe { sums.store(all.as_mut_ptr()) };
+            let mut sum = by_halves(all);
+            if slice.start > 0 {
+                sum += out[j];
+            }
+            out[j] = if is_last { finished(product, column + j, sum) } else { sum };
+        }
+    }
+}
+
+/// `count` terms from `term` on, at most 8, of each sum of a tile.
+///
+/// # Safety
+/// Each pointer is of so many numbers.
+#[inline(always)]
+unsafe fn step<V: Register, const M: usize, const N: usize>(
+    count: usize,
+    term: usize,
+    a: &[*const f32; M],
+    b: &[*const f32; N],
+    sums: &mut [[V; N]; M],
+) {
+    let mut rows = [V::splat(0.0); M];
+    for i in 0..M {
+        // SAFETY: as the caller promises.
+        rows[i] = unsafe { load(count, a[i].add(term)) };
+    }
+    for j in 0..N {
+        // SAFETY: as above.
+        let column = unsafe { load(count, b[j].add(term)) };
+        for i in 0..M {
+            sums[i][j] = rows[i].fused(column, sums[i][j]);
+        }
+    }
+}
+
+/// A register whose first `count` numbers are read.
+///
+/// # Safety
+/// They may be read.
+#[inline(always)]
+unsafe fn load<V: Register>(count: usize, from: *const f32) -> V {
+    // SAFETY: as the caller promises.
+    unsafe { if count == V::COUNT { V::load(from) } else { V::load_some(from, count) } }
+}
+
+/// With bias and activation.
+#[inline(always)]
+fn finished(product: &Product<'_>, column: usize, sum: f32) -> f32 {
+    let z = if product.bias.is_empty() { sum } else { sum + product.bias[column] };
+    // Not `max`: a NaN stays one and is found.
+    if product.relu && z < 0.0 { 0.0 } else { z }
+}
+
+/// Terms of a running sum: blocked sums round less, and a panel of so many rows stays in the first-level cache.
+const DEPTH: usize = 128;
+
+/// Fewer tiles than this read the second matrix where it lies; more, from a copy of a panel.
+const WORTH_A_COPY: usize = 4;
+
+/// Columns `columns` of a product whose second matrix has contiguous rows, in tiles of at most M rows and N × 16 columns.
+#[inline(always)]
+fn spread<V: Register, const M: usize, const N: usize, const P: usize>(
+    product: &Product<'_>,
+    out: Output,
+    columns: Range<usize>,
+) {
+    let [m, k, _] = product.shape();
+    let tiles = m.div_ceil(M);
+    // Rows 4 KiB apart share the few places that the cache has for them.
+    let is_aliased = product.b.row_stride.is_multiple_of(1024);
+    let mut panel = [[0.0; DEPTH * LANES]; N];
+    let panel = panel.as_flattened_mut();
+    for start in (0..k.max(1)).step_by(DEPTH) {
+        let depth = DEPTH.min(k - start);
+        let mut column = columns.start;
+        while column < columns.end {
+            let left = columns.end - column;
+            let units = (left / LANES).min(N);
+            let width = if units == 0 { left } else { units * LANES };
+            let row_length = units.max(1) * LANES;
+            let (b, stride) = if units > 0 && tiles < WORTH_A_COPY && !is_aliased && depth > 0 {
+                (product.b.from(start, column), product.b.row_stride)
+            } else {
+                for (row, copy) in panel.chunks_exact_mut(row_length).take(depth).enumerate() {
+                    copy[..width].copy_from_slice(&product.b.from(start + row, column)[..width]);
+                }
+                (&*panel, row_length)
+            };
+            let mut row = 0;
+            for tile in 0..tiles {
+                let height = (m - row).div_ceil(tiles - tile);
+                let block = Block { start, depth, b, stride, row, column, width };
+                match units {
+                    3 if N >= 3 => spread_rows::<V, 3, P>(height, product, out, block),
+                    2 if N >= 2 => spread_rows::<V, 2, P>(height, product, out, block),
+                    _ => spread_rows::<V, 1, P>(height, product, out, block),
+                }
+                row += height;
+            }
+            column += width;
+        }
+    }
+}
+
+/// A tile of 1 to 8 rows.
+#[inline(always)]
+fn spread_rows<V: Register, const N: usize, const P: usize>(
+    height: usize,
+    product: &Product<'_>,
+    out: Output,
+    block: Block<'_>,
+) {
+    match height {
+        1 => spread_tile::<V, 1, N, P>(product, out, block),
+        2 => spread_tile::<V, 2, N, P>(product, out, block),
+        3 => spread_tile::<V, 3, N, P>(product, out, block),
+        4 => spread_tile::<V, 4, N, P>(product, out, block),
+        5 => spread_tile::<V, 5, N, P>(product, out, block),
+        6 => spread_tile::<V, 6, N, P>(product, out, block),
+        7 => spread_tile::<V, 7, N, P>(product, out, block),
+        _ => spread_tile::<V, 8, N, P>(product, out, block),
+    }
+}
+
+/// Where a tile lies, and the terms of this turn.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    /// The first term.
+    start: usize,
+    /// Their number.
+    depth: usize,
+    /// Their rows of the second matrix, from the tile's first column on.
+    b: &'a [f32],
+    /// From one of them to the next.
+    stride: usize,
+    row: usize,
+    column: usize,
+    /// Columns of the tile.
+    width: usize,
+}
+
+/// A tile of M rows and N × 16 columns: one slice of its sums.
+#[inline(always)]
+fn spread_tile<V: Register, const M: usize, const N: usize, const P: usize>(
+    product: &Product<'_>,
+    out: Output,
+    block: Block<'_>,
+) {
+    let Block { start, depth, b, stride, row, column, width } = block;
+    let a = &product.a;
+    let mut sums = [[[V::splat(0.0); P]; N]; M];
+    if depth > 0 {
+        let numbers = a.from(row, start);
+        assert!((M - 1) * a.row_stride + (depth - 1) * a.column_stride < numbers.len());
+        assert!((depth - 1) * stride + N * LANES <= b.len());
+        let (mut number, mut vector) = (numbers.as_ptr(), b.as_ptr());
+        for _ in 0..depth {
+            // SAFETY: the asserts above hold for the last term and the last row, and so for all.
+            unsafe {
+                let mut vectors = [[V::splat(0.0); P]; N];
+                for (at, register) in vectors.as_flattened_mut().iter_mut().enumerate() {
+                    *register = V::load(vector.add(at * V::COUNT));
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let factor = V::splat(*number.add(i * a.row_stride));
+                    for (sum, vector) in sums.as_flattened_mut().iter_mut().zip(vectors.as_flattened()) {
+                        *sum = factor.fused(*vector, *sum);
+                    }
+                }
+                number = number.wrapping_add(a.column_stride);
+                vector = vector.wrapping_add(stride);
+            }
+        }
+    }
+    let is_last = start + depth == a.columns;
+    let is_plain = !(is_last && (product.relu || !product.bias.is_empty())) && start == 0;
+    for (i, sums) in sums.iter().enumerate() {
+        // SAFETY: this task's columns; the rows belong to no other task of theirs.
+        let out = unsafe { out.at(row + i, column, width) };
+        for (j, (sums, out)) in sums.iter().zip(out.chunks_mut(LANES)).enumerate() {
+            if is_plain && out.len() == LANES {
+                for (part, sums) in sums.iter().enumerate() {
+                    // SAFETY: P registers hold 16 numbers.
+                    unsafe { sums.store(out.as_mut_ptr().add(part * V::COUNT)) };
+                }
+                continue;
+            }
+            let mut all = [0.0; LANES];
+            for (part, sums) in sums.iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { sums.store(all.as_mut_ptr().add(part * V::COUNT)) };
+            }
+            for (at, (out, mut sum)) in out.iter_mut().zip(all).enumerate() {
+                if start > 0 {
+                    sum += *out;
+                }
+                *out = if is_last { finished(product, column + j * LANES + at, sum) } else { sum };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut stream = Stream::new(seed, Purpose::Weights, 0);
+        (0..count).map(|_| stream.symmetric(1.0)).collect()
+    }
+
+    /// An element as the head of this file describes it, one operation after the other.
+    fn element(product: &Product<'_>, row: usize, column: usize) -> f32 {
+        let [_, k, _] = product.shape();
+        let term = |l: usize| (product.a.from(row, l)[0], product.b.from(l, column)[0]);
+        let mut total = 0.0;
+        if product.has_contiguous_columns() {
+            for slice in slices(k) {
+                let mut sums = [0.0_f32; SUMS];
+                for l in slice.clone() {
+                    let (a, b) = term(l);
+                    let sum = &mut sums[(l - slice.start) % SUMS];
+                    *sum = a.mul_add(b, *sum);
+                }
+                let sum = by_halves(sums);
+                total = if slice.start == 0 { sum } else { sum + total };
+            }
+        } else {
+            for start in (0..k).step_by(DEPTH) {
+                let sum = (start..k.min(start + DEPTH)).map(term).fold(0.0, |sum: f32, (a, b)| a.mul_add(b, sum));
+                total = if start == 0 { sum } else { sum + total };
+            }
+        }
+        finished(product, column, total)
+    }
+
+    const SHAPES: [(usize, usize, usize); 12] = [
+        (1, 1, 1),
+        (5, 7, 3),
+        (3, 0, 2),
+        (128, 784, 10),
+        (10, 96, 784),
+        (96, 300, 70),
+        (7, 1700, 9),
+        (2, 17, 1024),
+        (64, 30, 47),
+        (33, 129, 100),
+        (16, 16, 16),
+        (9, 400, 13),
+    ];
+
+    /// Calls `check` with every shape in both ways, with and without bias and activation.
+    fn each_product(check: impl Fn(&Product<'_>)) {
+        for (m, k, n) in SHAPES {
+            let (a, b, bias) = (numbers(m * k, 1), numbers(n * k, 2), numbers(n, 3));
+            let left = Matrix::rows(&a, m, k, k);
+            let left_columns = Matrix::rows(&a, k, m, m).transposed();
+            let by_columns = Matrix::rows(&b, n, k, k).transposed();
+            let by_rows = Matrix::rows(&b, k, n, n);
+            for (a, b) in [(left, by_columns), (left, by_rows), (left_columns, by_rows)] {
+                check(&Product::new(a, b));
+                check(&Product { bias: &bias, relu: true, ..Product::new(a, b) });
+            }
+        }
+    }
+
+    fn computed(product: &Product<'_>) -> Vec<f32> {
+        let [m, _, n] = product.shape();
+        // Wider rows than needed: nothing beside the product is touched.
+        let stride = n + 3;
+        let mut out = vec![f32::NAN; m * stride];
+        multiply_lanes(&mut out, stride, 0, 1, |_| *product);
+        assert!(out.iter().enumerate().all(|(at, x)| x.is_nan() == (at % stride >= n)));
+        out.chunks_exact(stride).flat_map(|row| row[..n].to_vec()).collect()
+    }
+
+    #[test]
+    fn every_element_is_the_sum_in_the_order_described() {
+        each_product(|product| {
+            let [m, k, n] = product.shape();
+            let out = computed(product);
+            for i in 0..m {
+                for j in 0..n {
+                    let expected = element(product, i, j);
+                    assert_eq!(out[i * n + j].to_bits(), expected.to_bits(), "{m} {k} {n}: {i} {j}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn products_equal_the_plain_sum_in_f64() {
+        each_product(|product| {
+            let [m, k, n] = product.shape();
+            let out = computed(product);
+            for i in 0..m {
+                for j in 0..n {
+                    let term = |l| f64::from(product.a.from(i, l)[0]) * f64::from(product.b.from(l, j)[0]);
+                    let mut exact: f64 = (0..k).map(term).sum();
+                    exact += product.bias.get(j).map_or(0.0, |b| f64::from(*b));
+                    exact = if product.relu { exact.max(0.0) } else { exact };
+                    // Rounding of k terms of at most 1 each, and of the bias.
+                    let bound = (k as f64 + 1.0) * f64::from(f32::EPSILON);
+                    assert!((f64::from(out[i * n + j]) - exact).abs() <= bound, "{m} {k} {n}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn neither_threads_nor_the_vector_width_change_a_bit() {
+        team::start(4).unwrap();
+        each_product(|product| {
+            let alone = team::with_threads(1, || computed(product));
+            assert!(alone == computed(product), "{:?}", product.shape());
+            let [m, _, n] = product.shape();
+            for width in Width::available() {
+                let mut out = vec![0.0; m * n];
+                let output = Output { start: Shared(out.as_mut_ptr()), stride: n };
+                let whole = if product.has_contiguous_columns() { 0..m } else { 0..n };
+                part(width, product.has_contiguous_columns(), product, output, whole);
+                assert!(alone == out, "{width:?} {:?}", product.shape());
+            }
+        });
+    }
+
+    #[test]
+    fn a_lane_is_the_product_that_it_is_alone() {
+        let (m, k, n, lanes) = (33, 50, 10, 5);
+        let (a, b) = (numbers(lanes * m * k, 3), numbers(lanes * k * n, 4));
+        let of = |lane: usize| {
+            let left = Matrix::rows(&a[lane * m * k..], m, k, k);
+            Product::new(left, Matrix::rows(&b[lane * k * n..], n, k, k).transposed())
+        };
+        // Side by side, and one after the other.
+        for (stride, offset) in [(lanes * n, n), (n, m * n)] {
+            let mut out = vec![0.0; lanes * m * n];
+            multiply_lanes(&mut out, stride, offset, lanes, of);
+            for lane in 0..lanes {
+                let alone = computed(&of(lane));
+                for row in 0..m {
+                    let own = &out[lane * offset + row * stride..][..n];
+                    assert_eq!(own, &alone[row * n..][..n], "lane {lane}");
+                }
+            }
+        }
+    }
+}
