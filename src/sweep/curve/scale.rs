@@ -162,7 +162,9 @@ impl Scale {
                         let x: f64 = 1.0 - f64::from(digit) * 10_f64.powi(-exponent - 1);
                         let place = self.form.of(x);
                         if (self.low..=self.high).contains(&place) {
-                            ticks.push((self.share(place), format!("{x:.*}", exponent as usize + 1)));
+                            let text = format!("{x:.*}", exponent as usize + 1);
+                            ticks
+                                .push((self.share(place), text.trim_end_matches('0').trim_end_matches('.').to_owned()));
                         }
                     }
                 }

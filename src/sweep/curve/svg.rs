@@ -265,7 +265,8 @@ impl Figure {
                 };
                 let at = |place: usize| frame.x(x_scale.at(values[place]));
                 // Lines over one another are thinner towards the last, so that none is hidden.
-                let width = 1.4 + 0.6 * (labels.len() - 1 - line.label) as f64;
+                let step = 0.6_f64.min(2.0 / labels.len() as f64);
+                let width = 1.4 + step * (labels.len() - 1 - line.label) as f64;
                 self.draw_line(canvas, frame, line, (with_band, width), &at, &tooltip);
                 for point in line.points.iter().filter(|(_, cell)| cell.diverged > 0) {
                     let above = crosses.entry(point.0).or_default();
