@@ -6,6 +6,7 @@ pub mod data;
 pub mod eval;
 pub mod inspect;
 pub mod optimizers;
+pub mod runs;
 pub mod sweep;
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub enum Request {
     Data(data::Data),
     /// Train many configurations together.
     Sweep(Box<sweep::Sweep>),
+    /// Show runs in a table.
+    Runs(runs::Runs),
     /// Show the optimizers.
     Optimizers(optimizers::Optimizers),
     /// Print completions for this shell.
@@ -81,6 +84,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(("inspect", matches)) => Request::Inspect(inspect::Inspect::from_matches(matches)),
         Some(("data", matches)) => Request::Data(data::Data::from_matches(matches)),
         Some(("sweep", matches)) => Request::Sweep(Box::new(sweep::Sweep::from_matches(matches))),
+        Some(("runs", matches)) => Request::Runs(runs::Runs::from_matches(matches)),
         Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
@@ -161,6 +165,7 @@ pub fn command() -> Command {
             .args(train_arguments()),
     )
     .subcommand(sweep::command())
+    .subcommand(runs::command())
     .subcommand(eval::command())
     .subcommand(inspect::command())
     .subcommand(data::command())

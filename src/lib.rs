@@ -2,7 +2,8 @@
 //!
 //! This is the table of contents; imports point down the list.
 
-// A run as a whole.
+// A run as a whole, and many.
+pub mod listing;
 pub mod plan;
 pub mod session;
 pub mod sweep;

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             data.run().map(|()| 0)
         }
         Request::Sweep(sweep) => sweep.run(),
+        Request::Runs(runs) => runs.run().map(|()| 0),
         Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))

@@ -3,6 +3,8 @@
 //! Standard output is data. A reader that has gone away is no error; a disk that is full is told once, training goes on, and
 //! the process leaves with 7.
 
+pub mod table;
+
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -240,7 +242,7 @@ struct Cell(Option<f64>);
 
 impl std::fmt::Display for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0.map_or("-".into(), |number| format!("{number:.4}")))
+        f.pad(&table::number(self.0))
     }
 }
 

@@ -8,6 +8,8 @@
 //! ```
 
 pub mod checkpoint;
+pub mod lock;
+pub mod read;
 pub mod signal;
 mod summary;
 pub mod write;
@@ -127,7 +129,7 @@ impl Run {
 
     fn take(out: &Path, resume: bool, made: Vec<PathBuf>) -> Result<Self> {
         let folder = File::open(out).map_err(|error| unwritable(out, &error))?;
-        let lock = match folder.try_lock() {
+        let lock = match lock::hold(&folder) {
             Ok(()) => Some(folder),
             Err(TryLockError::WouldBlock) => {
                 let busy = Failure::new(

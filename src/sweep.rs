@@ -1,5 +1,6 @@
 //! Sweeps: many configurations trained together as lanes of one model, each giving what its own run would give.
 
+pub mod curve;
 pub mod points;
 pub mod store;
 pub mod table;
@@ -19,6 +20,7 @@ use crate::metrics::{Means, Sums};
 use crate::report::{Output, Style};
 use crate::run::checkpoint;
 use crate::run::signal::Signals;
+use crate::run::write::replace;
 use crate::session::checkpoint_of;
 use crate::session::splits::Splits;
 use crate::train::{Evaluator, Progress, Record, Trainer, finite};
@@ -306,6 +308,7 @@ impl Sweep<'_> {
         let diverged = self.store.ended.values().filter(|end| end["status"] == "diverged").count();
         let best = self.best.map(|(_, point)| &self.store.ended[&point]);
         let path = self.store.path().display().to_string();
+        let figure = curve::Figure::of(self.store.ended.values(), &curve::subject(|key| self.points.common(key)));
         if self.options.style.json {
             let event = json!({
                 "event": "end",
@@ -323,11 +326,15 @@ impl Sweep<'_> {
             for line in text.lines() {
                 self.output.line(line);
             }
+            for line in figure.to_text().lines() {
+                self.output.line(line);
+            }
             if let Some((_, point)) = self.best {
                 self.output.line(&format!("best   point {point}, {}", self.store.checkpoint(point).display()));
             }
             self.output.line(&format!("out    {path}"));
         }
+        replace(&self.store.path().join("curve.svg"), figure.to_svg().as_bytes())?;
         self.output.finish()?;
         Ok(if diverged == self.points.points.len() { Exit::Diverged as i32 } else { 0 })
     }

@@ -247,6 +247,42 @@ impl Layers {
     }
 }
 
+/// The values that the text of a configuration gives, by the index of their setting; keys that there are not are passed over, for
+/// who looks at a file and does not train by it.
+///
+/// # Errors
+/// What is wrong with it, if it is no TOML.
+pub fn glance(text: &str) -> Result<Vec<Option<Value>>, String> {
+    let mut values = vec![None; SETTINGS.len()];
+    let table = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
+    let sections = table.get_ref().iter().filter_map(|(name, section)| Some((name, section.get_ref().as_table()?)));
+    for (section, entries) in sections {
+        for (name, value) in entries {
+            let Some(index) = index(&format!("{}.{}", section.get_ref(), name.get_ref())) else { continue };
+            values[index] = words(value.get_ref(), false).ok().map(|text| lenient(index, &text));
+        }
+    }
+    Ok(values)
+}
+
+/// The values that a line `KEY = [VALUE, …]` gives a setting, with its index.
+pub fn glance_at_axis(line: &str) -> Option<(usize, Vec<Value>)> {
+    let table = DeTable::parse(line).ok()?;
+    let (section, entries) = table.get_ref().iter().next()?;
+    let (name, value) = entries.get_ref().as_table()?.iter().next()?;
+    let index = index(&format!("{}.{}", section.get_ref(), name.get_ref()))?;
+    let items = value.get_ref().as_array()?.iter();
+    Some((
+        index,
+        items.map(|item| words(item.get_ref(), false).ok().map(|text| lenient(index, &text))).collect::<Option<_>>()?,
+    ))
+}
+
+/// The value that a text gives the setting with this index: the text itself where it is not valid.
+pub fn lenient(index: usize, text: &str) -> Value {
+    parse(&SETTINGS[index], text).unwrap_or_else(|_| Value::Text(text.to_owned()))
+}
+
 /// A file being read, for the place in messages.
 struct File<'a> {
     path: &'a Path,

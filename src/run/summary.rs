@@ -1,13 +1,16 @@
 //! `run.json`: what a run is and how it ended.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::read;
 use crate::error::{Exit, Failure};
 use crate::train::Record;
+
+/// A `run.json` longer than this is another file; one with the health of many parameters takes kilobytes.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// How a run ended, or that it has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,6 @@ pub struct Summary {
 pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
     let path = path.join("run.json");
     let broken = |error: String| Failure::new(Exit::Run, format!("{}: {error}", path.display()));
-    let text = fs::read_to_string(&path).map_err(|error| broken(format!("cannot be read: {error}")))?;
+    let text = read::text(&path, MOST_BYTES).map_err(|error| broken(format!("cannot be read: {error}")))?;
     serde_json::from_str(&text).map_err(|error| broken(format!("is broken: {error}")))
 }

@@ -24,7 +24,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let _ = fs::remove_file(&unfinished);
         return Err(unwritable(path, &error));
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a bare name is the empty path.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sync_folder(folder).map_err(|error| unwritable(folder, &error))
 }
 

@@ -94,6 +94,13 @@ impl Points {
         axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
     }
 
+    /// The value of a setting that is not swept, as text.
+    pub fn common(&self, key: &str) -> Option<String> {
+        let is_swept = self.axes.iter().any(|axis| axis.setting.key == key);
+        let mut entries = self.points.first().filter(|_| !is_swept)?.config.entries();
+        entries.find(|(setting, ..)| setting.key == key).map(|(_, value, _)| value.to_string())
+    }
+
     /// The points in groups whose members can be lanes of one model.
     pub fn groups(&self) -> Vec<Vec<&Point>> {
         let mut groups: Vec<(String, Vec<&Point>)> = Vec::new();

@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::lock::hold;
 use crate::run::write::{replace, unwritable};
 
 /// A sweep directory that this process holds.
@@ -42,7 +43,7 @@ impl Store {
         }
         fs::create_dir_all(out.join("ckpt")).map_err(|error| unwritable(out, &error))?;
         let lock = File::open(out).map_err(|error| unwritable(out, &error))?;
-        if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        if matches!(hold(&lock), Err(TryLockError::WouldBlock)) {
             let busy = fail(Exit::Busy, "another process sweeps in this directory");
             return Err(busy.hint("wait for it, or choose another folder with --out").into());
         }

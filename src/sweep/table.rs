@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
+use crate::report::table::{Side, aligned, leaf, number, word};
 
 /// A row: all seeds of one combination.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,14 +49,20 @@ pub fn rows(points: &Points, ended: &std::collections::BTreeMap<usize, Json>) ->
     let mut rows: Vec<Row> = rows
         .into_iter()
         .map(|(row, accuracies)| {
-            let n = accuracies.len() as f64;
-            let mean = accuracies.iter().sum::<f64>() / n;
-            let squares: f64 = accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
-            Row { mean: (n > 0.0).then_some(mean), deviation: (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()), ..row }
+            let (mean, deviation) = mean_and_deviation(&accuracies);
+            Row { mean, deviation, ..row }
         })
         .collect();
     rows.sort_by(|a, b| b.mean.unwrap_or(-1.0).total_cmp(&a.mean.unwrap_or(-1.0)));
     rows
+}
+
+/// The mean, and from two numbers on their sample standard deviation.
+pub fn mean_and_deviation(numbers: &[f64]) -> (Option<f64>, Option<f64>) {
+    let n = numbers.len() as f64;
+    let mean = numbers.iter().sum::<f64>() / n;
+    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
+    ((n > 0.0).then_some(mean), (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()))
 }
 
 /// As JSON.
@@ -74,40 +81,18 @@ pub fn to_json(rows: &[Row]) -> Json {
 
 /// As a table in text.
 pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
-    let word = |value: &Json| match value {
-        Json::String(text) => text.clone(),
-        Json::Array(widths) if widths.is_empty() => "none".into(),
-        Json::Array(widths) => widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-        Json::Null => "none".into(),
-        other => other.to_string(),
-    };
     let keys: Vec<&String> = rows.first().map(|row| row.settings.keys().collect()).unwrap_or_default();
-    let names: Vec<&str> = keys.iter().map(|key| key.rsplit('.').next().unwrap_or(key)).collect();
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.settings.values().map(word).collect()).collect();
-    let widths: Vec<usize> = (0..keys.len())
-        .map(|k| cells.iter().map(|row| row[k].chars().count()).max().unwrap_or(0).max(names[k].len()))
-        .collect();
-    let mut text = String::new();
-    for (name, width) in names.iter().zip(&widths) {
-        let _ = write!(text, "{name:<width$}  ");
-    }
-    let _ = writeln!(text, "{:>3}  {measured:<14}  {:<8}  diverged  points", "n", "σ");
-    for (row, cells) in rows.iter().zip(&cells) {
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "{cell:<width$}  ");
-        }
-        let number = |number: Option<f64>| number.map_or("-".into(), |number| format!("{number:.4}"));
-        let n = row.points.len() - row.diverged;
-        let points: Vec<String> = row.points.iter().map(usize::to_string).collect();
-        let _ = writeln!(
-            text,
-            "{n:>3}  {:<14}  {:<8}  {:>8}  {}",
-            number(row.mean),
-            number(row.deviation),
-            row.diverged,
-            points.join(",")
-        );
-    }
+    let mut names: Vec<(&str, Side)> = keys.iter().map(|key| (leaf(key), Side::Left)).collect();
+    names.extend([("n", Side::Right), (measured, Side::Left), ("σ", Side::Left), ("diverged", Side::Right)]);
+    names.push(("points", Side::Left));
+    let cells = |row: &Row| {
+        let mut cells: Vec<String> = row.settings.values().map(word).collect();
+        cells.push((row.points.len() - row.diverged).to_string());
+        cells.extend([number(row.mean), number(row.deviation), row.diverged.to_string()]);
+        cells.push(row.points.iter().map(usize::to_string).collect::<Vec<_>>().join(","));
+        cells
+    };
+    let mut text = aligned(&names, &rows.iter().map(cells).collect::<Vec<_>>());
     if rows.iter().any(|row| row.deviation.is_some()) {
         let _ = writeln!(
             text,

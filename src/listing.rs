@@ -1,0 +1,448 @@
+//! All runs and points of sweeps below some folders, each a row: what a table of experiments is made of.
+//!
+//! Only files are read, with bounds; a directory that is damaged, or being written, costs its own row and no more.
+
+mod find;
+pub mod key;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use crate::config::layers::{Given, Sources, glance, glance_at_axis, lenient};
+use crate::config::settings::{SETTINGS, index};
+use crate::config::{Config, Value};
+use crate::error::{Exit, Failure, escaped};
+use crate::report::table::word;
+use crate::run::{Status, Summary, lock, read, read_summary};
+use find::Found;
+
+/// A configuration longer than this is another file.
+const MOST_CONFIG: u64 = 1 << 20;
+
+/// Of the metrics of a run, so many bytes are read.
+const MOST_METRICS: u64 = 64 << 20;
+
+/// Of the results of a sweep, so many.
+const MOST_RESULTS: u64 = 1 << 30;
+
+/// Settings that say how a run was kept going, not what it was.
+const ASIDE: [&str; 2] = ["train.save_every", "train.max_time"];
+
+/// An epoch, or an evaluation inside one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measures {
+    #[serde(skip_serializing)]
+    event: String,
+    #[serde(skip_serializing)]
+    point: Option<usize>,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Mean training loss of the epoch.
+    pub train_loss: Option<f64>,
+    /// Training accuracy of the epoch.
+    pub train_accuracy: Option<f64>,
+    /// Loss on the validation split.
+    pub valid_loss: Option<f64>,
+    /// Accuracy on the validation split.
+    pub valid_accuracy: Option<f64>,
+    /// Loss on the test split.
+    pub test_loss: Option<f64>,
+    /// Accuracy on the test split.
+    pub test_accuracy: Option<f64>,
+    #[serde(skip_serializing)]
+    seconds: f64,
+}
+
+/// What the lines of a run say, or those of a point.
+#[derive(Clone, Debug, Default)]
+struct History {
+    last: Option<Measures>,
+    best: Option<Measures>,
+    seconds: f64,
+}
+
+impl History {
+    fn add(&mut self, line: Measures) {
+        let is_better = |loss: f64| self.best.as_ref().and_then(|best| best.valid_loss).is_none_or(|best| loss < best);
+        if line.valid_loss.is_some_and(is_better) {
+            self.best = Some(line.clone());
+        }
+        if line.event == "epoch" {
+            self.seconds += line.seconds;
+            self.last = Some(line);
+        }
+    }
+}
+
+/// The values of settings: those that a sweep's points share, and a point's own.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    common: Rc<Vec<Option<Value>>>,
+    /// None where the file does not say which it is.
+    own: Vec<(usize, Option<Value>)>,
+}
+
+impl Settings {
+    /// The value of the setting with this index.
+    pub fn get(&self, index: usize) -> Option<&Value> {
+        match self.own.iter().find(|(other, _)| *other == index) {
+            Some((_, value)) => value.as_ref(),
+            None => self.common.get(index)?.as_ref(),
+        }
+    }
+
+    /// As nested JSON, like the configuration in a `start` event.
+    fn to_json(&self) -> Json {
+        let mut sections: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();
+        for (index, setting) in SETTINGS.iter().enumerate() {
+            let (section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+            if let Some(value) = self.get(index) {
+                sections.entry(section).or_default().insert(name.to_owned(), value.to_json());
+            }
+        }
+        json!(sections)
+    }
+}
+
+/// A run, or a point of a sweep.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its directory; of a point, the sweep's and `#` and its number.
+    pub path: String,
+    /// Its number, of a point.
+    pub point: Option<usize>,
+    /// How it ended; `running` while a process holds it, `killed` where none does and it says no more, `broken`.
+    pub status: &'static str,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Epochs completed.
+    pub epochs: u64,
+    /// The last epoch.
+    pub last: Option<Measures>,
+    /// The evaluation with the lowest validation loss.
+    pub best: Option<Measures>,
+    /// Seconds of training; of a point, what all its lanes took together.
+    pub seconds: Option<f64>,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+impl Row {
+    fn new(path: String) -> Self {
+        Self {
+            path,
+            point: None,
+            status: BROKEN,
+            reason: None,
+            epochs: 0,
+            last: None,
+            best: None,
+            seconds: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// The `run` event; `told` are the settings that differ between rows, by their index.
+    pub fn to_json(&self, told: &[usize]) -> Json {
+        let mut event = Map::from_iter([
+            ("event".to_owned(), "run".into()),
+            ("path".to_owned(), self.path.as_str().into()),
+            ("point".to_owned(), self.point.into()),
+            ("status".to_owned(), self.status.into()),
+            ("reason".to_owned(), self.reason.as_deref().into()),
+            ("epochs".to_owned(), self.epochs.into()),
+        ]);
+        if let Json::Object(mut fields) = json!(self.last.clone().unwrap_or_default()) {
+            fields.shift_remove("epoch");
+            event.extend(fields);
+        }
+        let settings = told.iter().filter_map(|&index| Some((SETTINGS[index].key, self.settings.get(index)?)));
+        let settings: Map<String, Json> = settings.map(|(key, value)| (key.to_owned(), value.to_json())).collect();
+        event.extend([
+            ("best".to_owned(), json!(self.best)),
+            ("seconds".to_owned(), self.seconds.into()),
+            ("settings".to_owned(), settings.into()),
+            ("config".to_owned(), self.settings.to_json()),
+        ]);
+        Json::Object(event)
+    }
+}
+
+const BROKEN: &str = "broken";
+
+/// The rows of everything below `folders`.
+///
+/// # Errors
+/// If one of them is missing or cannot be read ([`Exit::Run`]).
+pub fn rows(folders: &[PathBuf]) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for found in find::below(folders)? {
+        match found {
+            Found::Run(path) => rows.push(of_run(&path)),
+            Found::Sweep(path) => rows.extend(of_sweep(&path)),
+        }
+    }
+    Ok(rows)
+}
+
+/// Says on standard error what is wrong with a file; the table goes on.
+fn warn(path: &Path, what: impl Display) {
+    tracing::warn!("{}: {}", escaped(&path.display().to_string()), escaped(&what.to_string()));
+}
+
+fn of_run(path: &Path) -> Row {
+    let mut row = Row::new(path.display().to_string());
+    let mut is_whole = true;
+    let mut complain = |path: &Path, what: &dyn Display| {
+        warn(path, what);
+        is_whole = false;
+    };
+    match settings(&path.join("config.toml")) {
+        Ok(common) => row.settings.common = common,
+        Err(error) => complain(&path.join("config.toml"), &error),
+    }
+    let mut history = History::default();
+    let metrics = path.join("metrics.jsonl");
+    let mut lost = 0;
+    match read::lines(&metrics, MOST_METRICS, |line| match serde_json::from_slice(line) {
+        Ok(line) => history.add(line),
+        Err(_) => lost += 1,
+    }) {
+        Ok(is_all) => {
+            row.seconds = is_all.then_some(history.seconds);
+            if !is_all {
+                warn(&metrics, format!("only the first {MOST_METRICS} bytes are read: its seconds are not known"));
+            }
+            if lost > 0 {
+                complain(&metrics, &format!("{lost} lines are broken"));
+            }
+        }
+        Err(error) => complain(&metrics, &error),
+    }
+    match state(path) {
+        Ok((status, summary)) => {
+            row.status = status;
+            row.reason = summary.as_ref().and_then(|summary| summary.reason.clone());
+            // While it trains, only the metrics grow.
+            if let Some(summary) = summary.filter(|summary| summary.status != Status::Running) {
+                row.epochs = summary.epochs;
+                let measures = |record| serde_json::from_value(json!(record)).ok();
+                (history.last, history.best) = (summary.last.and_then(measures), summary.best.and_then(measures));
+            } else {
+                row.epochs = history.last.as_ref().map_or(0, |last| last.epoch);
+            }
+        }
+        Err(error) => {
+            row.epochs = history.last.as_ref().map_or(0, |last| last.epoch);
+            // The message names the file.
+            tracing::warn!("{}", escaped(&error.to_string()));
+            is_whole = false;
+        }
+    }
+    (row.last, row.best) = (history.last, history.best);
+    if !is_whole && row.status != Status::Running.word() {
+        row.status = BROKEN;
+    }
+    row
+}
+
+/// How a run stands, and its `run.json`.
+fn state(path: &Path) -> Result<(&'static str, Option<Summary>)> {
+    let ended = |summary: &Summary| summary.status != Status::Running;
+    let word = |summary: Summary| (summary.status.word(), Some(summary));
+    match read_summary(path) {
+        Ok(summary) if ended(&summary) => Ok(word(summary)),
+        summary if lock::is_held(path) => Ok((Status::Running.word(), summary.ok())),
+        // It may have ended in between.
+        _ => match read_summary(path)? {
+            summary if ended(&summary) => Ok(word(summary)),
+            summary => Ok(("killed", Some(summary))),
+        },
+    }
+}
+
+fn settings(path: &Path) -> Result<Rc<Vec<Option<Value>>>, String> {
+    Ok(Rc::new(glance(&config(path)?)?))
+}
+
+fn config(path: &Path) -> Result<String, String> {
+    read::text(path, MOST_CONFIG).map_err(|error| format!("cannot be read: {error}"))
+}
+
+/// The axes of a sweep, as the comments of its description tell them.
+struct Axes(Vec<(usize, Vec<Value>)>);
+
+impl Axes {
+    fn of(description: &str) -> Self {
+        let comments = description.lines().map_while(|line| line.strip_prefix("# "));
+        Self(comments.filter_map(glance_at_axis).collect())
+    }
+
+    /// The swept settings of a point that has not ended. Its number tells its place among all combinations, but not where the
+    /// sweep draws from them: then `points` is another number than theirs.
+    fn at(&self, point: usize, points: Option<usize>) -> Vec<(usize, Option<Value>)> {
+        let all = self.0.iter().try_fold(1_usize, |all, (_, values)| all.checked_mul(values.len()));
+        let is_known = all.is_some_and(|all| points == Some(all) && point < all);
+        let mut rest = point;
+        let mut own = Vec::new();
+        for (index, values) in self.0.iter().rev() {
+            let value = is_known.then(|| values[rest % values.len()].clone());
+            rest /= values.len().max(1);
+            own.push((*index, value));
+        }
+        own
+    }
+}
+
+/// A point's line in the results, as far as a table needs it.
+#[derive(Deserialize)]
+struct PointEnd {
+    status: Status,
+    reason: Option<String>,
+    #[serde(default)]
+    best: Option<Measures>,
+    #[serde(default)]
+    settings: Map<String, Json>,
+}
+
+fn of_sweep(path: &Path) -> Vec<Row> {
+    let (description, results) = (path.join("sweep.toml"), path.join("results.jsonl"));
+    let is_held = lock::is_held(path);
+    let text = config(&description).and_then(|text| Ok((Rc::new(glance(&text)?), text)));
+    let (common, text) = text.unwrap_or_else(|error| {
+        warn(&description, error);
+        Default::default()
+    });
+    let axes = Axes::of(&text);
+    let count = text.lines().find_map(|line| line.strip_prefix("# ")?.strip_suffix(" points")?.parse().ok());
+    let mut points: BTreeMap<usize, (History, Option<PointEnd>)> = BTreeMap::new();
+    let mut lost = 0;
+    let read = read::lines(&results, MOST_RESULTS, |line| {
+        let entry = || {
+            let measures: Measures = serde_json::from_slice(line).ok()?;
+            let end = (measures.event == "point").then(|| serde_json::from_slice(line).ok());
+            Some((measures.point?, measures, end))
+        };
+        match entry() {
+            Some((number, _, Some(Some(end)))) => points.entry(number).or_default().1 = Some(end),
+            Some((number, measures, None)) => points.entry(number).or_default().0.add(measures),
+            _ => lost += 1,
+        }
+    });
+    match read {
+        Ok(true) => (),
+        Ok(false) => warn(&results, format!("only the first {MOST_RESULTS} bytes are read")),
+        // A sweep that has just begun has none.
+        Err(error) if is_held && error.kind() == std::io::ErrorKind::NotFound => (),
+        Err(error) => warn(&results, error),
+    }
+    if lost > 0 {
+        warn(&results, format!("{lost} lines are broken and passed over"));
+    }
+    let row = |(number, (history, end)): (usize, (History, Option<PointEnd>))| {
+        let status = match &end {
+            Some(end) => end.status.word(),
+            None if is_held => Status::Running.word(),
+            None => Status::Interrupted.word(),
+        };
+        let (reason, best, own) = match end {
+            Some(end) => {
+                let own = end.settings.iter().filter_map(|(key, value)| Some((index(key)?, value)));
+                (end.reason, end.best, own.map(|(index, value)| (index, Some(of_json(index, value)))).collect())
+            }
+            None => (None, None, axes.at(number, count)),
+        };
+        Row {
+            point: Some(number),
+            status,
+            reason,
+            epochs: history.last.as_ref().map_or(0, |last| last.epoch),
+            seconds: Some(history.seconds),
+            settings: Settings { common: Rc::clone(&common), own },
+            last: history.last,
+            best: best.or(history.best),
+            ..Row::new(format!("{}#{number}", path.display()))
+        }
+    };
+    points.into_iter().map(row).collect()
+}
+
+/// A value of a `point` line.
+fn of_json(index: usize, value: &Json) -> Value {
+    match (value, SETTINGS[index].unset) {
+        (Json::Null, Some(word)) => Value::Unset(word),
+        _ => lenient(index, &word(value)),
+    }
+}
+
+/// The settings that differ between rows, and those that are the same in all, by index. A setting that only some rows have, as a
+/// hyperparameter of one optimizer, differs if it does among those.
+pub fn told(rows: &[Row]) -> (Vec<usize>, Vec<(usize, Value)>) {
+    let (mut differing, mut shared) = (Vec::new(), Vec::new());
+    let aside: Vec<usize> = ASIDE.iter().filter_map(|key| index(key)).collect();
+    for k in (0..SETTINGS.len()).filter(|k| !aside.contains(k)) {
+        let mut values = rows.iter().filter_map(|row| row.settings.get(k));
+        let Some(first) = values.next() else { continue };
+        if values.any(|value| value != first) {
+            differing.push(k);
+        } else if rows.iter().all(|row| row.settings.get(k).is_some() || row.status == BROKEN) {
+            shared.push((k, first.clone()));
+        }
+    }
+    // The seed of the data follows that of the weights: one column says both.
+    if let (Some(seed), Some(of_data)) = (index("train.seed"), index("data.data_seed")) {
+        let follows = |row: &Row| row.settings.get(seed) == row.settings.get(of_data);
+        if rows.iter().all(follows) {
+            differing.retain(|&k| k != of_data);
+            shared.retain(|(k, _)| *k != of_data);
+        }
+    }
+    (differing, shared)
+}
+
+/// Of the settings that all rows share, those that are worth a word: what every run is described by, and what is not the default.
+pub fn worth_telling(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
+    const ALWAYS: [&str; 5] = ["data.dataset", "model.hidden", "optim.optimizer", "optim.lr", "train.epochs"];
+    const DECIDING: [&str; 5] =
+        ["data.dataset", "model.hidden", "optim.optimizer", "schedule.schedule", "data.valid_fraction"];
+    let mut sources = Sources::default();
+    for (k, value) in shared.iter().filter(|(k, _)| DECIDING.contains(&SETTINGS[*k].key)) {
+        let (key, text) = (SETTINGS[*k].key.to_owned(), value.to_string());
+        sources.command_line.push(Given { key, text, flag: "--set".into() });
+    }
+    let usual = Config::load(&sources).ok();
+    let is_usual = |k: usize, value: &Value| {
+        let mut entries = usual.iter().flat_map(Config::entries);
+        entries.any(|(setting, default, _)| setting.key == SETTINGS[k].key && default == value)
+    };
+    let telling = |(k, value): &&(usize, Value)| ALWAYS.contains(&SETTINGS[*k].key) || !is_usual(*k, value);
+    shared.iter().filter(telling).cloned().collect()
+}
+
+/// The `point` lines of the sweep in `path`, and the values of its settings, for a drawing.
+///
+/// # Errors
+/// If it is no sweep directory or cannot be read ([`Exit::Run`]).
+pub fn ended(path: &Path) -> Result<(BTreeMap<u64, Json>, Settings)> {
+    let fail = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
+    if !path.join("sweep.toml").is_file() {
+        return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
+    }
+    let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
+    let mut ended = BTreeMap::new();
+    let results = read::lines(&path.join("results.jsonl"), MOST_RESULTS, |line| {
+        let line: Json = serde_json::from_slice(line).unwrap_or_default();
+        if let Some(point) = line["point"].as_u64().filter(|_| line["event"] == "point") {
+            ended.insert(point, line);
+        }
+    });
+    results.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
+    Ok((ended, Settings { common, own: Vec::new() }))
+}
