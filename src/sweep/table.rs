@@ -72,15 +72,19 @@ pub fn to_json(rows: &[Row]) -> Json {
     rows.iter().map(row).collect()
 }
 
-/// As a table in text.
-pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
-    let word = |value: &Json| match value {
+/// A value as a cell of a table.
+pub fn word(value: &Json) -> String {
+    match value {
         Json::String(text) => text.clone(),
         Json::Array(widths) if widths.is_empty() => "none".into(),
         Json::Array(widths) => widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         Json::Null => "none".into(),
         other => other.to_string(),
-    };
+    }
+}
+
+/// As a table in text.
+pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
     let keys: Vec<&String> = rows.first().map(|row| row.settings.keys().collect()).unwrap_or_default();
     let names: Vec<&str> = keys.iter().map(|key| key.rsplit('.').next().unwrap_or(key)).collect();
     let cells: Vec<Vec<String>> = rows.iter().map(|row| row.settings.values().map(word).collect()).collect();
