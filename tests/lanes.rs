@@ -233,7 +233,7 @@ fn sigusr1_saves_and_out_of_time_is_75() {
     assert!(fs::metadata(&lanes).unwrap().len() > before);
     drop(running);
     for attempt in 0.. {
-        let outcome = place.run(&format!("{words} --out cut --resume --json --max-time 30ms"));
+        let outcome = place.run(&format!("{words} --out cut --resume --json --max-time 400ms"));
         let end = outcome.end();
         if outcome.code() == Some(0) {
             assert!(attempt > 0);
