@@ -188,6 +188,14 @@ impl Config {
         self.batch_size.saturating_mul(self.accumulate)
     }
 
+    /// Whether `epoch`, from 1, ends with an evaluation.
+    pub fn evaluates_after(&self, epoch: u64) -> bool {
+        match self.eval_every {
+            Stretch::Epochs(epochs) => epoch.is_multiple_of(epochs) || epoch == self.epochs,
+            _ => true,
+        }
+    }
+
     /// Whether the rate of a step depends on the number of epochs.
     pub fn depends_on_epochs(&self) -> bool {
         self.form.decay != Decay::Constant

@@ -94,11 +94,11 @@ pub trait Optimizer: Send {
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
     fn history(&self, lane: usize) -> Vec<f64>;
 
-    /// Continues after `steps` steps, each lane with this history; the caller has filled the tensors of [`Optimizer::state`].
+    /// Continues after `steps` steps, each lane with its history; the caller has filled the tensors of [`Optimizer::state`].
     ///
     /// # Errors
-    /// If the history has another length.
-    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()>;
+    /// If a history is missing or has another length.
+    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()>;
 
     /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule tells from where it trains.
     ///

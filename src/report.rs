@@ -179,7 +179,7 @@ impl Reporter {
 pub const TICK: Duration = Duration::from_millis(200);
 
 /// The fields of a record but its event, each there even if there is no record.
-fn fields(record: Option<&Record>) -> Map<String, Value> {
+pub fn fields(record: Option<&Record>) -> Map<String, Value> {
     let default = Record::default();
     let mut fields = match json!(record.unwrap_or(&default)) {
         Value::Object(fields) => fields,

@@ -6,6 +6,7 @@ mod resume;
 pub mod splits;
 mod stop;
 
+pub use replay::{find_divergence, trainer};
 pub use resume::{Found, find, initial};
 pub use stop::Stop;
 
@@ -27,7 +28,6 @@ use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerSta
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
 use crate::train::{Evaluator, Progress, Record, Trainer};
-use replay::trainer;
 use splits::Splits;
 
 /// The `start` event, as far as configuration and surroundings know it.
@@ -182,7 +182,7 @@ impl Session {
             .hint("a run goes on only with the data it began with; --init starts a new one from its weights")
             .into());
         }
-        let trainer = trainer(&config, &data, checkpoint.as_ref(), &device)?;
+        let trainer = trainer(std::slice::from_ref(&config), &data, checkpoint.as_slice(), &device)?;
         let progress = checkpoint.map(|checkpoint| checkpoint.meta.progress).unwrap_or_default();
         let evaluated = data.test.len().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
         let evaluator = Evaluator::new(&trainer.net, evaluated, data.channels.clone(), &device)?;
@@ -297,7 +297,7 @@ impl Session {
 
     /// Early stopping, signals, time: all but the last pure in the progress, so that a resumed run stops where it would have.
     fn reason_to_stop(&self) -> Option<Stop> {
-        if self.config.patience.is_some_and(|patience| self.progress.since_best >= patience) {
+        if self.progress.is_out_of_patience(&self.config) {
             return Some(Stop::EarlyStopped);
         }
         if let Some(signal) = self.signals.caught() {
@@ -345,7 +345,7 @@ impl Session {
         let started = Instant::now();
         self.pause();
         self.read_sums()?;
-        if !self.progress.loss_sum.is_finite() || self.trainer.first_not_finite()?.is_some() {
+        if !self.progress.loss_sum.is_finite() || self.trainer.first_not_finite(0)?.is_some() {
             return Ok(false);
         }
         self.flush_best()?;
@@ -403,15 +403,7 @@ impl Session {
     fn reason(&self, stop: &Stop) -> Option<String> {
         match stop {
             Stop::Finished => None,
-            Stop::EarlyStopped => {
-                let best = self.progress.best.as_ref();
-                let loss = best.and_then(|best| best.valid_loss).unwrap_or_default();
-                let epoch = best.map_or(0, |best| best.epoch);
-                Some(format!(
-                    "the validation loss has not fallen below {loss:.6} of epoch {epoch} for {} evaluations",
-                    self.progress.since_best
-                ))
-            }
+            Stop::EarlyStopped => Some(self.progress.out_of_patience()),
             Stop::TimeLimit => Some(format!("{}s are over", self.config.max_time.unwrap_or_default())),
             Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
             Stop::Diverged(found) => found.clone(),

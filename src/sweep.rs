@@ -1,29 +1,32 @@
 //! Sweeps: many configurations trained together as lanes of one model, each giving what its own run would give.
 
+mod chunk;
 pub mod curve;
+mod live;
 pub mod points;
+mod saved;
 pub mod store;
 pub mod table;
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use serde_json::{Value as Json, json};
 
 use crate::config::{Config, Stretch};
-use crate::data::{self, Split, batches};
+use crate::data;
 use crate::error::{Exit, Failure};
-use crate::metrics::{Means, Sums};
-use crate::report::{Output, Style};
-use crate::run::checkpoint;
-use crate::run::signal::Signals;
+use crate::report::{Output, Style, TICK, fields};
+use crate::run::signal::{self, Signals};
 use crate::run::write::replace;
-use crate::session::checkpoint_of;
+use crate::session::Stop;
 use crate::session::splits::Splits;
-use crate::train::{Evaluator, Progress, Record, Trainer, finite};
+use crate::train::{Record, Trainer};
+use chunk::{Chunk, Lane};
+use live::Live;
 use points::{Point, Points};
 use store::Store;
 
@@ -53,9 +56,20 @@ struct Sweep<'a> {
     store: Store,
     signals: Signals,
     output: Output,
-    device: Device,
-    /// Best accuracy so far and its point.
+    /// Best accuracy so far and its point; of equal ones the first point.
     best: Option<(f64, usize)>,
+    clock: Clock,
+    /// The table of the leaders, where somebody watches.
+    live: Option<Live>,
+}
+
+/// Times of a sweep; none of them reaches a computed number.
+struct Clock {
+    started: Instant,
+    saved: Instant,
+    ticked: Instant,
+    /// Whether this process has taken a step: even one that is out of time at once gets somewhere.
+    stepped: bool,
 }
 
 /// Trains all points that have not ended; returns the code to leave with.
@@ -63,13 +77,19 @@ struct Sweep<'a> {
 /// # Errors
 /// If data is missing, memory does not suffice or something cannot be written.
 pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Result<i32> {
+    let now = Instant::now();
+    let clock = Clock { started: now, saved: now, ticked: now, stepped: false };
     let first = points.points.first().context("a sweep has at least one point")?;
     let signals = Signals::catch()?;
     let device = first.config.device.open()?;
-    let store = Store::open(out, resume, &description(points))?;
-    let measured = |(point, end): (&usize, &Json)| table::measure(end).1.map(|accuracy| (accuracy, *point));
-    let best = store.ended.iter().filter_map(measured).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-    let mut sweep = Sweep { points, options, store, signals, output: Output::default(), device, best };
+    let store = Store::open(out, resume, &description(points, options), points)?;
+    let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
+    if !options.all_checkpoints {
+        store.keep_alone(best.map(|(_, point)| point));
+    }
+    let is_watched = !options.style.quiet && !options.style.json;
+    let live = if is_watched { Live::new(points, &store.ended) } else { None };
+    let mut sweep = Sweep { points, options, store, signals, output: Output::default(), best, clock, live };
     sweep.tell(&json!({
         "event": "start",
         "points": points.points.len(),
@@ -81,35 +101,44 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
         "out": out.display().to_string(),
     }));
     for group in points.groups() {
-        let left: Vec<&Point> =
-            group.into_iter().filter(|point| !sweep.store.ended.contains_key(&point.index)).collect();
-        if left.is_empty() {
+        if group.iter().all(|point| sweep.store.ended.contains_key(&point.index)) {
             continue;
         }
-        let config = &left[0].config;
+        let config = &group[0].config;
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
         let lanes = sweep.lanes(config, dataset.imported.train.len())?;
-
-        let splits = Splits::new(config, dataset, &sweep.device)?;
-        for chunk in left.chunks(lanes) {
-            if let Some(signal) = sweep.train(chunk, &splits)? {
-                sweep.talk("interrupted; `--resume` goes on with the points that have not ended");
-                return Ok(128 + signal);
+        let splits = Splits::new(config, dataset, &device)?;
+        for points in sweep.chunks(&group, lanes) {
+            if let Some(stop) = sweep.train(points, &splits, &device)? {
+                return sweep.end(&stop);
             }
         }
     }
-    sweep.end()
+    sweep.store.forget_lanes()?;
+    sweep.end(&Stop::Finished)
 }
 
 /// `sweep.toml`: the axes, then the settings of the first point.
-fn description(points: &Points) -> String {
+fn description(points: &Points, options: Options) -> String {
     let mut text = "# The axes of this sweep, then the settings that all points share.\n".to_owned();
     for axis in &points.axes {
         let values: Vec<String> = axis.values.iter().map(crate::config::Value::to_toml).collect();
         let _ = writeln!(text, "# {} = [{}]", axis.setting.key, values.join(", "));
     }
-    let _ = writeln!(text, "# {} points\n", points.points.len());
+    let _ = writeln!(text, "# {} points", points.points.len());
+    let _ = writeln!(text, "# checkpoints: {}\n", if options.all_checkpoints { "all" } else { "best" });
     text + &points.points[0].config.to_toml(|_| None)
+}
+
+/// The accuracy of a point that has ended, unless it diverged.
+fn score(point: usize, end: &Json) -> Option<(f64, usize)> {
+    let accuracy = table::measure(end).1.filter(|_| end["status"] != "diverged");
+    accuracy.map(|accuracy| (accuracy, point))
+}
+
+/// The better of two accuracies with their points.
+fn better(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
+    if (b.0, a.1) > (a.0, b.1) { b } else { a }
 }
 
 impl Sweep<'_> {
@@ -145,166 +174,196 @@ impl Sweep<'_> {
         }
     }
 
-    /// Trains the points of `chunk` as lanes; a signal that came ends it.
-    fn train(&mut self, chunk: &[&Point], splits: &Splits) -> Result<Option<i32>> {
-        let configs: Vec<Config> = chunk.iter().map(|point| point.config.clone()).collect();
-        let config = &configs[0];
-        let mut trainer = Trainer::new(&configs, splits.members.len(), splits.channels.clone(), &self.device)?;
-        let evaluated = splits.test.len().max(splits.valid.as_ref().map_or(0, Tensor::elem_count));
-        let evaluator = Evaluator::new(&trainer.net, evaluated, splits.channels.clone(), &self.device)?;
-        let batches = batches::batches(splits.members.len(), config.step_samples());
-        let mut diverged: Vec<Option<String>> = vec![None; chunk.len()];
-        let mut last: Vec<Record> = vec![Record::default(); chunk.len()];
-        let mut step = 0;
-        for epoch in 0..config.epochs {
-            let order = batches::order(&splits.members, config.data_seed, epoch, &self.device)?;
-            let started = Instant::now();
-            for position in 0..batches {
-                if let Some(signal) = self.signals.caught() {
-                    return Ok(Some(signal));
-                }
-                trainer.step(splits.batch(&order, position, config.step_samples()), step)?;
-                step += 1;
-            }
-            let seconds = started.elapsed().as_secs_f64();
-            let sums = trainer.sums()?;
-            trainer.totals.set(&vec![Sums::default(); chunk.len()])?;
-            let due = match config.eval_every {
-                Stretch::Epochs(every) => (epoch + 1).is_multiple_of(every) || epoch + 1 == config.epochs,
-                _ => true,
-            };
-            let (mut test, mut valid) = (None, None);
-            if due {
-                trainer.optimizer.at_evaluation_point()?;
-                let pass = |split: &Split, order: &Tensor| -> Result<Vec<Means>> {
-                    evaluator.run_lanes(&trainer.net, split, order, |_, _| Ok(()))
-                };
-                test = Some(pass(&splits.test, &splits.test_order)?);
-                valid = splits.valid.as_ref().map(|order| pass(&splits.train, order)).transpose()?;
-            }
-            let mut lines = Vec::new();
-            for (lane, point) in chunk.iter().enumerate() {
-                if diverged[lane].is_some() {
-                    continue;
-                }
-                let means = sums[lane].means(splits.members.len());
-                let of = |means: &Option<Vec<Means>>| means.as_ref().map(|means| means[lane]);
-                let (test, valid) = (of(&test), of(&valid));
-                let is_finite = |means: Option<Means>| means.is_none_or(|means| means.loss.is_finite());
-                if !means.loss.is_finite() || !is_finite(test) || !is_finite(valid) {
-                    diverged[lane] = Some(format!("epoch {}: the loss is not finite", epoch + 1));
-                    continue;
-                }
-                last[lane] = Record {
-                    event: "epoch".into(),
-                    epoch: epoch + 1,
-                    step,
-                    train_loss: finite(means.loss),
-                    train_accuracy: Some(means.accuracy),
-                    valid_loss: valid.map(|means| means.loss),
-                    valid_accuracy: valid.map(|means| means.accuracy),
-                    test_loss: test.map(|means| means.loss),
-                    test_accuracy: test.map(|means| means.accuracy),
-                    lr: trainer.schedules[lane].lr(step - 1),
-                    // What all lanes took together.
-                    seconds,
-                    samples_per_second: (splits.members.len() * chunk.len()) as f64 / seconds.max(f64::MIN_POSITIVE),
-                    ..Record::default()
-                };
-                let mut line = json!(last[lane]);
-                line["point"] = point.index.into();
-                lines.push(line);
-            }
-            self.store.append(&lines)?;
-            for line in &lines {
-                self.tell(line);
-            }
-            self.leaders(chunk, &last, &diverged, epoch + 1, seconds);
+    /// The points of a group that have not ended, in chunks that train together: first those that were stopped on their way.
+    fn chunks<'p>(&self, group: &[&'p Point], lanes: usize) -> Vec<Vec<&'p Point>> {
+        let saved = self.store.saved.as_ref().map_or(&[][..], |saved| &saved.manifest.points);
+        let is_saved = |point: &&&Point| saved.contains(&point.index);
+        let is_left = |point: &&&Point| !is_saved(point) && !self.store.ended.contains_key(&point.index);
+        let mut chunks = vec![group.iter().filter(is_saved).copied().collect()];
+        chunks.extend(group.chunks(lanes).map(|chunk| chunk.iter().filter(is_left).copied().collect()));
+        chunks.retain(|chunk: &Vec<_>| !chunk.is_empty());
+        chunks
+    }
+
+    /// Trains points as lanes until all have ended, or something else stops it.
+    fn train(&mut self, points: Vec<&Point>, splits: &Splits, device: &Device) -> Result<Option<Stop>> {
+        let is_first = |saved: &mut saved::Saved| saved.manifest.points.contains(&points[0].index);
+        let saved = self.store.saved.take_if(is_first);
+        let mut chunk = Chunk::new(points, splits, device, saved, self.store.lanes())?;
+        if chunk.step == 0 {
+            self.save(&mut chunk)?;
         }
-        for (lane, point) in chunk.iter().enumerate() {
-            self.end_point(&mut trainer, lane, point, &last[lane], diverged[lane].as_deref(), splits)?;
+        while chunk.is_running() {
+            let order = chunk.order()?;
+            while chunk.is_running() && chunk.is_in_epoch() {
+                if let Some(stop) = self.between_steps(&mut chunk)? {
+                    return Ok(Some(stop));
+                }
+                if chunk.is_running() {
+                    chunk.step(&order)?;
+                    self.clock.stepped = true;
+                }
+            }
+            if chunk.is_running() {
+                let records = chunk.end_epoch()?;
+                self.publish(&mut chunk, &records)?;
+            }
         }
+        self.publish(&mut chunk, &[])?;
         Ok(None)
     }
 
-    /// A line about the best lanes so far.
-    fn leaders(&self, chunk: &[&Point], last: &[Record], diverged: &[Option<String>], epoch: u64, seconds: f64) {
-        let accuracy = |lane: usize| last[lane].valid_accuracy.or(last[lane].test_accuracy).unwrap_or_default();
-        let mut lanes: Vec<usize> = (0..chunk.len()).filter(|&lane| diverged[lane].is_none()).collect();
-        lanes.sort_by(|&a, &b| accuracy(b).total_cmp(&accuracy(a)));
-        let best: Vec<String> = lanes
-            .iter()
-            .take(3)
-            .map(|&lane| {
-                let settings: Vec<String> =
-                    self.points.settings(chunk[lane]).values().map(ToString::to_string).collect();
-                format!("{:.2}% ({})", 100.0 * accuracy(lane), settings.join(" "))
-            })
-            .collect();
-        let lost = diverged.iter().flatten().count();
-        let lost = if lost > 0 { format!(", {lost} diverged") } else { String::new() };
+    /// What happens between two steps: evaluate, stop, save, look. None of it changes what is computed.
+    fn between_steps(&mut self, chunk: &mut Chunk) -> Result<Option<Stop>> {
+        if let Some(records) = chunk.evaluate_inside()? {
+            self.publish(chunk, &records)?;
+        }
+        let config = chunk.config();
+        let elapsed = self.clock.started.elapsed().as_secs_f64();
+        let out_of_time = config.max_time.is_some_and(|most| self.clock.stepped && elapsed >= most);
+        let stop = self.signals.caught().map(Stop::Signal).or(out_of_time.then_some(Stop::TimeLimit));
+        let is_due = match config.save_every {
+            Stretch::Seconds(seconds) => self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds),
+            Stretch::Steps(steps) => chunk.step > 0 && chunk.step.is_multiple_of(steps),
+            Stretch::Epochs(epochs) => chunk.position == 0 && chunk.epoch > 0 && chunk.epoch.is_multiple_of(epochs),
+        };
+        if stop.is_some() || is_due || self.signals.save_is_asked_for() {
+            self.save(chunk)?;
+        }
+        if self.clock.ticked.elapsed() >= TICK {
+            self.clock.ticked = Instant::now();
+            chunk.look()?;
+            if let Some(live) = &mut self.live {
+                live.show(self.points, chunk);
+            }
+        }
+        Ok(stop)
+    }
+
+    /// Saves the lanes in progress.
+    fn save(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let started = Instant::now();
+        chunk.look()?;
+        self.store.save_lanes(chunk.standing()?)?;
+        self.clock.saved = Instant::now();
+        tracing::debug!("saved step {} of {} lanes in {:?}", chunk.step, chunk.running().count(), started.elapsed());
+        Ok(())
+    }
+
+    /// Writes and tells the records of an evaluation or an epoch, and the ends of the lanes that have ended with it.
+    fn publish(&mut self, chunk: &mut Chunk, records: &[(usize, Record)]) -> Result<()> {
+        let line = |(point, record): &(usize, Record)| {
+            let mut line = json!(record);
+            line["point"] = (*point).into();
+            line
+        };
+        let lines: Vec<Json> = records.iter().map(line).collect();
+        self.store.append(&lines)?;
+        for line in &lines {
+            self.tell(line);
+        }
+        self.end_points(chunk)?;
+        if let Some(live) = &mut self.live {
+            live.show(self.points, chunk);
+        } else if records.first().is_some_and(|(_, record)| record.event == "epoch") {
+            self.leaders(chunk, records);
+        }
+        chunk.drop_ended()
+    }
+
+    /// A line about the best lanes of an epoch.
+    fn leaders(&self, chunk: &Chunk, records: &[(usize, Record)]) {
+        let accuracy = |record: &Record| record.valid_accuracy.or(record.test_accuracy);
+        let mut best: Vec<&(usize, Record)> = records.iter().collect();
+        best.sort_by(|(_, a), (_, b)| accuracy(b).unwrap_or(-1.0).total_cmp(&accuracy(a).unwrap_or(-1.0)));
+        let words = |(point, record): &&(usize, Record)| {
+            let settings = self.points.settings(&self.points.points[*point]);
+            let settings: Vec<String> = settings.values().map(ToString::to_string).collect();
+            let accuracy = accuracy(record).map_or("-".into(), |accuracy| format!("{:.2}%", 100.0 * accuracy));
+            format!("{accuracy} ({})", settings.join(" "))
+        };
+        let best: Vec<String> = best.iter().take(3).map(words).collect();
+        let ended = |point: &&&Point| self.store.ended.get(&point.index).is_some_and(|end| end["status"] == "diverged");
+        let diverged = chunk.points.iter().filter(ended).count();
+        let diverged = if diverged > 0 { format!(", {diverged} diverged") } else { String::new() };
+        let (epoch, seconds) = records.first().map_or((0, 0.0), |(_, record)| (record.epoch, record.seconds));
         self.talk(&format!(
-            "points {}..{} epoch {epoch}/{} {seconds:.2}s{lost}: {}",
-            chunk[0].index,
-            chunk[chunk.len() - 1].index,
-            chunk[0].config.epochs,
+            "points {}..{} epoch {epoch}/{} {seconds:.2}s{diverged}: {}",
+            chunk.points[0].index,
+            chunk.points[chunk.points.len() - 1].index,
+            chunk.config().epochs,
             best.join(", ")
         ));
     }
 
-    /// Records the end of a point, and keeps its checkpoint where it is the best or all are kept.
-    fn end_point(
-        &mut self,
-        trainer: &mut Trainer,
-        lane: usize,
-        point: &Point,
-        last: &Record,
-        diverged: Option<&str>,
-        splits: &Splits,
-    ) -> Result<()> {
-        let mut end = json!({
-            "event": "point",
-            "point": point.index,
-            "settings": self.points.settings(point),
-            "status": if diverged.is_some() { "diverged" } else { "finished" },
-            "reason": diverged,
-        });
-        if let (Json::Object(end), Json::Object(fields)) = (&mut end, json!(last)) {
-            let fields = fields.into_iter().filter(|(key, _)| key != "event");
-            end.extend(fields);
-        }
-        if diverged.is_none() {
-            let accuracy = table::measure(&end).1.unwrap_or_default();
-            let before = self.best;
-            if before.is_none_or(|(best, _)| accuracy > best) {
-                self.best = Some((accuracy, point.index));
-            }
-            if self.options.all_checkpoints || self.best != before {
-                let data = checkpoint::Data { name: splits.name.clone(), sha256: splits.sha256.clone() };
-                let progress = Progress {
-                    epoch: last.epoch,
-                    step: last.step,
-                    last: Some(last.clone()),
-                    evaluated_step: last.step,
-                    ..Progress::default()
-                };
-                let checkpoint = checkpoint_of(trainer, lane, &point.config, &splits.channels, data, progress)?;
-                self.store.save(point.index, &checkpoint)?;
-                if let Some((_, old)) = before.filter(|_| self.best != before && !self.options.all_checkpoints) {
-                    self.store.forget(old);
-                }
+    /// Records the ends of the lanes that have ended: a checkpoint of the best of them if it is the best of all, or of every one
+    /// where all are kept; then their lines.
+    fn end_points(&mut self, chunk: &mut Chunk) -> Result<()> {
+        let lines: Vec<(usize, Json)> =
+            chunk.ended().into_iter().map(|lane| (lane.point.index, self.end_line(lane))).collect();
+        let scores: Vec<(f64, usize)> = lines.iter().filter_map(|(point, line)| score(*point, line)).collect();
+        let before = self.best;
+        self.best = before.into_iter().chain(scores.iter().copied()).reduce(better);
+        let best = self.best.map(|(_, point)| point);
+        for (_, point) in scores {
+            if (self.options.all_checkpoints || best == Some(point))
+                && let Some(checkpoint) = chunk.checkpoint(point)?
+            {
+                self.store.save(point, &checkpoint)?;
             }
         }
-        self.store.append(std::slice::from_ref(&end))?;
-        self.tell(&end);
-        self.store.ended.insert(point.index, end);
+        let (points, lines): (Vec<usize>, Vec<Json>) = lines.into_iter().unzip();
+        self.store.append(&lines)?;
+        for (point, line) in points.iter().zip(&lines) {
+            self.tell(line);
+            if let Some(live) = &mut self.live {
+                live.end(&self.points.points[*point], line);
+            }
+        }
+        self.store.ended.extend(points.into_iter().zip(lines));
+        if let Some((_, old)) = before.filter(|_| self.best != before && !self.options.all_checkpoints) {
+            self.store.forget(old);
+        }
         Ok(())
     }
 
+    /// The line of a point's end: the fields of the evaluation that its checkpoint belongs to, and as `best` those of the one with
+    /// the lowest validation loss.
+    fn end_line(&self, lane: &Lane) -> Json {
+        let status = lane.stop.as_ref().map(Stop::status);
+        let mut line = json!({
+            "event": "point",
+            "point": lane.point.index,
+            "settings": self.points.settings(lane.point),
+            "status": status,
+            "reason": lane.reason(),
+        });
+        if let Json::Object(line) = &mut line {
+            line.extend(fields(lane.last()));
+            let best = lane.progress.best.as_ref().map(|best| Json::Object(fields(Some(best))));
+            line.insert("epochs".into(), lane.progress.epoch.into());
+            line.insert("best".into(), best.unwrap_or(Json::Null));
+        }
+        line
+    }
+
     /// The table, or the last event.
-    fn end(mut self) -> Result<i32> {
+    fn end(mut self, stop: &Stop) -> Result<i32> {
+        if let Some(live) = self.live.take() {
+            live.clear();
+        }
+        let why = match stop {
+            Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
+            Stop::TimeLimit => Some("the time is over".to_owned()),
+            _ => None,
+        };
+        if let Some(why) = why {
+            let (ended, all) = (self.store.ended.len(), self.points.points.len());
+            self.talk(&format!("{why}: saved, {ended} of {all} points have ended; `--resume` goes on"));
+        }
         let rows = table::rows(self.points, &self.store.ended);
-        let measured = self.store.ended.values().next().map_or("accuracy", |end| table::measure(end).0);
+        let mut measures = self.store.ended.values().map(table::measure);
+        let measured = measures.find(|(_, accuracy)| accuracy.is_some()).map_or("accuracy", |(name, _)| name);
         let diverged = self.store.ended.values().filter(|end| end["status"] == "diverged").count();
         let best = self.best.map(|(_, point)| &self.store.ended[&point]);
         let path = self.store.path().display().to_string();
@@ -312,8 +371,9 @@ impl Sweep<'_> {
         if self.options.style.json {
             let event = json!({
                 "event": "end",
-                "status": "finished",
+                "status": stop.status(),
                 "points": self.points.points.len(),
+                "ended": self.store.ended.len(),
                 "diverged": diverged,
                 "measure": measured,
                 "best": best,
@@ -336,6 +396,9 @@ impl Sweep<'_> {
         }
         replace(&self.store.path().join("curve.svg"), figure.to_svg().as_bytes())?;
         self.output.finish()?;
-        Ok(if diverged == self.points.points.len() { Exit::Diverged as i32 } else { 0 })
+        Ok(match stop {
+            Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,
+            stop => stop.exit_code(),
+        })
     }
 }

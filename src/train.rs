@@ -87,7 +87,7 @@ impl Trainer {
             optimizer: optimizer(lanes, &net)?,
             totals: Totals::zeros(seeds.len(), rows, device)?,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
-            average: config.ema_decay.map(|decay| Average::new(&net, decay)).transpose()?,
+            average: average(lanes, &net)?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
             accumulated: (config.accumulate > 1).then(sums).transpose()?,
             backprop,
@@ -103,13 +103,13 @@ impl Trainer {
         })
     }
 
-    /// Gives the net, as it stands now, an optimizer that has taken no step.
+    /// Gives the nets, as they stand now, an optimizer that has taken no step.
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn start_optimizer(&mut self, config: &Config) -> Result<()> {
-        self.optimizer = optimizer(std::slice::from_ref(config), &self.net)?;
-        self.average = config.ema_decay.map(|decay| Average::new(&self.net, decay)).transpose()?;
+    pub fn start_optimizer(&mut self, lanes: &[Config]) -> Result<()> {
+        self.optimizer = optimizer(lanes, &self.net)?;
+        self.average = average(lanes, &self.net)?;
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl Trainer {
             }
             self.update(step)?;
         }
-        Ok(self.first_not_finite()?.map(|name| format!("`{name}` is not finite after the update")))
+        Ok(self.first_not_finite(0)?.map(|name| format!("`{name}` is not finite after the update")))
     }
 
     /// The mean gradient of a step, over its batches.
@@ -301,12 +301,12 @@ impl Trainer {
         Ok(tensors)
     }
 
-    /// The first parameter or state of lane 0 that holds a number that is not finite.
+    /// The first parameter or state of a lane that holds a number that is not finite.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn first_not_finite(&self) -> Result<Option<String>> {
-        for (name, tensor) in self.tensors(0)? {
+    pub fn first_not_finite(&self, lane: usize) -> Result<Option<String>> {
+        for (name, tensor) in self.tensors(lane)? {
             if !kernel::all_finite(&tensor, tensor.elem_count())? {
                 return Ok(Some(name));
             }
@@ -326,6 +326,12 @@ fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
         stream: Stream::new(lane.seed, Purpose::Dropout, layer),
     };
     (0..layers).map(|layer| lanes.iter().map(|lane| of(layer, lane)).collect()).collect()
+}
+
+/// The moving averages of the lanes' weights: all lanes have one, or none.
+fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
+    let decays: Option<Vec<f64>> = lanes.iter().map(|lane| lane.ema_decay).collect();
+    decays.map(|decays| Average::new(net, decays)).transpose()
 }
 
 /// The optimizer that a configuration describes, over the parameters of `net`.

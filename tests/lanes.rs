@@ -6,8 +6,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use common::{Place, Running, tensors, without_clock};
+use common::{Place, Random, Running, kills, meta, tensors, without_clock};
 use serde_json::Value;
 
 const SMALL: &str = "--limit-train 400 --batch-size 64 -q";
@@ -23,37 +25,101 @@ fn results(place: &Place, out: &str) -> BTreeMap<(String, u64), Vec<Value>> {
     lines
 }
 
+/// What a run and a sweep's point have in common of a checkpoint's progress: neither times nor the length of a file.
+fn progress(path: &Path) -> Value {
+    let mut progress = without_clock(meta(path)["progress"].clone());
+    progress.as_object_mut().unwrap().remove("metrics_bytes");
+    progress
+}
+
+/// Requires that every point of a sweep is its own run: its lines, how and why it ended, its checkpoint.
+fn each_is_its_own_run(place: &Place, words: &str) {
+    place.run(&format!("sweep {words} --checkpoints all --out all --threads 2"));
+    let results = results(place, "all");
+    let commands = place.succeed(&format!("sweep {words} --expand")).stdout;
+    let commands: Vec<&str> = commands.lines().collect();
+    assert_eq!(results.keys().filter(|(event, _)| event == "point").count(), commands.len(), "{words}");
+    for (point, command) in commands.iter().enumerate() {
+        let arguments = command.strip_prefix("adamtrain ").unwrap();
+        let one = place.succeed(&format!("sweep {words} --expand --index {point}")).stdout;
+        assert_eq!(one.trim_end(), *command);
+        let own = place.run(&format!("{arguments} --out run-{point} --json -q --threads 1"));
+        for event in ["epoch", "eval"] {
+            let told = results.get(&(event.to_owned(), point as u64)).cloned().unwrap_or_default();
+            let own: Vec<Value> = own.events().into_iter().filter(|own| own["event"] == event).collect();
+            assert_eq!(told.len(), own.len(), "{command}");
+            for (mut lane, own) in told.into_iter().zip(own) {
+                lane.as_object_mut().unwrap().remove("point");
+                assert_eq!(lane, without_clock(own), "{command}");
+            }
+        }
+        let (line, end) = (&results[&("point".to_owned(), point as u64)][0], without_clock(own.end()));
+        for key in ["status", "reason", "epochs", "best"] {
+            assert_eq!(line[key], end[key], "`{key}` of {command}");
+        }
+        let lane = place.path(&format!("all/ckpt/point-{point:05}.safetensors"));
+        if end["status"] == "diverged" {
+            assert!(!lane.exists(), "{command}");
+            continue;
+        }
+        let own = common::checkpoint(&place.path(&format!("run-{point}")), "LATEST").unwrap();
+        assert_eq!(tensors(&lane), tensors(&own), "{command}");
+        assert_eq!(progress(&lane), progress(&own), "{command}");
+    }
+}
+
 #[test]
 fn every_point_is_its_own_run_bit_for_bit() {
     for (axes, more) in [
         ("--lr 1e-3,1e-2 --beta2 0.9,0.999 --seed 0..1", "--valid-fraction 0.2"),
         ("--optimizer adam,sgd,schedule-free --seed 3,4", "--hidden 20"),
         ("--dropout 0,0.4 --clip-norm none,0.1 --schedule constant,cosine", "--hidden 12,7"),
+        ("--set train.ema_decay=0.5,0.9 --lr 1e-3,1e-2", "--valid-fraction 0.2"),
+        ("--schedule plateau,cosine --set schedule.plateau_patience=0,1", "--valid-fraction 0.2 --lr 0.1 --epochs 8"),
+        ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
+        ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),
+    ] {
+        each_is_its_own_run(&Place::new(), &format!("{SMALL} --epochs 2 {axes} {more}"));
+    }
+}
+
+#[test]
+fn a_lane_stops_early_where_its_own_run_does() {
+    let early = |place: &Place| {
+        let results = results(place, "all");
+        results.values().flatten().filter(|line| line["status"] == "early_stopped").count()
+    };
+    let words = format!("{SMALL} --epochs 30 --hidden 20 --valid-fraction 0.2 --lr 0.001,0.03,0.3");
+    for more in ["--patience 1,3", "--patience 2 --eval-every 2steps", "--patience 3 --set train.min_delta=0,0.1"] {
+        let place = Place::new();
+        each_is_its_own_run(&place, &format!("{words} {more}"));
+        assert!(early(&place) > 1, "{more}");
+    }
+}
+
+#[test]
+fn a_lane_diverges_where_its_own_run_does() {
+    for words in [
+        "--optimizer sgd --lr 0.1,100,1e30,1e38 --hidden 8 --epochs 3",
+        "--lr 1e-3,3e37,1e38 --eval-every 4steps --valid-fraction 0.1 --epochs 3",
+        "--optimizer sgd --lr 1e37,1e38 --epochs 2 --eval-every 2epochs",
     ] {
         let place = Place::new();
-        let words = format!("{axes} {more} {SMALL} --epochs 2");
-        place.succeed(&format!("sweep {words} --checkpoints all --out all --threads 2"));
+        each_is_its_own_run(&place, &format!("{SMALL} {words}"));
         let results = results(&place, "all");
-        let commands = place.succeed(&format!("sweep {words} --expand")).stdout;
-        let commands: Vec<&str> = commands.lines().collect();
-        assert_eq!(results.keys().filter(|(event, _)| event == "point").count(), commands.len(), "{axes}");
-        for (point, command) in commands.iter().enumerate() {
-            let arguments = command.strip_prefix("adamtrain ").unwrap();
-            let one = place.succeed(&format!("sweep {words} --expand --index {point}")).stdout;
-            assert_eq!(one.trim_end(), *command);
-            let own = place.succeed(&format!("{arguments} --out run-{point} --json -q --threads 1"));
-            let epochs = &results[&("epoch".to_owned(), point as u64)];
-            assert_eq!(epochs.len(), 2);
-            for (lane, own) in epochs.iter().zip(own.epochs()) {
-                let mut lane = lane.clone();
-                lane.as_object_mut().unwrap().remove("point");
-                assert_eq!(lane, without_clock(own), "{command}");
-            }
-            let lane = tensors(&place.path(&format!("all/ckpt/point-{point:05}.safetensors")));
-            let own = common::checkpoint(&place.path(&format!("run-{point}")), "LATEST").unwrap();
-            assert_eq!(lane, tensors(&own), "{command}");
-        }
+        assert!(results.values().flatten().any(|line| line["status"] == "diverged"), "{words}");
     }
+}
+
+#[test]
+fn lanes_start_from_the_weights_of_a_run() {
+    let place = Place::new();
+    place.succeed(&format!("--hidden 12 {SMALL} --epochs 1 --out first"));
+    each_is_its_own_run(
+        &place,
+        &format!("{SMALL} --hidden 12 --epochs 2 --init first --optimizer adam,schedule-free --lr 1e-3,1e-2"),
+    );
+    place.run(&format!("sweep {SMALL} --hidden 13 --init first --lr 1e-3,1e-2 --out b")).refused(4, &["first", "13"]);
 }
 
 #[test]
@@ -79,6 +145,163 @@ fn a_sweep_stopped_and_resumed_ends_as_the_undisturbed_one() {
     let best = end["best"]["point"].as_u64().unwrap();
     let accuracy = place.answer(&format!("eval cut/ckpt/point-{best:05}.safetensors --split valid --json"));
     assert_eq!(accuracy["accuracy"], end["best"]["valid_accuracy"]);
+}
+
+/// A sweep whose lanes end at different times, for different reasons, with state of every kind.
+const MIXED: &str = "sweep --optimizer nadam,schedule-free --lr 0.003,0.1,3e37 --seed 0,1 --hidden 8 --dropout 0.2 \
+     --valid-fraction 0.2 --patience 3 --warmup 5 --lanes 3 --limit-train 400 --batch-size 50 --threads 1 -q --checkpoints all";
+
+/// Requires that two sweeps left the same behind: lines in their order, and checkpoints.
+#[track_caller]
+fn same(place: &Place, found: &str, expected: &str, context: &str) {
+    let lines = |out: &str| common::metrics_of(&place.path(out).join("results.jsonl"));
+    let (a, b) = (lines(found), lines(expected));
+    for (line, (a, b)) in a.iter().zip(&b).enumerate() {
+        assert_eq!(a, b, "{context}: line {}", line + 1);
+    }
+    assert_eq!(a.len(), b.len(), "{context}");
+    let (a, b) = (common::names(&place.path(found)), common::names(&place.path(expected)));
+    assert_eq!(a, b, "{context}");
+    let names = common::names(&place.path(found).join("ckpt"));
+    assert_eq!(names, common::names(&place.path(expected).join("ckpt")), "{context}");
+    for name in names {
+        let (a, b) = (place.path(found).join("ckpt").join(&name), place.path(expected).join("ckpt").join(&name));
+        assert_eq!(tensors(&a), tensors(&b), "{context}: {name}");
+        assert_eq!(progress(&a), progress(&b), "{context}: {name}");
+    }
+}
+
+#[test]
+fn a_sweep_killed_at_any_moment_and_resumed_is_the_undisturbed_one() {
+    for (round, every) in ["1steps", "7steps", "1epoch", "1h"].into_iter().cycle().take(kills(8)).enumerate() {
+        let place = Place::new();
+        let words = format!("{MIXED} --epochs 12 --save-every {every}");
+        let started = Instant::now();
+        place.succeed(&format!("{words} --out whole"));
+        let takes = started.elapsed().as_micros() as u64;
+        let mut random = Random(round as u64);
+        for attempt in 0.. {
+            // The chance to be killed falls, so that it ends; at first the whole sweep is within reach.
+            let delay = Duration::from_micros(takes * (random.below(1000) + 300 * attempt) / 1000);
+            let running = Running::start(&mut place.adamtrain(&format!("{words} --out cut --resume")));
+            let outcome = running.kill_after(delay);
+            if common::signal_of(&outcome).is_none() {
+                outcome.expect(0);
+                break;
+            }
+        }
+        same(&place, "cut", "whole", &format!("round {round}, {every}"));
+        assert!(!common::is_unfinished(&place.path("cut")));
+    }
+}
+
+#[test]
+fn a_signal_saves_and_the_sweep_goes_on_from_the_step() {
+    let place = Place::new();
+    let words = format!("{MIXED} --epochs 60 --patience none --save-every 1h");
+    place.succeed(&format!("{words} --out whole"));
+    for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+        let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out {name} --json")));
+        running.read_until("\"epoch\":20,");
+        running.signal(name);
+        let outcome = running.finish().expect(code);
+        let end = outcome.end();
+        assert_eq!((&end["status"], &end["points"]), (&"interrupted".into(), &12.into()), "{end}");
+        assert!(end["ended"].as_u64().unwrap() < 12, "{end}");
+        let told = outcome.epochs().len();
+        // Other lanes at once, other threads, other times of saving: what was begun together goes on together.
+        let again =
+            place.succeed(&format!("{words} --out {name} --resume --json --lanes 5 --threads 2 --save-every 50ms"));
+        let twice = results(&place, name).values().map(Vec::len).sum::<usize>();
+        let points = again.events().iter().chain(&outcome.events()).filter(|event| event["event"] == "point").count();
+        assert_eq!((points, again.epochs().len() + told + points), (12, twice), "nothing is trained again");
+        assert_eq!(results(&place, name), results(&place, "whole"));
+    }
+}
+
+#[test]
+fn sigusr1_saves_and_out_of_time_is_75() {
+    let place = Place::new();
+    let words = format!("{MIXED} --epochs 60 --patience none");
+    place.succeed(&format!("{words} --out whole"));
+    let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out cut --json --save-every 1h")));
+    running.read_until("\"epoch\":20,");
+    let lanes = place.path("cut/lanes.safetensors");
+    let before = fs::metadata(&lanes).unwrap().len();
+    running.signal("USR1");
+    running.read_until("\"epoch\":40,");
+    assert!(fs::metadata(&lanes).unwrap().len() > before);
+    drop(running);
+    for attempt in 0.. {
+        let outcome = place.run(&format!("{words} --out cut --resume --json --max-time 400ms"));
+        let end = outcome.end();
+        if outcome.code() == Some(0) {
+            assert!(attempt > 0);
+            break;
+        }
+        let outcome = outcome.expect(75);
+        assert_eq!(end["status"], "time_limit", "{outcome:?}");
+    }
+    same(&place, "cut", "whole", "in pieces");
+}
+
+#[test]
+fn broken_lanes_are_named_and_trained_again() {
+    let place = Place::new();
+    let words = format!("{MIXED} --epochs 60 --patience none --save-every 1h");
+    place.succeed(&format!("{words} --out whole"));
+    let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out cut --json")));
+    running.read_until("\"epoch\":20,");
+    running.signal("TERM");
+    running.finish().expect(143);
+    let lanes = fs::read(place.path("cut/lanes.safetensors")).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = lanes.clone();
+        bytes[at] ^= 4;
+        bytes
+    };
+    let copy = |name: &str| {
+        fs::create_dir_all(place.path(name).join("ckpt")).unwrap();
+        for file in ["sweep.toml", "results.jsonl", "lanes.safetensors"] {
+            fs::copy(place.path("cut").join(file), place.path(name).join(file)).unwrap();
+        }
+    };
+    for (name, damage) in [
+        ("empty", Vec::new()),
+        ("text", b"lanes".to_vec()),
+        ("cut off", lanes[..lanes.len() - 1].to_vec()),
+        ("flipped in the length", flipped(6)),
+        ("flipped in the metadata", flipped(60)),
+        ("flipped in the midst", flipped(lanes.len() / 2)),
+        ("flipped at the end", flipped(lanes.len() - 1)),
+    ] {
+        let out = name.replace(' ', "-");
+        copy(&out);
+        fs::write(place.path(&out).join("lanes.safetensors"), damage).unwrap();
+        let outcome = place.succeed(&format!("{words} --out {out} --resume"));
+        outcome.says(&["WARN", "lanes.safetensors", "trained again"]);
+        assert_eq!(results(&place, &out), results(&place, "whole"), "{name}");
+    }
+    copy("lost");
+    fs::write(place.path("lost/results.jsonl"), "").unwrap();
+    place.succeed(&format!("{words} --out lost --resume")).says(&["WARN", "results.jsonl has lost lines"]);
+    assert_eq!(results(&place, "lost"), results(&place, "whole"));
+}
+
+#[test]
+fn a_finished_sweep_resumed_prints_its_table_and_needs_no_data() {
+    let place = Place::new();
+    common::idx_folder(&place.path("data"), 300, 100);
+    let words = "sweep --dataset mnist --data-dir data --lr 1e-3,1e-2 --epochs 2 --out a -q";
+    let first = place.succeed(words);
+    fs::remove_dir_all(place.path("data")).unwrap();
+    fs::remove_dir_all(place.cache()).unwrap();
+    let stamp = || fs::metadata(place.path("a/results.jsonl")).unwrap().modified().unwrap();
+    let before = stamp();
+    let again = place.succeed(&format!("{words} --resume"));
+    assert_eq!(again.stdout, first.stdout);
+    assert_eq!(before, stamp());
+    assert_eq!(common::names(&place.path("a")), ["ckpt", "results.jsonl", "sweep.toml"]);
 }
 
 #[test]
@@ -109,7 +332,10 @@ fn axes_are_read_from_files_and_mistakes_are_told() {
         ("--lr log(0,1,3)", &["log(FIRST,LAST,COUNT)"]),
         ("--seed 4..0", &["range"]),
         ("--data-seed 0,1", &["data.data_seed", "one for the sweep"]),
-        ("--lr 1e-3,1e-2 --patience 3 --valid-fraction 0.1", &["train.patience", "--expand"]),
+        ("--lr 1e-3,1e-2 --health", &["train.health", "--expand"]),
+        ("--lr 1e-3,1e-2 --set train.non_finite=skip", &["train.non_finite", "--expand"]),
+        ("--lr 1e-3,1e-2 --threads 1,2", &["train.threads", "one for the sweep"]),
+        ("--lr 1e-3,1e-2 --max-time 1s,2s", &["train.max_time", "one for the sweep"]),
         ("--lr 1e-3,1e-2 --expand --index 2", &["--index", "0..1"]),
         ("--optimizer adam,sgd --beta1 0.8", &["optim.beta1", "sgd"]),
         ("--lr lin(1,2,9999) --eps lin(1,2,9999)", &["combinations"]),

@@ -241,9 +241,11 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         self.history[lane].to_vec()
     }
 
-    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
-        ensure!(history.len() == P, "{} numbers of history, expected {P}", history.len());
-        for numbers in &mut self.history {
+    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
+        let lanes = self.history.len();
+        ensure!(histories.len() == lanes, "{} lanes of history, expected {lanes}", histories.len());
+        for (numbers, history) in self.history.iter_mut().zip(histories) {
+            ensure!(history.len() == P, "{} numbers of history, expected {P}", history.len());
             numbers.copy_from_slice(history);
         }
         self.steps = steps;

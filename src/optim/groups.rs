@@ -70,16 +70,15 @@ impl Optimizer for Grouped {
         self.parts.iter().flat_map(|part| part.optimizer.history(lane)).collect()
     }
 
-    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
-        let mut rest = history;
+    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
+        let mut rest = histories.to_vec();
         for part in &mut self.parts {
             let count = part.optimizer.history(0).len();
-            ensure!(count <= rest.len(), "{} numbers of history are too few", history.len());
-            let (own, others) = rest.split_at(count);
-            part.optimizer.resume_after(steps, own)?;
-            rest = others;
+            ensure!(rest.iter().all(|rest| count <= rest.len()), "there are too few numbers of history");
+            let own: Vec<Vec<f64>> = rest.iter_mut().map(|rest| rest.drain(..count).collect()).collect();
+            part.optimizer.resume_after(steps, &own)?;
         }
-        ensure!(rest.is_empty(), "{} numbers of history are too many", history.len());
+        ensure!(rest.iter().all(Vec::is_empty), "there are too many numbers of history");
         Ok(())
     }
 

@@ -160,8 +160,8 @@ impl Optimizer for Muon {
         Vec::new()
     }
 
-    fn resume_after(&mut self, steps: u64, history: &[f64]) -> Result<()> {
-        ensure!(history.is_empty(), "{} numbers of history, expected none", history.len());
+    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
+        ensure!(histories.iter().all(Vec::is_empty), "there are numbers of history, expected none");
         self.steps = steps;
         Ok(())
     }

@@ -202,6 +202,14 @@ impl Checkpoint {
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]).
     pub fn write(&self, path: &Path) -> Result<()> {
+        Ok(replace(path, &self.to_bytes()?)?)
+    }
+
+    /// The checkpoint as the bytes of its file.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         // One type of number: safetensors then orders tensors by name, as the map does.
         let mut hash = Sha256::new();
         let mut views = Vec::with_capacity(self.tensors.len());
@@ -212,8 +220,7 @@ impl Checkpoint {
         }
         let meta = Meta { sha256: hex(hash), ..self.meta.clone() };
         let metadata = HashMap::from([(KEY.to_owned(), meta.to_text()?)]);
-        let bytes = safetensors::serialize(views, Some(metadata))?;
-        Ok(replace(path, &bytes)?)
+        Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
     /// Overwrites tensors in place with those of the same names.
@@ -235,12 +242,19 @@ impl Checkpoint {
     /// # Errors
     /// If it is missing, broken or of another format, saying how ([`Exit::Run`]).
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
-        let bytes = bytes_of(path)?;
+        Self::from_bytes(&path.display().to_string(), &bytes_of(path, MOST_HEADER)?)
+    }
+
+    /// Reads and checks the bytes of a checkpoint that errors call `name`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Failure> {
+        let broken = |what: String| Failure::new(Exit::Run, format!("{name}: {what}"));
         let (header, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+            SafeTensors::read_metadata(bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
         let tensors =
-            SafeTensors::deserialize(&bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+            SafeTensors::deserialize(bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
         let json = metadata
             .metadata()
             .as_ref()
@@ -313,8 +327,11 @@ fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
     Some(expected)
 }
 
-/// The bytes of a file whose header has a credible length.
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+/// The bytes of a safetensors file whose header has a credible length, at most `most_header`.
+///
+/// # Errors
+/// If it is missing or cut off ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
+pub fn bytes_of(path: &Path, most_header: u64) -> Result<Vec<u8>, Failure> {
     let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
     let unreadable = |error: std::io::Error| broken(format!("cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -326,8 +343,8 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut start = [0; 8];
     file.read_exact(&mut start).map_err(|_| broken(format!("is {length} bytes long, too short for a checkpoint")))?;
     let header = u64::from_le_bytes(start);
-    if header > MOST_HEADER || header > length - 8 {
-        let most = MOST_HEADER.min(length - 8);
+    if header > most_header || header > length - 8 {
+        let most = most_header.min(length - 8);
         return Err(broken(format!("claims a header of {header} bytes, expected at most {most}")));
     }
     let mut text = vec![0; header as usize];

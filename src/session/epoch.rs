@@ -4,12 +4,11 @@ use anyhow::Result;
 use candle_core::Tensor;
 
 use super::{Session, Stop};
-use crate::config::{Plateau, Stretch};
+use crate::config::Stretch;
 use crate::data::Split;
 use crate::metrics::{Means, Sums};
-use crate::optim::Decay;
 use crate::train::health::{Health, HealthSums};
-use crate::train::{PlateauState, Progress, Record, finite};
+use crate::train::{Progress, Record};
 
 impl Session {
     /// Evaluates inside an epoch where that is asked for, once at each step.
@@ -21,6 +20,9 @@ impl Session {
         }
         self.pause();
         let record = self.running_record("eval")?;
+        if !self.progress.loss_sum.is_finite() {
+            return Ok(Some(Stop::Diverged(None)));
+        }
         let stop = self.evaluate(record)?;
         if stop.is_none() {
             self.keep_if_best()?;
@@ -48,11 +50,7 @@ impl Session {
         let epoch = self.progress.epoch + 1;
         tracing::debug!("epoch {epoch}: {} allocations in {} steps", self.allocations, self.progress.position);
         self.allocations = 0;
-        let due = match self.config.eval_every {
-            Stretch::Epochs(epochs) => epoch.is_multiple_of(epochs) || epoch == self.config.epochs,
-            _ => true,
-        };
-        if due {
+        if self.config.evaluates_after(epoch) {
             if let Some(stop) = self.evaluate(record)? {
                 return Ok(Some(stop));
             }
@@ -80,72 +78,21 @@ impl Session {
             self.evaluator.run(&self.trainer.net, split, order, |_, _| Ok(()))
         };
         let test = pass(&self.data.test, &self.data.test_order)?;
-        let valid = match &self.data.valid {
-            Some(order) => Some(pass(&self.data.train, order)?),
-            None => None,
-        };
-        for (split, means) in [("test", Some(test)), ("validation", valid)] {
-            if means.is_some_and(|means| !means.loss.is_finite()) {
-                let epoch = record.epoch;
-                let step = record.step;
-                return Ok(Some(Stop::Diverged(Some(format!(
-                    "epoch {epoch}, after step {step}: the loss on the {split} split is not finite"
-                )))));
-            }
+        let valid = self.data.valid.as_ref().map(|order| pass(&self.data.train, order)).transpose()?;
+        if let Some(found) = record.evaluated(test, valid) {
+            return Ok(Some(Stop::Diverged(Some(found))));
         }
         if let Some(average) = &self.trainer.average {
             average.exchange(&self.trainer.net)?;
-            let means = pass(&self.data.test, &self.data.test_order)?;
-            (record.ema_test_loss, record.ema_test_accuracy) = (finite(means.loss), Some(means.accuracy));
-            if let Some(order) = &self.data.valid {
-                let means = pass(&self.data.train, order)?;
-                (record.ema_valid_loss, record.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
-            }
+            let test = pass(&self.data.test, &self.data.test_order)?;
+            let valid = self.data.valid.as_ref().map(|order| pass(&self.data.train, order)).transpose()?;
+            record.evaluated_average(test, valid);
             average.exchange(&self.trainer.net)?;
         }
-        record.test_loss = Some(test.loss);
-        record.test_accuracy = Some(test.accuracy);
-        record.valid_loss = valid.map(|means| means.loss);
-        record.valid_accuracy = valid.map(|means| means.accuracy);
-        self.progress.evaluated_step = self.progress.step;
-        if let Some(loss) = record.valid_loss {
-            let best = self.progress.best.as_ref().and_then(|best| best.valid_loss);
-            if best.is_none_or(|best| loss < best - self.config.min_delta) {
-                self.progress.best = Some(record.clone());
-                self.progress.since_best = 0;
-            } else {
-                self.progress.since_best += 1;
-            }
-        }
-        if let Some(loss) = record.valid_loss
-            && self.config.form.decay == Decay::Plateau
-        {
-            self.watch_plateau(loss);
-        }
+        self.progress.judge(&record, &self.config);
+        self.trainer.schedules[0].falls.clone_from(&self.progress.plateau.falls);
         self.publish(record)?;
         Ok(None)
-    }
-
-    /// Lets the rate fall where the validation loss no longer does, as torch.optim.lr_scheduler.ReduceLROnPlateau.
-    fn watch_plateau(&mut self, loss: f64) {
-        let Plateau { patience, threshold, cooldown } = self.config.plateau;
-        let PlateauState { best, bad, cooldown: left, falls } = &mut self.progress.plateau;
-        if best.is_none_or(|best| loss < best * (1.0 - threshold)) {
-            *best = Some(loss);
-            *bad = 0;
-        } else {
-            *bad += 1;
-        }
-        if *left > 0 {
-            *left -= 1;
-            *bad = 0;
-        }
-        if *bad > patience {
-            *left = cooldown;
-            *bad = 0;
-            falls.push(self.progress.step);
-            self.trainer.schedules[0].falls.clone_from(falls);
-        }
     }
 
     /// The health of the epoch that ends, where it is measured; warnings go to the log too.
@@ -163,10 +110,7 @@ impl Session {
     fn publish(&mut self, record: Record) -> Result<()> {
         self.progress.metrics_bytes += self.run.append(&record)?;
         self.reporter.record(&record);
-        // The evaluation of an epoch that has ended fills in what its own record lacks.
-        if record.event == "epoch" || self.progress.last.as_ref().is_some_and(|last| last.step == record.step) {
-            self.progress.last = Some(record);
-        }
+        self.progress.keep(record);
         Ok(())
     }
 
@@ -184,22 +128,11 @@ impl Session {
         self.read_sums()?;
         let done = self.progress.position.saturating_mul(self.config.step_samples() as u64);
         let done = done.min(self.data.members.len() as u64);
-        let examples = done.saturating_sub(self.progress.skipped_examples);
         let running = self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        let seconds = self.progress.seconds + running;
-        let sums = Sums { loss: self.progress.loss_sum, hits: self.progress.hits };
-        let means = (examples > 0).then(|| sums.means(examples as usize));
+        let lr = self.trainer.schedules[0].lr(self.progress.step.saturating_sub(1));
         Ok(Record {
-            event: event.to_owned(),
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
-            train_loss: means.and_then(|means| finite(means.loss)),
-            train_accuracy: means.map(|means| means.accuracy),
             skipped_steps: self.config.skip_non_finite.then_some(self.progress.skipped),
-            lr: self.trainer.schedules[0].lr(self.progress.step.saturating_sub(1)),
-            seconds,
-            samples_per_second: if seconds > 0.0 { done as f64 / seconds } else { 0.0 },
-            ..Record::default()
+            ..self.progress.record(event, done, lr, self.progress.seconds + running)
         })
     }
 }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::layers::{Layers, Origin, Sources};
 use crate::config::settings::{SETTINGS, Setting};
-use crate::config::{Config, Stretch, Value};
+use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
-use crate::optim::{Accepts, Decay, HYPERS};
+use crate::optim::{Accepts, HYPERS};
 use crate::rng::{Purpose, Stream};
 
 /// More points than this are a slip of the hand.
@@ -53,10 +53,18 @@ impl Points {
         let sources = Sources { sweeps: true, ..sources.clone() };
         let mut layers = Layers::gather(&sources)?;
         let axes = layers.axes();
-        if axes.iter().any(|(index, _)| SETTINGS[*index].key == "data.data_seed") {
-            return Err(usage("`data.data_seed` is one for the sweep: all lanes see the same batches")
-                .hint("sweep `--seed`, which draws the weights")
-                .into());
+        for (index, _) in &axes {
+            let what = |why: &str| usage(&format!("`{}` is one for the sweep: {why}", SETTINGS[*index].key));
+            match SETTINGS[*index].key {
+                "data.data_seed" => {
+                    let failure = what("all lanes see the same batches");
+                    return Err(failure.hint("sweep `--seed`, which draws the weights").into());
+                }
+                "train.device" | "train.threads" | "train.save_every" | "train.max_time" => {
+                    return Err(what("it changes no result").hint("give one value").into());
+                }
+                _ => {}
+            }
         }
         // One order of samples for all seeds.
         layers.fill("data.data_seed", Value::Count(0), Origin::Default);
@@ -155,7 +163,10 @@ fn is_of_a_lane(key: &str) -> bool {
                 | "train.clip_norm"
                 | "train.clip_value"
                 | "train.clip_adaptive"
+                | "train.ema_decay"
                 | "train.label_smoothing"
+                | "train.min_delta"
+                | "train.patience"
                 | "train.seed"
         )
 }
@@ -169,6 +180,8 @@ fn shape(config: &Config) -> String {
         } else if setting.key == "optim.momentum" && *value == Value::Number(0.0) {
             // Without momentum there is no buffer.
             text += "no momentum\n";
+        } else if setting.key == "train.ema_decay" && *value != Value::Unset("none") {
+            text += "averaged\n";
         }
     }
     text
@@ -177,14 +190,9 @@ fn shape(config: &Config) -> String {
 /// What a sweep does not do.
 fn supported(config: &Config) -> Result<()> {
     let found = [
-        (config.patience.is_some(), "train.patience"),
-        (config.max_time.is_some(), "train.max_time"),
         (config.health, "train.health"),
-        (config.ema_decay.is_some(), "train.ema_decay"),
+        // The lanes' optimizers would no longer have taken the same steps.
         (config.skip_non_finite, "train.non_finite = skip"),
-        (config.init.is_some(), "train.init"),
-        (config.form.decay == Decay::Plateau, "schedule.schedule = plateau"),
-        (!matches!(config.eval_every, Stretch::Epochs(_)), "train.eval_every in steps"),
     ];
     match found.iter().find(|(is_given, _)| *is_given) {
         Some((_, what)) => Err(usage(&format!("a sweep's lanes cannot have `{what}`"))

@@ -1,23 +1,29 @@
 //! The directory of a sweep: what it sweeps, a line per point and epoch, and checkpoints.
 //!
 //! ```text
-//! sweep.toml      axes and common settings
-//! results.jsonl   an `epoch` line per point and epoch, a `point` line at each point's end
-//! ckpt/           point-00012.safetensors: the best point's, or every point's
+//! sweep.toml          axes and common settings
+//! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
+//! lanes.safetensors   the lanes in progress, until the sweep has ended
+//! ckpt/               point-00012.safetensors: the best point's, or every point's
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
 
+use super::points::Points;
+use super::saved::{Manifest, Saved};
+use crate::config::settings::{SETTINGS, index};
+use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::lock::hold;
-use crate::run::write::{replace, unwritable};
+use crate::run::write::{replace, sweep, unwritable};
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
@@ -25,23 +31,29 @@ pub struct Store {
     path: PathBuf,
     _lock: File,
     results: File,
+    /// Length of the results.
+    results_bytes: u64,
+    /// Digest of what the sweep computes.
+    sweep: String,
     /// The `point` line of each point that has ended, by index.
     pub ended: BTreeMap<usize, Json>,
+    /// The lanes to go on with, if the sweep was stopped amid some.
+    pub saved: Option<Saved>,
 }
 
 impl Store {
-    /// Takes the directory `out` for the sweep that `description` describes: absent, empty, or with `resume` one of the same
-    /// sweep. Points that had not ended are forgotten.
+    /// Takes the directory `out` for the sweep of `points` that `description` describes: absent, empty, or with `resume` one of
+    /// the same sweep. Of what is neither ended nor saved there, nothing stays.
     ///
     /// # Errors
     /// If it holds something else ([`Exit::Usage`], [`Exit::Run`]), another process holds it ([`Exit::Busy`]) or it cannot be
     /// written ([`Exit::Output`]).
-    pub fn open(out: &Path, resume: bool, description: &str) -> Result<Self> {
+    pub fn open(out: &Path, resume: bool, description: &str, points: &Points) -> Result<Self> {
         let fail = |exit, what: &str| Failure::new(exit, format!("{}: {what}", out.display()));
         if fs::metadata(out).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(fail(Exit::Output, "is no folder").hint("choose another folder with --out").into());
         }
-        fs::create_dir_all(out.join("ckpt")).map_err(|error| unwritable(out, &error))?;
+        fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
         let lock = File::open(out).map_err(|error| unwritable(out, &error))?;
         if matches!(hold(&lock), Err(TryLockError::WouldBlock)) {
             let busy = fail(Exit::Busy, "another process sweeps in this directory");
@@ -49,44 +61,77 @@ impl Store {
         }
         let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
         let others = fs::read_dir(out).map_err(|error| unwritable(out, &error))?.flatten();
-        let holds_something = others.into_iter().any(|entry| entry.file_name() != "ckpt");
+        // What a process leaves that was killed before its sweep began is nothing.
+        let holds_something =
+            others.into_iter().any(|entry| !["ckpt", "sweep.toml.tmp"].map(Into::into).contains(&entry.file_name()));
         if holds_something && !resume {
             return Err(fail(Exit::Usage, "holds something, expected an absent or empty folder")
                 .hint("go on with that sweep by --resume, or choose another folder with --out")
                 .into());
         }
-        let mut ended = BTreeMap::new();
-        let mut kept = String::new();
+        let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
+        let mut results = Results::default();
+        let mut saved = None;
         if holds_something {
             let then = fs::read_to_string(&file)
                 .map_err(|_| fail(Exit::Run, "holds no sweep: sweep.toml is missing").hint("choose another folder"))?;
-            if then != description {
-                let line = description.lines().zip(then.lines()).find(|(now, then)| now != then);
-                let (now, then) = line.unwrap_or(("more settings", "fewer"));
+            let (then, now) = (deciding(&then), deciding(description));
+            if then != now {
+                let line = now.iter().zip(&then).find(|(now, then)| now != then);
+                let (now, then) = line.map_or(("more settings", "fewer"), |(now, then)| (*now, *then));
                 return Err(fail(Exit::Run, &format!("is another sweep: `{now}`, but it began with `{then}`"))
                     .hint("give the settings that the sweep began with, or choose another folder with --out")
                     .into());
             }
-            let text = fs::read_to_string(&lines).unwrap_or_default();
-            let entries: Vec<(usize, Json, &str)> = text
-                .lines()
-                .filter_map(|line| {
-                    let entry: Json = serde_json::from_str(line).ok()?;
-                    Some((entry.get("point")?.as_u64()? as usize, entry, line))
-                })
-                .collect();
-            for (point, entry, _) in entries.iter().filter(|(_, entry, _)| entry["event"] == "point") {
-                ended.insert(*point, entry.clone());
+            let text = match fs::read(&lines) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(fail(Exit::Run, &format!("results.jsonl cannot be read: {error}")).into());
+                }
+                text => text.unwrap_or_default(),
+            };
+            let path = out.join(LANES);
+            let found = match Saved::read(&path) {
+                Ok(Some(saved)) => match saved.defect(&digest, points) {
+                    Some(defect) => Err(format!("{}: {defect}", path.display())),
+                    None => Ok(Some(saved)),
+                },
+                Ok(None) => Ok(None),
+                Err(failure) if failure.exit() == Exit::Device => return Err(failure.into()),
+                Err(failure) => Err(failure.to_string()),
+            };
+            let found = found.and_then(|saved| match saved {
+                None => Ok(None),
+                Some(saved) => match Results::up_to(&text, &saved.manifest) {
+                    Some(results) => Ok(Some((saved, results))),
+                    None => Err(format!("{}: results.jsonl has lost lines that it counts on", path.display())),
+                },
+            });
+            match found {
+                Ok(Some((lanes, whole))) => (saved, results) = (Some(lanes), whole),
+                Ok(None) => results = Results::of_ended(&text),
+                Err(what) => {
+                    tracing::warn!("{what}; its points are trained again from their start");
+                    results = Results::of_ended(&text);
+                }
             }
-            for (_, _, line) in entries.iter().filter(|(point, ..)| ended.contains_key(point)) {
-                kept.push_str(line);
-                kept.push('\n');
+            if text != results.text.as_bytes() {
+                replace(&lines, results.text.as_bytes())?;
             }
         }
         replace(&file, description.as_bytes())?;
-        replace(&lines, kept.as_bytes())?;
-        let results = File::options().append(true).open(&lines).map_err(|error| unwritable(&lines, &error))?;
-        Ok(Self { path: out.to_owned(), _lock: lock, results, ended })
+        fs::create_dir_all(out.join("ckpt")).map_err(|error| unwritable(out, &error))?;
+        sweep(out);
+        sweep(&out.join("ckpt"));
+        let open = File::options().create(true).append(true).open(&lines);
+        Ok(Self {
+            path: out.to_owned(),
+            _lock: lock,
+            results: open.map_err(|error| unwritable(&lines, &error))?,
+            results_bytes: results.text.len() as u64,
+            sweep: digest,
+            ended: results.ended,
+            saved,
+        })
     }
 
     /// The directory.
@@ -94,7 +139,7 @@ impl Store {
         &self.path
     }
 
-    /// Appends lines to the results.
+    /// Appends lines to the results. They are on disk once the lanes are saved after them.
     ///
     /// # Errors
     /// If they cannot be written ([`Exit::Output`]).
@@ -105,8 +150,46 @@ impl Store {
             text.push('\n');
         }
         let path = self.path.join("results.jsonl");
-        let written = self.results.write_all(text.as_bytes()).and_then(|()| self.results.sync_data());
-        Ok(written.map_err(|error| unwritable(&path, &error))?)
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.results.write_all(text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
+        self.results_bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// Puts the results on disk.
+    fn sync(&self) -> Result<()> {
+        let path = self.path.join("results.jsonl");
+        Ok(self.results.sync_data().map_err(|error| unwritable(&path, &error))?)
+    }
+
+    /// Where the lanes in progress are saved.
+    pub fn lanes(&self) -> PathBuf {
+        self.path.join(LANES)
+    }
+
+    /// Saves the lanes in progress in place of those before.
+    ///
+    /// # Errors
+    /// If they cannot be written ([`Exit::Output`]).
+    pub fn save_lanes(&self, mut saved: Saved) -> Result<()> {
+        self.sync()?;
+        saved.manifest.sweep.clone_from(&self.sweep);
+        saved.manifest.results_bytes = self.results_bytes;
+        saved.write(&self.lanes())
+    }
+
+    /// Removes the file of lanes in progress: there are none any more.
+    ///
+    /// # Errors
+    /// If it is there and cannot be removed ([`Exit::Output`]).
+    pub fn forget_lanes(&self) -> Result<()> {
+        self.sync()?;
+        match fs::remove_file(self.lanes()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(&self.lanes(), &error).into()),
+            _ => Ok(()),
+        }
     }
 
     /// The checkpoint file of a point.
@@ -122,9 +205,86 @@ impl Store {
         checkpoint.write(&self.checkpoint(point))
     }
 
+    /// Removes the checkpoints of all points but `best`.
+    pub fn keep_alone(&self, best: Option<usize>) {
+        let kept = best.map(|best| self.checkpoint(best));
+        for entry in fs::read_dir(self.path.join("ckpt")).into_iter().flatten().flatten() {
+            let is_ours = entry.file_name().to_string_lossy().starts_with("point-");
+            if is_ours && Some(entry.path()) != kept {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Removes the checkpoint of a point, if there is one.
     pub fn forget(&self, point: usize) {
         // A file that stays costs space and nothing else.
         let _ = fs::remove_file(self.checkpoint(point));
     }
+}
+
+/// The file of lanes in progress.
+const LANES: &str = "lanes.safetensors";
+
+/// What `results.jsonl` holds.
+#[derive(Default)]
+struct Results {
+    text: String,
+    ended: BTreeMap<usize, Json>,
+}
+
+impl Results {
+    /// The results that saved lanes count on, if they are there: lines of these lanes and of points that have ended.
+    fn up_to(text: &[u8], manifest: &Manifest) -> Option<Self> {
+        let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
+        let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
+        let entries = entries(text);
+        let ended = ended(&entries);
+        let is_known = |point: &usize| ended.contains_key(point) != manifest.points.contains(point);
+        let is_whole = entries.len() == text.lines().count();
+        let is_ours =
+            is_whole && entries.iter().all(|(point, ..)| is_known(point)) && manifest.points.iter().all(is_known);
+        is_ours.then(|| Self { text: text.to_owned(), ended })
+    }
+
+    /// The lines of points that have ended.
+    fn of_ended(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let entries = entries(&text);
+        let ended = ended(&entries);
+        let kept = entries.iter().filter(|(point, ..)| ended.contains_key(point));
+        let text: Vec<&str> = kept.flat_map(|(_, _, line)| [*line, "\n"]).collect();
+        Self { text: text.concat(), ended }
+    }
+}
+
+/// Point, content and text of each line that has them.
+fn entries(text: &str) -> Vec<(usize, Json, &str)> {
+    let entry = |line| {
+        let entry: Json = serde_json::from_str(line).ok()?;
+        Some((entry.get("point")?.as_u64()? as usize, entry, line))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+fn ended(entries: &[(usize, Json, &str)]) -> BTreeMap<usize, Json> {
+    let ends = entries.iter().filter(|(_, entry, _)| entry["event"] == "point");
+    ends.map(|(point, entry, _)| (*point, entry.clone())).collect()
+}
+
+/// The lines of `sweep.toml` that decide what is computed.
+fn deciding(description: &str) -> Vec<&str> {
+    let mut section = "";
+    let mut lines = Vec::new();
+    for line in description.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        }
+        let key = line.split_once(" = ").map(|(name, _)| format!("{section}.{name}"));
+        let setting = key.and_then(|key| index(&key)).map(|index| &SETTINGS[index]);
+        if setting.is_none_or(|setting| setting.decides || setting.key == "train.epochs") {
+            lines.push(line);
+        }
+    }
+    lines
 }

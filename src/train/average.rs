@@ -15,18 +15,19 @@ pub const NAME: &str = "ema";
 /// The average of a net's weights.
 #[derive(Debug)]
 pub struct Average {
-    decay: f64,
+    /// d of each lane.
+    decays: Vec<f64>,
     tensors: Vec<Tensor>,
 }
 
 impl Average {
-    /// Of nothing yet.
+    /// Of nothing yet, with the decay of each lane.
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn new(net: &LinearNet, decay: f64) -> Result<Self> {
+    pub fn new(net: &LinearNet, decays: Vec<f64>) -> Result<Self> {
         let tensors = net.parameters().iter().map(|(_, var)| var.as_tensor().copy());
-        Ok(Self { decay, tensors: tensors.collect::<candle_core::Result<_>>()? })
+        Ok(Self { decays, tensors: tensors.collect::<candle_core::Result<_>>()? })
     }
 
     /// Takes the weights in after the optimizer's step number `steps`.
@@ -34,11 +35,13 @@ impl Average {
     /// # Errors
     /// If the device fails.
     pub fn update(&self, net: &LinearNet, steps: u64) -> Result<()> {
-        let weight = if steps <= 1 { 1.0 } else { 1.0 - self.decay };
         for ((_, var), average) in net.parameters().iter().zip(&self.tensors) {
-            match steps {
-                0 | 1 => kernel::copy(var, average)?,
-                _ => kernel::average(weight, var, average)?,
+            if steps <= 1 {
+                kernel::copy(var, average)?;
+                continue;
+            }
+            for (lane, decay) in self.decays.iter().enumerate() {
+                kernel::average(1.0 - decay, &var.get(lane)?, &average.get(lane)?)?;
             }
         }
         Ok(())

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::health::{Health, HealthSums};
+use crate::config::{Config, Plateau};
+use crate::metrics::{Means, Sums};
+use crate::optim::Decay;
 
 /// Where a run stands between two steps: with the tensors, all that resuming needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,6 +102,108 @@ pub struct Record {
     pub seconds: f64,
     /// Training samples per second of those.
     pub samples_per_second: f64,
+}
+
+impl Progress {
+    /// The epoch so far, of which `done` examples were drawn, as a record without evaluation; `lr` is that of the last step.
+    pub fn record(&self, event: &str, done: u64, lr: f64, seconds: f64) -> Record {
+        let examples = done.saturating_sub(self.skipped_examples);
+        let sums = Sums { loss: self.loss_sum, hits: self.hits };
+        let means = (examples > 0).then(|| sums.means(examples as usize));
+        Record {
+            event: event.to_owned(),
+            epoch: self.epoch + 1,
+            step: self.step,
+            train_loss: means.and_then(|means| finite(means.loss)),
+            train_accuracy: means.map(|means| means.accuracy),
+            lr,
+            seconds,
+            samples_per_second: if seconds > 0.0 { done as f64 / seconds } else { 0.0 },
+            ..Record::default()
+        }
+    }
+
+    /// Takes an evaluation in: counts for early stopping and for a schedule on a plateau, and keeps the best.
+    pub fn judge(&mut self, record: &Record, config: &Config) {
+        self.evaluated_step = self.step;
+        let Some(loss) = record.valid_loss else { return };
+        let best = self.best.as_ref().and_then(|best| best.valid_loss);
+        if best.is_none_or(|best| loss < best - config.min_delta) {
+            self.best = Some(record.clone());
+            self.since_best = 0;
+        } else {
+            self.since_best += 1;
+        }
+        if config.form.decay == Decay::Plateau {
+            self.plateau.watch(loss, config.plateau, self.step);
+        }
+    }
+
+    /// Keeps the record if it is an epoch's: the evaluation of an epoch that has ended fills in what its own record lacks.
+    pub fn keep(&mut self, record: Record) {
+        if record.event == "epoch" || self.last.as_ref().is_some_and(|last| last.step == record.step) {
+            self.last = Some(record);
+        }
+    }
+
+    /// Whether the validation loss has not fallen for as many evaluations as the configuration bears.
+    pub fn is_out_of_patience(&self, config: &Config) -> bool {
+        config.patience.is_some_and(|patience| self.since_best >= patience)
+    }
+
+    /// Early stopping in words.
+    pub fn out_of_patience(&self) -> String {
+        let loss = self.best.as_ref().and_then(|best| best.valid_loss).unwrap_or_default();
+        let epoch = self.best.as_ref().map_or(0, |best| best.epoch);
+        let evaluations = self.since_best;
+        format!("the validation loss has not fallen below {loss:.6} of epoch {epoch} for {evaluations} evaluations")
+    }
+}
+
+impl PlateauState {
+    /// Lets the rate fall from `step` on where the validation loss no longer does, as torch.optim.lr_scheduler.ReduceLROnPlateau.
+    fn watch(&mut self, loss: f64, plateau: Plateau, step: u64) {
+        if self.best.is_none_or(|best| loss < best * (1.0 - plateau.threshold)) {
+            self.best = Some(loss);
+            self.bad = 0;
+        } else {
+            self.bad += 1;
+        }
+        if self.cooldown > 0 {
+            self.cooldown -= 1;
+            self.bad = 0;
+        }
+        if self.bad > plateau.patience {
+            self.cooldown = plateau.cooldown;
+            self.bad = 0;
+            self.falls.push(step);
+        }
+    }
+}
+
+impl Record {
+    /// Fills in the means of an evaluation, or says which of them is not finite.
+    pub fn evaluated(&mut self, test: Means, valid: Option<Means>) -> Option<String> {
+        for (split, means) in [("test", Some(test)), ("validation", valid)] {
+            if means.is_some_and(|means| !means.loss.is_finite()) {
+                let Self { epoch, step, .. } = self;
+                return Some(format!("epoch {epoch}, after step {step}: the loss on the {split} split is not finite"));
+            }
+        }
+        self.test_loss = Some(test.loss);
+        self.test_accuracy = Some(test.accuracy);
+        self.valid_loss = valid.map(|means| means.loss);
+        self.valid_accuracy = valid.map(|means| means.accuracy);
+        None
+    }
+
+    /// Fills in the means of the averaged weights.
+    pub fn evaluated_average(&mut self, test: Means, valid: Option<Means>) {
+        (self.ema_test_loss, self.ema_test_accuracy) = (finite(test.loss), Some(test.accuracy));
+        if let Some(means) = valid {
+            (self.ema_valid_loss, self.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
+        }
+    }
 }
 
 /// `number` where JSON can hold it.

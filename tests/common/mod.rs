@@ -452,7 +452,12 @@ pub fn summary(run: &Path) -> Value {
 
 /// The lines of `metrics.jsonl` without times.
 pub fn metrics(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    metrics_of(&run.join("metrics.jsonl"))
+}
+
+/// The lines of a file of JSON lines without times.
+pub fn metrics_of(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{text}");
     let parse = |line| without_clock(serde_json::from_str(line).unwrap());
     text.lines().map(parse).collect()
@@ -520,6 +525,12 @@ pub fn meta(path: &Path) -> Value {
     let keys = metadata.metadata().as_ref().unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     serde_json::from_str(&keys["adamtrain"]).unwrap()
+}
+
+/// How many kills a test makes: as many as the variable KILLS says, for a long night.
+pub fn kills(usual: usize) -> usize {
+    let asked = std::env::var("KILLS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Numbers that look random and are always the same (splitmix64; Steele, Lea & Flood 2014).

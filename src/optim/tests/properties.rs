@@ -107,7 +107,7 @@ fn what_was_saved_and_loaded_takes_the_same_next_steps_in_any_order_of_parameter
                 let numbers = tensor(&saved[&name], DType::F32).reshape(state.dims()).unwrap();
                 crate::kernel::copy(&numbers, &state).unwrap();
             }
-            loaded.resume_after(steps, &history).unwrap();
+            loaded.resume_after(steps, std::slice::from_ref(&history)).unwrap();
             drive(&parameters, &mut *loaded, 4..7);
             assert!(contents(&parameters, &*loaded) == expected, "{}", case.name);
         }

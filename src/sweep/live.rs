@@ -1,0 +1,184 @@
+//! The live table of a sweep on a terminal: how far it is, and the best points so far. It is drawn in place and leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value as Json;
+
+use super::chunk::Chunk;
+use super::points::{Point, Points};
+use super::table;
+
+/// Points that are shown.
+const ROWS: usize = 8;
+
+/// Least time between two drawings.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A point with an accuracy.
+#[derive(Clone, Copy, Debug)]
+struct Leader {
+    accuracy: f64,
+    point: usize,
+    epoch: u64,
+    is_running: bool,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Live {
+    lines: MultiProgress,
+    rows: Vec<ProgressBar>,
+    /// The swept settings of each point as cells of one width, and the names above them.
+    names: String,
+    widths: Vec<usize>,
+    /// The best points that have ended.
+    ended: Vec<Leader>,
+    count: usize,
+    diverged: usize,
+    /// Work that was done when the process began, that has ended, and in all; in parameters times examples.
+    work_before: Option<f64>,
+    work_ended: f64,
+    work: f64,
+    started: Instant,
+    drawn: Option<Instant>,
+}
+
+/// How much there is to do for a point.
+fn work(point: &Point) -> f64 {
+    let config = &point.config;
+    let examples = config.limit_train.unwrap_or(usize::MAX).min(config.spec.train);
+    config.epochs as f64 * examples as f64 * config.shape.parameters() as f64
+}
+
+impl Live {
+    /// A table where standard error is a terminal.
+    pub fn new(points: &Points, ended: &BTreeMap<usize, Json>) -> Option<Self> {
+        if !io::stderr().is_terminal() {
+            return None;
+        }
+        let axes = points.axes.iter();
+        let name = |key: &'static str| key.rsplit('.').next().unwrap_or(key);
+        let widths = axes.clone().map(|axis| {
+            let cells = axis.values.iter().map(|value| crate::report::table::word(&value.to_json()).chars().count());
+            cells.max().unwrap_or(0).max(name(axis.setting.key).len())
+        });
+        let widths: Vec<usize> = widths.collect();
+        let names = axes.zip(&widths).map(|(axis, width)| format!("  {:<width$}", name(axis.setting.key)));
+        let mut live = Self {
+            // Every line is drawn for itself, several times a second.
+            lines: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(u8::MAX)),
+            rows: Vec::new(),
+            names: names.collect(),
+            widths,
+            ended: Vec::new(),
+            count: 0,
+            diverged: 0,
+            work_before: None,
+            work_ended: 0.0,
+            work: points.points.iter().map(work).sum(),
+            started: Instant::now(),
+            drawn: None,
+        };
+        for (point, end) in ended {
+            live.end(&points.points[*point], end);
+        }
+        Some(live)
+    }
+
+    /// Takes in the end of a point.
+    pub fn end(&mut self, point: &Point, end: &Json) {
+        self.count += 1;
+        self.work_ended += work(point);
+        if end["status"] == "diverged" {
+            self.diverged += 1;
+        } else if let Some(accuracy) = table::measure(end).1 {
+            let epoch = end["epoch"].as_u64().unwrap_or_default();
+            self.ended.push(Leader { accuracy, point: point.index, epoch, is_running: false });
+            best_first(&mut self.ended);
+        }
+    }
+
+    /// Draws the table, unless that was done a moment ago.
+    pub fn show(&mut self, points: &Points, chunk: &Chunk) {
+        if self.drawn.is_some_and(|drawn| drawn.elapsed() < PAUSE) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let (mut running, mut done) = (0, self.work_ended);
+        let mut leaders = self.ended.clone();
+        for lane in chunk.running() {
+            running += 1;
+            let epochs = chunk.epoch as f64 + chunk.position as f64 / chunk.batches.max(1) as f64;
+            done += work(lane.point) * epochs / lane.point.config.epochs as f64;
+            let accuracy = lane.last().and_then(|last| last.valid_accuracy.or(last.test_accuracy));
+            let leader = |accuracy| Leader { accuracy, point: lane.point.index, epoch: chunk.epoch, is_running: true };
+            leaders.extend(accuracy.map(leader));
+        }
+        best_first(&mut leaders);
+        let percent = 100 * chunk.position / chunk.batches.max(1);
+        let left = self.time_left(done);
+        let status = format!(
+            "{} of {} points, {running} running, {} diverged; epoch {}/{} {percent}%; {left} left",
+            self.count,
+            points.points.len(),
+            self.diverged,
+            (chunk.epoch + 1).min(chunk.config().epochs),
+            chunk.config().epochs,
+        );
+        self.line(0, status);
+        if !leaders.is_empty() {
+            self.line(1, format!("accuracy   epoch           point{}", self.names));
+        }
+        for (row, leader) in leaders.iter().enumerate() {
+            let point = &points.points[leader.point];
+            let settings = points.settings(point);
+            let cells = settings.values().zip(&self.widths);
+            let cells: Vec<String> =
+                cells.map(|(value, &width)| format!("  {:<width$}", crate::report::table::word(value))).collect();
+            let cells = cells.concat();
+            let state = if leader.is_running { "running" } else { "ended" };
+            let Leader { accuracy, point, epoch, .. } = leader;
+            self.line(2 + row, format!("{:>7.2}%   {epoch:>5} {state:<7} {point:>7}{cells}", 100.0 * accuracy));
+        }
+        for row in 2 + leaders.len()..self.rows.len() {
+            self.line(row, String::new());
+        }
+    }
+
+    /// Takes the table from the terminal.
+    pub fn clear(&self) {
+        // Nobody reads a closed standard error.
+        let _ = self.lines.clear();
+    }
+
+    fn line(&mut self, row: usize, text: String) {
+        if row == self.rows.len() {
+            let bar = self.lines.add(ProgressBar::new(0));
+            // Cut off where the terminal ends.
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.rows.push(bar);
+        }
+        self.rows[row].set_message(text);
+        self.rows[row].tick();
+    }
+
+    /// The time that what is left will take, at the speed since the start.
+    fn time_left(&mut self, done: f64) -> String {
+        let before = *self.work_before.get_or_insert(done);
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let seconds = elapsed * (self.work - done) / (done - before);
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(left) => HumanDuration(left).to_string(),
+            Err(_) => "?".into(),
+        }
+    }
+}
+
+/// Sorts, and keeps what is shown.
+fn best_first(leaders: &mut Vec<Leader>) {
+    leaders.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy).then(a.point.cmp(&b.point)));
+    leaders.truncate(ROWS);
+}

@@ -1,0 +1,199 @@
+//! Lanes in progress as one file, replaced whole, from which a sweep goes on bit for bit.
+//!
+//! ```text
+//! point-00012           u8 [bytes]   a lane's checkpoint, as the bytes of the file that its own run would write
+//! __metadata__.lanes    JSON         see `Manifest`
+//! ```
+//!
+//! Without lanes it says that these points are about to begin.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Result;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::points::Points;
+use crate::digest::hex;
+use crate::error::{Exit, Failure};
+use crate::run::checkpoint::{Checkpoint, bytes_of};
+use crate::run::write::replace;
+use crate::train::Progress;
+
+/// Version of the format; a reader refuses any other.
+const FORMAT: u32 = 1;
+
+const KEY: &str = "lanes";
+
+/// A header longer than this is none of ours: it holds a name per lane and a few numbers of those that are lost.
+const MOST_HEADER: u64 = 64 << 20;
+
+/// What the file holds beside checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format's version.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// Digest of what the sweep computes.
+    pub sweep: String,
+    /// Length of `results.jsonl`.
+    pub results_bytes: u64,
+    /// The points that train together and whose ends are not in the results.
+    pub points: Vec<usize>,
+    /// Those of them that no longer train.
+    pub lost: Vec<Lost>,
+    /// sha256 of this metadata as text, with this field empty.
+    pub sha256: String,
+}
+
+/// A point that left the finite numbers, and whose end is told with the next evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The point.
+    pub point: usize,
+    /// Where it stood.
+    pub progress: Progress,
+    /// What was found.
+    pub reason: String,
+}
+
+/// Lanes in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// All but the lanes.
+    pub manifest: Manifest,
+    /// The lanes that train, in their order, and their points.
+    pub lanes: Vec<(usize, Checkpoint)>,
+}
+
+struct Bytes([usize; 1], Vec<u8>);
+
+impl View for &Bytes {
+    fn dtype(&self) -> Dtype {
+        Dtype::U8
+    }
+    fn shape(&self) -> &[usize] {
+        &self.0
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.1)
+    }
+    fn data_len(&self) -> usize {
+        self.1.len()
+    }
+}
+
+impl Manifest {
+    /// Of these points; sweep and results are filled in when it is saved.
+    pub fn new(points: Vec<usize>, lost: Vec<Lost>) -> Self {
+        let (sweep, sha256) = (String::new(), String::new());
+        Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            sweep,
+            results_bytes: 0,
+            points,
+            lost,
+            sha256,
+        }
+    }
+
+    /// As text, with its own digest filled in.
+    fn to_text(&self) -> Result<String, serde_json::Error> {
+        let mut manifest = Self { sha256: String::new(), ..self.clone() };
+        manifest.sha256 = hex(Sha256::new_with_prefix(serde_json::to_string(&manifest)?));
+        serde_json::to_string(&manifest)
+    }
+}
+
+impl Saved {
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut lanes = Vec::with_capacity(self.lanes.len());
+        for (point, checkpoint) in &self.lanes {
+            let bytes = checkpoint.to_bytes()?;
+            lanes.push((name(*point), Bytes([bytes.len()], bytes)));
+        }
+        let metadata = HashMap::from([(KEY.to_owned(), self.manifest.to_text()?)]);
+        let views = lanes.iter().map(|(name, bytes)| (name, bytes));
+        Ok(replace(path, &safetensors::serialize(views, Some(metadata))?)?)
+    }
+
+    /// Reads and checks the file; none where it is not there.
+    ///
+    /// # Errors
+    /// If it is broken, saying how ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
+    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        if std::fs::symlink_metadata(path).is_err() {
+            return Ok(None);
+        }
+        let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
+        let bytes = bytes_of(path, MOST_HEADER)?;
+        let malformed = |error| broken(format!("is no safetensors file: {error}"));
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(malformed)?;
+        let text = metadata.metadata().as_ref().and_then(|keys| keys.get(KEY));
+        let text = text.ok_or_else(|| broken(format!("has no metadata key `{KEY}`")))?;
+        let manifest: Manifest =
+            serde_json::from_str(text).map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+        if manifest.format != FORMAT {
+            return Err(broken(format!("has format {}, expected {FORMAT}", manifest.format)));
+        }
+        if manifest.to_text().ok().as_ref() != Some(text) {
+            return Err(broken("its metadata does not have the sha256 that it names".into()));
+        }
+        let mut lanes = Vec::new();
+        for &point in &manifest.points {
+            if let Ok(lane) = tensors.tensor(&name(point)) {
+                let of = format!("{}: the lane of point {point}", path.display());
+                lanes.push((point, Checkpoint::from_bytes(&of, lane.data())?));
+            }
+        }
+        let saved = Self { manifest, lanes };
+        let expected = if saved.has_begun() { saved.manifest.points.len() - saved.manifest.lost.len() } else { 0 };
+        if tensors.len() != expected || saved.lanes.len() != expected {
+            return Err(broken(format!("holds {} lanes, expected {expected}", tensors.len())));
+        }
+        Ok(Some(saved))
+    }
+
+    /// Whether the lanes have taken steps.
+    pub fn has_begun(&self) -> bool {
+        !self.lanes.is_empty() || !self.manifest.lost.is_empty()
+    }
+
+    /// What keeps these points from going on from here, if something does.
+    pub fn defect(&self, sweep: &str, points: &Points) -> Option<String> {
+        let Manifest { points: own, lost, .. } = &self.manifest;
+        if self.manifest.sweep != sweep {
+            return Some("is of another sweep".into());
+        }
+        if !own.is_sorted_by(|a, b| a < b) || lost.iter().any(|lost| !own.contains(&lost.point)) {
+            return Some("its points are not in order".into());
+        }
+        if own.last().is_none_or(|last| *last >= points.points.len()) {
+            return Some(format!("it names points of which the sweep has {}", points.points.len()));
+        }
+        let place = |progress: &Progress| (progress.epoch, progress.position, progress.step, progress.evaluated_step);
+        for (point, checkpoint) in &self.lanes {
+            if checkpoint.meta.config_hash != points.points[*point].config.hash() {
+                return Some(format!("its lane {point} has other settings than point {point}"));
+            }
+            if place(&checkpoint.meta.progress) != place(&self.lanes[0].1.meta.progress) {
+                return Some(format!("its lane {point} stands elsewhere than the others"));
+            }
+        }
+        None
+    }
+}
+
+fn name(point: usize) -> String {
+    format!("point-{point:05}")
+}
