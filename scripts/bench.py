@@ -1,0 +1,439 @@
+#!/usr/bin/env python3
+"""What `bench.sh` runs: ours and its peers in turn, and the tables. Needs Python 3.10 or later and nothing else.
+
+Every run is a process of its own. For each piece of work the variants of a peer (threads, where pixels are normalised
+and so on) are tried first and the fastest is taken: one choice after the other. Then come rounds:
+ours, PyTorch, JAX, candle-nn, ours, … The first epoch of each process, which compiles and warms up, is left out; a
+figure is the median over what is left of all rounds, the least in brackets.
+"""
+import argparse
+import datetime
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, median
+
+PEERS_SCRIPT = Path(__file__).with_name("bench_peers.py")
+BATCH, LR = 128, 1e-3
+# name: (data set, hidden widths, scaling, which is our default for such a net)
+WORKS = {
+    "linear": ("mnist", "", "unit"),
+    "lenet": ("mnist", "300,100", "standard"),
+    "wide": ("mnist", "512,256", "standard"),
+    "cifar-linear": ("cifar10", "", "unit"),
+    "cifar-mlp": ("cifar10", "512,256", "standard"),
+}
+SETS = {"mnist": (60_000, 784), "cifar10": (50_000, 3072)}  # examples, inputs
+# name: (work, learning rates)
+SWEEPS = {"sweep-linear": ("linear", 64), "sweep-lenet": ("lenet", 16)}
+GRID = ["--lr", "log(1e-4,1e-1,16)", "--beta2", "0.99,0.999", "--seed", "0..4"]
+GRID_POINTS = 160
+SECTIONS = [*WORKS, *SWEEPS, "grid", "start"]
+NAMES = {"ours": "adamtrain", "torch": "PyTorch", "jax": "JAX", "candle": "candle-nn"}
+# The variants of each peer: the first value of every choice is where the search begins. Threads 0 is the default.
+CHOICES = {
+    "torch": {"threads": [1, 0], "pixels": ["u8", "f32"], "denormals": ["kept", "flushed"],
+              "mode": ["eager", "compiled"]},
+    "jax": {
+        "gather": ["batch", "epoch", "host"],
+        "pixels": ["u8", "f32"],
+        "adam": ["optax", "hand"],
+        "unroll": [1, 4],
+        "threads": [0, 1],
+    },
+    "candle": {"threads": [1, 0], "pixels": ["u8", "f32"], "memory": ["system", "kept"]},
+}
+# Keeps glibc from giving large tensors back to the system after each step.
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+TUNING_EPOCHS, TUNING_EPOCHS_MOST = 3, 12
+TUNING_SECONDS = 2.0  # where epochs are short, so many that they last this long
+ACCURACY_MARGIN = 0.015
+
+
+def talk(text):
+    print(f"{datetime.datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+class Bench:
+    """The programs, the folder of the results, and how a side is run."""
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.out = Path(arguments.out)
+        self.log = open(self.out / "results.jsonl", "a")
+        self.variants_file = self.out / "variants.json"
+        self.variants = json.loads(self.variants_file.read_text()) if self.variants_file.exists() else {}
+
+    def record(self, **fields):
+        self.log.write(json.dumps(fields) + "\n")
+        self.log.flush()
+
+    def launch(self, command, env=None):
+        """Runs a process: its JSON lines by event, what it said, its wall time in seconds and its peak memory in MB."""
+        with tempfile.TemporaryFile("w+") as errors:
+            start = time.perf_counter()
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                env={**os.environ, **(env or {})},
+            )
+            lines = process.stdout.read().splitlines()
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - start
+            process.returncode = code = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            said = errors.read()
+        if code != 0:
+            sys.exit(f"error: left with {code}: {' '.join(map(str, command))}\n{said.strip()[-2000:]}")
+        events = {}
+        for line in lines:
+            if line.startswith("{"):
+                event = json.loads(line)
+                events.setdefault(event["event"], []).append(event)
+        return events, said, wall, usage.ru_maxrss / 1024
+
+    def folder_flags(self, dataset):
+        folder = {"mnist": self.arguments.mnist_dir, "cifar10": self.arguments.cifar_dir}[dataset]
+        return ["--data-dir", folder] if folder else []
+
+    def ours(self, words, json_lines=True):
+        """Runs our program, its run directory thrown away afterwards."""
+        place = self.out / "running"
+        shutil.rmtree(place, ignore_errors=True)
+        style = ["--json", "-q"] if json_lines else ["-vv"]
+        ran = self.launch([self.arguments.binary, *words, *style, "--out", place])
+        shutil.rmtree(place, ignore_errors=True)
+        return ran
+
+    def side(self, side, work, epochs, variant=None, lanes=0, seed=0):
+        """One process of a side on a piece of work: seconds of each epoch, test accuracy, wall time, peak memory."""
+        dataset, hidden, scaling = WORKS[work]
+        variant = variant or {}
+        common = ["--epochs", epochs, "--batch-size", BATCH]
+        seeded = ["--seed", seed]
+        if hidden:
+            common += ["--hidden", hidden]
+        if side == "ours":
+            words = ["--dataset", dataset, *self.folder_flags(dataset), *common, *seeded]
+            if lanes:
+                words = ["sweep", *words, "--lr", f"log(1e-4,1e-1,{lanes})"]
+            else:
+                words += ["--lr", LR]
+            events, _, wall, peak = self.ours(words)
+            # Lanes that trained together say the same time; chunks of lanes follow one another.
+            by_epoch = {}
+            for event in events["epoch"]:
+                by_epoch.setdefault(event["epoch"], {})[event["seconds"]] = True
+            seconds = [sum(times) for times in by_epoch.values()]
+            last = [event["test_accuracy"] for event in events["epoch"] if event["epoch"] == epochs]
+            return seconds, max(last), wall, peak
+        common += ["--scaling", scaling]
+        env = {}
+        if side == "candle":
+            command = [self.arguments.candle, "train", dataset, *self.folder_flags(dataset), *common, "--lr", LR]
+            command += ["--pixels", variant["pixels"]]
+            env = {"RAYON_NUM_THREADS": str(variant["threads"])} if variant["threads"] else {}
+            if variant["memory"] == "kept":
+                env |= KEPT_MEMORY
+        else:
+            command = [self.arguments.python, PEERS_SCRIPT, side, Path(self.arguments.data) / dataset, *common, *seeded]
+            command += ["--lanes", lanes] if lanes else ["--lr", LR]
+            command += [word for key, value in variant.items() for word in (f"--{key}", value)]
+        events, _, wall, peak = self.launch(command, env)
+        return [event["seconds"] for event in events["epoch"]], events["end"][0]["test_accuracy"], wall, peak
+
+    def variant(self, peer, work, lanes=0):
+        """The fastest variant of a peer on a piece of work."""
+        key = f"{peer} {work}" + (f" x{lanes}" if lanes else "")
+        if key in self.variants:
+            return self.variants[key]
+        best = {choice: values[0] for choice, values in CHOICES[peer].items()}
+        if not self.arguments.quick:
+            fastest = lambda variant, epochs: min(self.side(peer, work, epochs, variant, lanes)[0][1:])
+            least = fastest(best, TUNING_EPOCHS)
+            epochs = min(max(TUNING_EPOCHS, 1 + int(TUNING_SECONDS / least)), TUNING_EPOCHS_MOST)
+            if epochs > TUNING_EPOCHS:
+                least = fastest(best, epochs)
+            talk(f"{key}: {least:.4f} s {words_of(best)}")
+            for choice, values in CHOICES[peer].items():
+                for value in values[1:]:
+                    tried = {**best, choice: value}
+                    seconds = fastest(tried, epochs)
+                    talk(f"{key}: {seconds:.4f} s with {choice} {value}")
+                    self.record(tuning=key, variant=tried, seconds=seconds)
+                    if seconds < least:
+                        best, least = tried, seconds
+            self.variants[key] = best
+            self.variants_file.write_text(json.dumps(self.variants, indent=1) + "\n")
+        return best
+
+    def rounds(self, section, sides):
+        """Runs the sides in turn; a side is (side, work, lanes). Gives (seconds, accuracies, peaks) of each."""
+        found = {name: ([], [], []) for name in sides}
+        variants = {name: None if name[0] == "ours" else self.variant(*name) for name in sides}
+        for number in range(1, self.arguments.rounds + 1):
+            for name in sides:
+                side, work, lanes = name
+                seconds, accuracy, wall, peak = self.side(
+                    side, work, self.arguments.epochs, variants[name], lanes, seed=number
+                )
+                self.record(section=section, side=side, work=work, lanes=lanes, variant=variants[name], round=number,
+                            seconds=seconds, test_accuracy=accuracy, wall_seconds=wall, peak_mb=peak)
+                for kept, new in zip(found[name], (seconds[1:], [accuracy], [peak])):
+                    kept.extend(new)
+                label = f"{NAMES[side]}{f' x{lanes}' if lanes else ''}"
+                talk(f"{section} round {number}/{self.arguments.rounds} {label}: {median(seconds[1:]):.4f} s an epoch")
+        return found, variants
+
+
+# --- Arithmetic and words -----------------------------------------------------------------------------------------
+
+
+def gflop(work, lanes=1):
+    """GFLOP of one epoch: each layer's product forward, for its weights, and, but for the first, for its inputs."""
+    dataset, hidden, _ = WORKS[work]
+    count, inputs = SETS[dataset]
+    widths = [inputs, *(int(width) for width in hidden.split(",") if width), 10]
+    products = [a * b for a, b in zip(widths, widths[1:])]
+    return 2e-9 * count * (3 * sum(products) - products[0]) * lanes
+
+
+def net(work):
+    dataset, hidden, _ = WORKS[work]
+    widths = [str(SETS[dataset][1]), *(width for width in hidden.split(",") if width), "10"]
+    return f"{'MNIST' if dataset == 'mnist' else 'CIFAR-10'} {'-'.join(widths)}"
+
+
+def words_of(variant):
+    threads = {0: "threads by default", 1: "1 thread"}
+    return ", ".join(threads[value] if key == "threads" else f"{key} {value}" for key, value in variant.items())
+
+
+def figure(seconds):
+    return f"{seconds:.4f}" if seconds < 0.1 else f"{seconds:.3f}" if seconds < 1 else f"{seconds:.2f}"
+
+
+def figures(values):
+    return f"{figure(median(values))} ({figure(min(values))})"
+
+
+def times(ratio):
+    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×" if ratio < 100 else f"{ratio:.0f}×"
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+# --- The sections -------------------------------------------------------------------------------------------------
+
+
+def gemm(bench):
+    """GFLOP/s on one core and on all, the best over libraries and products, and the table."""
+    rows, best = [], {1: 0.0, 0: 0.0}
+    for library in ("torch", "jax", "numpy"):
+        row = [library]
+        for threads in (1, 0):
+            command = [bench.arguments.python, PEERS_SCRIPT, "gemm", library, "--threads", threads]
+            for event in bench.launch(command)[0]["gemm"]:
+                bench.record(gemm=library, threads=threads, **event)
+                row.append(f"{event['gflops']:.0f}")
+                best[threads] = max(best[threads], event["gflops"])
+        rows.append(row)
+    head = ["GFLOP/s, f32", "128×784×300, 1 core", "1024³, 1 core", "128×784×300, all", "1024³, all"]
+    if bench.arguments.gemm:
+        rows.append(["given by `--gemm`", "", "", f"{bench.arguments.gemm:.0f}", ""])
+    return max(*best.values(), bench.arguments.gemm), table(head, rows)
+
+
+def training(bench, works, rate):
+    """One run: the table of times, of accuracies, of memory, and the variants that were taken."""
+    speed, quality, variants_taken = [], [], []
+    for work in works:
+        names = [(side, work, 0) for side in NAMES]
+        found, variants = bench.rounds(work, names)
+        own = median(found[names[0]][0])
+        limit = gflop(work) / rate
+        speed.append([net(work), *(figures(found[name][0]) for name in names),
+                      *(times(median(found[name][0]) / own) for name in names[1:]),
+                      figure(limit), times(own / limit)])
+        accuracies = [mean(found[name][1]) for name in names]
+        agrees = max(accuracies) - min(accuracies) <= ACCURACY_MARGIN
+        if not agrees:
+            talk(f"warning: accuracies on {work} differ by more than {ACCURACY_MARGIN}")
+        quality.append([net(work), *(f"{accuracy:.4f}" for accuracy in accuracies), "yes" if agrees else "**no**",
+                        *(f"{max(found[name][2]):.0f}" for name in names)])
+        variants_taken += [f"- {net(work)}, {NAMES[name[0]]}: {words_of(variants[name])}\n" for name in names[1:]]
+    counted = bench.arguments.rounds * (bench.arguments.epochs - 1)
+    sides = list(NAMES.values())
+    return "\n".join([
+        f"One run, seconds an epoch, batch {BATCH}, Adam, median (least) of {counted} epochs; behind them how much "
+        f"faster ours is, the arithmetic alone at {rate:.0f} GFLOP/s, and ours over it\n",
+        table(["net", *sides, *(f"× {side}" for side in sides[1:]), "arithmetic", "ours / arithmetic"], speed),
+        f"Test accuracy after {bench.arguments.epochs} epochs, mean of {bench.arguments.rounds} seeds, whether all lie "
+        f"within {ACCURACY_MARGIN * 100:g} points, and peak memory of the process in MB\n",
+        table(["net", *sides, "agree", *(f"{side}, MB" for side in sides)], quality),
+        "The variant of each peer, the fastest of those tried\n",
+        "".join(variants_taken),
+    ])
+
+
+def sweeps(bench, names, rate):
+    rows = []
+    for name in names:
+        work, lanes = SWEEPS[name]
+        sides = [("ours", work, lanes), ("jax", work, lanes), ("ours", work, 0), ("torch", work, 0)]
+        ours, vmap, one, torch = sides
+        found, _ = bench.rounds(name, sides)
+        middle = {side: median(found[side][0]) for side in sides}
+        limit = gflop(work, lanes) / rate
+        rows.append([f"{net(work)}, K = {lanes}", figures(found[ours][0]), figures(found[vmap][0]),
+                     figure(lanes * middle[torch]), figure(lanes * middle[one]),
+                     times(middle[vmap] / middle[ours]), times(lanes * middle[torch] / middle[ours]),
+                     times(lanes * middle[one] / middle[ours]), figure(limit), times(middle[ours] / limit),
+                     f"{mean(found[ours][1]):.4f}, {mean(found[vmap][1]):.4f}",
+                     f"{max(found[ours][2]):.0f}, {max(found[vmap][2]):.0f}"])
+    head = ["K learning rates, seconds an epoch", "adamtrain sweep", "JAX, `vmap`", "K × PyTorch", "K × adamtrain",
+            "× JAX", "× PyTorch", "× single runs", "arithmetic", "ours / arithmetic", "best accuracy, ours and JAX",
+            "MB, ours and JAX"]
+    return table(head, rows)
+
+
+def grid(bench):
+    """All points of a grid in one process of ours, against one process of PyTorch for each point."""
+    epochs, rounds = (1, 1) if bench.arguments.quick else (5, 3)
+    eager = {**bench.variant("torch", "linear"), "mode": "eager"}  # compiling takes longer than the run
+    sweep = ["sweep", "--dataset", "mnist", *bench.folder_flags("mnist"), *GRID, "--epochs", epochs]
+    own, theirs = [], []
+    for number in range(1, rounds + 1):
+        events, _, wall, _ = bench.ours(sweep)
+        if events["end"][0]["points"] != GRID_POINTS:
+            sys.exit(f"error: the grid has {events['end'][0]['points']} points, expected {GRID_POINTS}")
+        own.append(wall)
+        theirs += [bench.side("torch", "linear", epochs, eager)[2] for _ in range(2)]
+        bench.record(section="grid", epochs=epochs, round=number, ours_seconds=wall, torch_seconds=theirs[-2:])
+        talk(f"grid round {number}/{rounds}: ours {wall:.2f} s, PyTorch {theirs[-1]:.2f} s a point")
+    rest = GRID_POINTS * median(theirs)
+    title = f"{GRID_POINTS} points of `{' '.join(GRID)}`, {epochs} epochs each, process starts counted, seconds"
+    return table([title, "adamtrain sweep", f"{GRID_POINTS} × PyTorch", "× PyTorch"],
+                 [[net("linear"), figures(own), figure(rest), times(rest / median(own))]])
+
+
+def start(bench):
+    """A whole process: start, load, one epoch, evaluate."""
+    rounds = 2 if bench.arguments.quick else 7
+    words = ["--dataset", "mnist", *bench.folder_flags("mnist"), "--epochs", 1]
+    bench.ours(words)  # fills the program's cache
+    variants = {peer: bench.variant(peer, "linear") for peer in CHOICES}
+    variants["torch"] = {**variants["torch"], "mode": "eager"}
+    first_steps, walls, peaks = [], {side: [] for side in NAMES}, {side: [] for side in NAMES}
+    for number in range(1, rounds + 1):
+        for side in NAMES:
+            if side == "ours":
+                _, said, _, _ = bench.ours(words, json_lines=False)
+                first_steps.append(milliseconds(said))
+                _, _, wall, peak = bench.ours(words)
+            else:
+                _, _, wall, peak = bench.side(side, "linear", 1, variants[side])
+            walls[side].append(wall)
+            peaks[side].append(peak)
+        bench.record(section="start", round=number, first_step_ms=first_steps[-1],
+                     wall_seconds={side: walls[side][-1] for side in NAMES})
+    talk(f"start: ours {median(walls['ours']):.3f} s, PyTorch {median(walls['torch']):.2f} s")
+    own = median(walls["ours"])
+    rows = [[name, figures(walls[side]), times(median(walls[side]) / own), f"{max(peaks[side]):.0f}"]
+            for side, name in NAMES.items()]
+    return (f"From the start of our process to the first step, data cached: {median(first_steps):.1f} ms "
+            f"(least {min(first_steps):.1f}) of {rounds}\n\n"
+            + table([f"{net('linear')}, one epoch, whole process", "seconds", "of ours", "peak MB"], rows))
+
+
+def milliseconds(said):
+    """The time that `first step after 12.3ms` names."""
+    found = re.search(r"first step after ([0-9.]+)(ns|µs|ms|s)\b", said)
+    if not found:
+        sys.exit("error: `adamtrain -vv` said no `first step after …` on standard error")
+    return float(found[1]) * {"ns": 1e-6, "µs": 1e-3, "ms": 1.0, "s": 1e3}[found[2]]
+
+
+def machine(bench):
+    """One line on machine and versions."""
+    with open("/proc/cpuinfo") as file:
+        text = file.read()
+    model = re.search(r"model name\s*: (.*)", text)
+    flags = set(re.search(r"flags\s*: (.*)", text)[1].split()) if "flags" in text else set()
+    width = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "no AVX2")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    # PyTorch's own word tells the build, `+cpu` or `+cu…`.
+    names = "torch, jax, optax, numpy"
+    script = f"import {names}; print(', '.join(m.__name__ + ' ' + m.__version__ for m in ({names})))"
+    answer = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    python = answer(bench.arguments.python, "-c", script)
+    own = answer(bench.arguments.binary, "--version")
+    lock = Path(__file__).parent.parent / "Cargo.lock"
+    candle = re.search(r'name = "candle-nn"\nversion = "([^"]+)"', lock.read_text()) if lock.exists() else None
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        talk(f"warning: the load of the last minute is {load:.2f}; these times want an idle machine")
+    return (f"{datetime.date.today()}, {model[1].strip() if model else platform.machine()}, {os.cpu_count()} cores, "
+            f"{width}, {math.ceil(memory)} GiB, load {load:.2f} at the start; {own}, {python}, "
+            f"candle-nn {candle[1] if candle else '?'}, Python {platform.python_version()}\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run ours and its peers in turn, and print the tables; see bench.sh")
+    for name in ("binary", "candle", "python", "data", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--mnist-dir")
+    parser.add_argument("--cifar-dir")
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=0, help="of each process, the first left out")
+    parser.add_argument("--gemm", type=float, default=0.0, help="GFLOP/s measured otherwise; the best counts")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
+    arguments.epochs = arguments.epochs or (2 if arguments.quick else 5)
+    if arguments.epochs < 2:
+        parser.error("--epochs is below 2, and the first is left out")
+    only = arguments.only.split(",")
+    if unknown := set(only) - set(SECTIONS):
+        parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+
+    bench = Bench(arguments)
+    tables = open(bench.out / "tables.md", "w")
+
+    def tell(text):
+        print(text, flush=True)
+        print(text, file=tables, flush=True)
+
+    described = machine(bench)
+    bench.record(machine=described.strip(), arguments=vars(arguments))
+    tell(described)
+    if arguments.quick:
+        tell("**Quick: few epochs, untuned peers. This shows that everything runs, and no speed.**\n")
+    rate, rates = gemm(bench)
+    tell(rates)
+    if works := [work for work in WORKS if work in only]:
+        tell(training(bench, works, rate))
+    if names := [name for name in SWEEPS if name in only]:
+        tell(sweeps(bench, names, rate))
+    for section in (grid, start):
+        if section.__name__ in only:
+            tell(section(bench))
+
+
+if __name__ == "__main__":
+    main()
