@@ -117,13 +117,17 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
             if layer == 0 { numbers(&[batch, kernel::padded(inputs)]) } else { numbers(&[batch, lanes, inputs]) };
         let (w, b) = (numbers(&[lanes, outputs, inputs]), numbers(&[lanes, outputs]));
         let (y, dw, db) = (numbers(&[batch, lanes, outputs]), w.zeros_like()?, b.zeros_like()?);
+        let room = match kernel::weight_gradient_room(shape) {
+            0 => None,
+            room => Some(numbers(&[room])),
+        };
         let operations = 2 * batch * lanes * inputs * outputs;
         let named = |what: &str| format!("{what} {layer}");
         table.product(name, &named("forward"), operations, || {
             kernel::affine_forward(shape, &input, &w, &b, layer < last, &y).unwrap();
         });
         table.product(name, &named("weight gradient"), operations, || {
-            kernel::affine_weight_gradient(shape, &y, &input, &dw).unwrap();
+            kernel::affine_weight_gradient(shape, &y, &input, &dw, room.as_ref()).unwrap();
         });
         table.pass(name, &named("column sums"), 4 * batch * lanes * outputs, || {
             kernel::column_sums(batch, &y, &db).unwrap();

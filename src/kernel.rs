@@ -17,7 +17,7 @@ pub mod simd;
 pub mod team;
 
 pub use elementwise::{MuonStep, Scalars};
-pub use lend::{Element, lend, lend_mut, shared_storage};
+pub use lend::{Element, Kept, lend, lend_mut, shared_storage};
 pub use loss::{Batch as LossBatch, Totals, room as loss_room};
 pub use orthogonal::Orthogonal;
 pub use passes::{Channel, Dropout, keep_scale};
@@ -26,7 +26,7 @@ use candle_core::{Result, Tensor};
 
 use crate::rule::{Real as _, Rule, TwoPass};
 use elementwise::Number;
-use product::{Matrix, Product, multiply_lanes};
+use product::{Matrix, Product, multiply_by_terms, multiply_lanes};
 use simd::Width;
 
 /// Evaluates `$body` with the type `$R` of the elements of `$tensor`.
@@ -76,6 +76,11 @@ impl Affine {
         Matrix::rows(&y[lane * self.outputs..], self.rows, self.outputs, self.lanes * self.outputs)
     }
 
+    /// The product dyᵀ · x of a lane.
+    fn gradient<'a>(&self, dy: &'a [f32], x: &'a [f32], stride: usize, lane: usize) -> Product<'a> {
+        Product::new(self.output(dy, lane).transposed(), self.input(x, stride, lane))
+    }
+
     fn weight<'a>(&self, w: &'a [f32], lane: usize) -> Matrix<'a> {
         let size = self.outputs * self.inputs;
         Matrix::rows(&w[lane * size..][..size], self.outputs, self.inputs, self.inputs)
@@ -116,18 +121,38 @@ pub fn affine_forward(shape: Affine, x: &Tensor, w: &Tensor, b: &Tensor, relu: b
     })???
 }
 
-/// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`.
+/// Numbers of room that [`affine_weight_gradient`] may take for a layer.
+pub fn weight_gradient_room(shape: Affine) -> usize {
+    let shape = shape.merged();
+    if shape.lanes == 1 { product::room(shape.outputs, shape.rows, shape.inputs) } else { 0 }
+}
+
+/// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`. With `room` of
+/// [`weight_gradient_room`] for the whole batch, each thread reads only rows of x that it has made.
 ///
 /// # Errors
 /// If the device fails.
-pub fn affine_weight_gradient(shape: Affine, dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
+pub fn affine_weight_gradient(
+    shape: Affine,
+    dy: &Tensor,
+    x: &Tensor,
+    dw: &Tensor,
+    room: Option<&Tensor>,
+) -> Result<()> {
     let (shape, stride) = (shape.merged(), row_stride(x)?);
+    let is_split = team::threads() > 1 && weight_gradient_room(shape) > 0;
+    if let Some(room) = room.filter(|_| is_split) {
+        return lend(dy, |dy| {
+            lend(x, |x| {
+                lend_mut(dw, |dw| lend_mut(room, |room| multiply_by_terms(dw, room, shape.gradient(dy, x, stride, 0))))
+            })
+        })???;
+    }
     lend(dy, |dy| {
         lend(x, |x| {
             lend_mut(dw, |dw| {
-                multiply_lanes(dw, shape.inputs, shape.outputs * shape.inputs, shape.lanes, |lane| {
-                    Product::new(shape.output(dy, lane).transposed(), shape.input(x, stride, lane))
-                });
+                let size = shape.outputs * shape.inputs;
+                multiply_lanes(dw, shape.inputs, size, shape.lanes, |lane| shape.gradient(dy, x, stride, lane));
             })
         })
     })??

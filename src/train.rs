@@ -48,6 +48,8 @@ pub struct Trainer {
     pub optimizer: Box<dyn Optimizer>,
     /// Sums of the epoch so far.
     pub totals: Totals,
+    /// Lends them without taking memory.
+    _kept: kernel::Kept,
     /// Learning rate of each step, per lane.
     pub schedules: Vec<Schedule>,
     /// Moving average of the weights, if there is one.
@@ -83,9 +85,11 @@ impl Trainer {
         let dropout: Vec<f64> = lanes.iter().map(|lane| lane.dropout).collect();
         let backprop = Backprop::new(&net, rows, &dropout)?;
         let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
+        let totals = Totals::zeros(seeds.len(), rows, device)?;
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
-            totals: Totals::zeros(seeds.len(), rows, device)?,
+            _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
+            totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
@@ -405,6 +409,40 @@ mod tests {
     fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
         let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
         trainer.tensors(0).unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+    }
+
+    /// But for what is asked for beside the step: averages, clipping in lanes.
+    #[test]
+    fn a_step_takes_no_memory() -> Result<()> {
+        let settings = [
+            ("model.dropout", "0.5"),
+            ("train.label_smoothing", "0.1"),
+            ("train.clip_norm", "1"),
+            ("train.clip_value", "1"),
+            ("train.clip_adaptive", "0.1"),
+            ("schedule.schedule", "cosine"),
+            ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),
+        ];
+        let mut found = Vec::new();
+        let families = crate::optim::FAMILIES.iter().map(|family| ("optim.optimizer", family.name));
+        for setting in settings.into_iter().chain(families) {
+            let (mut trainer, split, order) = trainer(&[setting]);
+            let mut run = |steps: std::ops::Range<u64>| -> Result<u64> {
+                let before = kernel::alloc::count();
+                for step in steps {
+                    let start = step as usize % 5 * 20;
+                    trainer.step(Batch { split: &split, order: &order, start, rows: 20 }, step)?;
+                }
+                Ok(kernel::alloc::count() - before)
+            };
+            run(0..3)?;
+            let taken = run(3..23)?;
+            if taken > 0 {
+                found.push((setting, taken));
+            }
+        }
+        assert!(found.is_empty(), "{found:?}");
+        Ok(())
     }
 
     /// A few steps of lanes that differ in all that lanes may differ in, beside the run of each alone.

@@ -34,8 +34,9 @@ pub fn count() -> u64 {
 }
 
 /// The layout that the system is asked for instead of `layout`: a function of it alone, since memory is given back under the same.
+/// Not for large buffers: aligned zeros are written one by one, where the system has pages of them.
 fn aligned(layout: Layout) -> Layout {
-    if layout.size() < ALIGNED {
+    if !(ALIGNED..LARGE).contains(&layout.size()) {
         return layout;
     }
     Layout::from_size_align(layout.size(), layout.align().max(LINE)).unwrap_or(layout)
@@ -123,13 +124,13 @@ mod tests {
     fn a_buffer_keeps_its_contents_as_it_grows_and_shrinks_and_large_ones_are_aligned() {
         let before = count();
         let mut bytes: Vec<u8> = Vec::with_capacity(16);
-        for i in 0..100_000_u32 {
+        for i in 0..20_000_000_u32 {
             bytes.push(i as u8);
-            if bytes.capacity() >= ALIGNED {
+            if (ALIGNED..LARGE).contains(&bytes.capacity()) {
                 assert_eq!(bytes.as_ptr().addr() % LINE, 0);
             }
         }
-        for kept in [5000, 1024, 1000, 10] {
+        for kept in [9_000_000, 5000, 1024, 1000, 10] {
             bytes.truncate(kept);
             bytes.shrink_to_fit();
             assert!((0..).zip(&bytes).all(|(i, byte): (u32, _)| *byte == i as u8), "{kept}");

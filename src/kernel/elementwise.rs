@@ -8,7 +8,7 @@ use super::team::{self, Shared};
 use crate::rule::{Real, Rule, TwoPass};
 
 /// What an element's update is worth in multiplications: it is mostly waiting for memory.
-const WORK: usize = 12;
+pub const WORK: usize = 12;
 
 /// Elements between two cuts: a cache line, so that two threads never write to the same one.
 const LINE: usize = 16;

@@ -3,9 +3,10 @@
 //! candle keeps its storage behind a lock and lends it mutably only to in-place ops; an op that carries a closure lends it to
 //! the closure. Two tensors that share storage would wait for each other for ever: [`shared_storage`] finds them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, Var, bail};
 
 /// An element type that can be lent.
 pub trait Element: Sized {
@@ -49,17 +50,65 @@ pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Res
 /// # Errors
 /// As [`lend`].
 pub fn lend_mut<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) -> R) -> Result<R> {
-    let op = Lend { body: Cell::new(Some(body)), answer: Cell::new(None), element: std::marker::PhantomData::<T> };
-    tensor.inplace_op1(&op)?;
+    let op = Lend {
+        body: Cell::new(Some(body)),
+        answer: Cell::new(None),
+        range: range(tensor.layout())?,
+        element: std::marker::PhantomData::<T>,
+    };
+    DOORS.with_borrow(|doors| doors.get(&tensor.id()).unwrap_or(tensor).inplace_op1(&op))?;
     match op.answer.into_inner() {
         Some(answer) => Ok(answer),
         None => bail!("the tensor was not lent"),
     }
 }
 
+thread_local! {
+    /// A view of one element for each tensor that is lent again and again.
+    static DOORS: RefCell<HashMap<TensorId, Tensor>> = RefCell::default();
+}
+
+/// Tensors that the thread which made this lends for writing without taking memory, as long as this lives.
+///
+/// Before an in-place op candle sorts the strides of the tensor in a vector, which it takes from the heap each time. A view of one
+/// element has no strides to sort, and the op is lent the same storage.
+#[derive(Debug, Default)]
+pub struct Kept(Vec<TensorId>);
+
+impl Kept {
+    /// Prepares these tensors.
+    ///
+    /// # Errors
+    /// If one cannot be viewed.
+    pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Self> {
+        let mut kept = Self::default();
+        for tensor in tensors {
+            if tensor.elem_count() > 0 && tensor.is_contiguous() {
+                let door = tensor.flatten_all()?.narrow(0, 0, 1)?.reshape(())?;
+                DOORS.with_borrow_mut(|doors| doors.insert(tensor.id(), door));
+                kept.0.push(tensor.id());
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // A thread that ends has let go of them before.
+        let _ = DOORS.try_with(|doors| {
+            for id in &self.0 {
+                doors.borrow_mut().remove(id);
+            }
+        });
+    }
+}
+
 struct Lend<T, F, R> {
     body: Cell<Option<F>>,
     answer: Cell<Option<R>>,
+    /// What of the storage is lent.
+    range: (usize, usize),
     element: std::marker::PhantomData<T>,
 }
 
@@ -68,8 +117,8 @@ impl<T: Element, R, F: FnOnce(&mut [T]) -> R> InplaceOp1 for Lend<T, F, R> {
         "lend"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (start, end) = range(layout)?;
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+        let (start, end) = self.range;
         let Some(data) = T::slice_mut(storage) else { bail!("the tensor holds another type than it is lent as") };
         if let Some(body) = self.body.take() {
             self.answer.set(Some(body(&mut data[start..end])));
@@ -104,6 +153,15 @@ mod tests {
         lend_mut(&row, |row: &mut [f32]| row.fill(2.0))?;
         assert_eq!(tensor.to_vec2::<f32>()?, [[0.0; 3], [2.0; 3]], "only the lent row changes");
         assert_eq!(lend(&row, |row: &[f32]| row.len())?, 3);
+        let kept = Kept::new([&tensor, &row])?;
+        lend_mut(&row, |row: &mut [f32]| row[1] = 3.0)?;
+        let before = super::super::alloc::count();
+        lend_mut(&tensor, |all: &mut [f32]| all[0] = 1.0)?;
+        assert_eq!(super::super::alloc::count(), before, "a kept tensor is lent without taking memory");
+        assert_eq!(tensor.to_vec2::<f32>()?, [[1.0, 0.0, 0.0], [2.0, 3.0, 2.0]]);
+        drop(kept);
+        assert!(DOORS.with_borrow(HashMap::is_empty));
+        assert!(lend_mut(&row, |_: &mut [u8]| ()).is_err(), "wrong type");
         assert!(lend(&row, |_: &[u8]| ()).is_err(), "wrong type");
         assert!(lend(&tensor.t()?, |_: &[f32]| ()).is_err(), "not contiguous");
         Ok(())

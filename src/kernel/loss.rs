@@ -75,7 +75,7 @@ pub fn cross_entropy(
     sums: Sums<'_>,
 ) {
     /// An exponential and what is done with it, in multiplications.
-    const WORK: usize = 8;
+    const WORK: usize = 96;
     assert!(batch.classes <= MOST_CLASSES, "{} classes, expected at most {MOST_CLASSES}", batch.classes);
     let of_row = batch.smoothing.len() * batch.classes;
     let of_block = batch.smoothing.len() * NUMBERS;

@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use super::elementwise::WORK as UPDATED;
+use super::passes::add;
 use super::register::Register;
 use super::simd::Width;
 use super::team::{self, Shared};
@@ -104,12 +106,13 @@ pub fn multiply_lanes<'a>(
     let width = Width::detect();
     let by_columns = product.has_contiguous_columns();
     assert!(!by_columns || product.a.column_stride == 1);
-    // A part is some rows of the output where the second matrix is read by columns, and some columns of it otherwise: there
-    // the threads share little.
-    let (long, unit) = match (by_columns, width) {
-        (true, _) => (m, 4),
-        (false, Width::Avx512) => (n, 48),
-        (false, _) => (n, 16),
+    // Tasks take the rows or columns for which they share least. Forward, outputs of a layer that is wider than the batch: each
+    // thread then reads those weights that it has updated. Backward, likewise, rows of the weights' gradient.
+    let by_rows = if by_columns { m >= n } else { m > k };
+    let (long, unit) = match (by_columns, by_rows) {
+        (true, _) => (if by_rows { m } else { n }, 12),
+        (false, true) => (m, 12),
+        (false, false) => (n, 48),
     };
     let units = long.div_ceil(unit);
     let tasks = team::tasks(lanes * m * n * k, lanes * units);
@@ -118,11 +121,12 @@ pub fn multiply_lanes<'a>(
         let product = of(lane);
         assert!(product.shape() == [m, k, n] && k == product.b.rows && [0, n].contains(&product.bias.len()));
         let at = |part: usize| (units * part / parts * unit).min(long);
+        let range = at(part)..at(part + 1);
+        let (rows, columns) = if by_rows { (range, 0..n) } else { (0..m, range) };
+        let part = Part { rows, columns, terms: 0..k };
         // SAFETY: the asserts above keep the elements of every lane inside `out` and apart from those of the others, and the
         // parts of a lane are apart.
-        let out = Output { start: unsafe { start.add(lane * offset) }, stride };
-        let range = at(part)..at(part + 1);
-        self::part(width, by_columns, &product, out, range);
+        compute(width, &product, Output { start: unsafe { start.add(lane * offset) }, stride }, &part);
     };
     if parts == 1 {
         let each = lanes.div_ceil(tasks);
@@ -132,6 +136,39 @@ pub fn multiply_lanes<'a>(
     } else {
         team::for_each(lanes * parts, |task| one(task / parts, task % parts));
     }
+}
+
+/// Numbers of room that [`multiply_by_terms`] takes for an m × k × n product, if it is of use there: where the result is small
+/// beside the second matrix, and slices are few.
+pub fn room(m: usize, k: usize, n: usize) -> usize {
+    const MOST_SLICES: usize = 16;
+    let slices = k.div_ceil(DEPTH);
+    if 4 * m <= k && (2..=MOST_SLICES).contains(&slices) { (slices - 1) * m * n } else { 0 }
+}
+
+/// `out = a · b` as [`multiply`] computes it, for a second matrix with contiguous rows, of which each task reads only some. What is
+/// a batch for the weights' gradient then stays in the cache of the thread that made it.
+pub fn multiply_by_terms(out: &mut [f32], room: &mut [f32], product: Product<'_>) {
+    let [m, k, n] = product.shape();
+    let slices = k.div_ceil(DEPTH);
+    let size = m * n;
+    let (out, room) = (&mut out[..size], &mut room[..(slices - 1) * size]);
+    assert!(k == product.b.rows && !product.has_contiguous_columns() && product.bias.is_empty() && !product.relu);
+    let width = Width::detect();
+    let (first, others) = (Shared(out.as_mut_ptr()), Shared(room.as_mut_ptr()));
+    team::for_each(slices, |slice| {
+        // SAFETY: every slice writes to `size` numbers of its own, which both were cut to.
+        let start = if slice == 0 { first } else { unsafe { others.add((slice - 1) * size) } };
+        let terms = slice * DEPTH..k.min((slice + 1) * DEPTH);
+        compute(width, &product, Output { start, stride: n }, &Part { rows: 0..m, columns: 0..n, terms });
+    });
+    let room = &*room;
+    // As the optimizer will divide the gradient, so that each thread adds what it goes on with.
+    team::over_slices(out, LANES, UPDATED, |start, out| {
+        for slice in room.chunks_exact(size) {
+            add(width, &slice[start..start + out.len()], out);
+        }
+    });
 }
 
 /// The elements that tasks write, each its own.
@@ -163,43 +200,53 @@ const TILES: usize = 3;
 /// Columns that a tile grows by where the second matrix has contiguous rows: a register of 512 bits, or two.
 const LANES: usize = 16;
 
-/// Which part of the output, and how: rows of it by [`dot`], or columns by [`spread`].
-fn part(width: Width, by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+/// What one task computes.
+#[derive(Clone, Debug)]
+struct Part {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// All of them, or those of one slice where the second matrix has contiguous rows.
+    terms: Range<usize>,
+}
+
+/// A part of a product, by [`dot`] or [`spread`].
+fn compute(width: Width, product: &Product<'_>, out: Output, part: &Part) {
+    let by_columns = product.has_contiguous_columns();
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m256, __m512};
 
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+        fn avx2(by_columns: bool, product: &Product<'_>, out: Output, part: &Part) {
             if by_columns {
-                dot::<__m256, 3, 4>(product, out, range);
+                dot::<__m256, 3, 4>(product, out, part);
             } else {
-                spread::<__m256, 6, 1, 2>(product, out, range);
+                spread::<__m256, 6, 1, 2>(product, out, part);
             }
         }
 
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-        fn avx512(by_columns: bool, product: &Product<'_>, out: Output, range: Range<usize>) {
+        fn avx512(by_columns: bool, product: &Product<'_>, out: Output, part: &Part) {
             if by_columns {
-                dot::<__m256, 4, 6>(product, out, range);
+                dot::<__m256, 4, 6>(product, out, part);
             } else {
-                spread::<__m512, 8, 3, 1>(product, out, range);
+                spread::<__m512, 8, 3, 1>(product, out, part);
             }
         }
 
         match width {
             // SAFETY: a `Width` above `Scalar` comes from `Width::available`, which asked the CPU.
-            Width::Avx512 => return unsafe { avx512(by_columns, product, out, range) },
+            Width::Avx512 => return unsafe { avx512(by_columns, product, out, part) },
             // SAFETY: as above.
-            Width::Avx2 => return unsafe { avx2(by_columns, product, out, range) },
+            Width::Avx2 => return unsafe { avx2(by_columns, product, out, part) },
             Width::Scalar => {}
         }
     }
     let _ = width;
     if by_columns {
-        dot::<[f32; SUMS], 3, 4>(product, out, range);
+        dot::<[f32; SUMS], 3, 4>(product, out, part);
     } else {
-        spread::<[f32; LANES], 6, 1, 1>(product, out, range);
+        spread::<[f32; LANES], 6, 1, 1>(product, out, part);
     }
 }
 
@@ -226,15 +273,16 @@ fn slices(k: usize) -> impl Iterator<Item = Range<usize>> {
     (0..k.max(1)).step_by(size).map(move |start| start..(start + size).min(k))
 }
 
-/// Rows `rows` of a product whose second matrix has contiguous columns, in tiles of at most M × N.
+/// A part of a product whose second matrix has contiguous columns, in tiles of at most M × N.
 #[inline(always)]
-fn dot<V: Register, const M: usize, const N: usize>(product: &Product<'_>, out: Output, rows: Range<usize>) {
-    let [_, k, n] = product.shape();
+fn dot<V: Register, const M: usize, const N: usize>(product: &Product<'_>, out: Output, part: &Part) {
+    let Part { rows, columns: all, .. } = part;
     let bands = rows.len().div_ceil(M);
-    let groups = n.div_ceil(TILES * N);
-    for slice in slices(k) {
+    let groups = all.len().div_ceil(TILES * N);
+    for slice in slices(product.a.columns) {
         for group in 0..groups {
-            let columns = n * group / groups..n * (group + 1) / groups;
+            let first = |group: usize| all.start + all.len() * group / groups;
+            let columns = first(group)..first(group + 1);
             let tiles = columns.len().div_ceil(N);
             let mut row = rows.start;
             for band in 0..bands {
@@ -369,26 +417,28 @@ fn finished(product: &Product<'_>, column: usize, sum: f32) -> f32 {
 }
 
 /// Terms of a running sum: blocked sums round less, and a panel of so many rows stays in the first-level cache.
-const DEPTH: usize = 128;
+const DEPTH: usize = 64;
 
 /// Fewer tiles than this read the second matrix where it lies; more, from a copy of a panel.
-const WORTH_A_COPY: usize = 4;
+const WORTH_A_COPY: usize = 16;
 
-/// Columns `columns` of a product whose second matrix has contiguous rows, in tiles of at most M rows and N × 16 columns.
+/// A part of a product whose second matrix has contiguous rows, in tiles of at most M rows and N × 16 columns.
 #[inline(always)]
 fn spread<V: Register, const M: usize, const N: usize, const P: usize>(
     product: &Product<'_>,
     out: Output,
-    columns: Range<usize>,
+    part: &Part,
 ) {
-    let [m, k, _] = product.shape();
-    let tiles = m.div_ceil(M);
+    let Part { rows, columns, terms } = part;
+    let tiles = rows.len().div_ceil(M);
     // Rows 4 KiB apart share the few places that the cache has for them.
     let is_aliased = product.b.row_stride.is_multiple_of(1024);
     let mut panel = [[0.0; DEPTH * LANES]; N];
     let panel = panel.as_flattened_mut();
-    for start in (0..k.max(1)).step_by(DEPTH) {
-        let depth = DEPTH.min(k - start);
+    // Without terms there is one slice, whose sums are 0.
+    for start in (terms.start..terms.end.max(terms.start + 1)).step_by(DEPTH) {
+        let depth = DEPTH.min(terms.end - start);
+        let is_first = start == terms.start;
         let mut column = columns.start;
         while column < columns.end {
             let left = columns.end - column;
@@ -403,10 +453,10 @@ fn spread<V: Register, const M: usize, const N: usize, const P: usize>(
                 }
                 (&*panel, row_length)
             };
-            let mut row = 0;
+            let mut row = rows.start;
             for tile in 0..tiles {
-                let height = (m - row).div_ceil(tiles - tile);
-                let block = Block { start, depth, b, stride, row, column, width };
+                let height = (rows.end - row).div_ceil(tiles - tile);
+                let block = Block { start, depth, is_first, b, stride, row, column, width };
                 match units {
                     3 if N >= 3 => spread_rows::<V, 3, P>(height, product, out, block),
                     2 if N >= 2 => spread_rows::<V, 2, P>(height, product, out, block),
@@ -446,6 +496,8 @@ struct Block<'a> {
     start: usize,
     /// Their number.
     depth: usize,
+    /// Whether the sums begin with them.
+    is_first: bool,
     /// Their rows of the second matrix, from the tile's first column on.
     b: &'a [f32],
     /// From one of them to the next.
@@ -463,7 +515,7 @@ fn spread_tile<V: Register, const M: usize, const N: usize, const P: usize>(
     out: Output,
     block: Block<'_>,
 ) {
-    let Block { start, depth, b, stride, row, column, width } = block;
+    let Block { start, depth, is_first, b, stride, row, column, width } = block;
     let a = &product.a;
     let mut sums = [[[V::splat(0.0); P]; N]; M];
     if depth > 0 {
@@ -490,15 +542,19 @@ fn spread_tile<V: Register, const M: usize, const N: usize, const P: usize>(
         }
     }
     let is_last = start + depth == a.columns;
-    let is_plain = !(is_last && (product.relu || !product.bias.is_empty())) && start == 0;
+    let is_plain = !is_last || !product.relu && product.bias.is_empty();
     for (i, sums) in sums.iter().enumerate() {
         // SAFETY: this task's columns; the rows belong to no other task of theirs.
         let out = unsafe { out.at(row + i, column, width) };
         for (j, (sums, out)) in sums.iter().zip(out.chunks_mut(LANES)).enumerate() {
             if is_plain && out.len() == LANES {
-                for (part, sums) in sums.iter().enumerate() {
+                for (part, &sums) in sums.iter().enumerate() {
                     // SAFETY: P registers hold 16 numbers.
-                    unsafe { sums.store(out.as_mut_ptr().add(part * V::COUNT)) };
+                    unsafe {
+                        let out = out.as_mut_ptr().add(part * V::COUNT);
+                        let sums = if is_first { sums } else { sums.plus(V::load(out)) };
+                        sums.store(out);
+                    }
                 }
                 continue;
             }
@@ -508,7 +564,7 @@ fn spread_tile<V: Register, const M: usize, const N: usize, const P: usize>(
                 unsafe { sums.store(all.as_mut_ptr().add(part * V::COUNT)) };
             }
             for (at, (out, mut sum)) in out.iter_mut().zip(all).enumerate() {
-                if start > 0 {
+                if !is_first {
                     sum += *out;
                 }
                 *out = if is_last { finished(product, column + j * LANES + at, sum) } else { sum };
@@ -635,11 +691,23 @@ mod tests {
             for width in Width::available() {
                 let mut out = vec![0.0; m * n];
                 let output = Output { start: Shared(out.as_mut_ptr()), stride: n };
-                let whole = if product.has_contiguous_columns() { 0..m } else { 0..n };
-                part(width, product.has_contiguous_columns(), product, output, whole);
+                compute(width, product, output, &Part { rows: 0..m, columns: 0..n, terms: 0..product.a.columns });
                 assert!(alone == out, "{width:?} {:?}", product.shape());
             }
         });
+    }
+
+    #[test]
+    fn a_product_by_its_terms_is_the_same() {
+        team::start(4).unwrap();
+        for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33)] {
+            let (a, b) = (numbers(m * k, 5), numbers(k * n, 6));
+            let product = Product::new(Matrix::rows(&a, k, m, m).transposed(), Matrix::rows(&b, k, n, n));
+            let (mut out, mut space) = (vec![f32::NAN; m * n], vec![f32::NAN; room(m, k, n)]);
+            assert!(!space.is_empty());
+            multiply_by_terms(&mut out, &mut space, product);
+            assert!(out == computed(&product), "{m} {k} {n}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub trait Register: Copy {
     /// # Safety
     /// They may be written.
     unsafe fn store(self, to: *mut f32);
+    /// `self + b`.
+    fn plus(self, b: Self) -> Self;
     /// `self · b + c` with one rounding.
     fn fused(self, b: Self, c: Self) -> Self;
 }
@@ -49,6 +51,10 @@ impl<const W: usize> Register for [f32; W] {
         unsafe { *to.cast() = self }
     }
     #[inline(always)]
+    fn plus(self, b: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] + b[lane])
+    }
+    #[inline(always)]
     fn fused(self, b: Self, c: Self) -> Self {
         let mut sum = c;
         for lane in 0..W {
@@ -62,8 +68,9 @@ impl<const W: usize> Register for [f32; W] {
 mod x86 {
     use super::Register;
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_set1_ps,
-        _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+        _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+        _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     /// # Safety
@@ -86,7 +93,7 @@ mod x86 {
     }
 
     macro_rules! register {
-        ($register:ident, $count:literal, $splat:ident, $load:ident, $some:ident, $store:ident, $fused:ident) => {
+        ($register:ident, $count:literal, $splat:ident, $load:ident, $some:ident, $store:ident, $plus:ident, $fused:ident) => {
             impl Register for $register {
                 const COUNT: usize = $count;
                 #[inline(always)]
@@ -110,6 +117,11 @@ mod x86 {
                     unsafe { $store(to, self) }
                 }
                 #[inline(always)]
+                fn plus(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $plus(self, b) }
+                }
+                #[inline(always)]
                 fn fused(self, b: Self, c: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $fused(self, b, c) }
@@ -118,6 +130,24 @@ mod x86 {
         };
     }
 
-    register!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, load_some_of_8, _mm256_storeu_ps, _mm256_fmadd_ps);
-    register!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, load_some_of_16, _mm512_storeu_ps, _mm512_fmadd_ps);
+    register!(
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        load_some_of_8,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_fmadd_ps
+    );
+    register!(
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        load_some_of_16,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_fmadd_ps
+    );
 }

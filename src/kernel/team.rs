@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
 
-/// How often an idle helper looks for work before it sleeps: some 20 µs.
-const LOOKS: u32 = 1000;
+/// How often an idle helper looks for work before it sleeps: some 60 µs.
+const LOOKS: u32 = 3000;
 
 /// How often the caller looks whether all tasks are done before it lets others have the core.
 const LOOKS_BEFORE_YIELD: u32 = 200;
@@ -21,7 +21,7 @@ const LOOKS_BEFORE_YIELD: u32 = 200;
 const WORTH_A_TASK: usize = 1 << 15;
 
 /// Tasks per thread of a long loop: enough that a thread which was put aside for a while does not hold up the others.
-const TASKS_PER_THREAD: usize = 4;
+const TASKS_PER_THREAD: usize = 8;
 
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 

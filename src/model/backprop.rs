@@ -8,7 +8,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::{LinearNet, Shape};
-use crate::kernel::{self, Affine, Dropout};
+use crate::kernel::{self, Affine, Dropout, Kept};
 
 /// Buffers of the forward pass for batches of at most B rows.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Activations {
     /// Output of each layer, [B, K, out]; the last are the logits.
     outputs: Vec<Tensor>,
     shapes: Vec<Affine>,
+    /// Lends them without taking memory.
+    _kept: Kept,
 }
 
 impl Activations {
@@ -33,7 +35,8 @@ impl Activations {
             shapes.push(Affine { rows: batch, lanes, inputs, outputs: width, shared_input: layer == 0 });
         }
         let x = Tensor::zeros((batch, kernel::padded(shape.inputs)), DType::F32, device)?;
-        Ok(Self { x, outputs, shapes })
+        let kept = Kept::new(outputs.iter().chain([&x]))?;
+        Ok(Self { x, outputs, shapes, _kept: kept })
     }
 
     /// Bytes that [`Activations::new`] takes.
@@ -85,6 +88,10 @@ pub struct Backprop {
     deltas: Vec<Tensor>,
     /// One gradient per parameter, in their order and shape.
     gradients: Vec<Tensor>,
+    /// Lends all of these without taking memory.
+    _kept: Kept,
+    /// Room for the weights' gradient of each layer, where it is of use.
+    rooms: Vec<Option<Tensor>>,
     /// Factor on what dropout kept, per lane.
     keep_scales: Vec<f32>,
 }
@@ -100,10 +107,20 @@ impl Backprop {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
         let hidden = shape.hidden.iter().map(|&width| zeros(&[batch, lanes, width]));
         let gradients = net.parameters().iter().map(|(_, var)| zeros(var.dims()));
+        let activations = Activations::new(shape, lanes, batch, device)?;
+        let rooms = activations.shapes.iter().map(|layer| match kernel::weight_gradient_room(*layer) {
+            0 => Ok(None),
+            room => zeros(&[room]).map(Some),
+        });
+        let rooms = rooms.collect::<candle_core::Result<Vec<Option<Tensor>>>>()?;
+        let deltas = hidden.collect::<candle_core::Result<Vec<Tensor>>>()?;
+        let gradients = gradients.collect::<candle_core::Result<Vec<Tensor>>>()?;
         Ok(Self {
-            activations: Activations::new(shape, lanes, batch, device)?,
-            deltas: hidden.collect::<candle_core::Result<_>>()?,
-            gradients: gradients.collect::<candle_core::Result<_>>()?,
+            _kept: Kept::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
+            rooms,
+            activations,
+            deltas,
+            gradients,
             keep_scales: dropout.iter().map(|&p| kernel::keep_scale(p)).collect(),
         })
     }
@@ -126,12 +143,13 @@ impl Backprop {
     /// # Errors
     /// If the device fails.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
-        let Activations { x, outputs, shapes } = &self.activations;
+        let Activations { x, outputs, shapes, .. } = &self.activations;
         for (layer, (weight, _)) in net.layers().enumerate().rev() {
             let shape = Affine { rows, ..shapes[layer] };
             let delta = self.deltas.get(layer).unwrap_or(self.activations.logits());
             let input = if layer == 0 { x } else { &outputs[layer - 1] };
-            kernel::affine_weight_gradient(shape, delta, input, &self.gradients[2 * layer])?;
+            let room = self.rooms[layer].as_ref();
+            kernel::affine_weight_gradient(shape, delta, input, &self.gradients[2 * layer], room)?;
             kernel::column_sums(rows, delta, &self.gradients[2 * layer + 1])?;
             if layer > 0 {
                 let below = &self.deltas[layer - 1];

@@ -130,6 +130,8 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     /// Where a net trains while its variables hold the evaluation point; only for rules that tell the two apart.
     training_point: Vec<Tensor>,
     at_evaluation_point: bool,
+    /// Lends variables and state to a step without taking memory.
+    _kept: kernel::Kept,
     rules: Vec<U>,
     history: Vec<[f64; P]>,
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
@@ -174,6 +176,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             state.push(tensor);
         }
         Ok(Self {
+            _kept: kernel::Kept::new(vars.iter().map(Var::as_tensor).chain(&state))?,
             names,
             vars,
             state,

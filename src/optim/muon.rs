@@ -80,6 +80,8 @@ struct Muon {
     names: Vec<String>,
     vars: Vec<Var>,
     buffers: Vec<Tensor>,
+    /// Lends both to a step without taking memory.
+    _kept: kernel::Kept,
     work: Vec<Orthogonal>,
     lanes: Vec<Hypers>,
     steps: u64,
@@ -99,6 +101,7 @@ impl Muon {
         Ok(Self {
             names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
             vars: parameters.iter().map(|parameter| parameter.var.clone()).collect(),
+            _kept: kernel::Kept::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
             buffers,
             work,
             lanes: lanes.to_vec(),

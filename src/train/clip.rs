@@ -37,27 +37,27 @@ impl Clip {
         if self.value.is_none() && self.adaptive.is_none() && self.norm.is_none() {
             return Ok((1.0, false));
         }
-        let gradients: Vec<Tensor> =
-            gradients.iter().map(|gradient| gradient.get(lane)).collect::<candle_core::Result<_>>()?;
+        // One lane is the whole tensor.
+        let own = |tensor: &Tensor| if net.lanes() == 1 { Ok(tensor.clone()) } else { tensor.get(lane) };
         let mut is_clipped = false;
         if let Some(most) = self.value {
-            for gradient in &gradients {
-                is_clipped |= kernel::clip_value(gradient, most)?;
+            for gradient in gradients {
+                is_clipped |= kernel::clip_value(&own(gradient)?, most)?;
             }
         }
         if let Some(factor) = self.adaptive {
-            for ((_, var), gradient) in net.parameters().iter().zip(&gradients) {
+            for ((_, var), gradient) in net.parameters().iter().zip(gradients) {
                 // [K, out, in] or [K, out].
                 let units = if var.rank() == 3 { var.dims()[1] } else { 1 };
-                is_clipped |= kernel::clip_units(&var.get(lane)?, gradient, units, factor)?;
+                is_clipped |= kernel::clip_units(&own(var)?, &own(gradient)?, units, factor)?;
             }
         }
         let Some(most) = self.norm else {
             return Ok((1.0, is_clipped));
         };
         let mut sums = [0.0];
-        for gradient in &gradients {
-            kernel::sums_of_squares(gradient, &mut sums)?;
+        for gradient in gradients {
+            kernel::sums_of_squares(&own(gradient)?, &mut sums)?;
         }
         let factor = most / (sums[0].sqrt() + 1e-6);
         // Not `min`: it would hide a NaN.
