@@ -30,11 +30,12 @@ use live::Live;
 use points::{Point, Points};
 use store::Store;
 
-/// What weights and state of the lanes that run at once may take: they pass through the caches in every step.
-const CACHE: u64 = 32 << 20;
+/// Bytes that weights, gradients and state of the lanes that run at once may take: they pass through the caches in every step. On a CPU
+/// with 32 MB of third-level cache, 16 points of 784-300-100-10 took 9.7 s by two, 11.2 s by four and by eight, 12.3 s all at once.
+const CACHE: u64 = 8 << 20;
 
-/// More lanes at once gain nothing: their products have the threads busy long before.
-const MOST_LANES: usize = 64;
+/// More lanes at once gain nothing: 64 points of 784-10 took 2.15 s by 32 and 2.19 s all at once.
+const MOST_LANES: usize = 32;
 
 /// How a sweep is run.
 #[derive(Clone, Copy, Debug)]

@@ -68,7 +68,7 @@ pub fn command() -> Command {
                 .long("lanes")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..=4096))
-                .help("Points that train at once [default: what memory and cache suggest, at most 64]")),
+                .help("Points that train at once [default: what memory and cache suggest, at most 32]")),
             own(Arg::new("checkpoints")
                 .long("checkpoints")
                 .value_name("WHICH")
