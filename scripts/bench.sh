@@ -82,20 +82,21 @@ out=$(cd -- "$out" && pwd)
 
 # --- The programs -------------------------------------------------------------------------------------------------
 
-# The path of the program that cargo builds by the arguments.
+# The path of the program $1, which cargo builds by the other arguments, others perhaps beside it.
 built() {
-    (cd -- "$here/.." && cargo "$@" --message-format json-render-diagnostics) |
+    (cd -- "$here/.." && cargo "${@:2}" --message-format json-render-diagnostics) |
         python3 -c '
 import json, sys
-found = [message["executable"] for message in map(json.loads, sys.stdin) if message.get("executable")]
-print(found[-1] if found else "")'
+for message in map(json.loads, sys.stdin):
+    if message.get("executable") and message["target"]["name"] == sys.argv[1]:
+        print(message["executable"])' "$1"
 }
 
 if [ -z "$binary" ]; then
-    binary=$(built build --release --bin adamtrain) || fail 1 'adamtrain does not build'
+    binary=$(built adamtrain build --release --bin adamtrain) || fail 1 'adamtrain does not build'
 fi
 [ -x "$binary" ] || fail 2 "$binary: cannot be run"
-candle=$(built bench --bench candle_nn --no-run) || fail 1 'benches/candle_nn.rs does not build'
+candle=$(built candle_nn bench --bench candle_nn --no-run) || fail 1 'benches/candle_nn.rs does not build'
 if [ -z "$python" ]; then
     python=$cache/bench-venv/bin/python
     python3 "$here/bench_peers.py" install "$cache/bench-venv" ||

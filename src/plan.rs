@@ -26,7 +26,8 @@ pub fn start_threads(threads: Option<usize>) -> Result<usize> {
     // Reading the data, and training.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
     pool.build_global().map_err(|error| refused(&error))?;
-    team::start(threads).map_err(|error| refused(&error))?;
+    // Helpers that wait for a core only hold up the others, and results do not depend on their number.
+    team::start(threads.min(device::cores())).map_err(|error| refused(&error))?;
     Ok(threads)
 }
 
