@@ -326,8 +326,12 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     let mut lost = 0;
     let read = read::lines(&results, MOST_RESULTS, |line| {
         let entry = || {
-            let measures: Measures = serde_json::from_slice(line).ok()?;
-            let end = (measures.event == "point").then(|| serde_json::from_slice(line).ok());
+            // What a point that diverged in its first epoch has not come to is null there.
+            let mut fields: Map<String, Json> = serde_json::from_slice(line).ok()?;
+            fields.retain(|_, value| !value.is_null());
+            let fields = Json::Object(fields);
+            let measures = Measures::deserialize(&fields).ok()?;
+            let end = (measures.event == "point").then(|| PointEnd::deserialize(&fields).ok());
             Some((measures.point?, measures, end))
         };
         match entry() {

@@ -219,6 +219,16 @@ fn damaged_directories_are_named_and_cost_no_other_row() {
 }
 
 #[test]
+fn points_that_diverged_in_their_first_epoch_are_rows() {
+    let place = Place::new();
+    place.succeed(&format!("sweep --lr 1e-3,1e30 --hidden 8 {SHORT} --out a"));
+    let outcome = place.succeed("runs a");
+    assert_eq!(outcome.stderr, "", "no line is taken for a broken one");
+    let statuses: Vec<Value> = rows(&place, "a --sort path").iter().map(|row| row["status"].clone()).collect();
+    assert_eq!(statuses, ["finished", "diverged"]);
+}
+
+#[test]
 fn a_thousand_runs_are_listed_at_once() {
     let place = Place::new();
     place.succeed(&format!("{SHORT} --out first"));
