@@ -411,7 +411,6 @@ mod tests {
         trainer.tensors(0).unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
     }
 
-    /// But for what is asked for beside the step: averages, clipping in lanes.
     #[test]
     fn a_step_takes_no_memory() -> Result<()> {
         let settings = [
@@ -420,6 +419,7 @@ mod tests {
             ("train.clip_norm", "1"),
             ("train.clip_value", "1"),
             ("train.clip_adaptive", "0.1"),
+            ("train.ema_decay", "0.9"),
             ("schedule.schedule", "cosine"),
             ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),
         ];

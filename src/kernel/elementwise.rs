@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::lend::Element;
-use super::simd::{Width, vectorised};
+use super::simd::{Width, by_halves, vectorised};
 use super::team::{self, Shared};
 use crate::rule::{Real, Rule, TwoPass};
 
@@ -252,16 +252,7 @@ vectorised! {
                 sums[i] += term.into();
             }
         }
-        sums.map(|mut sums| {
-            let mut half = ACCUMULATORS / 2;
-            while half > 0 {
-                for i in 0..half {
-                    sums[i] += sums[i + half];
-                }
-                half /= 2;
-            }
-            sums[0]
-        })
+        sums.map(by_halves)
     }
 }
 

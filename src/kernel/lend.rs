@@ -134,6 +134,14 @@ fn range(layout: &Layout) -> Result<(usize, usize)> {
     }
 }
 
+/// A lane of a tensor `[K, …]`. The only one is the tensor itself, which takes no memory.
+///
+/// # Errors
+/// If there is no such lane.
+pub fn lane(tensor: &Tensor, lane: usize) -> Result<Tensor> {
+    if lane == 0 && tensor.dim(0)? == 1 { Ok(tensor.clone()) } else { tensor.get(lane) }
+}
+
 /// The first pair of variables, by index, that share storage.
 pub fn shared_storage(vars: &[Var]) -> Option<(usize, usize)> {
     let address = |var: &Var| std::ptr::from_ref(&*var.storage_and_layout().0).addr();

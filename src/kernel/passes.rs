@@ -1,6 +1,6 @@
 //! Passes over slices in host memory: one loop each, vectorised where it pays.
 
-use super::simd::{Width, prefetch, vectorised};
+use super::simd::{Width, by_halves, prefetch, vectorised};
 use super::team;
 use crate::rng::Stream;
 use crate::rule::Real as _;
@@ -105,14 +105,7 @@ vectorised! {
         for (sum, &g) in sums.iter_mut().zip(tail) {
             *sum = f64::from(g).mul_add(f64::from(g), *sum);
         }
-        let mut half = 8;
-        while half > 0 {
-            for i in 0..half {
-                sums[i] += sums[i + half];
-            }
-            half /= 2;
-        }
-        sums[0]
+        by_halves(sums)
     }
 }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::elementwise::WORK as UPDATED;
 use super::passes::add;
 use super::register::Register;
-use super::simd::Width;
+use super::simd::{Width, by_halves};
 use super::team::{self, Shared};
 
 /// A view of f32 numbers as a matrix.
@@ -248,19 +248,6 @@ fn compute(width: Width, product: &Product<'_>, out: Output, part: &Part) {
     } else {
         spread::<[f32; LANES], 6, 1, 1>(product, out, part);
     }
-}
-
-/// The sum of all 8, by halves.
-#[inline(always)]
-fn by_halves(mut sums: [f32; SUMS]) -> f32 {
-    let mut half = SUMS / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
 }
 
 /// Most terms of the 8 running sums: what tiles read again and again then stays in the first-level cache.

@@ -71,6 +71,19 @@ pub fn prefetch(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// The sum of N numbers, a power of two, by halves: an order that does not depend on the vector width.
+#[inline(always)]
+pub fn by_halves<T: Copy + std::ops::AddAssign, const N: usize>(mut numbers: [T; N]) -> T {
+    let mut half = N / 2;
+    while half > 0 {
+        for i in 0..half {
+            numbers[i] += numbers[i + half];
+        }
+        half /= 2;
+    }
+    numbers[0]
+}
+
 /// Declares a function whose body is compiled once per [`Width`]; the first argument of a call chooses. Generic parameters stand in
 /// brackets, as declared and then by name.
 ///

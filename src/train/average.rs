@@ -18,6 +18,8 @@ pub struct Average {
     /// d of each lane.
     decays: Vec<f64>,
     tensors: Vec<Tensor>,
+    /// Lends them without taking memory.
+    _kept: kernel::Kept,
 }
 
 impl Average {
@@ -27,7 +29,8 @@ impl Average {
     /// If memory does not suffice.
     pub fn new(net: &LinearNet, decays: Vec<f64>) -> Result<Self> {
         let tensors = net.parameters().iter().map(|(_, var)| var.as_tensor().copy());
-        Ok(Self { decays, tensors: tensors.collect::<candle_core::Result<_>>()? })
+        let tensors = tensors.collect::<candle_core::Result<Vec<Tensor>>>()?;
+        Ok(Self { decays, _kept: kernel::Kept::new(&tensors)?, tensors })
     }
 
     /// Takes the weights in after the optimizer's step number `steps`.
@@ -41,7 +44,7 @@ impl Average {
                 continue;
             }
             for (lane, decay) in self.decays.iter().enumerate() {
-                kernel::average(1.0 - decay, &var.get(lane)?, &average.get(lane)?)?;
+                kernel::average(1.0 - decay, &kernel::lane(var, lane)?, &kernel::lane(average, lane)?)?;
             }
         }
         Ok(())

@@ -37,8 +37,7 @@ impl Clip {
         if self.value.is_none() && self.adaptive.is_none() && self.norm.is_none() {
             return Ok((1.0, false));
         }
-        // One lane is the whole tensor.
-        let own = |tensor: &Tensor| if net.lanes() == 1 { Ok(tensor.clone()) } else { tensor.get(lane) };
+        let own = |tensor: &Tensor| kernel::lane(tensor, lane);
         let mut is_clipped = false;
         if let Some(most) = self.value {
             for gradient in gradients {
