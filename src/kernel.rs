@@ -6,6 +6,8 @@
 
 pub mod alloc;
 mod elementwise;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod lend;
 pub mod limits;
 mod loss;

@@ -1,0 +1,231 @@
+//! Opening a GPU: what is there, whether this program runs on it, and how it is set up.
+//!
+//! A device is opened once in a process, on a stream of its own from which steps can be captured, without the events that cudarc would
+//! record around each use of a buffer. Its pool keeps the memory that is given back, and cuBLAS has a workspace of its own: neither asks the
+//! driver for memory during a step.
+
+use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::cuda_backend::cudarc::cublas::sys::cublasSetWorkspace_v2;
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, DriverError, result, sys};
+use candle_core::cuda_backend::{CudaDevice, kernels};
+use candle_core::Device;
+
+use super::libraries::{DRIVER, TOOLKIT};
+use crate::error::plain;
+
+/// The kernels of this program as PTX.
+pub const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+
+/// The rules' kernels as PTX.
+pub const RULES: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.ptx"));
+
+/// Bytes of cuBLAS's workspace: what its documentation recommends for sm_90, and more than others need.
+const WORKSPACE: usize = 32 << 20;
+
+/// Why there is no GPU to work on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// None is here.
+    Absent(String),
+    /// One is here and cannot be used.
+    Unusable(String),
+}
+
+impl Refusal {
+    /// The reason in words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Absent(text) | Self::Unusable(text) => text,
+        }
+    }
+}
+
+/// A GPU, as the driver describes it.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// Its number.
+    pub ordinal: usize,
+    /// Its name.
+    pub name: String,
+    /// Its compute capability.
+    pub capability: Capability,
+    /// Its multiprocessors.
+    pub multiprocessors: usize,
+    /// Bytes of its memory.
+    pub memory: usize,
+}
+
+/// Major and minor number of a compute capability.
+pub type Capability = (i32, i32);
+
+/// The CUDA version that the driver runs, as its number: 13000 is 13.0.
+///
+/// # Errors
+/// If the driver or its library is missing or fails.
+pub fn driver() -> Result<i32, Refusal> {
+    // Where the kernel has NVIDIA's module there is a GPU.
+    let is_there = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    let refusal = if is_there { Refusal::Unusable } else { Refusal::Absent };
+    DRIVER.load().map_err(refusal)?;
+    result::init().map_err(|error| match error.0 {
+        sys::CUresult::CUDA_ERROR_NO_DEVICE => Refusal::Absent("the driver finds no GPU".into()),
+        _ => Refusal::Unusable(format!("the driver does not start: {}", words(&error))),
+    })?;
+    let mut version = 0;
+    // SAFETY: the address is that of a number that lives until the call returns.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| Refusal::Unusable(words(&error)))?;
+    Ok(version)
+}
+
+/// The GPUs of this machine.
+///
+/// # Errors
+/// If there is none, or the driver fails.
+pub fn cards() -> Result<Vec<Card>, Refusal> {
+    use sys::CUdevice_attribute as Attribute;
+    driver()?;
+    let card = |ordinal: i32| {
+        let device = result::device::get(ordinal)?;
+        // SAFETY: `device` comes from the driver, just now.
+        let attribute = |attribute| unsafe { result::device::get_attribute(device, attribute) };
+        Ok(Card {
+            ordinal: ordinal as usize,
+            name: result::device::get_name(device)?,
+            capability: (
+                attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+                attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            ),
+            multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+            // SAFETY: as above.
+            memory: unsafe { result::device::total_mem(device) }?,
+        })
+    };
+    let cards = result::device::get_count().and_then(|count| (0..count).map(card).collect::<Result<Vec<_>, _>>());
+    let cards = cards.map_err(|error: DriverError| Refusal::Unusable(words(&error)))?;
+    if cards.is_empty() { Err(Refusal::Absent("the driver finds no GPU".into())) } else { Ok(cards) }
+}
+
+/// Bytes of memory that are free on an open device.
+pub fn free_bytes(device: &Device) -> Option<usize> {
+    let Device::Cuda(device) = device else { return None };
+    device.cuda_stream().context().mem_get_info().ok().map(|(free, _)| free)
+}
+
+/// Devices that are open, and their workspaces: both stay to the end of the process.
+static OPEN: Mutex<Vec<(CudaDevice, CudaSlice<u8>)>> = Mutex::new(Vec::new());
+
+/// Opens the GPU with this number; a second time gives the same device.
+///
+/// # Errors
+/// If it is not there, or cannot be used.
+pub fn open(ordinal: usize) -> Result<Device, Refusal> {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((device, _)) = open.iter().find(|(device, _)| device.cuda_stream().context().ordinal() == ordinal) {
+        return Ok(Device::Cuda(device.clone()));
+    }
+    let cards = cards()?;
+    let card = cards.get(ordinal).ok_or_else(|| {
+        let last = cards.len() - 1;
+        Refusal::Absent(if last == 0 { "the only GPU is `cuda:0`".into() } else { format!("the last GPU is `cuda:{last}`") })
+    })?;
+    fits(driver()?, card.capability).map_err(Refusal::Unusable)?;
+    for library in TOOLKIT.iter().filter(|library| library.required) {
+        library.load().map_err(Refusal::Unusable)?;
+    }
+    let (device, workspace) = set_up(ordinal).map_err(Refusal::Unusable)?;
+    open.push((device.clone(), workspace));
+    Ok(Device::Cuda(device))
+}
+
+fn set_up(ordinal: usize) -> Result<(CudaDevice, CudaSlice<u8>), String> {
+    let device = CudaDevice::new_with_stream(ordinal).map_err(|error| plain(&error))?;
+    // SAFETY: all work of this process on this device goes through this one stream, in order. No tensor is on it yet.
+    unsafe { device.disable_event_tracking() };
+    let stream = device.cuda_stream();
+    let mut most = u64::MAX;
+    // SAFETY: the device is open; the attribute is a 64-bit number, and the driver copies it before it returns.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).map_err(|error| words(&error))?;
+        let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        result::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast::<c_void>()).map_err(|error| words(&error))?;
+    }
+    let workspace = stream.alloc_zeros::<u8>(WORKSPACE).map_err(|error| words(&error))?;
+    let (address, _) = workspace.device_ptr(&stream);
+    // SAFETY: the handle is the device's own; the workspace has these bytes, and its owner keeps it as long as the handle.
+    let set = unsafe { cublasSetWorkspace_v2(*device.cublas_handle().handle(), address as *mut c_void, WORKSPACE) };
+    set.result().map_err(|error| format!("cuBLAS refuses its workspace: {error}"))?;
+    stream.synchronize().map_err(|error| words(&error))?;
+    Ok((device, workspace))
+}
+
+/// Whether the kernels in this program run under a driver of this version and on a card of this capability.
+fn fits(driver: i32, capability: Capability) -> Result<(), String> {
+    let compiler = version_after(KERNELS, "Cuda compilation tools, release ").unwrap_or_default();
+    if driver < 1000 * compiler.0 + 10 * compiler.1 {
+        let (major, minor) = (driver / 1000, driver % 1000 / 10);
+        let (needed, point) = compiler;
+        return Err(format!("the driver runs CUDA {major}.{minor}, the kernels need {needed}.{point}: update the driver"));
+    }
+    for ptx in [KERNELS, kernels::FILL.ptx()] {
+        runs_on(ptx, capability)?;
+    }
+    Ok(())
+}
+
+/// Whether a PTX text runs on a card: that of `sm_80` on 8.0 and all later ones, that of `sm_90a` on 9.0 alone.
+fn runs_on(ptx: &str, capability: Capability) -> Result<(), String> {
+    let target = ptx.split_once(".target sm_").map_or("", |(_, rest)| rest);
+    let digits = target.len() - target.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let Ok(number) = target[..digits].parse::<i32>() else { return Ok(()) };
+    let is_for_one = target[digits..].starts_with(|c: char| c.is_ascii_alphabetic());
+    let (built, found) = ((number / 10, number % 10), capability);
+    if found == built || found > built && !is_for_one {
+        return Ok(());
+    }
+    let later = if is_for_one { " alone" } else { " and later" };
+    Err(format!(
+        "the GPU has compute capability {}.{}, this program is built for {}.{}{later}: build it with CUDA_COMPUTE_CAP={}{}",
+        found.0, found.1, built.0, built.1, found.0, found.1
+    ))
+}
+
+/// The version `a.b` that follows `words` in `text`.
+fn version_after(text: &str, words: &str) -> Option<(i32, i32)> {
+    let rest = text.split_once(words)?.1;
+    let (major, rest) = rest.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// What the driver says of an error, and its name.
+pub fn words(error: &DriverError) -> String {
+    let text = |text: Result<&std::ffi::CStr, _>| text.ok().map(|text| text.to_string_lossy().into_owned());
+    let name = text(error.error_name()).unwrap_or_else(|| format!("{:?}", error.0));
+    text(error.error_string()).map_or_else(|| name.clone(), |words| format!("{words} ({name})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_run_on_their_capability_and_later_ones() {
+        assert!(runs_on(KERNELS, (7, 5)).is_ok() && runs_on(KERNELS, (12, 0)).is_ok() && runs_on(RULES, (9, 0)).is_ok());
+        assert!(runs_on(KERNELS, (7, 0)).is_err_and(|why| why.contains("7.5 and later")));
+        let one = ".version 9.0\n.target sm_90a\n.address_size 64\n";
+        assert!(runs_on(one, (9, 0)).is_ok());
+        for other in [(8, 0), (10, 0)] {
+            assert!(runs_on(one, other).is_err_and(|why| why.contains("9.0 alone")));
+        }
+    }
+
+    #[test]
+    fn an_older_driver_is_refused_with_both_versions() {
+        let (major, minor) = version_after(KERNELS, "Cuda compilation tools, release ").unwrap();
+        let built = 1000 * major + 10 * minor;
+        assert_eq!(fits(built, (12, 0)), Ok(()));
+        assert!(fits(built - 10, (12, 0)).is_err_and(|why| why.contains(&format!("{major}.{minor}"))));
+    }
+}
