@@ -80,6 +80,8 @@ fn nvcc() -> PathBuf {
 
 /// Ends the build with a message.
 fn stop(message: &str) -> ! {
-    eprintln!("error: {message}");
+    for line in message.lines() {
+        println!("cargo::error={line}");
+    }
     std::process::exit(1)
 }

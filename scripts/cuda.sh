@@ -149,6 +149,72 @@ build() {
     say "built $CARGO_TARGET_DIR/release/adamtrain"
 }
 
+# What must hold before a change lands; with --write the table of kernels is renewed.
+check() {
+    environment
+    need strip 'on Debian and Ubuntu: apt install binutils'
+    cd -- "$here/.."
+    say 'format'
+    cargo fmt --check
+    say 'stand-ins'
+    if has_driver; then
+        echo 'not called: this machine has a driver' >&2
+    else
+        python3 "$here/cuda_stubs.py" test "$CUDA_HOME/lib" || fail 1 'calls through the stand-ins go wrong'
+    fi
+    say 'lints with the feature'
+    cargo clippy --release --locked --features cuda --all-targets -- -D warnings
+    say 'build'
+    local built
+    built=$(cargo build --release --locked --features cuda --message-format json-render-diagnostics | python3 -c '
+import json, sys
+for message in map(json.loads, sys.stdin):
+    if message["reason"] == "build-script-executed" and "adamtrain@" in message["package_id"].replace("#", "@"):
+        out = message["out_dir"]
+    elif message.get("executable") and message["target"]["name"] == "adamtrain":
+        print(out, message["executable"], sep="\n")')
+    local lines
+    mapfile -t lines <<<"$built"
+    local out=${lines[0]} binary=${lines[1]}
+    say 'kernels'
+    "$here/cuda_kernels.py" "$CUDA_HOME/bin/ptxas" tests/golden/cuda_kernels.txt ${write:+--write} "$out"/*.ptx
+    say 'binary'
+    behaviour "$binary"
+    say 'all of it holds'
+}
+
+has_driver() {
+    [ -e /proc/driver/nvidia/version ] || ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1 '
+}
+
+# The most bytes of the stripped program.
+readonly most_bytes=40000000
+
+# Checks how the program $1 behaves on a machine without CUDA.
+behaviour() {
+    local needed folder bytes code=0
+    needed=$(ldd -- "$1" | grep -E 'libcu|libnv' || true)
+    [ -z "$needed" ] || fail 1 "the program does not start without CUDA's libraries: $needed"
+    folder=$(mktemp -d)
+    partial=$folder
+    strip -o "$folder/adamtrain" -- "$1"
+    bytes=$(stat -c %s -- "$folder/adamtrain")
+    echo "stripped: $bytes bytes" >&2
+    [ "$bytes" -lt $most_bytes ] || fail 1 "the stripped program has $bytes bytes, expected less than $most_bytes"
+    "$folder/adamtrain" --version >&2 || fail 1 'the program does not start'
+    if has_driver; then
+        echo '--device cuda not tried: this machine has a driver' >&2
+    else
+        (cd -- "$folder" && ./adamtrain --device cuda 2>message) || code=$?
+        cat -- "$folder/message" >&2
+        [ $code -eq 5 ] || fail 1 "--device cuda ends with $code where there is no driver, expected 5"
+        grep -q 'libcuda\.so\.1 not found' "$folder/message" || fail 1 'the message does not name what is missing'
+        [ "$(wc -l <"$folder/message")" -eq 2 ] || fail 1 'the message is more than an error and a hint'
+    fi
+    rm -rf -- "$folder"
+    partial=''
+}
+
 print_environment() {
     environment
     local name

@@ -2,6 +2,9 @@
 """Makes the archives that a build with the feature `cuda` links where the CUDA libraries are not installed.
 
 usage: cuda_stubs.py CUDARC CANDLE_KERNELS OUT
+       cuda_stubs.py test OUT
+
+The second form links the archives in OUT and calls through them into a library made for the test.
 
 CUDARC and CANDLE_KERNELS are the sources of these crates. For each library of which cudarc names functions, OUT gets an archive
 lib<name>.a that defines all of them. A function looks for the real one when it is called first: its library is opened by
@@ -197,7 +200,59 @@ def quantised(kernels, out):
     return len(names)
 
 
+# A library of the name that the stand-ins open, and a program that calls it through them. All registers that carry arguments are in
+# use, and the stack; the first call goes another way than the second.
+LIBRARY = """\
+double cublasGemmStridedBatchedEx(long a, long b, long c, long d, long e, long f, double p, double q, double r, double s, double t,
+                                  double u, double v, double w, double x, long g, char h) {
+    return a + 2*b + 3*c + 4*d + 5*e + 6*f + 7*g + 8*h + 10*(p + 2*q + 3*r + 4*s + 5*t + 6*u + 7*v + 8*w + 9*x);
+}
+"""
+PROGRAM = """\
+#include <stdio.h>
+#include <string.h>
+double cublasGemmStridedBatchedEx(long, long, long, long, long, long, double, double, double, double, double, double, double,
+                                  double, double, long, char);
+int cublasCreate_v2(void **), curandCreateGenerator(void **, int), cuGetErrorString(int, const char **);
+static int check(const char *what, double found, double expected) {
+    if (found != expected) fprintf(stderr, "error: %s: %g, expected %g\\n", what, found, expected);
+    return found != expected;
+}
+int main(void) {
+    void *handle = NULL;
+    const char *text = "";
+    int wrong = 0;
+    for (int i = 0; i < 2; i++) {
+        double sum = cublasGemmStridedBatchedEx(1, 2, 3, 4, 5, 6, .5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 7, 8);
+        wrong += check("arguments", sum, 204 + 10 * 262.5);
+        wrong += check("a function that is not in its library", cublasCreate_v2(&handle), 15);
+        wrong += check("a library that is not there", curandCreateGenerator(&handle, 0), 101);
+        wrong += check("the text of an error", cuGetErrorString(100, &text), 0);
+    }
+    return wrong + check("its words", strstr(text, "libcuda.so.1 not found") == NULL, 0) != 0;
+}
+"""
+
+
+def test(archives):
+    """Calls through the stand-ins; answers whether all arguments arrived and what is missing was named."""
+    with tempfile.TemporaryDirectory() as folder:
+        library, program = Path(folder, "library.c"), Path(folder, "program.c")
+        library.write_text(LIBRARY)
+        program.write_text(PROGRAM)
+        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", Path(folder, "libcublas.so.13"), library], check=True)
+        stubs = [archives / f"lib{name}.a" for name in ("cublas", "curand", "cuda")]
+        subprocess.run(["cc", "-O1", "-o", Path(folder, "program"), program, *stubs, "-ldl"], check=True)
+        # Nothing but the library above is found.
+        works = subprocess.run([Path(folder, "program")], env={"LD_LIBRARY_PATH": folder}).returncode == 0
+    if works:
+        print("all arguments arrive, and what is missing is named", file=sys.stderr)
+    return works
+
+
 def main():
+    if len(sys.argv) == 3 and sys.argv[1] == "test":
+        sys.exit(not test(Path(sys.argv[2])))
     if len(sys.argv) != 4:
         sys.exit(__doc__.strip())
     cudarc, kernels, out = map(Path, sys.argv[1:])

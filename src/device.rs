@@ -1,9 +1,10 @@
 //! The machine: which device a run takes, what the CPU can do, and how much memory is left.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use candle_core::Device;
 
 use crate::error::{Exit, Failure};
+use crate::kernel::gpu::{self, Refusal};
 use crate::kernel::simd::Width;
 
 /// A device as the user asks for it.
@@ -35,26 +36,25 @@ impl Request {
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(ordinal) => {
-                let why = if candle_core::utils::cuda_is_available() {
-                    match Device::new_cuda(ordinal) {
-                        Ok(device) => return Ok(device),
-                        Err(error) => error.to_string(),
-                    }
-                } else {
-                    "this program was built without CUDA".to_owned()
-                };
-                Err(Failure::new(Exit::Device, format!("`cuda:{ordinal}` cannot be opened: {why}"))
-                    .hint("use --device cpu, or --device auto to take what is there")
-                    .into())
-            }
-            Self::Auto => {
-                let device = Device::cuda_if_available(0)
-                    .context("opening the CUDA device")
-                    .context(Failure::new(Exit::Device, "no device could be opened"))?;
-                tracing::info!("device auto: took {}", name(&device));
-                Ok(device)
-            }
+            Self::Cuda(ordinal) => gpu::open(ordinal).map_err(|Refusal { why, remedy, .. }| {
+                Failure::new(Exit::Device, format!("`cuda:{ordinal}` cannot be opened: {why}"))
+                    .hint(format!("{remedy}; or use --device cpu (`adamtrain doctor` shows what is there)"))
+                    .into()
+            }),
+            Self::Auto => Ok(match gpu::open(0) {
+                Ok(device) => {
+                    tracing::info!("device auto: took {}", name(&device));
+                    device
+                }
+                Err(Refusal { is_there: false, why, .. }) => {
+                    tracing::info!("device auto: took the CPU: {why}");
+                    Device::Cpu
+                }
+                Err(Refusal { why, remedy, .. }) => {
+                    tracing::warn!("device auto: took the CPU, since the GPU cannot be used: {why}; {remedy}");
+                    Device::Cpu
+                }
+            }),
         }
     }
 }

@@ -74,6 +74,24 @@ pub fn failure(error: &anyhow::Error) -> Option<&Failure> {
     error.downcast_ref().or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
 }
 
+/// An error and its causes in one line, without the stack that candle adds where `RUST_BACKTRACE` asks for it.
+pub fn described(error: &anyhow::Error) -> String {
+    let word =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().map_or_else(|| cause.to_string(), plain);
+    error.chain().map(word).collect::<Vec<_>>().join(": ")
+}
+
+/// candle's own words for an error.
+pub fn plain(error: &candle_core::Error) -> String {
+    use candle_core::Error;
+    match error {
+        Error::WithBacktrace { inner, .. } => plain(inner),
+        Error::Context { inner, context } => format!("{context}: {}", plain(inner)),
+        Error::WithPath { inner, path } => format!("{}: {}", path.display(), plain(inner)),
+        other => other.to_string(),
+    }
+}
+
 /// `text` with control characters escaped: names from files and the command line must not steer a terminal.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -100,6 +118,15 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(escaped("a\x1b[31mé\n"), "a\\u{1b}[31mé\\n");
+    }
+
+    #[test]
+    fn an_error_of_candle_is_one_line_whatever_it_carries() {
+        let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
+        let inner = Box::new(candle_core::Error::Msg("out of memory".into()));
+        let error = candle_core::Error::WithBacktrace { inner, backtrace }.context("drawing the net");
+        let error = anyhow::Error::from(error).context("training");
+        assert_eq!(described(&error), "training: drawing the net: out of memory");
     }
 
     #[test]

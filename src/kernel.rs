@@ -6,7 +6,6 @@
 
 pub mod alloc;
 mod elementwise;
-#[cfg(feature = "cuda")]
 pub mod gpu;
 mod lend;
 pub mod limits;

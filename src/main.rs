@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use adamtrain::cli::{self, Invocation, Request, Train};
 use adamtrain::config::Config;
-use adamtrain::error::{Exit, Failure, escaped, exit_code, failure};
+use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
 use adamtrain::run::signal::{self, Signals};
 use adamtrain::run::{Run, Status};
@@ -172,7 +172,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
     // There is nobody left to tell when standard error is closed.
-    let _ = writeln!(stderr, "error: {}", escaped(&format!("{error:#}")));
+    let _ = writeln!(stderr, "error: {}", escaped(&described(error)));
     if let Some(hint) = failure(error).and_then(Failure::advice) {
         let _ = writeln!(stderr, "  hint: {}", escaped(hint));
     }

@@ -7,43 +7,53 @@ use std::ffi::{CStr, CString, OsStr, c_void};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// A library of CUDA.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Library {
-    /// Its name without version.
-    pub name: &'static str,
+use super::Library;
+
+/// What a library is called.
+pub struct Names {
+    name: &'static str,
     /// Whether nothing runs without it.
     pub required: bool,
-    /// Names of its versions, the preferred one first.
+    /// Files of its versions, the preferred one first.
     files: &'static [&'static str],
     /// One of its functions.
     function: &'static CStr,
 }
 
 /// The driver's library.
-pub const DRIVER: Library =
-    Library { name: "libcuda", required: true, files: &["libcuda.so.1"], function: c"cuInit" };
+pub const DRIVER: Names = Names { name: "libcuda", required: true, files: &["libcuda.so.1"], function: c"cuInit" };
 
 /// The toolkit's libraries, each after those that it needs itself.
-pub const TOOLKIT: [Library; 4] = [
-    Library {
+pub const TOOLKIT: [Names; 4] = [
+    Names {
         name: "libcublasLt",
         required: true,
         files: &["libcublasLt.so.13", "libcublasLt.so.12"],
         function: c"cublasLtCreate",
     },
-    Library {
+    Names {
         name: "libcublas",
         required: true,
         files: &["libcublas.so.13", "libcublas.so.12"],
         function: c"cublasCreate_v2",
     },
-    Library { name: "libcurand", required: true, files: &["libcurand.so.10"], function: c"curandCreateGenerator" },
+    Names { name: "libcurand", required: true, files: &["libcurand.so.10"], function: c"curandCreateGenerator" },
     // The kernels are compiled with the program.
-    Library { name: "libnvrtc", required: false, files: &["libnvrtc.so.13", "libnvrtc.so.12"], function: c"nvrtcVersion" },
+    Names {
+        name: "libnvrtc",
+        required: false,
+        files: &["libnvrtc.so.13", "libnvrtc.so.12"],
+        function: c"nvrtcVersion",
+    },
 ];
 
-impl Library {
+/// Looks for all of them.
+pub fn libraries() -> Vec<Library> {
+    let all = std::iter::once(&DRIVER).chain(&TOOLKIT);
+    all.map(|names| Library { name: names.name, required: names.required, place: names.load() }).collect()
+}
+
+impl Names {
     /// Opens the library for the rest of the process and answers where it lies: where the system looks for libraries, else in the toolkit that
     /// `CUDA_HOME` or `CUDA_PATH` names, else in the usual one.
     ///
@@ -111,9 +121,9 @@ mod tests {
 
     #[test]
     fn a_library_that_is_there_has_a_place_and_another_a_reason() {
-        let libc = Library { name: "libc", required: true, files: &["libnone.so.9", "libc.so.6"], function: c"malloc" };
+        let libc = Names { name: "libc", required: true, files: &["libnone.so.9", "libc.so.6"], function: c"malloc" };
         assert!(libc.load().is_ok_and(|path| path.is_absolute()), "{:?}", libc.load());
-        let none = Library { files: &["libnone.so.9"], ..libc };
+        let none = Names { files: &["libnone.so.9"], ..libc };
         assert_eq!(none.load(), Err("libnone.so.9 not found on this machine".into()));
     }
 }

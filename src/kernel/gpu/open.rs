@@ -7,75 +7,33 @@
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::Device;
 use candle_core::cuda_backend::cudarc::cublas::sys::cublasSetWorkspace_v2;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, DriverError, result, sys};
 use candle_core::cuda_backend::{CudaDevice, kernels};
-use candle_core::Device;
 
 use super::libraries::{DRIVER, TOOLKIT};
+use super::{Card, KERNELS, RULES, Refusal};
 use crate::error::plain;
-
-/// The kernels of this program as PTX.
-pub const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-
-/// The rules' kernels as PTX.
-pub const RULES: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.ptx"));
 
 /// Bytes of cuBLAS's workspace: what its documentation recommends for sm_90, and more than others need.
 const WORKSPACE: usize = 32 << 20;
-
-/// Why there is no GPU to work on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// None is here.
-    Absent(String),
-    /// One is here and cannot be used.
-    Unusable(String),
-}
-
-impl Refusal {
-    /// The reason in words.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Absent(text) | Self::Unusable(text) => text,
-        }
-    }
-}
-
-/// A GPU, as the driver describes it.
-#[derive(Clone, Debug)]
-pub struct Card {
-    /// Its number.
-    pub ordinal: usize,
-    /// Its name.
-    pub name: String,
-    /// Its compute capability.
-    pub capability: Capability,
-    /// Its multiprocessors.
-    pub multiprocessors: usize,
-    /// Bytes of its memory.
-    pub memory: usize,
-}
-
-/// Major and minor number of a compute capability.
-pub type Capability = (i32, i32);
 
 /// The CUDA version that the driver runs, as its number: 13000 is 13.0.
 ///
 /// # Errors
 /// If the driver or its library is missing or fails.
 pub fn driver() -> Result<i32, Refusal> {
-    // Where the kernel has NVIDIA's module there is a GPU.
+    // Where the system's kernel has NVIDIA's module there is a GPU.
     let is_there = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    let refusal = if is_there { Refusal::Unusable } else { Refusal::Absent };
-    DRIVER.load().map_err(refusal)?;
+    DRIVER.load().map_err(|why| Refusal { is_there, why, remedy: INSTALL.into() })?;
     result::init().map_err(|error| match error.0 {
-        sys::CUresult::CUDA_ERROR_NO_DEVICE => Refusal::Absent("the driver finds no GPU".into()),
-        _ => Refusal::Unusable(format!("the driver does not start: {}", words(&error))),
+        sys::CUresult::CUDA_ERROR_NO_DEVICE => no_gpu(),
+        _ => Refusal::unusable(format!("the driver does not start: {}", words(&error)), UPDATE),
     })?;
     let mut version = 0;
     // SAFETY: the address is that of a number that lives until the call returns.
-    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| Refusal::Unusable(words(&error)))?;
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| failed(&error))?;
     Ok(version)
 }
 
@@ -103,14 +61,28 @@ pub fn cards() -> Result<Vec<Card>, Refusal> {
         })
     };
     let cards = result::device::get_count().and_then(|count| (0..count).map(card).collect::<Result<Vec<_>, _>>());
-    let cards = cards.map_err(|error: DriverError| Refusal::Unusable(words(&error)))?;
-    if cards.is_empty() { Err(Refusal::Absent("the driver finds no GPU".into())) } else { Ok(cards) }
+    let cards = cards.map_err(|error: DriverError| failed(&error))?;
+    if cards.is_empty() { Err(no_gpu()) } else { Ok(cards) }
 }
 
 /// Bytes of memory that are free on an open device.
 pub fn free_bytes(device: &Device) -> Option<usize> {
     let Device::Cuda(device) = device else { return None };
     device.cuda_stream().context().mem_get_info().ok().map(|(free, _)| free)
+}
+
+const INSTALL: &str = "install NVIDIA's driver, and give a container its GPU";
+
+const UPDATE: &str = "update NVIDIA's driver, and restart the machine after that";
+
+const LIBRARIES: &str = "install CUDA's libraries (cuBLAS and cuRAND) and name their folder by LD_LIBRARY_PATH or their toolkit's by CUDA_HOME";
+
+fn no_gpu() -> Refusal {
+    Refusal::absent("the driver finds no GPU", "see what `nvidia-smi` and CUDA_VISIBLE_DEVICES say")
+}
+
+fn failed(error: &DriverError) -> Refusal {
+    Refusal::unusable(words(error), UPDATE)
 }
 
 /// Devices that are open, and their workspaces: both stay to the end of the process.
@@ -127,14 +99,14 @@ pub fn open(ordinal: usize) -> Result<Device, Refusal> {
     }
     let cards = cards()?;
     let card = cards.get(ordinal).ok_or_else(|| {
-        let last = cards.len() - 1;
-        Refusal::Absent(if last == 0 { "the only GPU is `cuda:0`".into() } else { format!("the last GPU is `cuda:{last}`") })
+        Refusal::absent(format!("the last GPU is `cuda:{}`", cards.len() - 1), "use a number that is there")
     })?;
-    fits(driver()?, card.capability).map_err(Refusal::Unusable)?;
+    fits(driver()?, card.capability)?;
     for library in TOOLKIT.iter().filter(|library| library.required) {
-        library.load().map_err(Refusal::Unusable)?;
+        library.load().map_err(|why| Refusal::unusable(why, LIBRARIES))?;
     }
-    let (device, workspace) = set_up(ordinal).map_err(Refusal::Unusable)?;
+    let (device, workspace) =
+        set_up(ordinal).map_err(|why| Refusal::unusable(why, "see what else runs on it by `nvidia-smi`"))?;
     open.push((device.clone(), workspace));
     Ok(Device::Cuda(device))
 }
@@ -149,7 +121,8 @@ fn set_up(ordinal: usize) -> Result<(CudaDevice, CudaSlice<u8>), String> {
     unsafe {
         let pool = result::device::get_default_mem_pool(stream.context().cu_device()).map_err(|error| words(&error))?;
         let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        result::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast::<c_void>()).map_err(|error| words(&error))?;
+        result::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast::<c_void>())
+            .map_err(|error| words(&error))?;
     }
     let workspace = stream.alloc_zeros::<u8>(WORKSPACE).map_err(|error| words(&error))?;
     let (address, _) = workspace.device_ptr(&stream);
@@ -161,33 +134,37 @@ fn set_up(ordinal: usize) -> Result<(CudaDevice, CudaSlice<u8>), String> {
 }
 
 /// Whether the kernels in this program run under a driver of this version and on a card of this capability.
-fn fits(driver: i32, capability: Capability) -> Result<(), String> {
+fn fits(driver: i32, capability: (i32, i32)) -> Result<(), Refusal> {
     let compiler = version_after(KERNELS, "Cuda compilation tools, release ").unwrap_or_default();
     if driver < 1000 * compiler.0 + 10 * compiler.1 {
         let (major, minor) = (driver / 1000, driver % 1000 / 10);
         let (needed, point) = compiler;
-        return Err(format!("the driver runs CUDA {major}.{minor}, the kernels need {needed}.{point}: update the driver"));
+        let why = format!("the driver runs CUDA {major}.{minor}, the kernels need {needed}.{point}");
+        return Err(Refusal::unusable(why, UPDATE));
     }
-    for ptx in [KERNELS, kernels::FILL.ptx()] {
+    for ptx in [KERNELS, RULES, kernels::FILL.ptx()] {
         runs_on(ptx, capability)?;
     }
     Ok(())
 }
 
 /// Whether a PTX text runs on a card: that of `sm_80` on 8.0 and all later ones, that of `sm_90a` on 9.0 alone.
-fn runs_on(ptx: &str, capability: Capability) -> Result<(), String> {
+fn runs_on(ptx: &str, (major, minor): (i32, i32)) -> Result<(), Refusal> {
     let target = ptx.split_once(".target sm_").map_or("", |(_, rest)| rest);
-    let digits = target.len() - target.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let Ok(number) = target[..digits].parse::<i32>() else { return Ok(()) };
-    let is_for_one = target[digits..].starts_with(|c: char| c.is_ascii_alphabetic());
-    let (built, found) = ((number / 10, number % 10), capability);
-    if found == built || found > built && !is_for_one {
+    let (number, suffix) = target.split_at(target.find(|c: char| !c.is_ascii_digit()).unwrap_or(target.len()));
+    let Ok(number) = number.parse::<i32>() else { return Ok(()) };
+    let is_for_one = suffix.starts_with(|c: char| c.is_ascii_alphabetic());
+    let built = (number / 10, number % 10);
+    if (major, minor) == built || (major, minor) > built && !is_for_one {
         return Ok(());
     }
-    let later = if is_for_one { " alone" } else { " and later" };
-    Err(format!(
-        "the GPU has compute capability {}.{}, this program is built for {}.{}{later}: build it with CUDA_COMPUTE_CAP={}{}",
-        found.0, found.1, built.0, built.1, found.0, found.1
+    let others = if is_for_one { "alone" } else { "and later" };
+    Err(Refusal::unusable(
+        format!(
+            "its compute capability is {major}.{minor}, this program is built for {}.{} {others}",
+            built.0, built.1
+        ),
+        format!("build it with CUDA_COMPUTE_CAP={major}{minor}"),
     ))
 }
 
@@ -212,12 +189,14 @@ mod tests {
 
     #[test]
     fn kernels_run_on_their_capability_and_later_ones() {
-        assert!(runs_on(KERNELS, (7, 5)).is_ok() && runs_on(KERNELS, (12, 0)).is_ok() && runs_on(RULES, (9, 0)).is_ok());
-        assert!(runs_on(KERNELS, (7, 0)).is_err_and(|why| why.contains("7.5 and later")));
+        assert!(
+            runs_on(KERNELS, (7, 5)).is_ok() && runs_on(KERNELS, (12, 0)).is_ok() && runs_on(RULES, (9, 0)).is_ok()
+        );
+        assert!(runs_on(KERNELS, (7, 0)).is_err_and(|refusal| refusal.why.contains("7.5 and later")));
         let one = ".version 9.0\n.target sm_90a\n.address_size 64\n";
         assert!(runs_on(one, (9, 0)).is_ok());
         for other in [(8, 0), (10, 0)] {
-            assert!(runs_on(one, other).is_err_and(|why| why.contains("9.0 alone")));
+            assert!(runs_on(one, other).is_err_and(|refusal| refusal.why.contains("9.0 alone")));
         }
     }
 
@@ -226,6 +205,6 @@ mod tests {
         let (major, minor) = version_after(KERNELS, "Cuda compilation tools, release ").unwrap();
         let built = 1000 * major + 10 * minor;
         assert_eq!(fits(built, (12, 0)), Ok(()));
-        assert!(fits(built - 10, (12, 0)).is_err_and(|why| why.contains(&format!("{major}.{minor}"))));
+        assert!(fits(built - 10, (12, 0)).is_err_and(|refusal| refusal.why.contains(&format!("{major}.{minor}"))));
     }
 }
