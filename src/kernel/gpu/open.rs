@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::Device;
 use candle_core::cuda_backend::cudarc::cublas::sys::cublasSetWorkspace_v2;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, DriverError, result, sys};
-use candle_core::cuda_backend::{CudaDevice, kernels};
+use candle_core::cuda_backend::{CudaDevice, CudaError, kernels};
 
 use super::libraries::{DRIVER, TOOLKIT};
 use super::{Card, KERNELS, RULES, Refusal};
@@ -29,11 +29,11 @@ pub fn driver() -> Result<i32, Refusal> {
     DRIVER.load().map_err(|why| Refusal { is_there, why, remedy: INSTALL.into() })?;
     result::init().map_err(|error| match error.0 {
         sys::CUresult::CUDA_ERROR_NO_DEVICE => no_gpu(),
-        _ => Refusal::unusable(format!("the driver does not start: {}", words(&error)), UPDATE),
+        _ => Refusal::unusable(format!("the driver does not start: {}", words(error)), UPDATE),
     })?;
     let mut version = 0;
     // SAFETY: the address is that of a number that lives until the call returns.
-    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| failed(&error))?;
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(failed)?;
     Ok(version)
 }
 
@@ -61,7 +61,7 @@ pub fn cards() -> Result<Vec<Card>, Refusal> {
         })
     };
     let cards = result::device::get_count().and_then(|count| (0..count).map(card).collect::<Result<Vec<_>, _>>());
-    let cards = cards.map_err(|error: DriverError| failed(&error))?;
+    let cards = cards.map_err(failed)?;
     if cards.is_empty() { Err(no_gpu()) } else { Ok(cards) }
 }
 
@@ -81,7 +81,7 @@ fn no_gpu() -> Refusal {
     Refusal::absent("the driver finds no GPU", "see what `nvidia-smi` and CUDA_VISIBLE_DEVICES say")
 }
 
-fn failed(error: &DriverError) -> Refusal {
+fn failed(error: DriverError) -> Refusal {
     Refusal::unusable(words(error), UPDATE)
 }
 
@@ -112,24 +112,26 @@ pub fn open(ordinal: usize) -> Result<Device, Refusal> {
 }
 
 fn set_up(ordinal: usize) -> Result<(CudaDevice, CudaSlice<u8>), String> {
-    let device = CudaDevice::new_with_stream(ordinal).map_err(|error| plain(&error))?;
+    let device = CudaDevice::new_with_stream(ordinal).map_err(|error| said(&error))?;
     // SAFETY: all work of this process on this device goes through this one stream, in order. No tensor is on it yet.
     unsafe { device.disable_event_tracking() };
     let stream = device.cuda_stream();
-    let mut most = u64::MAX;
-    // SAFETY: the device is open; the attribute is a 64-bit number, and the driver copies it before it returns.
-    unsafe {
-        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).map_err(|error| words(&error))?;
-        let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        result::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast::<c_void>())
-            .map_err(|error| words(&error))?;
+    let context = stream.context();
+    if context.has_async_alloc() {
+        let mut most = u64::MAX;
+        // SAFETY: the device is open; the attribute is a 64-bit number, and the driver copies it before it returns.
+        unsafe {
+            let pool = result::device::get_default_mem_pool(context.cu_device()).map_err(words)?;
+            let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            result::mem_pool::set_attribute(pool, threshold, (&raw mut most).cast::<c_void>()).map_err(words)?;
+        }
     }
-    let workspace = stream.alloc_zeros::<u8>(WORKSPACE).map_err(|error| words(&error))?;
+    let workspace = stream.alloc_zeros::<u8>(WORKSPACE).map_err(words)?;
     let (address, _) = workspace.device_ptr(&stream);
     // SAFETY: the handle is the device's own; the workspace has these bytes, and its owner keeps it as long as the handle.
     let set = unsafe { cublasSetWorkspace_v2(*device.cublas_handle().handle(), address as *mut c_void, WORKSPACE) };
     set.result().map_err(|error| format!("cuBLAS refuses its workspace: {error}"))?;
-    stream.synchronize().map_err(|error| words(&error))?;
+    stream.synchronize().map_err(words)?;
     Ok((device, workspace))
 }
 
@@ -176,8 +178,22 @@ fn version_after(text: &str, words: &str) -> Option<(i32, i32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// candle's error in the words of the library that it comes from.
+fn said(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => said(inner),
+        candle_core::Error::Cuda(inner) => match inner.downcast_ref() {
+            Some(CudaError::Cuda(error)) => words(*error),
+            Some(CudaError::Cublas(error)) => format!("cuBLAS answers {error}"),
+            Some(CudaError::Curand(error)) => format!("cuRAND answers {error}"),
+            _ => inner.to_string(),
+        },
+        other => plain(other),
+    }
+}
+
 /// What the driver says of an error, and its name.
-pub fn words(error: &DriverError) -> String {
+pub fn words(error: DriverError) -> String {
     let text = |text: Result<&std::ffi::CStr, _>| text.ok().map(|text| text.to_string_lossy().into_owned());
     let name = text(error.error_name()).unwrap_or_else(|| format!("{:?}", error.0));
     text(error.error_string()).map_or_else(|| name.clone(), |words| format!("{words} ({name})"))
