@@ -17,7 +17,7 @@ mod register;
 pub mod simd;
 pub mod team;
 
-pub use elementwise::{MuonStep, Scalars};
+pub use elementwise::{ACCUMULATORS, MuonStep, Scalars, piece_size};
 pub use lend::{Element, Kept, lane, lend, lend_mut, shared_storage};
 pub use loss::{Batch as LossBatch, Totals, room as loss_room};
 pub use orthogonal::Orthogonal;

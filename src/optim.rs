@@ -121,7 +121,11 @@ pub trait Optimizer: Send {
     /// # Errors
     /// If the device fails.
     fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>>;
+
+    /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>);
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

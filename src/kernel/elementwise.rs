@@ -13,11 +13,17 @@ pub const WORK: usize = 12;
 /// Elements between two cuts: a cache line, so that two threads never write to the same one.
 const LINE: usize = 16;
 
-/// Most pieces of a sum over a tensor. Their number follows from its length alone.
-const PIECES: usize = 64;
+/// Most pieces of a sum over a tensor, for the threads of a GPU.
+const PIECES: usize = 1024;
 
-/// Fewest elements of a piece.
+/// Fewest elements of a piece but the last.
 const PIECE: usize = 4096;
+
+/// Elements of each piece, but the last, of a sum over the `count` elements of a tensor and lane. The cut follows from the
+/// length alone, so that the order of a sum does, on any device.
+pub fn piece_size(count: usize) -> usize {
+    count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE)
+}
 
 /// A kind of number that tensors hold and rules run on: f32 in training, f64 where an oracle is wanted.
 pub trait Number: Real + Element + Default + Send + Sync + Into<f64> {}
@@ -181,7 +187,7 @@ pub fn update_in_two_passes<
 {
     let read = state.each_ref().map(|slice| &**slice);
     let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
-    let reduced = U::reduce(scalars.rule, sums, theta.len()).map(R::constant);
+    let reduced = U::reduce(scalars.rule, sums, theta.len() as f64).map(R::constant);
     second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
 }
 
@@ -196,7 +202,7 @@ where
     U: TwoPass<S, P, H, N, A>,
 {
     let count = theta.len();
-    let size = count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE);
+    let size = piece_size(count);
     let mut pieces = [[0.0; N]; PIECES];
     let pieces = &mut pieces[..count.div_ceil(size)];
     team::over_slices(pieces, 1, size * WORK, |start, sums| {
@@ -216,7 +222,7 @@ where
 }
 
 /// Logical accumulators of a sum: as many as the widest vector has lanes.
-const ACCUMULATORS: usize = 16;
+pub const ACCUMULATORS: usize = 16;
 
 vectorised! {
     fn first_piece[R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize][R, U, S, P, H, N, A](
@@ -357,6 +363,15 @@ mod tests {
                 .collect()
         };
         [numbers(true), numbers(true), numbers(true), numbers(false)]
+    }
+
+    #[test]
+    fn a_sum_is_cut_into_no_more_pieces_than_there_may_be_each_of_whole_lines() {
+        for count in [1, 15, 4096, 4097, 266_610, 4_194_304, 4_194_305, 100_000_000] {
+            let size = piece_size(count);
+            assert!(size >= PIECE && size.is_multiple_of(LINE), "{count}");
+            assert!(count.div_ceil(size) <= PIECES, "{count}");
+        }
     }
 
     #[test]

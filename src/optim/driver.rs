@@ -30,6 +30,9 @@ pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
     /// # Errors
     /// If the device fails.
     fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()>;
+    /// Its kernels, as CUDA C.
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source;
 }
 
 /// A [`Rule`] as a [`Formula`].
@@ -56,6 +59,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
     }
     fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
         Ok(kernel::update::<U, S, P, H>(scalars, theta, gradient, state)?)
+    }
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source {
+        kernel::gpu::Source::one_pass::<U, S, P, H>()
     }
 }
 
@@ -87,6 +94,10 @@ where
     }
     fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
         Ok(kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)?)
+    }
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source {
+        kernel::gpu::Source::two_pass::<U, S, P, H, N, A>()
     }
 }
 
@@ -292,5 +303,20 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
             shares.push((name.clone(), share));
         }
         Ok(shares)
+    }
+
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<kernel::gpu::Source>) {
+        // A table of scalars as a few steps of lanes at different rates have it.
+        let rule = &self.rules[0];
+        let mut histories = [rule.history(); 3];
+        let mut source = U::source();
+        source.trial.scalars = [1, 2, 3, 500]
+            .map(|t| {
+                let lanes = histories.iter_mut().zip([1e-3, 0.05, 1.5]);
+                lanes.map(|(history, lr)| rule.scalars(history, lr, t).to_vec()).collect()
+            })
+            .to_vec();
+        found.push(source);
     }
 }

@@ -94,4 +94,9 @@ impl Optimizer for Grouped {
         let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon());
         Ok(shares.collect::<Result<Vec<_>>>()?.concat())
     }
+
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>) {
+        self.parts.iter().for_each(|part| part.optimizer.kernels(found));
+    }
 }

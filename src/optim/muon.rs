@@ -172,4 +172,7 @@ impl Optimizer for Muon {
     fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
         Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
     }
+
+    #[cfg(test)]
+    fn kernels(&self, _: &mut Vec<kernel::gpu::Source>) {}
 }
