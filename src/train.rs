@@ -6,21 +6,24 @@ pub mod average;
 mod clip;
 mod evaluator;
 pub mod health;
+#[cfg(test)]
+mod on_device;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
 pub use progress::{PlateauState, Progress, Record, finite};
 
 use anyhow::{Context as _, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 
 use crate::config::{Config, Stretch};
 use crate::data::{Split, batches};
+use crate::kernel::gpu::{self, clip::Clipping, queue, steps::Steps};
 use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
+use crate::optim::{Gradients, Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
@@ -69,6 +72,25 @@ pub struct Trainer {
     scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
+    /// On a GPU: steps that need the host for nothing, and what clips their gradients.
+    steps: Option<Steps>,
+    clipping: Option<Clipping>,
+}
+
+/// The gradients of a step, and the factors that clipping has left on the device.
+struct Clipped<'a> {
+    gradients: &'a Vec<Tensor>,
+    factors: Option<&'a Tensor>,
+}
+
+impl Gradients for Clipped<'_> {
+    fn gradient(&self, index: usize, _: &Var) -> Option<&Tensor> {
+        self.gradients.get(index)
+    }
+
+    fn factors(&self) -> Option<&Tensor> {
+        self.factors
+    }
 }
 
 impl Trainer {
@@ -79,6 +101,7 @@ impl Trainer {
     /// If memory does not suffice.
     pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let config = lanes.first().context("a trainer needs a lane")?;
+        gpu::set_precision(device, config.precision)?;
         let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let rows = config.batch_size.min(examples);
@@ -86,17 +109,27 @@ impl Trainer {
         let backprop = Backprop::new(&net, rows, &dropout)?;
         let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
         let totals = Totals::zeros(seeds.len(), rows, device)?;
+        let accumulated: Option<Vec<Tensor>> = (config.accumulate > 1).then(sums).transpose()?;
+        let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
+        let (mut steps, mut clipping) = (None, None);
+        if let Some(queue) = queue::of(&totals.loss)? {
+            let gradients = accumulated.as_ref().unwrap_or(backprop.gradients());
+            steps = Some(Steps::new(&totals.loss, !config.graph)?);
+            clipping = Clipping::new(&*queue, Clip::bounds(&clips), &variables(&net), gradients)?;
+        }
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
+            steps,
+            clipping,
             _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
-            accumulated: (config.accumulate > 1).then(sums).transpose()?,
+            accumulated,
             backprop,
             channels,
-            clips: lanes.iter().map(Clip::new).collect(),
+            clips,
             skip_non_finite: config.skip_non_finite,
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
             dropout: masks(lanes),
@@ -139,6 +172,12 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
+        let needs_host = self.skip_non_finite || self.monitor.is_some();
+        if !needs_host && let Some(mut steps) = self.steps.take() {
+            let done = self.step_on_device(&mut steps, batch, step);
+            self.steps = Some(steps);
+            return done.map(|()| true);
+        }
         let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
         self.gradients(batch, step, false)?;
         if let Some(before) = before
@@ -149,6 +188,27 @@ impl Trainer {
         }
         self.update(step)?;
         Ok(true)
+    }
+
+    /// [`Trainer::step`] on a GPU: the host counts and forms coefficients, and waits for nothing.
+    fn step_on_device(&mut self, steps: &mut Steps, batch: Batch<'_>, step: u64) -> Result<()> {
+        let Some(queue) = queue::of(&self.totals.loss)? else { return Ok(()) };
+        let order = steps.order(&*queue, batch.order, &batch.split.pixels)?;
+        let batch = Batch { order: &order, ..batch };
+        self.scalars.clear();
+        let lanes = self.schedules.iter().map(|schedule| StepScalars { lr: schedule.lr(step), gradient_scale: 1.0 });
+        self.scalars.extend(lanes);
+        self.optimizer.prepare(&self.scalars)?;
+        let place = (batch.rows, batch.start, step * self.step_samples as u64);
+        steps.run(&queue, place, &mut || {
+            self.gradients(batch, step, false)?;
+            let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());
+            let clipping = self.clipping.as_ref();
+            let factors =
+                clipping.map(|clipping| clipping.apply(&queue, &variables(&self.net), gradients)).transpose()?;
+            self.optimizer.apply(&Clipped { gradients, factors: factors.flatten() })?;
+            self.average.as_ref().map_or(Ok(()), |average| average.update(&self.net, self.optimizer.steps()))
+        })
     }
 
     /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
@@ -319,6 +379,11 @@ impl Trainer {
     }
 }
 
+/// The variables of a net, in its order.
+fn variables(net: &LinearNet) -> Vec<&Var> {
+    net.parameters().iter().map(|(_, var)| var).collect()
+}
+
 /// Dropout per hidden layer and lane; nothing if no lane has it.
 fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
     let layers = match lanes {
@@ -395,8 +460,10 @@ mod tests {
     use super::*;
     use crate::config::layers::{Given, Sources};
 
-    fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
-        let given = settings.iter().chain(&[("model.hidden", "6"), ("train.batch_size", "20")]);
+    pub(super) fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
+        // The last one wins.
+        let given = [("model.hidden", "6"), ("train.batch_size", "20")];
+        let given = given.iter().chain(settings);
         let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
         let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
         let dataset = crate::data::load(config.spec, None).unwrap();
@@ -406,9 +473,13 @@ mod tests {
         (Trainer::new(&[config], split.len(), channels, &Device::Cpu).unwrap(), split, order)
     }
 
-    fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+    pub(super) fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+        bits_of(&trainer.tensors(0).unwrap())
+    }
+
+    pub(super) fn bits_of(tensors: &[(String, Tensor)]) -> Vec<Vec<u32>> {
         let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
-        trainer.tensors(0).unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+        tensors.iter().map(|(_, tensor)| bits(tensor)).collect()
     }
 
     #[test]

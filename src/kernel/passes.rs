@@ -172,13 +172,19 @@ pub struct Dropout {
     pub stream: Stream,
 }
 
+impl Dropout {
+    /// A unit is dropped when its word lies below this: p · 2³².
+    pub fn threshold(&self) -> u32 {
+        (self.probability * 4_294_967_296.0) as u32
+    }
+}
+
 /// See [`super::dropout`].
 pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &mut [f32]) {
     let count = lanes.len();
     for (index, unit) in y.chunks_exact_mut(width).take(rows * count).enumerate() {
         let lane = &mut lanes[index % count];
-        // A unit is dropped when its word lies below p · 2³².
-        let threshold = (lane.probability * 4_294_967_296.0) as u32;
+        let threshold = lane.threshold();
         let scale = keep_scale(lane.probability);
         for y in unit {
             *y = if lane.stream.word() < threshold { 0.0 } else { *y * scale };
