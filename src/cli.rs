@@ -3,6 +3,7 @@
 //! The flags of training come from the table of settings. Reading them does nothing and opens nothing.
 
 pub mod data;
+pub mod doctor;
 pub mod eval;
 pub mod inspect;
 pub mod optimizers;
@@ -37,6 +38,8 @@ pub enum Request {
     Sweep(Box<sweep::Sweep>),
     /// Show runs in a table.
     Runs(runs::Runs),
+    /// Look at the machine.
+    Doctor(doctor::Doctor),
     /// Show the optimizers.
     Optimizers(optimizers::Optimizers),
     /// Print completions for this shell.
@@ -85,6 +88,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(("data", matches)) => Request::Data(data::Data::from_matches(matches)),
         Some(("sweep", matches)) => Request::Sweep(Box::new(sweep::Sweep::from_matches(matches))),
         Some(("runs", matches)) => Request::Runs(runs::Runs::from_matches(matches)),
+        Some(("doctor", matches)) => Request::Doctor(doctor::Doctor::from_matches(matches)),
         Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
@@ -170,6 +174,7 @@ pub fn command() -> Command {
     .subcommand(inspect::command())
     .subcommand(data::command())
     .subcommand(optimizers::command())
+    .subcommand(doctor::command())
     .subcommand(
         Command::new("completions").about("Print completions for a shell").arg(
             Arg::new("SHELL")

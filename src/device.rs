@@ -84,10 +84,33 @@ pub fn name(device: &Device) -> String {
 
 /// Processor and vector width, for the record of a run.
 pub fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find(|line| line.starts_with("model name"));
-    let model = model.and_then(|line| line.split(':').nth(1)).unwrap_or(std::env::consts::ARCH);
-    format!("{}, {}", model.trim(), Width::detect().name())
+    format!("{}, {}", cpu_name(), Width::detect().name())
+}
+
+/// What the processor calls itself.
+pub fn cpu_name() -> String {
+    cpu_line("model name").unwrap_or_else(|| std::env::consts::ARCH.into())
+}
+
+/// Instructions of the processor that make products and loops faster, as Linux names them.
+pub fn cpu_features() -> Vec<&'static str> {
+    const NAMES: [&str; 9] =
+        ["avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile"];
+    let flags = cpu_line("flags").unwrap_or_default();
+    NAMES.into_iter().filter(|name| flags.split_whitespace().any(|flag| flag == *name)).collect()
+}
+
+fn cpu_line(name: &str) -> Option<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = info.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Release of NVIDIA's driver, if it is loaded: the first word of digits and points, as `580.65.06`.
+pub fn gpu_driver() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    let is_release = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    text.split_whitespace().find(is_release).map(str::to_owned)
 }
 
 /// Number of threads that this process may run at once.
@@ -112,6 +135,11 @@ pub fn available_bytes() -> Option<u64> {
         Some(most.saturating_sub(used))
     });
     [system, group, process].into_iter().flatten().min()
+}
+
+/// Bytes of host memory.
+pub fn memory_bytes() -> Option<u64> {
+    field("/proc/meminfo", "MemTotal:").map(|kilobytes| kilobytes * 1024)
 }
 
 /// The most memory that this process has held, in bytes.

@@ -42,6 +42,10 @@ fn main() -> ExitCode {
         }
         Request::Sweep(sweep) => sweep.run(),
         Request::Runs(runs) => runs.run().map(|()| 0),
+        Request::Doctor(doctor) => {
+            plan::start_threads(None)?;
+            doctor.run().map(|()| 0)
+        }
         Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))

@@ -11,6 +11,7 @@
 //! CPU. No thread of one waits for another. `rules.cu` is written by a test when `ADAMTRAIN_WRITE_KERNELS=1` is set, and compared
 //! else; `elementwise.cuh` has what all of them share.
 
+mod cards;
 mod chunk;
 pub mod clip;
 #[cfg(test)]
@@ -34,10 +35,11 @@ pub mod stream;
 mod tests;
 pub mod update;
 
-use std::path::PathBuf;
-
 use candle_core::Device;
 
+#[cfg(not(feature = "cuda"))]
+pub use cards::none::{cards, driver, free_bytes, libraries, open};
+pub use cards::{Card, Library, Refusal};
 pub use chunk::{Chunk, TensorPieces};
 pub use source::Source;
 
@@ -81,106 +83,6 @@ pub fn set_precision(device: &Device, precision: Precision) -> candle_core::Resu
         _ => candle_core::bail!("tf32 is a precision of CUDA devices"),
     }
 }
-
-/// Why there is no GPU to work on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Whether a GPU is here, which then cannot be used.
-    pub is_there: bool,
-    /// The reason in words.
-    pub why: String,
-    /// What can be done about it.
-    pub remedy: String,
-}
-
-impl Refusal {
-    fn absent(why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { is_there: false, why: why.into(), remedy: remedy.into() }
-    }
-
-    /// A refusal of a GPU that is here.
-    #[cfg(feature = "cuda")]
-    fn unusable(why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { is_there: true, ..Self::absent(why, remedy) }
-    }
-}
-
-/// A GPU, as the driver describes it.
-#[derive(Clone, Debug)]
-pub struct Card {
-    /// Its number.
-    pub ordinal: usize,
-    /// Its name.
-    pub name: String,
-    /// Major and minor number of its compute capability.
-    pub capability: (i32, i32),
-    /// Its multiprocessors.
-    pub multiprocessors: usize,
-    /// Bytes of its memory.
-    pub memory: usize,
-}
-
-/// A shared library of CUDA, as it was looked for.
-#[derive(Clone, Debug)]
-pub struct Library {
-    /// Its name without version.
-    pub name: &'static str,
-    /// Whether training on a GPU needs it.
-    pub required: bool,
-    /// Where it lies, or what is missing.
-    pub place: Result<PathBuf, String>,
-}
-
-#[cfg(not(feature = "cuda"))]
-mod none {
-    use candle_core::Device;
-
-    use super::{Card, Library, Refusal};
-
-    fn refusal<T>() -> Result<T, Refusal> {
-        Err(Refusal::absent(
-            "this program was built without CUDA",
-            "build it with `cargo build --release --features cuda`, or without a toolkit `scripts/cuda.sh build`",
-        ))
-    }
-
-    /// None: the program does not look for them.
-    pub fn libraries() -> Vec<Library> {
-        Vec::new()
-    }
-
-    /// The driver's CUDA version.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn driver() -> Result<i32, Refusal> {
-        refusal()
-    }
-
-    /// The GPUs of this machine.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn cards() -> Result<Vec<Card>, Refusal> {
-        refusal()
-    }
-
-    /// Opens a GPU.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn open(_ordinal: usize) -> Result<Device, Refusal> {
-        refusal()
-    }
-
-    /// None.
-    pub fn free_bytes(_device: &Device) -> Option<usize> {
-        None
-    }
-}
-
-#[cfg(not(feature = "cuda"))]
-pub use none::{cards, driver, free_bytes, libraries, open};
 
 /// The name of the kernel of rule `U`: `update_adam_false_true`. Those of a rule in two passes have it before `_first`, `_reduce`
 /// and `_second`.
