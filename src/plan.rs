@@ -47,7 +47,7 @@ fn bytes(config: &Config, examples: usize) -> u64 {
 pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
     let images = (config.spec.train + config.spec.test) as u64;
     let data = images * (config.spec.inputs() as u64 + 8);
-    let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes));
+    let needed = data.saturating_add(Trainer::device_bytes(config, examples).saturating_mul(lanes));
     needed.saturating_add(needed / 8)
 }
 

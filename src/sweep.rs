@@ -157,7 +157,7 @@ impl Sweep<'_> {
         }
         if let Some(free) = gpu::free_bytes(device) {
             // A GPU has no use for few lanes: as many as half of its memory holds.
-            let of_lane = Trainer::bytes(config, examples).max(1);
+            let of_lane = Trainer::device_bytes(config, examples).max(1);
             let data = plan::device_bytes(config, examples, 0);
             let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
             return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);

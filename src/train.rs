@@ -154,13 +154,21 @@ impl Trainer {
     /// checkpoint and one for the checkpoint being written.
     pub fn bytes(config: &Config, examples: usize) -> u64 {
         // θ and the state three times each (in use, best, being written) and the written file.
-        const COPIES: u64 = 3 + 1;
+        Self::bytes_with(config, examples, 3 + 1)
+    }
+
+    /// Bytes that a lane takes on a GPU, where no copies are made for checkpoints.
+    pub fn device_bytes(config: &Config, examples: usize) -> u64 {
+        Self::bytes_with(config, examples, 1)
+    }
+
+    fn bytes_with(config: &Config, examples: usize, copies: u64) -> u64 {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
         let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
         let kept = u64::from(config.ema_decay.is_some()) + 2 * u64::from(config.health);
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
-        (4 * COPIES * tensors)
+        (4 * copies * tensors)
             .saturating_mul(parameters)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))

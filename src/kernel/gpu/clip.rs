@@ -55,7 +55,7 @@ impl Clipping {
             bounds,
             sums: Buffer::zeros(table.count * ACCUMULATORS * size_of::<f64>(), beside)?,
             table,
-            factors: Tensor::ones(lanes, DType::F32, beside.device())?,
+            factors: Tensor::zeros(lanes, DType::F32, beside.device())?,
         }))
     }
 
