@@ -13,11 +13,11 @@ pub const WORK: usize = 12;
 /// Elements between two cuts: a cache line, so that two threads never write to the same one.
 const LINE: usize = 16;
 
-/// Most pieces of a sum over a tensor, for the threads of a GPU.
+/// Most pieces of a sum over a tensor: as many as give a GPU enough to do.
 const PIECES: usize = 1024;
 
 /// Fewest elements of a piece but the last.
-const PIECE: usize = 4096;
+const PIECE: usize = 1024;
 
 /// Elements of each piece, but the last, of a sum over the `count` elements of a tensor and lane. The cut follows from the
 /// length alone, so that the order of a sum does, on any device.
@@ -166,8 +166,8 @@ vectorised! {
 
 /// Applies rule `U` once to all elements of one tensor and lane: the first pass, its sums, the second pass.
 ///
-/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and pieces, which
-/// the length alone decides, are added in their order.
+/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and over 16 more for the pieces,
+/// which the length alone decides.
 pub fn update_in_two_passes<
     R: Number,
     U,
@@ -203,6 +203,9 @@ where
 {
     let count = theta.len();
     let size = piece_size(count);
+    if count <= size {
+        return first_piece::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state);
+    }
     let mut pieces = [[0.0; N]; PIECES];
     let pieces = &mut pieces[..count.div_ceil(size)];
     team::over_slices(pieces, 1, size * WORK, |start, sums| {
@@ -212,13 +215,13 @@ where
             *sums = first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own);
         }
     });
-    let mut total = [0.0; N];
-    for sums in pieces {
-        for (total, sum) in total.iter_mut().zip(sums) {
-            *total += *sum;
+    let mut columns = [[0.0; ACCUMULATORS]; N];
+    for (piece, sums) in pieces.iter().enumerate() {
+        for (column, sum) in columns.iter_mut().zip(sums) {
+            column[piece % ACCUMULATORS] += sum;
         }
     }
-    total
+    columns.map(by_halves)
 }
 
 /// Logical accumulators of a sum: as many as the widest vector has lanes.
@@ -367,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_sum_is_cut_into_no_more_pieces_than_there_may_be_each_of_whole_lines() {
-        for count in [1, 15, 4096, 4097, 266_610, 4_194_304, 4_194_305, 100_000_000] {
+        for count in [1, 15, 1024, 1025, 266_610, 1_048_576, 1_048_577, 100_000_000] {
             let size = piece_size(count);
             assert!(size >= PIECE && size.is_multiple_of(LINE), "{count}");
             assert!(count.div_ceil(size) <= PIECES, "{count}");

@@ -38,6 +38,16 @@ struct Element {
     float theta, g, state[room(S)];
 };
 
+// The chunk of this block.
+template <unsigned S>
+__device__ __forceinline__ Chunk own_chunk(const Chunk* chunks) {
+    const Chunk chunk = chunks[blockIdx.x];
+    // Else each access asks what kind of memory it is.
+    __builtin_assume(__isGlobal(chunk.theta));
+    if constexpr (S > 0) __builtin_assume(__isGlobal(chunk.state));
+    return chunk;
+}
+
 template <unsigned H>
 struct Scalars {
     float rule[room(H)], gradient;
@@ -58,7 +68,7 @@ __device__ __forceinline__ Element<S> load(const Chunk& chunk, unsigned i, float
         own.theta = chunk.theta[i];
         own.g = __ldg(chunk.gradient + i) * scale;
 #pragma unroll
-        for (unsigned s = 0; s < S; ++s) own.state[s] = chunk.state[s * chunk.stride + i];
+        for (unsigned s = 0; s != S; ++s) own.state[s] = chunk.state[s * chunk.stride + i];
     }
     return own;
 }
@@ -78,7 +88,7 @@ __device__ __forceinline__ void each_element(const Chunk& chunk, float scale, St
                 step(own[k].theta, own[k].g, own[k].state);
                 chunk.theta[i] = own[k].theta;
 #pragma unroll
-                for (unsigned s = 0; s < S; ++s) chunk.state[s * chunk.stride + i] = own[k].state[s];
+                for (unsigned s = 0; s != S; ++s) chunk.state[s * chunk.stride + i] = own[k].state[s];
             }
         }
     }
@@ -87,19 +97,47 @@ __device__ __forceinline__ void each_element(const Chunk& chunk, float scale, St
 // One pass: a block per chunk.
 template <class Rule>
 __device__ __forceinline__ void update(const Chunk* chunks, const float* scalars, const float* factors) {
-    const Chunk chunk = chunks[blockIdx.x];
+    const Chunk chunk = own_chunk<Rule::S>(chunks);
     const Scalars<Rule::H> h(scalars, factors, chunk.lane);
     each_element<Rule::S>(chunk, h.gradient, [&](float& theta, float g, float* state) {
         Rule::update(h.rule, theta, g, state);
     });
 }
 
-// The first of two passes: a block per piece, a thread per accumulator; sums [pieces, N, 16].
+// The sum of the first 2·HALF numbers, by halves, in the first.
+template <unsigned HALF>
+__device__ __forceinline__ void by_halves(double* numbers) {
+#pragma unroll
+    for (unsigned i = 0; i < HALF; ++i) numbers[i] += numbers[i + HALF];
+    if constexpr (HALF > 1) by_halves<HALF / 2>(numbers);
+}
+
+// The sum of 16 numbers that other threads of this launch wrote.
+__device__ __forceinline__ double sum_of(const double* numbers) {
+    double own[ACCUMULATORS];
+#pragma unroll
+    for (unsigned i = 0; i < ACCUMULATORS; ++i) own[i] = __ldcg(numbers + i);
+    by_halves<ACCUMULATORS / 2>(own);
+    return own[0];
+}
+
+// Whether the caller is the last of 16 threads to come here: it sees what the others wrote before they came. Nobody waits. The
+// counter is 0 before the first and after the last.
+__device__ __forceinline__ bool comes_last(unsigned* arrived) {
+    __threadfence();
+    const bool is_last = atomicInc(arrived, ACCUMULATORS - 1) == ACCUMULATORS - 1;
+    __threadfence();
+    return is_last;
+}
+
+// The first of two passes: a block per piece, a thread per accumulator; sums [pieces, N, 16], of which the first of 16 becomes
+// the piece's sum; arrived [pieces].
 template <class Rule>
-__device__ __forceinline__ void first(const Chunk* pieces, const float* scalars, const float* factors, double* sums) {
+__device__ __forceinline__ void first(
+    const Chunk* pieces, const float* scalars, const float* factors, double* sums, unsigned* arrived) {
     const unsigned accumulator = threadIdx.x;
     if (accumulator >= ACCUMULATORS) return;
-    const Chunk piece = pieces[blockIdx.x];
+    const Chunk piece = own_chunk<Rule::S>(pieces);
     const Scalars<Rule::H> h(scalars, factors, piece.lane);
     double sum[Rule::N] = {};
     for (unsigned start = accumulator; start < piece.count; start += SUMMED_IN_FLIGHT * ACCUMULATORS) {
@@ -118,53 +156,49 @@ __device__ __forceinline__ void first(const Chunk* pieces, const float* scalars,
             }
         }
     }
+    double* const own = sums + blockIdx.x * (unsigned long long)(Rule::N * ACCUMULATORS);
 #pragma unroll
-    for (unsigned n = 0; n < Rule::N; ++n) {
-        sums[(blockIdx.x * (unsigned long long)Rule::N + n) * ACCUMULATORS + accumulator] = sum[n];
+    for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS + accumulator] = sum[n];
+    if (comes_last(arrived + blockIdx.x)) {
+#pragma unroll
+        for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS] = sum_of(own + n * ACCUMULATORS);
     }
 }
 
-// The sum of the accumulators of one piece, by halves.
-__device__ __forceinline__ double by_halves(const double* accumulators) {
-    double own[ACCUMULATORS];
-#pragma unroll
-    for (unsigned i = 0; i < ACCUMULATORS; ++i) own[i] = accumulators[i];
-#pragma unroll
-    for (unsigned half = ACCUMULATORS / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (unsigned i = 0; i < half; ++i) own[i] += own[i + half];
-    }
-    return own[0];
-}
-
-// Between the passes: a thread per parameter and lane; scalars [K, H] in double, reduced [tensors, A].
+// Between the passes: a block per parameter and lane, 16 threads: thread i adds the sums of the pieces i, i + 16, … in their order,
+// the last to be done adds those. Scalars [K, H] in double; reduced [tensors, A].
 template <class Rule>
 __device__ __forceinline__ void reduce(
-    const TensorPieces* tensors, unsigned count, const double* scalars, const double* sums, float* reduced) {
-    const unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= count) return;
-    const TensorPieces tensor = tensors[index];
-    double total[Rule::N];
+    const TensorPieces* tensors, const double* scalars, double* sums, unsigned* arrived, float* reduced) {
+    const unsigned column = threadIdx.x;
+    if (column >= ACCUMULATORS) return;
+    const TensorPieces tensor = tensors[blockIdx.x];
+    const unsigned apart = Rule::N * ACCUMULATORS;
+    double* const own = sums + tensor.first_piece * (unsigned long long)apart;
+    double total[Rule::N] = {};
+#pragma unroll 16
+    for (unsigned piece = column; piece < tensor.pieces; piece += ACCUMULATORS) {
 #pragma unroll
-    for (unsigned n = 0; n < Rule::N; ++n) {
-        total[n] = 0.0;
-#pragma unroll 4
-        for (unsigned piece = 0; piece < tensor.pieces; ++piece) {
-            const unsigned long long row = (tensor.first_piece + (unsigned long long)piece) * Rule::N + n;
-            total[n] += by_halves(sums + row * ACCUMULATORS);
-        }
+        for (unsigned n = 0; n < Rule::N; ++n) total[n] += own[piece * (unsigned long long)apart + n * ACCUMULATORS];
     }
-    double a[Rule::A];
-    Rule::reduce(scalars + Rule::H * (unsigned long long)tensor.lane, total, (double)tensor.elements, a);
+    // In the place of the first piece's accumulators, of which only the first is still needed, by the thread that replaces it.
 #pragma unroll
-    for (unsigned k = 0; k < Rule::A; ++k) reduced[index * (unsigned long long)Rule::A + k] = (float)a[k];
+    for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS + column] = total[n];
+    if (comes_last(arrived + tensor.first_piece)) {
+#pragma unroll
+        for (unsigned n = 0; n < Rule::N; ++n) total[n] = sum_of(own + n * ACCUMULATORS);
+        double a[Rule::A];
+        Rule::reduce(scalars + Rule::H * (unsigned long long)tensor.lane, total, (double)tensor.elements, a);
+#pragma unroll
+        for (unsigned k = 0; k < Rule::A; ++k) reduced[blockIdx.x * (unsigned long long)Rule::A + k] = (float)a[k];
+    }
 }
 
 // The second pass: a block per chunk.
 template <class Rule>
 __device__ __forceinline__ void second(
     const Chunk* chunks, const float* scalars, const float* factors, const float* reduced) {
-    const Chunk chunk = chunks[blockIdx.x];
+    const Chunk chunk = own_chunk<Rule::S>(chunks);
     const Scalars<Rule::H> h(scalars, factors, chunk.lane);
     float a[Rule::A];
 #pragma unroll

@@ -444,21 +444,22 @@ struct cautiousadam_false {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_first(
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_first(
     const Chunk* __restrict__ pieces,
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
-    double* __restrict__ sums) {
-    first<cautiousadam_false>(pieces, scalars, factors, sums);
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    first<cautiousadam_false>(pieces, scalars, factors, sums, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_reduce(
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_reduce(
     const TensorPieces* __restrict__ tensors,
-    unsigned count,
     const double* __restrict__ scalars,
-    const double* __restrict__ sums,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiousadam_false>(tensors, count, scalars, sums, reduced);
+    reduce<cautiousadam_false>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_second(
@@ -524,21 +525,22 @@ struct cautiousadam_true {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_first(
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_first(
     const Chunk* __restrict__ pieces,
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
-    double* __restrict__ sums) {
-    first<cautiousadam_true>(pieces, scalars, factors, sums);
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    first<cautiousadam_true>(pieces, scalars, factors, sums, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_reduce(
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_reduce(
     const TensorPieces* __restrict__ tensors,
-    unsigned count,
     const double* __restrict__ scalars,
-    const double* __restrict__ sums,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiousadam_true>(tensors, count, scalars, sums, reduced);
+    reduce<cautiousadam_true>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_second(
@@ -599,21 +601,22 @@ struct cautiouslion {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_first(
+extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_first(
     const Chunk* __restrict__ pieces,
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
-    double* __restrict__ sums) {
-    first<cautiouslion>(pieces, scalars, factors, sums);
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    first<cautiouslion>(pieces, scalars, factors, sums, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_reduce(
+extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_reduce(
     const TensorPieces* __restrict__ tensors,
-    unsigned count,
     const double* __restrict__ scalars,
-    const double* __restrict__ sums,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiouslion>(tensors, count, scalars, sums, reduced);
+    reduce<cautiouslion>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_second(
@@ -681,21 +684,22 @@ struct lamb {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_lamb_first(
+extern "C" __global__ void __launch_bounds__(32) update_lamb_first(
     const Chunk* __restrict__ pieces,
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
-    double* __restrict__ sums) {
-    first<lamb>(pieces, scalars, factors, sums);
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    first<lamb>(pieces, scalars, factors, sums, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(256) update_lamb_reduce(
+extern "C" __global__ void __launch_bounds__(32) update_lamb_reduce(
     const TensorPieces* __restrict__ tensors,
-    unsigned count,
     const double* __restrict__ scalars,
-    const double* __restrict__ sums,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<lamb>(tensors, count, scalars, sums, reduced);
+    reduce<lamb>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_lamb_second(
@@ -1065,21 +1069,22 @@ struct stableadamw {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_stableadamw_first(
+extern "C" __global__ void __launch_bounds__(32) update_stableadamw_first(
     const Chunk* __restrict__ pieces,
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
-    double* __restrict__ sums) {
-    first<stableadamw>(pieces, scalars, factors, sums);
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    first<stableadamw>(pieces, scalars, factors, sums, arrived);
 }
 
-extern "C" __global__ void __launch_bounds__(256) update_stableadamw_reduce(
+extern "C" __global__ void __launch_bounds__(32) update_stableadamw_reduce(
     const TensorPieces* __restrict__ tensors,
-    unsigned count,
     const double* __restrict__ scalars,
-    const double* __restrict__ sums,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<stableadamw>(tensors, count, scalars, sums, reduced);
+    reduce<stableadamw>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_stableadamw_second(

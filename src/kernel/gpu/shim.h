@@ -22,25 +22,41 @@ struct Place {
 };
 inline thread_local Place blockIdx, threadIdx, blockDim, gridDim;
 
+#define __builtin_assume(...)
+
 template <typename T>
 inline T __ldg(const T* address) { return *address; }
+template <typename T>
+inline T __ldcg(const T* address) { return *address; }
+inline void __threadfence() {}
+inline unsigned atomicInc(unsigned* address, unsigned most) {
+    const unsigned before = *address;
+    *address = before >= most ? 0 : before + 1;
+    return before;
+}
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((std::uint64_t)a * b >> 32); }
 inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 inline unsigned __float_as_uint(float number) { return std::bit_cast<unsigned>(number); }
 inline double __longlong_as_double(long long bits) { return std::bit_cast<double>(bits); }
 inline long long __double_as_longlong(double number) { return std::bit_cast<long long>(number); }
 
-// Runs all threads of a launch; `arguments` points at each argument, as for cuLaunchKernel.
+// Runs all threads of a launch, every other time from the last to the first: nothing may depend on their order. `arguments` points
+// at each argument, as for cuLaunchKernel.
 template <typename... Arguments, std::size_t... I>
 void run_serially(void (*kernel)(Arguments...), const unsigned* grid, unsigned block, void* const* arguments,
                   std::index_sequence<I...>) {
+    static thread_local bool is_backwards = true;
+    is_backwards = !is_backwards;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block, 1, 1};
-    for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z)
-        for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y)
-            for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x)
-                for (threadIdx = {}; threadIdx.x < block; ++threadIdx.x)
-                    kernel(*static_cast<std::remove_cv_t<Arguments>*>(arguments[I])...);
+    const std::uint64_t blocks = (std::uint64_t)grid[0] * grid[1] * grid[2], threads = blocks * block;
+    for (std::uint64_t i = 0; i < threads; ++i) {
+        const std::uint64_t thread = is_backwards ? threads - 1 - i : i;
+        const std::uint64_t own = thread / block;
+        threadIdx = {(unsigned)(thread % block), 0, 0};
+        blockIdx = {(unsigned)(own % grid[0]), (unsigned)(own / grid[0] % grid[1]), (unsigned)(own / grid[0] / grid[1])};
+        kernel(*static_cast<std::remove_cv_t<Arguments>*>(arguments[I])...);
+    }
 }
 
 // Gives a kernel a door of the same form as all others have.

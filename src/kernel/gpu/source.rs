@@ -74,11 +74,14 @@ impl Source {
         function(&mut text, signature, "float", &inputs, &second, &moved_places(S));
         text += "};\n";
 
-        let pieces = format!("{}, double* __restrict__ sums", CHUNKS.replace("chunks", "pieces"));
-        kernel::<U>(&mut text, "first", "_first", &pieces, "pieces, scalars, factors, sums");
-        let tensors = "const TensorPieces* __restrict__ tensors, unsigned count, const double* __restrict__ scalars, \
-                       const double* __restrict__ sums, float* __restrict__ reduced";
-        kernel::<U>(&mut text, "reduce", "_reduce", tensors, "tensors, count, scalars, sums, reduced");
+        let pieces = format!(
+            "{}, double* __restrict__ sums, unsigned* __restrict__ arrived",
+            CHUNKS.replace("chunks", "pieces")
+        );
+        kernel::<U>(&mut text, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
+        let tensors = "const TensorPieces* __restrict__ tensors, const double* __restrict__ scalars, \
+                       double* __restrict__ sums, unsigned* __restrict__ arrived, float* __restrict__ reduced";
+        kernel::<U>(&mut text, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
         let chunks = format!("{CHUNKS}, const float* __restrict__ reduced");
         kernel::<U>(&mut text, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
         Self {
@@ -176,9 +179,11 @@ fn function(
 /// Adds the kernel that carries rule `U` over elements as `pass` of `elementwise.cuh` does.
 fn kernel<U>(out: &mut String, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
     let (name, rule) = (super::kernel_name::<U>(), rule_name::<U>());
+    // Few threads a block leave each many registers, for as many loads at once.
+    let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(
         out,
-        "\nextern \"C\" __global__ void __launch_bounds__(256) {name}{suffix}(\n    {}) {{\n    {pass}<{rule}>({arguments});\n}}\n",
+        "\nextern \"C\" __global__ void __launch_bounds__({threads}) {name}{suffix}(\n    {}) {{\n    {pass}<{rule}>({arguments});\n}}\n",
         parameters.replace(", ", ",\n    "),
     );
 }

@@ -36,7 +36,7 @@ impl Trial {
     pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
             let name = kernel_name::<U>();
-            over_cases(&U::STATE, table, |case| {
+            over_cases(&U::STATE, table, &[], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     elementwise::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
                 });
@@ -57,7 +57,8 @@ impl Trial {
     {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
             let name = kernel_name::<U>();
-            over_cases(&U::STATE, table, |case| {
+            // More pieces than a sum has columns.
+            over_cases(&U::STATE, table, &[17 * 1024 + 1], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     let width = Width::detect();
                     elementwise::update_in_two_passes::<f32, U, S, P, H, N, A>(width, scalars, theta, g, state);
@@ -68,22 +69,25 @@ impl Trial {
                 let mut sums = vec![f64::NAN; pieces.len() * N * ACCUMULATORS];
                 let mut reduced = vec![f32::NAN; tensors.len() * A];
                 let (rows, scalars64, factors) = (rows.as_ptr(), scalars64.as_ptr(), case.factors());
-                let (sums, reduced) = (sums.as_mut_ptr(), reduced.as_mut_ptr());
+                let mut arrived = vec![0_u32; pieces.len()];
+                let (sums, counters, reduced) = (sums.as_mut_ptr(), arrived.as_mut_ptr(), reduced.as_mut_ptr());
                 let launch = |pass: &str, blocks: usize, block: u32, arguments: &[*const c_void]| {
                     // SAFETY: pieces and chunks cut the case's own arrays, the tables have a row per lane, and there is room for
                     // the sums of all pieces and for what is made of them for all tensors.
                     unsafe { emulator.launch(&format!("{name}_{pass}"), [blocks as u32, 1, 1], block, arguments) };
                 };
                 let at = pieces.as_ptr();
-                let arguments = [argument(&at), argument(&rows), argument(&factors), argument(&sums)];
-                launch("first", pieces.len(), 16, &arguments);
-                let (at, count) = (tensors.as_ptr(), tensors.len() as u32);
                 let arguments =
-                    [argument(&at), argument(&count), argument(&scalars64), argument(&sums), argument(&reduced)];
-                launch("reduce", tensors.len().div_ceil(2), 2, &arguments);
+                    [argument(&at), argument(&rows), argument(&factors), argument(&sums), argument(&counters)];
+                launch("first", pieces.len(), 16, &arguments);
+                let at = tensors.as_ptr();
+                let arguments =
+                    [argument(&at), argument(&scalars64), argument(&sums), argument(&counters), argument(&reduced)];
+                launch("reduce", tensors.len(), 16, &arguments);
                 let at = chunks.as_ptr();
                 let arguments = [argument(&at), argument(&rows), argument(&factors), argument(&reduced)];
                 launch("second", chunks.len(), case.block, &arguments);
+                assert!(arrived.iter().all(|arrived| *arrived == 0), "a counter does not end where it began");
             })
         };
         Self { scalars: Table::new(), run }
@@ -207,12 +211,12 @@ fn draw(stream: &mut Stream, count: usize, any: bool) -> Vec<f32> {
     (shift..shift + count).map(|i| number(i * 7 + i / 11)).collect()
 }
 
-/// Calls `step` with cases of many lengths, cut in several ways, and compares after each.
-fn over_cases(states: &[&str], table: &Table, step: impl Fn(&mut Case)) -> Tally {
+/// Calls `step` with cases of many lengths and of those in `more`, cut in several ways, and compares after each.
+fn over_cases(states: &[&str], table: &Table, more: &[usize], step: impl Fn(&mut Case)) -> Tally {
     let mut tally = Tally::default();
     let mut stream = Stream::new(5, Purpose::Weights, 0);
     let lanes = table[0].len();
-    let lengths = (1..70).chain([1000, 4095, 4096, 4097]);
+    let lengths = (1..70).chain([1000, 4095, 4096, 4097]).chain(more.iter().copied());
     for (index, (count, any)) in lengths.flat_map(|count| [(count, false), (count, true)]).enumerate() {
         let size = lanes * count;
         let mut state = Vec::with_capacity(states.len() * size);
