@@ -296,11 +296,8 @@ pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) ->
 pub fn sums_of_squares(g: &Tensor, sums: &mut [f64]) -> Result<()> {
     let lanes = sums.len();
     lend(g, |g: &[f32]| {
-        let size = g.len() / lanes;
-        for (lane, sum) in g.chunks_exact(size).zip(sums) {
-            // In pieces, whose order any device follows.
-            let pieces = lane.chunks(elementwise::piece_size(size));
-            *sum += pieces.map(|piece| passes::sum_of_squares(Width::detect(), piece)).sum::<f64>();
+        for (lane, sum) in g.chunks_exact(g.len() / lanes).zip(sums) {
+            *sum += passes::sum_of_squares_in_pieces(lane);
         }
     })
 }

@@ -201,24 +201,30 @@ fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: 
 where
     U: TwoPass<S, P, H, N, A>,
 {
-    let count = theta.len();
+    sum_in_pieces(theta.len(), |range| {
+        let own = state.map(|slice| &slice[range.clone()]);
+        first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own)
+    })
+}
+
+/// N sums over the `count` elements of a tensor and lane: those of its pieces, then over 16 columns of pieces, then of these by
+/// halves. The order follows from the length alone, and any device follows it.
+pub fn sum_in_pieces<const N: usize>(count: usize, piece: impl Fn(Range<usize>) -> [f64; N] + Sync) -> [f64; N] {
     let size = piece_size(count);
     if count <= size {
-        return first_piece::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, state);
+        return piece(0..count);
     }
     let mut pieces = [[0.0; N]; PIECES];
     let pieces = &mut pieces[..count.div_ceil(size)];
     team::over_slices(pieces, 1, size * WORK, |start, sums| {
-        for (piece, sums) in (start..).zip(sums) {
-            let range = piece * size..count.min((piece + 1) * size);
-            let own = state.map(|slice| &slice[range.clone()]);
-            *sums = first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own);
+        for (index, sums) in (start..).zip(sums) {
+            *sums = piece(index * size..count.min((index + 1) * size));
         }
     });
     let mut columns = [[0.0; ACCUMULATORS]; N];
-    for (piece, sums) in pieces.iter().enumerate() {
+    for (index, sums) in pieces.iter().enumerate() {
         for (column, sum) in columns.iter_mut().zip(sums) {
-            column[piece % ACCUMULATORS] += sum;
+            column[index % ACCUMULATORS] += sum;
         }
     }
     columns.map(by_halves)

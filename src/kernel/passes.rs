@@ -1,5 +1,6 @@
 //! Passes over slices in host memory: one loop each, vectorised where it pays.
 
+use super::elementwise::sum_in_pieces;
 use super::simd::{Width, by_halves, prefetch, vectorised};
 use super::team;
 use crate::rng::Stream;
@@ -107,6 +108,12 @@ vectorised! {
         }
         by_halves(sums)
     }
+}
+
+/// Σ x² in f64 of a tensor and lane, in the order that every device follows.
+pub fn sum_of_squares_in_pieces(x: &[f32]) -> f64 {
+    let [sum] = sum_in_pieces(x.len(), |range| [sum_of_squares(Width::detect(), &x[range])]);
+    sum
 }
 
 vectorised! {

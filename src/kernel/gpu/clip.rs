@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use super::memory::{Buffer, Bytes as _, address, constant};
+use super::memory::{Bytes as _, address, constant};
 use super::queue::{Address, Queue};
-use super::update::{PieceTable, Whole};
-use crate::kernel::ACCUMULATORS;
+use super::update::{PieceTable, Squares, Whole};
 
 /// The bounds of each lane; infinity is none.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +23,7 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Clipping {
     bounds: Bounds,
-    table: PieceTable,
-    /// f64 `[pieces, 16]`.
-    sums: Buffer,
+    squares: Squares,
     factors: Tensor,
 }
 
@@ -53,8 +50,7 @@ impl Clipping {
         let table = PieceTable::new(queue, &whole.collect::<Result<Vec<_>>>()?, beside)?;
         Ok(Some(Self {
             bounds,
-            sums: Buffer::zeros(table.count * ACCUMULATORS * size_of::<f64>(), beside)?,
-            table,
+            squares: Squares::new(table, beside)?,
             factors: Tensor::zeros(lanes, DType::F32, beside.device())?,
         }))
     }
@@ -69,7 +65,8 @@ impl Clipping {
         if is_any(value) {
             let bounds: Vec<f32> = value.iter().map(|bound| *bound as f32).collect();
             let bounds = constant(queue, &self.factors, &bounds.bytes())?;
-            queue.launch("clip_value", self.table.count, 256, &[self.table.pieces.at().into(), bounds.into()])?;
+            let (pieces, count) = self.squares.pieces();
+            queue.launch("clip_value", count, 256, &[pieces.into(), bounds.into()])?;
         }
         if is_any(unit) {
             let factors = constant(queue, &self.factors, &unit.bytes())?;
@@ -85,14 +82,12 @@ impl Clipping {
         if !is_any(norm) {
             return Ok(None);
         }
-        let (pieces, sums) = (self.table.pieces.at(), self.sums.at());
-        queue.launch("squares", self.table.count, ACCUMULATORS as u32, &[pieces.into(), sums.into()])?;
+        let squares = self.squares.run(&**queue)?;
         let arguments = [
-            self.table.tensors.at().into(),
-            self.table.tensor_count.into(),
+            squares.into(),
+            vars.len().into(),
             lanes.into(),
             constant(queue, &self.factors, &norm.bytes())?.into(),
-            sums.into(),
             address::<f32>(&self.factors)?.into(),
         ];
         queue.launch("clip_factors", lanes.div_ceil(64), 64, &arguments)?;

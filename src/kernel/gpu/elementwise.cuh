@@ -130,6 +130,34 @@ __device__ __forceinline__ bool comes_last(unsigned* arrived) {
     return is_last;
 }
 
+// Adds N numbers of each of 16 threads: the last of them to come here learns the totals, and that it is the last. `own` [N, 16] has room.
+template <unsigned N>
+__device__ __forceinline__ bool added(
+    const double (&numbers)[N], unsigned thread, double* own, unsigned* arrived, double (&total)[N]) {
+#pragma unroll
+    for (unsigned n = 0; n < N; ++n) own[n * ACCUMULATORS + thread] = numbers[n];
+    if (!comes_last(arrived)) return false;
+#pragma unroll
+    for (unsigned n = 0; n < N; ++n) total[n] = sum_of(own + n * ACCUMULATORS);
+    return true;
+}
+
+// The sums of the pieces of a tensor, whose room [pieces, N, 16] begins at `own`: thread i of 16 adds those of the pieces i, i + 16, …
+// in their order. They then go in the place of the first piece's accumulators, of which only the first is still needed, by the
+// thread that replaces it.
+template <unsigned N>
+__device__ __forceinline__ bool pieces_added(
+    const TensorPieces& tensor, unsigned thread, double* own, unsigned* arrived, double (&total)[N]) {
+    const unsigned apart = N * ACCUMULATORS;
+    double column[N] = {};
+#pragma unroll 16
+    for (unsigned piece = thread; piece < tensor.pieces; piece += ACCUMULATORS) {
+#pragma unroll
+        for (unsigned n = 0; n < N; ++n) column[n] += own[piece * (unsigned long long)apart + n * ACCUMULATORS];
+    }
+    return added<N>(column, thread, own, arrived, total);
+}
+
 // The first of two passes: a block per piece, a thread per accumulator; sums [pieces, N, 16], of which the first of 16 becomes
 // the piece's sum; arrived [pieces].
 template <class Rule>
@@ -157,36 +185,23 @@ __device__ __forceinline__ void first(
         }
     }
     double* const own = sums + blockIdx.x * (unsigned long long)(Rule::N * ACCUMULATORS);
+    double total[Rule::N];
+    if (added<Rule::N>(sum, accumulator, own, arrived + blockIdx.x, total)) {
 #pragma unroll
-    for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS + accumulator] = sum[n];
-    if (comes_last(arrived + blockIdx.x)) {
-#pragma unroll
-        for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS] = sum_of(own + n * ACCUMULATORS);
+        for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS] = total[n];
     }
 }
 
-// Between the passes: a block per parameter and lane, 16 threads: thread i adds the sums of the pieces i, i + 16, … in their order,
-// the last to be done adds those. Scalars [K, H] in double; reduced [tensors, A].
+// Between the passes: a block per parameter and lane, 16 threads. Scalars [K, H] in double; reduced [tensors, A].
 template <class Rule>
 __device__ __forceinline__ void reduce(
     const TensorPieces* tensors, const double* scalars, double* sums, unsigned* arrived, float* reduced) {
     const unsigned column = threadIdx.x;
     if (column >= ACCUMULATORS) return;
     const TensorPieces tensor = tensors[blockIdx.x];
-    const unsigned apart = Rule::N * ACCUMULATORS;
-    double* const own = sums + tensor.first_piece * (unsigned long long)apart;
-    double total[Rule::N] = {};
-#pragma unroll 16
-    for (unsigned piece = column; piece < tensor.pieces; piece += ACCUMULATORS) {
-#pragma unroll
-        for (unsigned n = 0; n < Rule::N; ++n) total[n] += own[piece * (unsigned long long)apart + n * ACCUMULATORS];
-    }
-    // In the place of the first piece's accumulators, of which only the first is still needed, by the thread that replaces it.
-#pragma unroll
-    for (unsigned n = 0; n < Rule::N; ++n) own[n * ACCUMULATORS + column] = total[n];
-    if (comes_last(arrived + tensor.first_piece)) {
-#pragma unroll
-        for (unsigned n = 0; n < Rule::N; ++n) total[n] = sum_of(own + n * ACCUMULATORS);
+    double* const own = sums + tensor.first_piece * (unsigned long long)(Rule::N * ACCUMULATORS);
+    double total[Rule::N];
+    if (pieces_added<Rule::N>(tensor, column, own, arrived + tensor.first_piece, total)) {
         double a[Rule::A];
         Rule::reduce(scalars + Rule::H * (unsigned long long)tensor.lane, total, (double)tensor.elements, a);
 #pragma unroll

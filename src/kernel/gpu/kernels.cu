@@ -275,33 +275,40 @@ extern "C" __global__ void __launch_bounds__(64) clip_units(
     }
 }
 
-// The sums of g² of each piece, by accumulator: sums [pieces, 16]. A block of 16 threads a piece.
-extern "C" __global__ void __launch_bounds__(32) squares(const Chunk* __restrict__ pieces, double* __restrict__ sums) {
+// Σ g² of each piece, in the first of its 16 numbers: sums [pieces, 16], arrived [pieces]. A block of 16 threads a piece.
+extern "C" __global__ void __launch_bounds__(32) squares(
+    const Chunk* __restrict__ pieces, double* __restrict__ sums, u32* __restrict__ arrived) {
+    if (threadIdx.x >= ACCUMULATORS) return;
     const Chunk piece = pieces[blockIdx.x];
-    double sum = 0.0;
+    double sum[1] = {}, total[1];
 #pragma unroll 8
-    for (u32 i = threadIdx.x; i < piece.count; i += 16) sum = fma((double)piece.gradient[i], (double)piece.gradient[i], sum);
-    sums[(u64)blockIdx.x * 16 + threadIdx.x] = sum;
+    for (u32 i = threadIdx.x; i < piece.count; i += ACCUMULATORS) {
+        const double g = (double)piece.gradient[i];
+        sum[0] = fma(g, g, sum[0]);
+    }
+    double* own = sums + (u64)blockIdx.x * ACCUMULATORS;
+    if (added<1>(sum, threadIdx.x, own, arrived + blockIdx.x, total)) own[0] = total[0];
+}
+
+// The sum of the pieces of each tensor: totals [tensors]. A block of 16 threads a tensor.
+extern "C" __global__ void __launch_bounds__(32) tensor_sums(
+    const TensorPieces* __restrict__ tensors, double* __restrict__ sums, u32* __restrict__ arrived, double* __restrict__ totals) {
+    if (threadIdx.x >= ACCUMULATORS) return;
+    const TensorPieces tensor = tensors[blockIdx.x];
+    double total[1];
+    double* own = sums + (u64)tensor.first_piece * ACCUMULATORS;
+    if (pieces_added<1>(tensor, threadIdx.x, own, arrived + tensor.first_piece, total)) totals[blockIdx.x] = total[0];
 }
 
 // factors [K] = min(1, most [K]/(norm + 10⁻⁶)) with the norm over all tensors of the lane, in their order; a NaN stays one. A lane
-// without a bound has infinity, and keeps its gradient.
+// without a bound has infinity, and keeps its gradient. squares [parameters, K].
 extern "C" __global__ void __launch_bounds__(64) clip_factors(
-    const TensorPieces* __restrict__ tensors, u32 count, u32 lanes, const double* __restrict__ most, const double* __restrict__ sums,
-    float* __restrict__ factors) {
+    const double* __restrict__ squares, u32 parameters, u32 lanes, const double* __restrict__ most, float* __restrict__ factors) {
     u64 lane = thread_index();
     if (lane >= lanes) return;
-    double squares = 0.0;
-    for (u32 tensor = 0; tensor < count; tensor++) {
-        const TensorPieces own = tensors[tensor];
-        if (own.lane != lane) continue;
-        double of_tensor = 0.0;
-        for (u32 piece = own.first_piece; piece < own.first_piece + own.pieces; piece++) {
-            of_tensor += by_halves(sums + (u64)piece * ACCUMULATORS);
-        }
-        squares += of_tensor;
-    }
-    double factor = most[lane] / (sqrt(squares) + 1e-6);
+    double sum = 0.0;
+    for (u32 parameter = 0; parameter < parameters; parameter++) sum += squares[(u64)parameter * lanes + lane];
+    double factor = most[lane] / (sqrt(sum) + 1e-6);
     factors[lane] = most[lane] == 1.0 / 0.0 || factor > 1.0 ? 1.0f : (float)factor;
 }
 
@@ -325,17 +332,12 @@ extern "C" __global__ void __launch_bounds__(256) look_ahead(
     u[index] = fmaf(step.ahead, mean - g, g);
 }
 
-// 1/‖x‖ of each tensor from the sums of its pieces; a norm is not taken for less than 10⁻⁷, and a NaN stays one.
+// 1/‖x‖ of each tensor from its sum of squares; a norm is not taken for less than 10⁻⁷, and a NaN stays one.
 extern "C" __global__ void __launch_bounds__(64) inverse_norms(
-    const TensorPieces* __restrict__ tensors, u32 count, const double* __restrict__ sums, float* __restrict__ inverse) {
+    const double* __restrict__ squares, u32 count, float* __restrict__ inverse) {
     u64 index = thread_index();
     if (index >= count) return;
-    const TensorPieces own = tensors[index];
-    double squares = 0.0;
-    for (u32 piece = own.first_piece; piece < own.first_piece + own.pieces; piece++) {
-        squares += by_halves(sums + (u64)piece * ACCUMULATORS);
-    }
-    double norm = sqrt(squares);
+    double norm = sqrt(squares[index]);
     inverse[index] = (float)(1.0 / (norm < 1e-7 ? 1e-7 : norm));
 }
 

@@ -5,9 +5,9 @@ use candle_core::{DType, Result, Tensor};
 use super::memory::{Buffer, Bytes as _, address};
 use super::operations::{columns, over, rows};
 use super::queue::{Address, Gemm, Operand, Queue};
-use super::update::{PieceTable, Whole};
+use super::update::{PieceTable, Squares, Whole};
+use crate::kernel::MuonStep;
 use crate::kernel::orthogonal::COEFFICIENTS;
-use crate::kernel::{ACCUMULATORS, MuonStep};
 
 /// Threads of a block over elements.
 const THREADS: usize = 256;
@@ -26,8 +26,7 @@ pub struct Muon {
     x: [Tensor; 2],
     gram: Tensor,
     square: Tensor,
-    pieces: PieceTable,
-    sums: Buffer,
+    squares: Squares,
     inverse: Tensor,
 }
 
@@ -54,8 +53,7 @@ impl Muon {
             x,
             gram: zeros((lanes, least, least))?,
             square: zeros((lanes, least, least))?,
-            sums: Buffer::zeros(pieces.count * ACCUMULATORS * size_of::<f64>(), theta)?,
-            pieces,
+            squares: Squares::new(pieces, theta)?,
             inverse: Tensor::zeros(lanes, DType::F32, theta.device())?,
         })
     }
@@ -93,9 +91,7 @@ impl Muon {
         let arguments = [gradient.into(), steps.into(), factors.into(), of_lane, of_all, b.into(), x.into()];
         over(queue, "look_ahead", count, THREADS, &arguments)?;
 
-        let (pieces, sums) = (self.pieces.pieces.at(), self.sums.at());
-        queue.launch("squares", self.pieces.count, ACCUMULATORS as u32, &[pieces.into(), sums.into()])?;
-        let arguments = [self.pieces.tensors.at().into(), self.lanes.into(), sums.into(), inverse.into()];
+        let arguments = [self.squares.run(queue)?.into(), self.lanes.into(), inverse.into()];
         over(queue, "inverse_norms", self.lanes, 64, &arguments)?;
         over(queue, "scale", count, THREADS, &[inverse.into(), of_lane, of_all, x.into()])?;
 

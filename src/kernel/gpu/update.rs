@@ -58,10 +58,7 @@ struct Tables {
 /// What stands between two passes.
 #[derive(Debug)]
 struct Reduction {
-    pieces: Buffer,
-    count: usize,
-    tensors: Buffer,
-    tensor_count: usize,
+    table: PieceTable,
     /// f64 `[pieces, N, 16]`.
     sums: Buffer,
     /// f32 `[tensors, A]`.
@@ -116,11 +113,11 @@ impl Update {
             return queue.launch(name, tables.count, THREADS, &arguments);
         };
         let (sums, reduced) = (reduction.sums.at(), reduction.reduced.at());
-        let first = [reduction.pieces.at().into(), scalars.into(), factors.into(), sums.into()];
-        queue.launch(&format!("{name}_first"), reduction.count, ACCUMULATORS as u32, &first)?;
-        let tensors = reduction.tensor_count;
-        let reduce = [reduction.tensors.at().into(), tensors.into(), exact.at().into(), sums.into(), reduced.into()];
-        queue.launch(&format!("{name}_reduce"), tensors.div_ceil(64), 64, &reduce)?;
+        let PieceTable { pieces, count, tensors, tensor_count, arrived } = &reduction.table;
+        let first = [pieces.at().into(), scalars.into(), factors.into(), sums.into(), arrived.at().into()];
+        queue.launch(&format!("{name}_first"), *count, ACCUMULATORS as u32, &first)?;
+        let reduce = [tensors.at().into(), exact.at().into(), sums.into(), arrived.at().into(), reduced.into()];
+        queue.launch(&format!("{name}_reduce"), *tensor_count, ACCUMULATORS as u32, &reduce)?;
         arguments.push(reduced.into());
         queue.launch(&format!("{name}_second"), tables.count, THREADS, &arguments)
     }
@@ -157,10 +154,7 @@ impl Tables {
             Result::Ok(Reduction {
                 sums: doubles(table.count * sums * ACCUMULATORS)?,
                 reduced: doubles((table.tensor_count * reduced).div_ceil(2))?,
-                pieces: table.pieces,
-                count: table.count,
-                tensors: table.tensors,
-                tensor_count: table.tensor_count,
+                table,
             })
         });
         Ok(Self {
@@ -228,6 +222,8 @@ pub(super) struct PieceTable {
     pub count: usize,
     pub tensors: Buffer,
     pub tensor_count: usize,
+    /// u32 `[pieces]`: threads that have come to a sum.
+    pub arrived: Buffer,
 }
 
 impl PieceTable {
@@ -246,9 +242,43 @@ impl PieceTable {
         Ok(Self {
             count: pieces.len(),
             tensor_count: tensors.len(),
+            arrived: Buffer::zeros(pieces.len() * size_of::<u32>(), beside)?,
             pieces: written(queue, bytes_of(&pieces), beside)?,
             tensors: written(queue, bytes_of(&tensors), beside)?,
         })
+    }
+}
+
+/// Sums of squares over the tensors of a table, whose gradients are what is squared.
+#[derive(Debug)]
+pub(super) struct Squares {
+    table: PieceTable,
+    /// f64 `[pieces, 16]`.
+    sums: Buffer,
+    /// f64 `[tensors]`.
+    totals: Buffer,
+}
+
+impl Squares {
+    pub fn new(table: PieceTable, beside: &Tensor) -> Result<Self> {
+        let doubles = |count: usize| Buffer::zeros(count * size_of::<f64>(), beside);
+        let (sums, totals) = (doubles(table.count * ACCUMULATORS)?, doubles(table.tensor_count)?);
+        Ok(Self { table, sums, totals })
+    }
+
+    /// The pieces: their place and number.
+    pub fn pieces(&self) -> (Address, usize) {
+        (self.table.pieces.at(), self.table.count)
+    }
+
+    /// Sums up; answers where the sums lie.
+    pub fn run(&self, queue: &dyn Queue) -> Result<Address> {
+        let Self { table: PieceTable { pieces, count, tensors, tensor_count, arrived }, sums, totals } = self;
+        let (sums, arrived) = (sums.at().into(), arrived.at().into());
+        queue.launch("squares", *count, ACCUMULATORS as u32, &[pieces.at().into(), sums, arrived])?;
+        let arguments = [tensors.at().into(), sums, arrived, totals.at().into()];
+        queue.launch("tensor_sums", *tensor_count, ACCUMULATORS as u32, &arguments)?;
+        Ok(totals.at())
     }
 }
 
