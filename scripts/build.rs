@@ -32,7 +32,7 @@ const KERNELS: &str = "src/kernel/gpu";
 const FLAGS: [&str; 4] = ["-ptx", "-arch=compute_75", "-fmad=false", "-O3"];
 
 fn compile_kernels() {
-    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH", "PATH"] {
+    for variable in ["NVCC", "CUDA_HOME", "CUDA_PATH"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let nvcc = nvcc();
@@ -65,15 +65,16 @@ fn compile_kernels() {
 /// The compiler: named by `NVCC`, else that of the toolkit named by `CUDA_HOME` or `CUDA_PATH`, else the first in `PATH`, else
 /// that of the usual folder.
 fn nvcc() -> PathBuf {
-    let folder = |variable| env::var_os(variable).map(|home| PathBuf::from(home).join("bin"));
+    if let Some(nvcc) = env::var_os("NVCC").filter(|nvcc| !nvcc.is_empty()) {
+        return nvcc.into();
+    }
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(env::var_os).map(|home| Path::new(&home).join("bin"));
     let on_path = env::var_os("PATH").unwrap_or_default();
-    let folders = [folder("CUDA_HOME"), folder("CUDA_PATH")].into_iter().flatten();
-    let folders = folders.chain(env::split_paths(&on_path)).chain([PathBuf::from("/usr/local/cuda/bin")]);
-    let named = env::var_os("NVCC").filter(|nvcc| !nvcc.is_empty()).map(PathBuf::from);
-    named.or_else(|| folders.map(|folder| folder.join("nvcc")).find(|nvcc| nvcc.is_file())).unwrap_or_else(|| {
+    let folders = homes.chain(env::split_paths(&on_path)).chain([PathBuf::from("/usr/local/cuda/bin")]);
+    folders.map(|folder| folder.join("nvcc")).find(|nvcc| nvcc.is_file()).unwrap_or_else(|| {
         stop(
-            "the feature `cuda` needs nvcc of CUDA 13, and none was found: install the CUDA toolkit and name its folder by \
-             CUDA_HOME, or build with `scripts/cuda.sh build`, which needs no toolkit",
+            "the feature `cuda` needs nvcc, and none was found: install the CUDA toolkit and name its folder by CUDA_HOME, or build \
+             with `scripts/cuda.sh build`, which needs no toolkit",
         )
     })
 }

@@ -176,6 +176,8 @@ for message in map(json.loads, sys.stdin):
     local lines
     mapfile -t lines <<<"$built"
     local out=${lines[0]} binary=${lines[1]}
+    say 'devices'
+    cargo test --release --locked --features cuda --test device
     say 'kernels'
     "$here/cuda_kernels.py" "$CUDA_HOME/bin/ptxas" tests/golden/cuda_kernels.txt ${write:+--write} "$out"/*.ptx
     say 'binary'

@@ -42,8 +42,9 @@ def assembled(ptxas, ptx, architecture):
             found[name]["registers"] = int(match[1])
             shared = re.search(r"(\d+) bytes smem", line)
             found[name]["shared"] = int(shared[1]) if shared else 0
-    if not found or any(kernel["registers"] is None for kernel in found.values()):
-        sys.exit(f"error: ptxas says nothing of the kernels in {ptx.name}:\n{outcome.stderr}")
+    entries = set(re.findall(r"\.entry (\w+)", ptx.read_text()))
+    if set(found) != entries or any(kernel["registers"] is None for kernel in found.values()):
+        sys.exit(f"error: ptxas does not speak of each kernel in {ptx.name}:\n{outcome.stderr}")
     return found
 
 
@@ -88,6 +89,8 @@ def main():
                 was, now = expected[name].get(column), rows[name][column]
                 if was != now:
                     wrong.append(f"{name}: {column} {was} -> {now}{'' if column == 'shared' else ' registers'}")
+    if not rows:
+        sys.exit("error: there is no kernel")
     most = max(row[architecture] for row in rows.values() for architecture in ARCHITECTURES)
     print(f"{len(rows)} kernels for {', '.join(ARCHITECTURES)}: at most {most} registers", file=sys.stderr)
     for line in wrong:

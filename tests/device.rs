@@ -61,6 +61,7 @@ mod with_cuda {
 
     /// Answers from the environment: a driver for one GPU.
     const DRIVER: &str = r#"
+        #include <stdio.h>
         #include <stdlib.h>
         #include <string.h>
         static int from(const char *name, int otherwise) { char *text = getenv(name); return text ? atoi(text) : otherwise; }
@@ -75,6 +76,44 @@ mod with_cuda {
             *value = attribute == 75 ? capability / 10 : attribute == 76 ? capability % 10 : attribute == 16 ? 132 : 1;
             return 0;
         }
+        int cuDevicePrimaryCtxRetain(void **context, int device) { *context = malloc(1); return from("FAKE_CONTEXT", 0); }
+        int cuDevicePrimaryCtxRelease_v2(int device) { return 0; }
+        int cuCtxGetCurrent(void **context) { *context = NULL; return 0; }
+        int cuCtxSetCurrent(void *context) { return 0; }
+        int cuCtxSynchronize(void) { return 0; }
+        int cuStreamCreate(void **stream, unsigned flags) { *stream = malloc(1); return 0; }
+        int cuStreamDestroy_v2(void *stream) { return 0; }
+        int cuStreamSynchronize(void *stream) { return 0; }
+        int cuEventCreate(void **event, unsigned flags) { fputs("an event is made\n", stderr); *event = malloc(1); return 0; }
+        int cuEventRecord(void *event, void *stream) { return 0; }
+        int cuEventDestroy_v2(void *event) { return 0; }
+        int cuDeviceGetDefaultMemPool(void **pool, int device) { *pool = malloc(1); return 0; }
+        int cuMemPoolSetAttribute(void *pool, int attribute, unsigned long *value) {
+            if (attribute == 4 && *value == ~0ul) fputs("memory stays in the pool\n", stderr);
+            return 0;
+        }
+        int cuMemAllocAsync(void **address, size_t bytes, void *stream) { *address = malloc(bytes); return 0; }
+        int cuMemFreeAsync(void *address, void *stream) { free(address); return 0; }
+        int cuMemsetD8Async(void *address, unsigned char value, size_t count, void *stream) { memset(address, value, count); return 0; }
+        int cuMemGetInfo_v2(size_t *free, size_t *total) { *free = 7000000000; *total = 8000000000; return 0; }
+    "#;
+
+    /// The functions of cuBLAS and cuRAND that opening a device calls.
+    const CUBLAS: &str = r#"
+        #include <stdio.h>
+        int cublasCreate_v2(void **handle) { *handle = "handle"; return 0; }
+        int cublasDestroy_v2(void *handle) { return 0; }
+        int cublasSetStream_v2(void *handle, void *stream) { return 0; }
+        int cublasSetWorkspace_v2(void *handle, void *address, unsigned long bytes) {
+            fprintf(stderr, "a workspace of %lu bytes\n", bytes);
+            return 0;
+        }
+    "#;
+    const CURAND: &str = r#"
+        int curandCreateGenerator(void **generator, int kind) { *generator = "generator"; return 0; }
+        int curandDestroyGenerator(void *generator) { return 0; }
+        int curandSetStream(void *generator, void *stream) { return 0; }
+        int curandSetPseudoRandomGeneratorSeed(void *generator, unsigned long long seed) { return 0; }
     "#;
 
     /// Makes a library of this C source in the place.
@@ -149,9 +188,16 @@ mod with_cuda {
             train(&place, "auto", &[]).expect(0).says(&["took the CPU", word]);
             library(&place, next, "int nothing;");
         }
-        // All are there, and the driver has none of the functions that make a context.
-        let outcome = train(&place, "cuda", &[]).refused(5, &["CUDA_ERROR_NOT_FOUND"]);
-        assert_eq!(outcome.stderr.lines().count(), 2, "{outcome:?}");
+        // All are there, but have no function.
+        for (environment, word) in [
+            (("FAKE_CONTEXT", "2"), "CUDA_ERROR_OUT_OF_MEMORY"),
+            (("FAKE_CONTEXT", "0"), "cuBLAS answers CUBLAS_STATUS_NOT_SUPPORTED"),
+        ] {
+            let outcome = train(&place, "cuda", &[environment]).refused(5, &[word]);
+            assert_eq!(outcome.stderr.lines().count(), 2, "{outcome:?}");
+        }
+        library(&place, "libcublas.so.13", CUBLAS);
+        train(&place, "cuda", &[]).refused(5, &["cuRAND answers CURAND_STATUS_INTERNAL_ERROR"]);
 
         let outcome = run(&place, "doctor --json", &[]).expect(1).says(&["not fit to train: cuda:0"]);
         let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -159,5 +205,25 @@ mod with_cuda {
         assert_eq!((&device["name"], &device["compute_capability"]), (&"Test GPU".into(), &"9.0".into()));
         assert_eq!((&report["driver"]["cuda"], &report["ok"]), (&"13.0".into(), &false.into()));
         assert!(report["libraries"][0]["path"].as_str().unwrap().ends_with("/libcuda.so.1"), "{report}");
+    }
+    #[test]
+    fn an_open_gpu_keeps_its_memory_and_has_a_workspace_and_no_events() {
+        if Path::new("/usr/local/cuda").exists() {
+            eprintln!("skipped: this machine has a toolkit");
+            return;
+        }
+        let place = Place::new();
+        library(&place, "libcuda.so.1", DRIVER);
+        library(&place, "libcublasLt.so.13", "int nothing;");
+        library(&place, "libcublas.so.13", CUBLAS);
+        library(&place, "libcurand.so.10", CURAND);
+        // This GPU runs no kernel: the self-test fails, in words.
+        let outcome = run(&place, "doctor --json", &[]).expect(1);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let device = &report["devices"][1];
+        assert_eq!((&device["free_bytes"], &device["error"]), (&7_000_000_000_u64.into(), &Value::Null), "{report}");
+        assert!(device["self_test"][0]["error"].is_string(), "{report}");
+        let outcome = outcome.says(&["memory stays in the pool", "a workspace of 33554432 bytes"]);
+        assert!(!outcome.stderr.contains("an event is made"), "{outcome:?}");
     }
 }

@@ -130,7 +130,7 @@ fn set_up(ordinal: usize) -> Result<(CudaDevice, CudaSlice<u8>), String> {
     let (address, _) = workspace.device_ptr(&stream);
     // SAFETY: the handle is the device's own; the workspace has these bytes, and its owner keeps it as long as the handle.
     let set = unsafe { cublasSetWorkspace_v2(*device.cublas_handle().handle(), address as *mut c_void, WORKSPACE) };
-    set.result().map_err(|error| format!("cuBLAS refuses its workspace: {error}"))?;
+    set.result().map_err(|error| format!("cuBLAS refuses its workspace with {:?}", error.0))?;
     stream.synchronize().map_err(words)?;
     Ok((device, workspace))
 }
@@ -184,8 +184,8 @@ fn said(error: &candle_core::Error) -> String {
         candle_core::Error::WithBacktrace { inner, .. } => said(inner),
         candle_core::Error::Cuda(inner) => match inner.downcast_ref() {
             Some(CudaError::Cuda(error)) => words(*error),
-            Some(CudaError::Cublas(error)) => format!("cuBLAS answers {error}"),
-            Some(CudaError::Curand(error)) => format!("cuRAND answers {error}"),
+            Some(CudaError::Cublas(error)) => format!("cuBLAS answers {:?}", error.0),
+            Some(CudaError::Curand(error)) => format!("cuRAND answers {:?}", error.0),
             _ => inner.to_string(),
         },
         other => plain(other),
