@@ -1,32 +1,32 @@
-//! Training a net: the step. The pass over a split and what is known between two steps have files of their own.
+//! Training a net: the step. The pass over a split, what is known between two steps, and what a GPU
+//! needs have files of their own.
 //!
 //! The epoch loop itself stands in `main.rs`.
 
 pub mod average;
 mod clip;
+mod device;
 mod evaluator;
 pub mod health;
-#[cfg(test)]
-mod on_device;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
 pub use progress::{PlateauState, Progress, Record, finite};
 
 use anyhow::{Context as _, Result};
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Stretch};
 use crate::data::{Split, batches};
-use crate::kernel::gpu::{self, clip::Clipping, queue, steps::Steps};
 use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Gradients, Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
+use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
+use device::OnDevice;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
 
@@ -72,25 +72,8 @@ pub struct Trainer {
     scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
-    /// On a GPU: steps that need the host for nothing, and what clips their gradients.
-    steps: Option<Steps>,
-    clipping: Option<Clipping>,
-}
-
-/// The gradients of a step, and the factors that clipping has left on the device.
-struct Clipped<'a> {
-    gradients: &'a Vec<Tensor>,
-    factors: Option<&'a Tensor>,
-}
-
-impl Gradients for Clipped<'_> {
-    fn gradient(&self, index: usize, _: &Var) -> Option<&Tensor> {
-        self.gradients.get(index)
-    }
-
-    fn factors(&self) -> Option<&Tensor> {
-        self.factors
-    }
+    /// What a GPU needs; none in host memory.
+    on_device: Option<OnDevice>,
 }
 
 impl Trainer {
@@ -101,7 +84,7 @@ impl Trainer {
     /// If memory does not suffice.
     pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let config = lanes.first().context("a trainer needs a lane")?;
-        gpu::set_precision(device, config.precision)?;
+        kernel::gpu::set_precision(device, config.precision)?;
         let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let rows = config.batch_size.min(examples);
@@ -111,16 +94,11 @@ impl Trainer {
         let totals = Totals::zeros(seeds.len(), rows, device)?;
         let accumulated: Option<Vec<Tensor>> = (config.accumulate > 1).then(sums).transpose()?;
         let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
-        let (mut steps, mut clipping) = (None, None);
-        if let Some(queue) = queue::of(&totals.loss)? {
-            let gradients = accumulated.as_ref().unwrap_or(backprop.gradients());
-            steps = Some(Steps::new(&totals.loss, !config.graph)?);
-            clipping = Clipping::new(&*queue, Clip::bounds(&clips), &variables(&net), gradients)?;
-        }
+        let on_device =
+            OnDevice::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
-            steps,
-            clipping,
+            on_device,
             _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
@@ -147,6 +125,9 @@ impl Trainer {
     pub fn start_optimizer(&mut self, lanes: &[Config]) -> Result<()> {
         self.optimizer = optimizer(lanes, &self.net)?;
         self.average = average(lanes, &self.net)?;
+        if let Some(device) = &mut self.on_device {
+            device.forget();
+        }
         Ok(())
     }
 
@@ -180,10 +161,9 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
-        let needs_host = self.skip_non_finite || self.monitor.is_some();
-        if !needs_host && let Some(mut steps) = self.steps.take() {
-            let done = self.step_on_device(&mut steps, batch, step);
-            self.steps = Some(steps);
+        if let Some(mut device) = self.on_device.take_if(|_| !self.skip_non_finite && self.monitor.is_none()) {
+            let done = self.step_on_device(&mut device, batch, step);
+            self.on_device = Some(device);
             return done.map(|()| true);
         }
         let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
@@ -196,27 +176,6 @@ impl Trainer {
         }
         self.update(step)?;
         Ok(true)
-    }
-
-    /// [`Trainer::step`] on a GPU: the host counts and forms coefficients, and waits for nothing.
-    fn step_on_device(&mut self, steps: &mut Steps, batch: Batch<'_>, step: u64) -> Result<()> {
-        let Some(queue) = queue::of(&self.totals.loss)? else { return Ok(()) };
-        let order = steps.order(&*queue, batch.order, &batch.split.pixels)?;
-        let batch = Batch { order: &order, ..batch };
-        self.scalars.clear();
-        let lanes = self.schedules.iter().map(|schedule| StepScalars { lr: schedule.lr(step), gradient_scale: 1.0 });
-        self.scalars.extend(lanes);
-        self.optimizer.prepare(&self.scalars)?;
-        let place = (batch.rows, batch.start, step * self.step_samples as u64);
-        steps.run(&queue, place, &mut || {
-            self.gradients(batch, step, false)?;
-            let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());
-            let clipping = self.clipping.as_ref();
-            let factors =
-                clipping.map(|clipping| clipping.apply(&queue, &variables(&self.net), gradients)).transpose()?;
-            self.optimizer.apply(&Clipped { gradients, factors: factors.flatten() })?;
-            self.average.as_ref().map_or(Ok(()), |average| average.update(&self.net, self.optimizer.steps()))
-        })
     }
 
     /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
@@ -385,11 +344,6 @@ impl Trainer {
         }
         Ok(None)
     }
-}
-
-/// The variables of a net, in its order.
-fn variables(net: &LinearNet) -> Vec<&Var> {
-    net.parameters().iter().map(|(_, var)| var).collect()
 }
 
 /// Dropout per hidden layer and lane; nothing if no lane has it.

@@ -112,6 +112,11 @@ impl Steps {
         }
     }
 
+    /// Forgets what was recorded.
+    pub fn forget(&mut self) {
+        self.graphs.clear();
+    }
+
     /// How many steps are recorded.
     pub fn recorded(&self) -> usize {
         self.graphs.values().filter(|recording| matches!(recording, Recording::Recorded(_))).count()

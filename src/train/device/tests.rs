@@ -1,9 +1,15 @@
 //! Training on a GPU, as far as it can be tested without one: the trainer's own host code on the emulated device, beside the trainer
 //! in host memory. Matrix products are those of the CPU there, so that every bit must be the same.
 
-use super::tests::{bits, trainer};
-use super::*;
+use anyhow::{Context as _, Result};
+use candle_core::{Device, Tensor};
+
+use crate::config::Config;
+use crate::data::Split;
 use crate::kernel::gpu::emulated::{self, Log};
+use crate::kernel::{self, gpu::queue};
+use crate::train::tests::{bits, bits_of, trainer};
+use crate::train::{Batch, Evaluator, Trainer};
 
 /// Steps of `trainer` on batches of 20 of which every fourth is short, as at the end of an epoch; each epoch has another order.
 fn train(trainer: &mut Trainer, split: &Split, steps: std::ops::Range<u64>) -> Result<()> {
@@ -82,7 +88,7 @@ fn a_recorded_step_is_repeated_without_a_look_at_the_host() {
         train(&mut trainer, &split, 0..9).unwrap();
         let queue = queue::of(&trainer.totals.loss).unwrap().unwrap();
         assert!(!queue.is_capturing());
-        trainer.steps.as_ref().unwrap().recorded()
+        trainer.on_device.as_ref().unwrap().recorded()
     }) else {
         return;
     };
@@ -135,7 +141,7 @@ fn lanes_on_the_device_are_those_in_host_memory() -> Result<()> {
     let run = || -> Result<Vec<Vec<Vec<u32>>>> {
         let mut trainer = Trainer::new(&configs, split.len(), channels.clone(), &Device::Cpu)?;
         train(&mut trainer, &split, 0..10)?;
-        (0..configs.len()).map(|lane| Ok(super::tests::bits_of(&trainer.tensors(lane)?))).collect()
+        (0..configs.len()).map(|lane| Ok(bits_of(&trainer.tensors(lane)?))).collect()
     };
     let expected = run()?;
     if let Some((found, log)) = emulated::run(run) {
@@ -165,7 +171,7 @@ fn a_checkpoint_goes_from_either_device_to_the_other() -> Result<()> {
         }
         trainer.optimizer.resume_after(*steps, std::slice::from_ref(history))?;
         train(&mut trainer, &split, 6..13)?;
-        Ok(super::tests::bits_of(&stopped(&mut trainer)?.0))
+        Ok(bits_of(&stopped(&mut trainer)?.0))
     };
     let here = first()?;
     let expected = second(&here)?;
