@@ -19,6 +19,9 @@ const PIECES: usize = 1024;
 /// Fewest elements of a piece but the last.
 const PIECE: usize = 1024;
 
+/// Fewest elements that a thread takes of such a sum.
+const SHARE: usize = 4096;
+
 /// Elements of each piece, but the last, of a sum over the `count` elements of a tensor and lane. The cut follows from the
 /// length alone, so that the order of a sum does, on any device.
 pub fn piece_size(count: usize) -> usize {
@@ -216,7 +219,7 @@ pub fn sum_in_pieces<const N: usize>(count: usize, piece: impl Fn(Range<usize>) 
     }
     let mut pieces = [[0.0; N]; PIECES];
     let pieces = &mut pieces[..count.div_ceil(size)];
-    team::over_slices(pieces, 1, size * WORK, |start, sums| {
+    team::over_slices(pieces, (SHARE / size).max(1), size * WORK, |start, sums| {
         for (index, sums) in (start..).zip(sums) {
             *sums = piece(index * size..count.min((index + 1) * size));
         }

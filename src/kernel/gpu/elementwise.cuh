@@ -6,13 +6,13 @@
 #pragma once
 
 struct Chunk {
-    float* theta;           // the chunk's first element
-    const float* gradient;  // its gradient
-    float* state;           // its first state number
+    float* theta;               // the chunk's first element
+    const float* gradient;      // its gradient
+    float* state;               // its first state number
     unsigned long long stride;  // from one state number of an element to the next
-    unsigned count;         // elements
+    unsigned count;             // elements
     unsigned lane;
-    unsigned tensor;        // which parameter and lane, in two passes
+    unsigned tensor;  // which parameter and lane, in two passes
     unsigned pad;
 };
 static_assert(sizeof(Chunk) == 48, "as in chunk.rs");
@@ -26,9 +26,11 @@ struct TensorPieces {
 };
 static_assert(sizeof(TensorPieces) == 24, "as in chunk.rs");
 
-constexpr unsigned ACCUMULATORS = 16;  // of a sum over a piece
-constexpr unsigned IN_FLIGHT = 4;      // elements that a thread has loaded before it stores the first
-constexpr unsigned SUMMED_IN_FLIGHT = 16;
+namespace elementwise {
+
+constexpr unsigned ACCUMULATORS = 16;      // of a sum over a piece
+constexpr unsigned IN_FLIGHT = 4;          // elements that a thread loads before it stores the first
+constexpr unsigned SUMMED_IN_FLIGHT = 16;  // elements that a thread loads before it adds the first
 
 // C++ has no array of length 0.
 constexpr unsigned room(unsigned numbers) { return numbers > 0 ? numbers : 1; }
@@ -222,3 +224,5 @@ __device__ __forceinline__ void second(
         Rule::second(h.rule, a, theta, g, state);
     });
 }
+
+}  // namespace elementwise

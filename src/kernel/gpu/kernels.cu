@@ -10,6 +10,10 @@
 
 #include "elementwise.cuh"
 
+using elementwise::ACCUMULATORS;
+using elementwise::added;
+using elementwise::pieces_added;
+
 typedef unsigned u32;
 typedef unsigned long long u64;
 

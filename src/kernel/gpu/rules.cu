@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adabelief(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adabelief>(chunks, scalars, factors);
+    elementwise::update<adabelief>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adadelta::Adadelta
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adadelta(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adadelta>(chunks, scalars, factors);
+    elementwise::update<adadelta>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adagrad::Adagrad
@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adagrad(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adagrad>(chunks, scalars, factors);
+    elementwise::update<adagrad>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adam::Adam
@@ -127,7 +127,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adam(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adam>(chunks, scalars, factors);
+    elementwise::update<adam>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adam::Adam<false, true>
@@ -162,7 +162,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adam_false_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adam_false_true>(chunks, scalars, factors);
+    elementwise::update<adam_false_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adam::Adam<true>
@@ -199,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adam_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adam_true>(chunks, scalars, factors);
+    elementwise::update<adam_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adam::Adam<true, true>
@@ -238,7 +238,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adam_true_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adam_true_true>(chunks, scalars, factors);
+    elementwise::update<adam_true_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adamax::Adamax
@@ -269,7 +269,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adamax(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adamax>(chunks, scalars, factors);
+    elementwise::update<adamax>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adan::Adan
@@ -312,7 +312,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adan(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adan>(chunks, scalars, factors);
+    elementwise::update<adan>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::ademamix::AdEmaMix
@@ -350,7 +350,7 @@ extern "C" __global__ void __launch_bounds__(256) update_ademamix(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<ademamix>(chunks, scalars, factors);
+    elementwise::update<ademamix>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::adopt::Adopt
@@ -388,7 +388,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adopt(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<adopt>(chunks, scalars, factors);
+    elementwise::update<adopt>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::cautious::CautiousAdam<false>
@@ -450,7 +450,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_first
     const float* __restrict__ factors,
     double* __restrict__ sums,
     unsigned* __restrict__ arrived) {
-    first<cautiousadam_false>(pieces, scalars, factors, sums, arrived);
+    elementwise::first<cautiousadam_false>(pieces, scalars, factors, sums, arrived);
 }
 
 extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_reduce(
@@ -459,7 +459,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_reduc
     double* __restrict__ sums,
     unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiousadam_false>(tensors, scalars, sums, arrived, reduced);
+    elementwise::reduce<cautiousadam_false>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_second(
@@ -467,7 +467,7 @@ extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_seco
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
-    second<cautiousadam_false>(chunks, scalars, factors, reduced);
+    elementwise::second<cautiousadam_false>(chunks, scalars, factors, reduced);
 }
 
 // adamtrain::optim::cautious::CautiousAdam<true>
@@ -531,7 +531,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_first(
     const float* __restrict__ factors,
     double* __restrict__ sums,
     unsigned* __restrict__ arrived) {
-    first<cautiousadam_true>(pieces, scalars, factors, sums, arrived);
+    elementwise::first<cautiousadam_true>(pieces, scalars, factors, sums, arrived);
 }
 
 extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_reduce(
@@ -540,7 +540,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_reduce
     double* __restrict__ sums,
     unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiousadam_true>(tensors, scalars, sums, arrived, reduced);
+    elementwise::reduce<cautiousadam_true>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_second(
@@ -548,7 +548,7 @@ extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_secon
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
-    second<cautiousadam_true>(chunks, scalars, factors, reduced);
+    elementwise::second<cautiousadam_true>(chunks, scalars, factors, reduced);
 }
 
 // adamtrain::optim::cautious::CautiousLion
@@ -607,7 +607,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_first(
     const float* __restrict__ factors,
     double* __restrict__ sums,
     unsigned* __restrict__ arrived) {
-    first<cautiouslion>(pieces, scalars, factors, sums, arrived);
+    elementwise::first<cautiouslion>(pieces, scalars, factors, sums, arrived);
 }
 
 extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_reduce(
@@ -616,7 +616,7 @@ extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_reduce(
     double* __restrict__ sums,
     unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<cautiouslion>(tensors, scalars, sums, arrived, reduced);
+    elementwise::reduce<cautiouslion>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_second(
@@ -624,7 +624,7 @@ extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_second(
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
-    second<cautiouslion>(chunks, scalars, factors, reduced);
+    elementwise::second<cautiouslion>(chunks, scalars, factors, reduced);
 }
 
 // adamtrain::optim::lamb::Lamb
@@ -690,7 +690,7 @@ extern "C" __global__ void __launch_bounds__(32) update_lamb_first(
     const float* __restrict__ factors,
     double* __restrict__ sums,
     unsigned* __restrict__ arrived) {
-    first<lamb>(pieces, scalars, factors, sums, arrived);
+    elementwise::first<lamb>(pieces, scalars, factors, sums, arrived);
 }
 
 extern "C" __global__ void __launch_bounds__(32) update_lamb_reduce(
@@ -699,7 +699,7 @@ extern "C" __global__ void __launch_bounds__(32) update_lamb_reduce(
     double* __restrict__ sums,
     unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<lamb>(tensors, scalars, sums, arrived, reduced);
+    elementwise::reduce<lamb>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_lamb_second(
@@ -707,7 +707,7 @@ extern "C" __global__ void __launch_bounds__(256) update_lamb_second(
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
-    second<lamb>(chunks, scalars, factors, reduced);
+    elementwise::second<lamb>(chunks, scalars, factors, reduced);
 }
 
 // adamtrain::optim::lion::Lion
@@ -737,7 +737,7 @@ extern "C" __global__ void __launch_bounds__(256) update_lion(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<lion>(chunks, scalars, factors);
+    elementwise::update<lion>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::nadam::NAdam
@@ -772,7 +772,7 @@ extern "C" __global__ void __launch_bounds__(256) update_nadam(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<nadam>(chunks, scalars, factors);
+    elementwise::update<nadam>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::radam::RAdam
@@ -806,7 +806,7 @@ extern "C" __global__ void __launch_bounds__(256) update_radam(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<radam>(chunks, scalars, factors);
+    elementwise::update<radam>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::rmsprop::RmsProp<false, false>
@@ -833,7 +833,7 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_false(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<rmsprop_false_false>(chunks, scalars, factors);
+    elementwise::update<rmsprop_false_false>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::rmsprop::RmsProp<false, true>
@@ -863,7 +863,7 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<rmsprop_false_true>(chunks, scalars, factors);
+    elementwise::update<rmsprop_false_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::rmsprop::RmsProp<true, false>
@@ -896,7 +896,7 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_false(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<rmsprop_true_false>(chunks, scalars, factors);
+    elementwise::update<rmsprop_true_false>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::rmsprop::RmsProp<true, true>
@@ -932,7 +932,7 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<rmsprop_true_true>(chunks, scalars, factors);
+    elementwise::update<rmsprop_true_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::schedule_free::ScheduleFree
@@ -966,7 +966,7 @@ extern "C" __global__ void __launch_bounds__(256) update_schedulefree(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<schedulefree>(chunks, scalars, factors);
+    elementwise::update<schedulefree>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::sgd::Sgd<false>
@@ -985,7 +985,7 @@ extern "C" __global__ void __launch_bounds__(256) update_sgd_false(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<sgd_false>(chunks, scalars, factors);
+    elementwise::update<sgd_false>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::sgd::Sgd<true>
@@ -1011,7 +1011,7 @@ extern "C" __global__ void __launch_bounds__(256) update_sgd_true(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    update<sgd_true>(chunks, scalars, factors);
+    elementwise::update<sgd_true>(chunks, scalars, factors);
 }
 
 // adamtrain::optim::stableadamw::StableAdamW
@@ -1075,7 +1075,7 @@ extern "C" __global__ void __launch_bounds__(32) update_stableadamw_first(
     const float* __restrict__ factors,
     double* __restrict__ sums,
     unsigned* __restrict__ arrived) {
-    first<stableadamw>(pieces, scalars, factors, sums, arrived);
+    elementwise::first<stableadamw>(pieces, scalars, factors, sums, arrived);
 }
 
 extern "C" __global__ void __launch_bounds__(32) update_stableadamw_reduce(
@@ -1084,7 +1084,7 @@ extern "C" __global__ void __launch_bounds__(32) update_stableadamw_reduce(
     double* __restrict__ sums,
     unsigned* __restrict__ arrived,
     float* __restrict__ reduced) {
-    reduce<stableadamw>(tensors, scalars, sums, arrived, reduced);
+    elementwise::reduce<stableadamw>(tensors, scalars, sums, arrived, reduced);
 }
 
 extern "C" __global__ void __launch_bounds__(256) update_stableadamw_second(
@@ -1092,5 +1092,5 @@ extern "C" __global__ void __launch_bounds__(256) update_stableadamw_second(
     const float* __restrict__ scalars,
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
-    second<stableadamw>(chunks, scalars, factors, reduced);
+    elementwise::second<stableadamw>(chunks, scalars, factors, reduced);
 }

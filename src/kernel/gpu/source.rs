@@ -183,7 +183,7 @@ fn kernel<U>(out: &mut String, pass: &str, suffix: &str, parameters: &str, argum
     let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(
         out,
-        "\nextern \"C\" __global__ void __launch_bounds__({threads}) {name}{suffix}(\n    {}) {{\n    {pass}<{rule}>({arguments});\n}}\n",
+        "\nextern \"C\" __global__ void __launch_bounds__({threads}) {name}{suffix}(\n    {}) {{\n    elementwise::{pass}<{rule}>({arguments});\n}}\n",
         parameters.replace(", ", ",\n    "),
     );
 }

@@ -36,7 +36,7 @@ impl Trial {
     pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
             let name = kernel_name::<U>();
-            over_cases(&U::STATE, table, &[], |case| {
+            over_cases(&name, &U::STATE, table, &[], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     elementwise::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
                 });
@@ -58,7 +58,7 @@ impl Trial {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
             let name = kernel_name::<U>();
             // More pieces than a sum has columns.
-            over_cases(&U::STATE, table, &[17 * 1024 + 1], |case| {
+            over_cases(&name, &U::STATE, table, &[17 * 1024 + 1], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     let width = Width::detect();
                     elementwise::update_in_two_passes::<f32, U, S, P, H, N, A>(width, scalars, theta, g, state);
@@ -181,14 +181,14 @@ impl Case {
     }
 
     /// Whether both have the same bits; one NaN is as good as another.
-    fn compare(&self, tally: &mut Tally) {
+    fn compare(&self, name: &str, tally: &mut Tally) {
         let Self { count, chunk, block, kernel, cpu, .. } = self;
-        for (name, found, expected) in [("θ", &kernel.theta, &cpu.theta), ("state", &kernel.state, &cpu.state)] {
+        for (array, found, expected) in [("θ", &kernel.theta, &cpu.theta), ("state", &kernel.state, &cpu.state)] {
             for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
                 let is_same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
                 assert!(
                     is_same,
-                    "{name}[{i}] is {found:e}, {expected:e} on the CPU; lanes of {count}, chunks of {chunk}, {block} threads"
+                    "{name}: {array}[{i}] is {found:e}, {expected:e} on the CPU; lanes of {count}, chunks of {chunk}, {block} threads"
                 );
                 tally.numbers += 1;
                 tally.not_a_number += u64::from(expected.is_nan());
@@ -212,7 +212,7 @@ fn draw(stream: &mut Stream, count: usize, any: bool) -> Vec<f32> {
 }
 
 /// Calls `step` with cases of many lengths and of those in `more`, cut in several ways, and compares after each.
-fn over_cases(states: &[&str], table: &Table, more: &[usize], step: impl Fn(&mut Case)) -> Tally {
+fn over_cases(name: &str, states: &[&str], table: &Table, more: &[usize], step: impl Fn(&mut Case)) -> Tally {
     let mut tally = Tally::default();
     let mut stream = Stream::new(5, Purpose::Weights, 0);
     let lanes = table[0].len();
@@ -220,8 +220,8 @@ fn over_cases(states: &[&str], table: &Table, more: &[usize], step: impl Fn(&mut
     for (index, (count, any)) in lengths.flat_map(|count| [(count, false), (count, true)]).enumerate() {
         let size = lanes * count;
         let mut state = Vec::with_capacity(states.len() * size);
-        for name in states {
-            let is_signed = matches!(*name, "m" | "b" | "z" | "slow" | "mean" | "g");
+        for state_name in states {
+            let is_signed = matches!(*state_name, "m" | "b" | "z" | "slow" | "mean" | "g");
             let numbers = draw(&mut stream, size, any);
             state.extend(numbers.into_iter().map(|x| if is_signed { x } else { x.abs() }));
         }
@@ -244,7 +244,7 @@ fn over_cases(states: &[&str], table: &Table, more: &[usize], step: impl Fn(&mut
             case.scalars.clone_from(scalars);
             case.gradient = gradient;
             step(&mut case);
-            case.compare(&mut tally);
+            case.compare(name, &mut tally);
         }
     }
     tally
