@@ -37,6 +37,12 @@ fn compile_kernels() {
     }
     let nvcc = nvcc();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    // None may be left of a source that is gone: `scripts/cuda.sh check` assembles all of them.
+    for entry in std::fs::read_dir(&out).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|kind| kind == "ptx") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
     let entries = std::fs::read_dir(KERNELS).unwrap_or_else(|error| stop(&format!("{KERNELS}: {error}")));
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let kind = path.extension().and_then(|kind| kind.to_str());

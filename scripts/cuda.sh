@@ -73,6 +73,8 @@ compiler() {
     [ ! -d "$home" ] || return 0
     python3 -m pip --version >/dev/null 2>&1 || fail 3 'python3 has no pip' 'on Debian and Ubuntu: apt install python3-pip'
     mkdir -p -- "$cache/cuda" || fail 4 "$cache/cuda: cannot be made"
+    # What a killed call has left.
+    find "$cache/cuda" -maxdepth 1 -name 'partial.*' -mmin +600 -exec rm -rf -- {} +
     partial=$(mktemp -d -- "$cache/cuda/partial.XXXXXX") || fail 4 "$cache/cuda: cannot be written"
     say "fetching CUDA $cuda's compiler from PyPI (104 MB)"
     wheels >"$partial/wheels.txt"

@@ -127,7 +127,7 @@ mod with_cuda {
     /// Runs the binary with the libraries in the place.
     fn run(place: &Place, arguments: &str, environment: &[(&str, &str)]) -> Outcome {
         let mut command = place.adamtrain(arguments);
-        command.env("LD_LIBRARY_PATH", place.path("")).env("RUST_BACKTRACE", "1");
+        command.env_remove("CUDA_HOME").env("LD_LIBRARY_PATH", place.path("")).env("RUST_BACKTRACE", "1");
         finish(command.envs(environment.iter().copied()))
     }
 

@@ -64,12 +64,15 @@ impl Place {
         self.outside.path().join("cache")
     }
 
-    /// A command in the folder that inherits nothing of the environment but the search path.
+    /// A command in the folder that inherits nothing of the environment but where programs and libraries are.
     pub fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        let kept =
+            ["LD_LIBRARY_PATH", "CUDA_HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command
             .current_dir(self.folder.path())
             .env_clear()
+            .envs(kept)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.outside.path())
             .env("XDG_CACHE_HOME", self.cache())
