@@ -17,6 +17,7 @@ use crate::data::{Scaling, Spec};
 use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
+use crate::kernel::gpu::Precision;
 use crate::model::Shape;
 use crate::optim::{Decay, Family, Form, HYPERS, Hyper, HyperValue, Hypers, family};
 use layers::{Layers, Origin, Sources};
@@ -94,6 +95,10 @@ pub struct Config {
     pub seed: u64,
     /// Device asked for.
     pub device: Request,
+    /// How a GPU rounds the factors of matrix products.
+    pub precision: Precision,
+    /// Whether a GPU's steps are recorded as graphs.
+    pub graph: bool,
     /// Threads, if not all.
     pub threads: Option<usize>,
     /// How often to save.
@@ -462,6 +467,8 @@ impl Reader<'_> {
             eval_every: self.stretch("train.eval_every")?,
             seed: self.count("train.seed")?,
             device: Request::parse(device).ok_or_else(|| anyhow::anyhow!("setting `train.device` holds `{device}`"))?,
+            precision: self.choice("train.precision", &Precision::ALL)?,
+            graph: *self.value("train.graph")? == Value::Switch(true),
             threads: self.whole("train.threads")?.map(|count| count as usize),
             save_every: self.stretch("train.save_every")?,
             max_time: self.number("train.max_time")?,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::Device;
 
 use crate::error::{Exit, Failure};
-use crate::kernel::gpu::{self, Refusal};
+use crate::kernel::gpu::{self, Precision, Refusal};
 use crate::kernel::simd::Width;
 
 /// A device as the user asks for it.
@@ -27,6 +27,20 @@ impl Request {
             "cuda" => Some(Self::Cuda(0)),
             _ => text.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
         }
+    }
+
+    /// Opens the device, whose matrix products are to have this precision.
+    ///
+    /// # Errors
+    /// As [`Request::open`], or if it has no such precision ([`Exit::Usage`]).
+    pub fn open_at(self, precision: Precision) -> Result<Device> {
+        let device = self.open()?;
+        if precision == Precision::Tf32 && device.is_cpu() {
+            let what = "the device is the CPU, which has no precision `tf32`: expected a CUDA device";
+            return Err(Failure::new(Exit::Usage, what).hint("use --precision f32, or --device cuda").into());
+        }
+        gpu::set_precision(&device, precision)?;
+        Ok(device)
     }
 
     /// Opens the device.

@@ -1,7 +1,8 @@
 //! What runs on a device: passes over tensors, in place, into buffers that are kept from step to step.
 //!
 //! Each function takes tensors, checks nothing that the compiler or the caller has checked, and runs on the tensors' device. In
-//! host memory it borrows slices and calls the loop of the same name below this module. All `unsafe` of the program lies here.
+//! host memory it borrows slices and calls the loop of the same name below this module; on a GPU it asks [`gpu`] for launches, or,
+//! where nothing hurries, brings the elements to host memory and back. All `unsafe` of the program lies here.
 //! Shapes, everywhere: N examples, B batch (the rows in use may be fewer), D inputs, C classes, K lanes.
 
 pub mod alloc;
@@ -17,13 +18,14 @@ mod register;
 pub mod simd;
 pub mod team;
 
-pub use elementwise::{MuonStep, Scalars};
+pub use elementwise::{ACCUMULATORS, MuonStep, Scalars, piece_size};
 pub use lend::{Element, Kept, lane, lend, lend_mut, shared_storage};
-pub use loss::{Batch as LossBatch, Totals, room as loss_room};
+pub use loss::{Batch as LossBatch, Totals};
 pub use orthogonal::Orthogonal;
 pub use passes::{Channel, Dropout, keep_scale};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
+use gpu::operations;
 
 use crate::rule::{Real as _, Rule, TwoPass};
 use elementwise::Number;
@@ -107,6 +109,9 @@ pub fn padded(inputs: usize) -> usize {
 /// If the device fails.
 pub fn affine_forward(shape: Affine, x: &Tensor, w: &Tensor, b: &Tensor, relu: bool, y: &Tensor) -> Result<()> {
     let (shape, stride) = (shape.merged(), row_stride(x)?);
+    if let Some(queue) = gpu::queue::of(x)? {
+        return operations::affine_forward(&*queue, shape, (x, stride), w, b, relu, y);
+    }
     lend(x, |x| {
         lend(w, |w| {
             lend(b, |b: &[f32]| {
@@ -141,6 +146,9 @@ pub fn affine_weight_gradient(
     room: Option<&Tensor>,
 ) -> Result<()> {
     let (shape, stride) = (shape.merged(), row_stride(x)?);
+    if let Some(queue) = gpu::queue::of(x)? {
+        return operations::affine_weight_gradient(&*queue, shape, dy, (x, stride), dw);
+    }
     let is_split = team::threads() > 1 && weight_gradient_room(shape) > 0;
     if let Some(room) = room.filter(|_| is_split) {
         return lend(dy, |dy| {
@@ -164,6 +172,9 @@ pub fn affine_weight_gradient(
 /// # Errors
 /// If the device fails.
 pub fn affine_input_gradient(shape: Affine, dy: &Tensor, w: &Tensor, dx: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(dy)? {
+        return operations::affine_input_gradient(&*queue, shape, dy, w, dx);
+    }
     lend(dy, |dy| {
         lend(w, |w| {
             lend_mut(dx, |dx| {
@@ -189,6 +200,9 @@ pub fn gather(
     x: &Tensor,
 ) -> Result<()> {
     let (inputs, stride) = (pixels.dim(1)?, row_stride(x)?);
+    if let Some(queue) = gpu::queue::of(x)? {
+        return operations::gather(&*queue, pixels, order, start, rows, channels, (x, stride));
+    }
     lend(pixels, |pixels| {
         lend(order, |order: &[u32]| {
             lend_mut(x, |x| {
@@ -204,6 +218,9 @@ pub fn gather(
 /// # Errors
 /// If the device fails.
 pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(y)? {
+        return operations::dropout(&queue, rows, width, lanes, y);
+    }
     lend_mut(y, |y| passes::dropout(rows, width, lanes, y))
 }
 
@@ -212,6 +229,9 @@ pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &Tensor) -> 
 /// # Errors
 /// If the device fails.
 pub fn relu_backward(rows: usize, width: usize, scales: &[f32], y: &Tensor, dy: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(y)? {
+        return operations::relu_backward(&queue, rows, width, scales, y, dy);
+    }
     let size = rows * width * scales.len();
     lend(y, |y: &[f32]| {
         lend_mut(dy, |dy| {
@@ -225,11 +245,20 @@ pub fn relu_backward(rows: usize, width: usize, scales: &[f32], y: &Tensor, dy: 
 /// # Errors
 /// If the device fails.
 pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(dy)? {
+        return operations::column_sums(&*queue, rows, dy, db);
+    }
     lend(dy, |dy: &[f32]| {
         lend_mut(db, |db: &mut [f32]| {
             passes::column_sums(&dy[..rows * db.len()], db);
         })
     })?
+}
+
+/// Numbers of [`Totals::blocks`] for batches of at most `rows` rows on a device.
+pub fn loss_room(rows: usize, lanes: usize, device: &Device) -> usize {
+    // The emulated device of the tests works in host memory.
+    if device.is_cpu() && !cfg!(test) { loss::room(rows, lanes) } else { operations::loss_room(rows, lanes) }
 }
 
 /// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.
@@ -240,6 +269,9 @@ pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor) -> Result<()> {
 /// # Errors
 /// If the device fails.
 pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(logits)? {
+        return operations::cross_entropy(&queue, batch, logits, totals);
+    }
     lend(batch.labels, |labels: &[u32]| {
         lend(batch.order, |order: &[u32]| {
             lend_mut(logits, |logits| {
@@ -265,7 +297,7 @@ pub fn sums_of_squares(g: &Tensor, sums: &mut [f64]) -> Result<()> {
     let lanes = sums.len();
     lend(g, |g: &[f32]| {
         for (lane, sum) in g.chunks_exact(g.len() / lanes).zip(sums) {
-            *sum += passes::sum_of_squares(Width::detect(), lane);
+            *sum += passes::sum_of_squares_in_pieces(lane);
         }
     })
 }
@@ -363,6 +395,9 @@ pub fn fill(tensor: &Tensor, value: f64) -> Result<()> {
 /// # Errors
 /// If the device fails.
 pub fn copy(from: &Tensor, to: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(from)? {
+        return operations::copy(&*queue, from, to);
+    }
     by_type!(from, R => lend(from, |from: &[R]| lend_mut(to, |to: &mut [R]| to.copy_from_slice(from)))?)
 }
 
@@ -371,6 +406,9 @@ pub fn copy(from: &Tensor, to: &Tensor) -> Result<()> {
 /// # Errors
 /// If the device fails.
 pub fn average(weight: f64, target: &Tensor, x: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(x)? {
+        return operations::average(&*queue, weight, target, x);
+    }
     by_type!(x, R => lend(target, |target: &[R]| {
         lend_mut(x, |x: &mut [R]| elementwise::average(Width::detect(), R::constant(weight), target, x))
     })?)
@@ -381,6 +419,9 @@ pub fn average(weight: f64, target: &Tensor, x: &Tensor) -> Result<()> {
 /// # Errors
 /// If the device fails.
 pub fn add(x: &Tensor, sum: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(x)? {
+        return operations::add(&*queue, x, sum);
+    }
     lend(x, |x: &[f32]| lend_mut(sum, |sum: &mut [f32]| passes::add(Width::detect(), x, sum)))?
 }
 
@@ -389,6 +430,9 @@ pub fn add(x: &Tensor, sum: &Tensor) -> Result<()> {
 /// # Errors
 /// If the device fails.
 pub fn exchange(a: &Tensor, b: &Tensor) -> Result<()> {
+    if let Some(queue) = gpu::queue::of(a)? {
+        return operations::exchange(&*queue, a, b);
+    }
     lend_mut(a, |a: &mut [f32]| lend_mut(b, |b: &mut [f32]| a.swap_with_slice(b)))?
 }
 

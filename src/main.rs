@@ -76,7 +76,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let config = Config::load(&sources)?;
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
-        let device = config.device.open()?;
+        let device = config.device.open_at(config.precision)?;
         plan::start_threads(config.threads)?;
         return plan::show(&config, &device, style.json).map(|()| 0);
     }
@@ -85,7 +85,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         Some(out) => Run::open(out, resume)?,
         None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
     };
-    let device = config.device.open()?;
+    let device = config.device.open_at(config.precision)?;
     let threads = plan::start_threads(config.threads)?;
     let checkpoint = match session::find(&run, &config)? {
         Found::Nothing => None,
@@ -106,17 +106,18 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     if let Some(init) = config.init.as_ref().filter(|_| checkpoint.is_none()) {
         session::initial(init, &config)?;
     }
-    plan::expect_memory(&config)?;
+    plan::expect_memory(&config, &device)?;
 
     // The data, and everything that trains on it.
     let dataset = data::load(config.spec, config.data_dir.as_deref())?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
-    let surroundings = Surroundings { run, style, device, threads, signals, started };
-    let mut session = Session::new(config, dataset, surroundings, checkpoint)?;
+    let surroundings = Surroundings { run, style, device: device.clone(), threads, signals, started };
+    let explained = |error| plan::explained(error, &config, &device, 1);
+    let mut session = Session::new(config.clone(), dataset, surroundings, checkpoint).map_err(explained)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
-    let stop = epochs(&mut session)?;
-    let (stop, accuracy) = session.end(stop)?;
+    let stop = epochs(&mut session).map_err(explained)?;
+    let (stop, accuracy) = session.end(stop).map_err(explained)?;
     if let Some(bytes) = device::peak_bytes() {
         tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
-use crate::kernel::{self, Totals, lend_mut};
+use crate::kernel::{self, Totals, lend, lend_mut};
 
 impl Totals {
     /// Sums of nothing, for K lanes and batches of at most `rows` rows.
@@ -14,7 +14,7 @@ impl Totals {
         Ok(Self {
             loss: Tensor::zeros(lanes, DType::F64, device)?,
             hits: Tensor::zeros(lanes, DType::U32, device)?,
-            blocks: Tensor::zeros(kernel::loss_room(rows, lanes), DType::F64, device)?,
+            blocks: Tensor::zeros(kernel::loss_room(rows, lanes, device), DType::F64, device)?,
         })
     }
 
@@ -37,8 +37,8 @@ impl Totals {
     /// # Errors
     /// If the device fails.
     pub fn read(&self) -> Result<Vec<Sums>> {
-        let loss = self.loss.to_vec1::<f64>()?;
-        let hits = self.hits.to_vec1::<u32>()?;
+        let loss = lend(&self.loss, <[f64]>::to_vec)?;
+        let hits = lend(&self.hits, <[u32]>::to_vec)?;
         Ok(loss.into_iter().zip(hits).map(|(loss, hits)| Sums { loss, hits }).collect())
     }
 }

@@ -58,6 +58,11 @@ impl StepScalars {
 pub trait Gradients {
     /// The gradient of the parameter with this index and variable, if there is one.
     fn gradient(&self, index: usize, var: &Var) -> Option<&Tensor>;
+
+    /// Factors on all gradients, f32 `[K]`, where clipping left them on the device.
+    fn factors(&self) -> Option<&Tensor> {
+        None
+    }
 }
 
 impl Gradients for candle_core::backprop::GradStore {
@@ -79,7 +84,29 @@ pub trait Optimizer: Send {
     ///
     /// # Errors
     /// If a parameter has no gradient, naming it; nothing has changed then.
-    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()>;
+    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
+        self.check(gradients)?;
+        self.prepare(scalars)?;
+        self.apply(gradients)
+    }
+
+    /// Whether there is a gradient for every parameter.
+    ///
+    /// # Errors
+    /// If one is missing or of another size, naming the parameter.
+    fn check(&self, gradients: &dyn Gradients) -> Result<()>;
+
+    /// The host's part of a step: counts it, and forms its coefficients.
+    ///
+    /// # Errors
+    /// If `scalars` has not an entry per lane, or the device fails.
+    fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()>;
+
+    /// The device's part of a step, which is the same in every step but for what [`Optimizer::prepare`] has brought there.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn apply(&mut self, gradients: &dyn Gradients) -> Result<()>;
 
     /// Number of steps taken.
     fn steps(&self) -> u64;
@@ -121,7 +148,11 @@ pub trait Optimizer: Send {
     /// # Errors
     /// If the device fails.
     fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>>;
+
+    /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>);
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,8 +9,8 @@ use serde_json::{Map, json};
 use crate::config::Config;
 use crate::data::{self, batches};
 use crate::device;
-use crate::error::{Exit, Failure};
-use crate::kernel::team;
+use crate::error::{Exit, Failure, described};
+use crate::kernel::{gpu, team};
 use crate::report::answer;
 use crate::train::{Trainer, schedule};
 
@@ -43,21 +43,70 @@ fn bytes(config: &Config, examples: usize) -> u64 {
     needed.saturating_add(needed / 8).saturating_add(PROGRAM)
 }
 
-/// Refuses a run that memory cannot hold.
+/// Bytes that a run takes on a GPU: the data, net, optimizer and batches of so many lanes.
+pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
+    let images = (config.spec.train + config.spec.test) as u64;
+    let data = images * (config.spec.inputs() as u64 + 8);
+    let needed = data.saturating_add(Trainer::device_bytes(config, examples).saturating_mul(lanes));
+    needed.saturating_add(needed / 8)
+}
+
+/// Refuses a run that memory cannot hold: the host's, and that of the GPU where it runs on one.
 ///
 /// # Errors
 /// If the estimate is above what is available ([`Exit::Device`]).
-pub fn expect_memory(config: &Config) -> Result<()> {
-    let needed = bytes(config, config.spec.train);
-    match device::available_bytes() {
-        Some(available) if needed > available => Err(Failure::new(
-            Exit::Device,
-            format!("the run needs about {}, and {} are available", megabytes(needed), megabytes(available)),
-        )
-        .hint("use a smaller --hidden or --batch-size")
-        .into()),
+pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
+    let refuse = |needed: u64, available: Option<u64>, place: &str, hint: &dyn Fn(u64) -> String| match available {
+        Some(available) if needed > available => {
+            let (needed, left) = (megabytes(needed), megabytes(available));
+            let what = format!("the run needs about {needed}{place}, and {left} are available");
+            Err(anyhow::Error::from(Failure::new(Exit::Device, what).hint(hint(available))))
+        }
         _ => Ok(()),
+    };
+    let examples = config.spec.train;
+    refuse(bytes(config, examples), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
+    let place = format!(" on {}", device::name(on));
+    let free = gpu::free_bytes(on).map(|bytes| bytes as u64);
+    refuse(device_bytes(config, examples, 1), free, &place, &|free| smaller(config, examples, free))
+}
+
+/// What to do about a run that is too large.
+const SMALLER: &str = "use a smaller --hidden or --batch-size";
+
+/// The largest batch, by halves, with which a run fits into `free` bytes of a GPU.
+fn smaller(config: &Config, examples: usize, free: u64) -> String {
+    let halves = std::iter::successors(Some(config.batch_size / 2), |size| Some(size / 2)).take_while(|size| *size > 0);
+    let fits = |size: &usize| device_bytes(&of_batch(config, *size), examples, 1) <= free;
+    halves.into_iter().find(fits).map_or_else(|| SMALLER.to_owned(), |size| format!("--batch-size {size} fits"))
+}
+
+/// The same with another batch size.
+fn of_batch(config: &Config, batch_size: usize) -> Config {
+    let mut config = config.clone();
+    config.batch_size = batch_size;
+    config
+}
+
+/// The failure of a run whose device has run out of memory on the way, with an estimate and what fits; any other error as it is.
+pub fn explained(error: anyhow::Error, config: &Config, on: &Device, lanes: usize) -> anyhow::Error {
+    if !is_out_of_memory(&described(&error)) {
+        return error;
     }
+    let examples = config.spec.train;
+    let needed = device_bytes(config, examples, lanes as u64);
+    let what = format!("{} is out of memory: the run needs about {}", device::name(on), megabytes(needed));
+    // What this process has taken is not free now, so half of what was tried is the next try.
+    let hint = match lanes {
+        0 | 1 => format!("use a smaller --hidden, or try --batch-size {}", (config.batch_size / 2).max(1)),
+        lanes => format!("try --lanes {}", lanes / 2),
+    };
+    error.context(Failure::new(Exit::Device, what).hint(hint))
+}
+
+/// Whether the words of an error are those of a device without memory.
+fn is_out_of_memory(words: &str) -> bool {
+    ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"].iter().any(|word| words.contains(word))
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -100,4 +149,40 @@ pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
         let _ = writeln!(text, "# device      {}\n", device::name(on));
         text + &config.to_toml(|origin| Some(origin.to_string()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Given, Sources};
+
+    fn config(batch_size: usize) -> Config {
+        let given = |key: &str, text: String| Given { key: key.into(), text, flag: "--set".into() };
+        let given = vec![given("train.batch_size", batch_size.to_string()), given("model.hidden", "64".into())];
+        Config::load(&Sources { command_line: given, ..Sources::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_batch_that_fits_is_named_and_it_fits() {
+        let config = config(8192);
+        let free = device_bytes(&config, 10_000, 1) * 2 / 3;
+        let hint = smaller(&config, 10_000, free);
+        let size: usize = hint.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let with = |batch_size| device_bytes(&of_batch(&config, batch_size), 10_000, 1);
+        assert!(with(size) <= free && with(2 * size) > free, "{hint}");
+        assert_eq!(smaller(&config, 10_000, 1000), SMALLER);
+    }
+
+    #[test]
+    fn a_device_without_memory_is_told_with_an_estimate_and_a_smaller_try() {
+        let config = config(128);
+        let error = || anyhow::anyhow!("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        let found = explained(error(), &config, &Device::Cpu, 64);
+        let failure = crate::error::failure(&found).unwrap();
+        assert_eq!((failure.exit(), failure.advice()), (Exit::Device, Some("try --lanes 32")));
+        assert!(failure.to_string().contains("needs about"), "{failure}");
+        let found = explained(error(), &config, &Device::Cpu, 1);
+        assert!(crate::error::failure(&found).unwrap().advice().unwrap().contains("--batch-size 64"));
+        assert!(crate::error::failure(&explained(anyhow::anyhow!("else"), &config, &Device::Cpu, 1)).is_none());
+    }
 }

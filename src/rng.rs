@@ -41,6 +41,21 @@ impl Stream {
         self.0.set_word_pos(u128::from(position));
     }
 
+    /// The position of the next 32-bit word.
+    pub fn position(&self) -> u64 {
+        self.0.get_word_pos() as u64
+    }
+
+    /// The generator's key and number of its stream, for a device that draws the same words.
+    pub fn key(&self) -> ([u32; 8], u64) {
+        let bytes = self.0.get_seed();
+        let mut key = [0; 8];
+        for (word, bytes) in key.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        (key, self.0.get_stream())
+    }
+
     /// The next word, uniform over all 32-bit words.
     #[inline]
     pub fn word(&mut self) -> u32 {

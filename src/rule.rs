@@ -1,7 +1,9 @@
 //! Update rules as functions over any kind of number.
 //!
-//! A rule is written once, over [`Real`]. Run on `f32` it is the loop that trains, on `f64` the oracle that judges it. A rule
-//! sees one element at a time: it knows no tensor, no device and no lane.
+//! A rule is written once, over [`Real`]. Run on `f32` it is the loop that trains, on `f64` the oracle that judges it, and on
+//! [`expr::Expr`] the text of its CUDA kernel. A rule sees one element at a time: it knows no tensor, no device and no lane.
+
+pub mod expr;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -171,8 +173,8 @@ pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize
     /// The first pass: what an element adds to each sum.
     fn first<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> [R; N];
 
-    /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane, in f64.
-    fn reduce(h: [f64; H], sums: [f64; N], count: usize) -> [f64; A];
+    /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane; run in f64.
+    fn reduce<R: Real>(h: [R; H], sums: [R; N], count: R) -> [R; A];
 
     /// The second pass: the new parameter and state, from the same numbers.
     fn second<R: Real>(h: [R; H], a: [R; A], theta: R, g: R, state: [R; S]) -> (R, [R; S]);

@@ -19,6 +19,8 @@ use serde_json::{Value as Json, json};
 use crate::config::{Config, Stretch};
 use crate::data;
 use crate::error::{Exit, Failure};
+use crate::kernel::gpu;
+use crate::plan;
 use crate::report::{Output, Style, TICK, fields};
 use crate::run::signal::{self, Signals};
 use crate::run::write::replace;
@@ -36,6 +38,9 @@ const CACHE: u64 = 8 << 20;
 
 /// More lanes at once gain nothing: 64 points of 784-10 took 2.15 s by 32 and 2.19 s all at once.
 const MOST_LANES: usize = 32;
+
+/// The most lanes at once on a GPU: more of the smallest net no longer gain.
+const MOST_LANES_ON_A_GPU: u64 = 1024;
 
 /// How a sweep is run.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +87,7 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     let clock = Clock { started: now, saved: now, ticked: now, stepped: false };
     let first = points.points.first().context("a sweep has at least one point")?;
     let signals = Signals::catch()?;
-    let device = first.config.device.open()?;
+    let device = first.config.device.open_at(first.config.precision)?;
     let store = Store::open(out, resume, &description(points, options), points)?;
     let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
     if !options.all_checkpoints {
@@ -107,10 +112,12 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
         }
         let config = &group[0].config;
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
-        let lanes = sweep.lanes(config, dataset.imported.train.len())?;
+        let lanes = sweep.lanes(config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
         for points in sweep.chunks(&group, lanes) {
-            if let Some(stop) = sweep.train(points, &splits, &device)? {
+            let count = points.len();
+            let stop = sweep.train(points, &splits, &device);
+            if let Some(stop) = stop.map_err(|error| plan::explained(error, config, &device, count))? {
                 return sweep.end(&stop);
             }
         }
@@ -144,9 +151,16 @@ fn better(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
 
 impl Sweep<'_> {
     /// How many lanes run at once.
-    fn lanes(&self, config: &Config, examples: usize) -> Result<usize> {
+    fn lanes(&self, config: &Config, examples: usize, device: &Device) -> Result<usize> {
         if let Some(lanes) = self.options.lanes {
             return Ok(lanes);
+        }
+        if let Some(free) = gpu::free_bytes(device) {
+            // A GPU has no use for few lanes: as many as half of its memory holds.
+            let of_lane = Trainer::device_bytes(config, examples).max(1);
+            let data = plan::device_bytes(config, examples, 0);
+            let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
+            return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);
         }
         let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
         let of_lane = 4 * config.shape.parameters() * (2 + state);

@@ -1,9 +1,11 @@
-//! Training a net: the step. The pass over a split and what is known between two steps have files of their own.
+//! Training a net: the step. The pass over a split, what is known between two steps, and what a GPU
+//! needs have files of their own.
 //!
 //! The epoch loop itself stands in `main.rs`.
 
 pub mod average;
 mod clip;
+mod device;
 mod evaluator;
 pub mod health;
 mod progress;
@@ -24,6 +26,7 @@ use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepSc
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
+use device::OnDevice;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
 
@@ -69,6 +72,8 @@ pub struct Trainer {
     scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
+    /// What a GPU needs; none in host memory.
+    on_device: Option<OnDevice>,
 }
 
 impl Trainer {
@@ -79,6 +84,7 @@ impl Trainer {
     /// If memory does not suffice.
     pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let config = lanes.first().context("a trainer needs a lane")?;
+        kernel::gpu::set_precision(device, config.precision)?;
         let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let rows = config.batch_size.min(examples);
@@ -86,17 +92,22 @@ impl Trainer {
         let backprop = Backprop::new(&net, rows, &dropout)?;
         let sums = || backprop.gradients().iter().map(Tensor::zeros_like).collect::<candle_core::Result<_>>();
         let totals = Totals::zeros(seeds.len(), rows, device)?;
+        let accumulated: Option<Vec<Tensor>> = (config.accumulate > 1).then(sums).transpose()?;
+        let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
+        let on_device =
+            OnDevice::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
+            on_device,
             _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
-            accumulated: (config.accumulate > 1).then(sums).transpose()?,
+            accumulated,
             backprop,
             channels,
-            clips: lanes.iter().map(Clip::new).collect(),
+            clips,
             skip_non_finite: config.skip_non_finite,
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
             dropout: masks(lanes),
@@ -114,6 +125,9 @@ impl Trainer {
     pub fn start_optimizer(&mut self, lanes: &[Config]) -> Result<()> {
         self.optimizer = optimizer(lanes, &self.net)?;
         self.average = average(lanes, &self.net)?;
+        if let Some(device) = &mut self.on_device {
+            device.forget();
+        }
         Ok(())
     }
 
@@ -121,13 +135,21 @@ impl Trainer {
     /// checkpoint and one for the checkpoint being written.
     pub fn bytes(config: &Config, examples: usize) -> u64 {
         // θ and the state three times each (in use, best, being written) and the written file.
-        const COPIES: u64 = 3 + 1;
+        Self::bytes_with(config, examples, 3 + 1)
+    }
+
+    /// Bytes that a lane takes on a GPU, where no copies are made for checkpoints.
+    pub fn device_bytes(config: &Config, examples: usize) -> u64 {
+        Self::bytes_with(config, examples, 1)
+    }
+
+    fn bytes_with(config: &Config, examples: usize, copies: u64) -> u64 {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
         let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
         let kept = u64::from(config.ema_decay.is_some()) + 2 * u64::from(config.health);
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
-        (4 * COPIES * tensors)
+        (4 * copies * tensors)
             .saturating_mul(parameters)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
@@ -139,6 +161,11 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
+        if let Some(mut device) = self.on_device.take_if(|_| !self.skip_non_finite && self.monitor.is_none()) {
+            let done = self.step_on_device(&mut device, batch, step);
+            self.on_device = Some(device);
+            return done.map(|()| true);
+        }
         let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
         self.gradients(batch, step, false)?;
         if let Some(before) = before
@@ -395,8 +422,10 @@ mod tests {
     use super::*;
     use crate::config::layers::{Given, Sources};
 
-    fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
-        let given = settings.iter().chain(&[("model.hidden", "6"), ("train.batch_size", "20")]);
+    pub(super) fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
+        // The last one wins.
+        let given = [("model.hidden", "6"), ("train.batch_size", "20")];
+        let given = given.iter().chain(settings);
         let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
         let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
         let dataset = crate::data::load(config.spec, None).unwrap();
@@ -406,9 +435,13 @@ mod tests {
         (Trainer::new(&[config], split.len(), channels, &Device::Cpu).unwrap(), split, order)
     }
 
-    fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+    pub(super) fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
+        bits_of(&trainer.tensors(0).unwrap())
+    }
+
+    pub(super) fn bits_of(tensors: &[(String, Tensor)]) -> Vec<Vec<u32>> {
         let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
-        trainer.tensors(0).unwrap().iter().map(|(_, tensor)| bits(tensor)).collect()
+        tensors.iter().map(|(_, tensor)| bits(tensor)).collect()
     }
 
     #[test]

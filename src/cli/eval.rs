@@ -112,7 +112,7 @@ impl Eval {
             )
             .into());
         }
-        let device = config.device.open()?;
+        let device = config.device.open_at(config.precision)?;
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
         if dataset.imported.sha256 != meta.data.sha256 {
             tracing::info!("the data is not what the run was trained on");

@@ -284,6 +284,19 @@ const AFTER: &[Setting] = &[
         ..setting("train.device", "device", "NAME", Kind::Device)
     },
     Setting {
+        default: "f32",
+        decides: false,
+        help: "How CUDA rounds the factors of matrix products; parameters and moments are f32 always",
+        ..setting("train.precision", "precision", "NAME", Kind::Choice(&["f32", "tf32"]))
+    },
+    Setting {
+        flag: None,
+        default: "true",
+        decides: false,
+        help: "On CUDA: record a step once as a graph and repeat it; the results are the same without",
+        ..setting("train.graph", "", "BOOL", Kind::Switch)
+    },
+    Setting {
         unset: Some("all"),
         decides: false,
         help: "Threads; the results are the same for every N",
@@ -364,5 +377,7 @@ mod tests {
         assert_eq!(choices("schedule.schedule"), names);
         let names = crate::data::Scaling::ALL.map(|(name, _)| name);
         assert_eq!(choices("data.scaling"), names);
+        let names = crate::kernel::gpu::Precision::ALL.map(|(name, _)| name);
+        assert_eq!(choices("train.precision"), names);
     }
 }

@@ -13,11 +13,20 @@ pub const WORK: usize = 12;
 /// Elements between two cuts: a cache line, so that two threads never write to the same one.
 const LINE: usize = 16;
 
-/// Most pieces of a sum over a tensor. Their number follows from its length alone.
-const PIECES: usize = 64;
+/// Most pieces of a sum over a tensor: as many as give a GPU enough to do.
+const PIECES: usize = 1024;
 
-/// Fewest elements of a piece.
-const PIECE: usize = 4096;
+/// Fewest elements of a piece but the last.
+const PIECE: usize = 1024;
+
+/// Fewest elements that a thread takes of such a sum.
+const SHARE: usize = 4096;
+
+/// Elements of each piece, but the last, of a sum over the `count` elements of a tensor and lane. The cut follows from the
+/// length alone, so that the order of a sum does, on any device.
+pub fn piece_size(count: usize) -> usize {
+    count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE)
+}
 
 /// A kind of number that tensors hold and rules run on: f32 in training, f64 where an oracle is wanted.
 pub trait Number: Real + Element + Default + Send + Sync + Into<f64> {}
@@ -160,8 +169,8 @@ vectorised! {
 
 /// Applies rule `U` once to all elements of one tensor and lane: the first pass, its sums, the second pass.
 ///
-/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and pieces, which
-/// the length alone decides, are added in their order.
+/// The bits do not depend on `width` or on threads: sums run over 16 logical accumulators a piece, and over 16 more for the pieces,
+/// which the length alone decides.
 pub fn update_in_two_passes<
     R: Number,
     U,
@@ -181,7 +190,7 @@ pub fn update_in_two_passes<
 {
     let read = state.each_ref().map(|slice| &**slice);
     let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
-    let reduced = U::reduce(scalars.rule, sums, theta.len()).map(R::constant);
+    let reduced = U::reduce(scalars.rule, sums, theta.len() as f64).map(R::constant);
     second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
 }
 
@@ -195,28 +204,37 @@ fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: 
 where
     U: TwoPass<S, P, H, N, A>,
 {
-    let count = theta.len();
-    let size = count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE);
+    sum_in_pieces(theta.len(), |range| {
+        let own = state.map(|slice| &slice[range.clone()]);
+        first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own)
+    })
+}
+
+/// N sums over the `count` elements of a tensor and lane: those of its pieces, then over 16 columns of pieces, then of these by
+/// halves. The order follows from the length alone, and any device follows it.
+pub fn sum_in_pieces<const N: usize>(count: usize, piece: impl Fn(Range<usize>) -> [f64; N] + Sync) -> [f64; N] {
+    let size = piece_size(count);
+    if count <= size {
+        return piece(0..count);
+    }
     let mut pieces = [[0.0; N]; PIECES];
     let pieces = &mut pieces[..count.div_ceil(size)];
-    team::over_slices(pieces, 1, size * WORK, |start, sums| {
-        for (piece, sums) in (start..).zip(sums) {
-            let range = piece * size..count.min((piece + 1) * size);
-            let own = state.map(|slice| &slice[range.clone()]);
-            *sums = first_piece::<R, U, S, P, H, N, A>(width, scalars, &theta[range.clone()], &gradient[range], own);
+    team::over_slices(pieces, (SHARE / size).max(1), size * WORK, |start, sums| {
+        for (index, sums) in (start..).zip(sums) {
+            *sums = piece(index * size..count.min((index + 1) * size));
         }
     });
-    let mut total = [0.0; N];
-    for sums in pieces {
-        for (total, sum) in total.iter_mut().zip(sums) {
-            *total += *sum;
+    let mut columns = [[0.0; ACCUMULATORS]; N];
+    for (index, sums) in pieces.iter().enumerate() {
+        for (column, sum) in columns.iter_mut().zip(sums) {
+            column[index % ACCUMULATORS] += sum;
         }
     }
-    total
+    columns.map(by_halves)
 }
 
 /// Logical accumulators of a sum: as many as the widest vector has lanes.
-const ACCUMULATORS: usize = 16;
+pub const ACCUMULATORS: usize = 16;
 
 vectorised! {
     fn first_piece[R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize][R, U, S, P, H, N, A](
@@ -357,6 +375,15 @@ mod tests {
                 .collect()
         };
         [numbers(true), numbers(true), numbers(true), numbers(false)]
+    }
+
+    #[test]
+    fn a_sum_is_cut_into_no_more_pieces_than_there_may_be_each_of_whole_lines() {
+        for count in [1, 15, 1024, 1025, 266_610, 1_048_576, 1_048_577, 100_000_000] {
+            let size = piece_size(count);
+            assert!(size >= PIECE && size.is_multiple_of(LINE), "{count}");
+            assert!(count.div_ceil(size) <= PIECES, "{count}");
+        }
     }
 
     #[test]

@@ -2,14 +2,32 @@
 //!
 //! candle keeps its storage behind a lock and lends it mutably only to in-place ops; an op that carries a closure lends it to
 //! the closure. Two tensors that share storage would wait for each other for ever: [`shared_storage`] finds them.
+//!
+//! The elements of a tensor on a GPU are brought to host memory, and back if they were lent for writing: a synchronisation, for
+//! what is done once a run or an epoch.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, Var, bail};
 
+use super::gpu::memory;
+use super::gpu::queue::{self, Queue};
+
+/// What a GPU's memory can hold.
+#[cfg(feature = "cuda")]
+pub use candle_core::cuda_backend::CudaDType as OnDevice;
+
+/// What a GPU's memory can hold: in a build without GPUs, everything.
+#[cfg(not(feature = "cuda"))]
+pub trait OnDevice {}
+
+#[cfg(not(feature = "cuda"))]
+impl<T> OnDevice for T {}
+
 /// An element type that can be lent.
-pub trait Element: Sized {
+pub trait Element: Copy + Default + OnDevice {
     /// The storage's elements, if it holds this type.
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
     /// The same for writing.
@@ -31,11 +49,14 @@ macro_rules! element {
 
 element!(u8 U8, u32 U32, f32 F32, f64 F64);
 
-/// Lends the elements of a contiguous tensor in host memory to `body`, for reading.
+/// Lends the elements of a contiguous tensor to `body`, for reading.
 ///
 /// # Errors
-/// If the tensor lies on another device, holds another type or is not contiguous.
+/// If the tensor holds another type or is not contiguous, or the device fails.
 pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Result<R> {
+    if let Some(queue) = away(tensor)? {
+        return Ok(body(&memory::fetch(&*queue, tensor)?));
+    }
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("a tensor on {:?} cannot be lent", tensor.device().location()) };
     let (start, end) = range(layout)?;
@@ -45,11 +66,34 @@ pub fn lend<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&[T]) -> R) -> Res
     }
 }
 
-/// Lends the elements of a contiguous tensor in host memory to `body`, for writing.
+/// Lends the elements of a contiguous tensor to `body`, for writing.
 ///
 /// # Errors
 /// As [`lend`].
 pub fn lend_mut<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) -> R) -> Result<R> {
+    if let Some(queue) = away(tensor)? {
+        let mut data = memory::fetch(&*queue, tensor)?;
+        let answer = body(&mut data);
+        memory::store(&*queue, tensor, &data)?;
+        return Ok(answer);
+    }
+    lend_here(tensor, body)
+}
+
+/// The queue of the device whose memory the host cannot borrow; none for host memory.
+fn away(tensor: &Tensor) -> Result<Option<Rc<dyn Queue>>> {
+    if !tensor.device().is_cpu() {
+        return queue::of(tensor);
+    }
+    #[cfg(test)]
+    if queue::of(tensor)?.is_some_and(|queue| queue.is_capturing()) {
+        bail!("the host looks at a tensor while a step is recorded");
+    }
+    Ok(None)
+}
+
+/// [`lend_mut`] in host memory.
+pub(super) fn lend_here<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) -> R) -> Result<R> {
     let op = Lend {
         body: Cell::new(Some(body)),
         answer: Cell::new(None),
@@ -83,7 +127,7 @@ impl Kept {
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Self> {
         let mut kept = Self::default();
         for tensor in tensors {
-            if tensor.elem_count() > 0 && tensor.is_contiguous() {
+            if tensor.elem_count() > 0 && tensor.is_contiguous() && tensor.device().is_cpu() {
                 let door = tensor.flatten_all()?.narrow(0, 0, 1)?.reshape(())?;
                 DOORS.with_borrow_mut(|doors| doors.insert(tensor.id(), door));
                 kept.0.push(tensor.id());

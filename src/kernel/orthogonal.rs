@@ -7,12 +7,12 @@
 //! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
 //! which computes in bf16; here it is f32.
 
-use super::passes::sum_of_squares;
+use super::passes::sum_of_squares_in_pieces;
 use super::product::{Matrix, multiply};
 use super::simd::{Width, vectorised};
 
 /// a, b, c.
-const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 
 /// The norm is not taken for less.
 const LEAST_NORM: f64 = 1e-7;
@@ -51,7 +51,7 @@ impl Orthogonal {
         let least = rows.min(columns);
         let width = Width::detect();
         let [a, b, c] = COEFFICIENTS;
-        let norm = sum_of_squares(width, x).sqrt();
+        let norm = sum_of_squares_in_pieces(x).sqrt();
         // A NaN is not less: it stays one.
         let norm = if norm < LEAST_NORM { LEAST_NORM } else { norm };
         blend(width, 0.0, &[], (1.0 / norm) as f32, x);
@@ -91,6 +91,7 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::passes::sum_of_squares;
     use super::*;
     use crate::rng::{Purpose, Stream};
 

@@ -1,5 +1,6 @@
 //! Passes over slices in host memory: one loop each, vectorised where it pays.
 
+use super::elementwise::sum_in_pieces;
 use super::simd::{Width, by_halves, prefetch, vectorised};
 use super::team;
 use crate::rng::Stream;
@@ -109,6 +110,12 @@ vectorised! {
     }
 }
 
+/// Σ x² in f64 of a tensor and lane, in the order that every device follows.
+pub fn sum_of_squares_in_pieces(x: &[f32]) -> f64 {
+    let [sum] = sum_in_pieces(x.len(), |range| [sum_of_squares(Width::detect(), &x[range])]);
+    sum
+}
+
 vectorised! {
     /// See [`super::add`].
     pub fn add[][](x: &[f32], sum: &mut [f32]) {
@@ -172,13 +179,19 @@ pub struct Dropout {
     pub stream: Stream,
 }
 
+impl Dropout {
+    /// A unit is dropped when its word lies below this: p · 2³².
+    pub fn threshold(&self) -> u32 {
+        (self.probability * 4_294_967_296.0) as u32
+    }
+}
+
 /// See [`super::dropout`].
 pub fn dropout(rows: usize, width: usize, lanes: &mut [Dropout], y: &mut [f32]) {
     let count = lanes.len();
     for (index, unit) in y.chunks_exact_mut(width).take(rows * count).enumerate() {
         let lane = &mut lanes[index % count];
-        // A unit is dropped when its word lies below p · 2³².
-        let threshold = (lane.probability * 4_294_967_296.0) as u32;
+        let threshold = lane.threshold();
         let scale = keep_scale(lane.probability);
         for y in unit {
             *y = if lane.stream.word() < threshold { 0.0 } else { *y * scale };

@@ -16,8 +16,8 @@ use crate::rule::{Floor, Real, TwoPass};
 const LEAST_MEAN: f64 = 1e-3;
 
 /// 1/max(mean, 10⁻³) of a mask with this sum.
-fn spread(sum: f64, count: usize) -> f64 {
-    1.0 / (sum / count as f64).max(LEAST_MEAN)
+fn spread<R: Real>(sum: R, count: R) -> R {
+    R::constant(1.0) / (sum / count).larger(R::constant(LEAST_MEAN))
 }
 
 /// φ.
@@ -50,7 +50,7 @@ impl<const SELECTIVE: bool> TwoPass<2, 0, 6, 1, 1> for CautiousAdam<SELECTIVE> {
         [agreeing(m, h[4].mul_add(theta, g))]
     }
 
-    fn reduce(_: [f64; 6], [sum]: [f64; 1], count: usize) -> [f64; 1] {
+    fn reduce<R: Real>(_: [R; 6], [sum]: [R; 1], count: R) -> [R; 1] {
         [spread(sum, count)]
     }
 
@@ -83,7 +83,7 @@ impl TwoPass<1, 0, 5, 1, 1> for CautiousLion {
         [agreeing(u, g)]
     }
 
-    fn reduce(_: [f64; 5], [sum]: [f64; 1], count: usize) -> [f64; 1] {
+    fn reduce<R: Real>(_: [R; 5], [sum]: [R; 1], count: R) -> [R; 1] {
         [spread(sum, count)]
     }
 

@@ -6,6 +6,8 @@ use candle_core::{Tensor, Var};
 use super::family::Parameters;
 use super::{Gradients, Optimizer, StepScalars};
 use crate::kernel;
+use crate::kernel::gpu::update::{Kernel, Parts, Update};
+use crate::kernel::gpu::{kernel_name, queue};
 use crate::rule::{Evaluation, Floor, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
@@ -25,11 +27,16 @@ pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
     fn evaluation(&self) -> Option<Evaluation>;
     /// See [`Floor`].
     fn floor(&self, t: u64) -> Option<Floor>;
+    /// What runs on a GPU.
+    fn kernel() -> Kernel;
     /// One step over a parameter, a row of scalars per lane.
     ///
     /// # Errors
     /// If the device fails.
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()>;
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()>;
+    /// Its kernels, as CUDA C.
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source;
 }
 
 /// A [`Rule`] as a [`Formula`].
@@ -54,8 +61,15 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
     fn floor(&self, t: u64) -> Option<Floor> {
         self.0.floor(t)
     }
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
+    fn kernel() -> Kernel {
+        Kernel { name: kernel_name::<U>(), state: S, sums: None }
+    }
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()> {
         Ok(kernel::update::<U, S, P, H>(scalars, theta, gradient, state)?)
+    }
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source {
+        kernel::gpu::Source::one_pass::<U, S, P, H>()
     }
 }
 
@@ -85,8 +99,15 @@ where
     fn floor(&self, t: u64) -> Option<Floor> {
         self.0.floor(t)
     }
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Var, gradient: &Tensor, state: &Tensor) -> Result<()> {
+    fn kernel() -> Kernel {
+        Kernel { name: kernel_name::<U>(), state: S, sums: Some((N, A)) }
+    }
+    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()> {
         Ok(kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)?)
+    }
+    #[cfg(test)]
+    fn source() -> kernel::gpu::Source {
+        kernel::gpu::Source::two_pass::<U, S, P, H, N, A>()
     }
 }
 
@@ -137,6 +158,8 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
     steps: u64,
+    /// The step over all parameters on a GPU; none in host memory.
+    device: Option<Update>,
 }
 
 impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
@@ -175,8 +198,13 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             }
             state.push(tensor);
         }
+        let device = match vars.first() {
+            Some(var) if queue::of(var)?.is_some() => Some(Update::new(U::kernel(), H, rules.len(), var)?),
+            _ => None,
+        };
         Ok(Self {
             _kept: kernel::Kept::new(vars.iter().map(Var::as_tensor).chain(&state))?,
+            device,
             names,
             vars,
             state,
@@ -191,9 +219,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
 }
 
 impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Driver<U, S, P, H> {
-    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
-        ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
-        self.at_training_point()?;
+    fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             let gradient = gradients.gradient(index, var);
             ensure!(gradient.is_some(), "parameter `{name}` has no gradient");
@@ -206,7 +232,12 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
                 );
             }
         }
+        Ok(())
+    }
 
+    fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
+        ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
+        self.at_training_point()?;
         // Coefficients are formed in f64, once a step and lane; the kernel rounds them once.
         self.steps += 1;
         self.scalars.clear();
@@ -214,13 +245,29 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
             let rule = rule.scalars(history, lane.lr, self.steps);
             self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
         }
-
-        for (index, (var, state)) in self.vars.iter().zip(&self.state).enumerate() {
-            if let Some(gradient) = gradients.gradient(index, var) {
-                U::step(&self.scalars, var, gradient, state)?;
-            }
+        if let Some((device, queue)) = self.device.as_ref().zip(queue::of(&self.vars[0])?) {
+            device.prepare(&*queue, &self.scalars)?;
         }
         Ok(())
+    }
+
+    fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
+        let own = self.vars.iter().zip(&self.state).enumerate();
+        let mut parts = own.filter_map(|(index, (var, state))| {
+            Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state })
+        });
+        match &mut self.device {
+            Some(device) => {
+                let parts: Vec<Parts> = parts.collect();
+                if let Some(queue) = queue::of(&self.vars[0])? {
+                    device.apply(&*queue, &parts, gradients.factors())?;
+                }
+                Ok(())
+            }
+            None => {
+                parts.try_for_each(|Parts { gradient, state, theta }| U::step(&self.scalars, theta, gradient, state))
+            }
+        }
     }
 
     fn steps(&self) -> u64 {
@@ -292,5 +339,20 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
             shares.push((name.clone(), share));
         }
         Ok(shares)
+    }
+
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<kernel::gpu::Source>) {
+        // A table of scalars as a few steps of lanes at different rates have it.
+        let rule = &self.rules[0];
+        let mut histories = [rule.history(); 3];
+        let mut source = U::source();
+        source.trial.scalars = [1, 2, 3, 500]
+            .map(|t| {
+                let lanes = histories.iter_mut().zip([1e-3, 0.05, 1.5]);
+                lanes.map(|(history, lr)| rule.scalars(history, lr, t).to_vec()).collect()
+            })
+            .to_vec();
+        found.push(source);
     }
 }

@@ -33,6 +33,10 @@ impl Gradients for Selected<'_> {
     fn gradient(&self, index: usize, var: &Var) -> Option<&Tensor> {
         self.all.gradient(*self.members.get(index)?, var)
     }
+
+    fn factors(&self) -> Option<&Tensor> {
+        self.all.factors()
+    }
 }
 
 impl Grouped {
@@ -44,15 +48,28 @@ impl Grouped {
 }
 
 impl Optimizer for Grouped {
-    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
+    fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.parameters.iter().enumerate() {
             ensure!(gradients.gradient(index, var).is_some(), "parameter `{name}` has no gradient");
         }
-        for Part { optimizer, members, lr_factors } in &mut self.parts {
+        self.parts
+            .iter()
+            .try_for_each(|part| part.optimizer.check(&Selected { all: gradients, members: &part.members }))
+    }
+
+    fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
+        for Part { optimizer, lr_factors, .. } in &mut self.parts {
             let lanes = scalars.iter().zip(lr_factors.iter());
             self.scalars.clear();
             self.scalars.extend(lanes.map(|(lane, factor)| StepScalars { lr: lane.lr * factor, ..*lane }));
-            optimizer.step(&Selected { all: gradients, members }, &self.scalars)?;
+            optimizer.prepare(&self.scalars)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
+        for Part { optimizer, members, .. } in &mut self.parts {
+            optimizer.apply(&Selected { all: gradients, members })?;
         }
         Ok(())
     }
@@ -93,5 +110,10 @@ impl Optimizer for Grouped {
     fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
         let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon());
         Ok(shares.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    #[cfg(test)]
+    fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>) {
+        self.parts.iter().for_each(|part| part.optimizer.kernels(found));
     }
 }

@@ -81,9 +81,10 @@ impl TwoPass<2, 0, 6, 2, 1> for Lamb {
         [theta * theta, u * u]
     }
 
-    fn reduce([.., minus_lr]: [f64; 6], [of_theta, of_u]: [f64; 2], _: usize) -> [f64; 1] {
-        let ratio = if of_theta > 0.0 && of_u > 0.0 { (of_theta / of_u).sqrt() } else { 1.0 };
-        [minus_lr * ratio]
+    fn reduce<R: Real>([.., minus_lr]: [R; 6], [of_theta, of_u]: [R; 2], _: R) -> [R; 1] {
+        let (zero, one) = (R::constant(0.0), R::constant(1.0));
+        let ratio = R::select(zero.less(of_u), (of_theta / of_u).sqrt(), one);
+        [minus_lr * R::select(zero.less(of_theta), ratio, one)]
     }
 
     #[inline(always)]

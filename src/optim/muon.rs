@@ -19,6 +19,7 @@ use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
 use super::{Gradients, Optimizer, StepScalars, adam};
+use crate::kernel::gpu::{self, queue};
 use crate::kernel::{self, MuonStep, Orthogonal};
 
 /// Muon.
@@ -82,21 +83,29 @@ struct Muon {
     buffers: Vec<Tensor>,
     /// Lends both to a step without taking memory.
     _kept: kernel::Kept,
+    /// For each matrix; on a GPU its buffers there, and nothing here.
     work: Vec<Orthogonal>,
+    device: Vec<gpu::muon::Muon>,
     lanes: Vec<Hypers>,
+    /// Of the step, one entry per lane; kept so that a step allocates nothing.
+    scalars: Vec<StepScalars>,
     steps: u64,
 }
 
 impl Muon {
     fn new(parameters: &Parameters, lanes: &[Hypers]) -> Result<Self> {
-        let (mut buffers, mut work) = (Vec::new(), Vec::new());
+        let (mut buffers, mut work, mut device) = (Vec::new(), Vec::new(), Vec::new());
+        let iterations: Vec<u64> = lanes.iter().map(|lane| lane.count(&NS_STEPS)).collect();
         for Parameter { name, var, .. } in parameters {
             let &[count, rows, columns] = var.dims() else {
                 anyhow::bail!("parameter `{name}` has shape {:?}, expected matrices", var.dims());
             };
             ensure!(count == lanes.len(), "parameter `{name}` has {count} lanes, expected {}", lanes.len());
             buffers.push(Tensor::zeros(var.dims(), DType::F32, var.device())?);
-            work.push(Orthogonal::new(rows, columns));
+            match queue::of(var)? {
+                Some(queue) => device.push(gpu::muon::Muon::new(&*queue, var, iterations.clone())?),
+                None => work.push(Orthogonal::new(rows, columns)),
+            }
         }
         Ok(Self {
             names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
@@ -104,7 +113,9 @@ impl Muon {
             _kept: kernel::Kept::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
             buffers,
             work,
+            device,
             lanes: lanes.to_vec(),
+            scalars: Vec::with_capacity(lanes.len()),
             steps: 0,
         })
     }
@@ -131,18 +142,41 @@ impl Muon {
 }
 
 impl Optimizer for Muon {
-    fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
-        ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
+    fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             let gradient = gradients.gradient(index, var);
             let is_same = gradient.is_some_and(|gradient| gradient.elem_count() == var.elem_count());
             ensure!(is_same, "parameter `{name}` has no gradient of its shape");
         }
+        Ok(())
+    }
+
+    fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
+        ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
         self.steps += 1;
+        self.scalars.clear();
+        self.scalars.extend(scalars);
+        for (var, device) in self.vars.iter().zip(&self.device) {
+            let (rows, columns) = (var.dims()[1], var.dims()[2]);
+            let lanes = self.lanes.iter().zip(scalars);
+            let numbers: Vec<_> =
+                lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)).collect();
+            if let Some(queue) = queue::of(var)? {
+                device.prepare(&*queue, &numbers)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
         for (index, var) in self.vars.iter().enumerate() {
             let (rows, columns) = (var.dims()[1], var.dims()[2]);
             let Some(gradient) = gradients.gradient(index, var) else { continue };
-            for (lane, (hypers, scalars)) in self.lanes.iter().zip(scalars).enumerate() {
+            if let Some((device, queue)) = self.device.get(index).zip(queue::of(var)?) {
+                device.apply(&*queue, var, gradient, &self.buffers[index], gradients.factors())?;
+                continue;
+            }
+            for (lane, (hypers, scalars)) in self.lanes.iter().zip(&self.scalars).enumerate() {
                 let numbers = Self::numbers(hypers, *scalars, rows, columns);
                 kernel::muon(&numbers, lane, var, gradient, &self.buffers[index], &mut self.work[index])?;
             }
@@ -172,4 +206,7 @@ impl Optimizer for Muon {
     fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
         Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
     }
+
+    #[cfg(test)]
+    fn kernels(&self, _: &mut Vec<kernel::gpu::Source>) {}
 }

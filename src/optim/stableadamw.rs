@@ -69,10 +69,8 @@ impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
         [ratio * ratio]
     }
 
-    fn reduce([.., minus_lr, decay]: [f64; 5], [sum]: [f64; 1], count: usize) -> [f64; 2] {
-        let excess = (sum / count as f64).sqrt();
-        // Not `max`: it would hide a NaN.
-        let slower = if excess <= 1.0 { 1.0 } else { excess };
+    fn reduce<R: Real>([.., minus_lr, decay]: [R; 5], [sum]: [R; 1], count: R) -> [R; 2] {
+        let slower = (sum / count).sqrt().larger(R::constant(1.0));
         [minus_lr / slower, decay / slower]
     }
 

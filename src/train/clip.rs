@@ -5,6 +5,7 @@ use candle_core::Tensor;
 
 use crate::config::Config;
 use crate::kernel;
+use crate::kernel::gpu::clip::Bounds;
 use crate::model::LinearNet;
 
 /// Which bounds there are.
@@ -22,6 +23,14 @@ impl Clip {
     /// As configured.
     pub fn new(config: &Config) -> Self {
         Self { value: config.clip_value, adaptive: config.clip_adaptive, norm: config.clip_norm }
+    }
+
+    /// The bounds of all lanes, for a device that clips them together.
+    pub fn bounds(lanes: &[Self]) -> Bounds {
+        let of = |bound: fn(&Self) -> Option<f64>| -> Vec<f64> {
+            lanes.iter().map(|clip| bound(clip).unwrap_or(f64::INFINITY)).collect()
+        };
+        Bounds { value: of(|clip| clip.value), unit: of(|clip| clip.adaptive), norm: of(|clip| clip.norm) }
     }
 
     /// Clips the gradients `[K, …]` of a lane in place by value and by unit; returns the factor that the norm asks for, and whether anything was clipped.

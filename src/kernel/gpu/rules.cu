@@ -1,5 +1,1096 @@
-// θ[i] ← θ[i] − lr·g[i] for i < count.
-extern "C" __global__ void descend(float* __restrict__ theta, const float* __restrict__ g, float lr, unsigned long long count) {
-    unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) theta[i] = theta[i] - lr * g[i];
+// The kernels of the update rules, as the rules write them: see ../gpu.rs. Not written by hand.
+#include "elementwise.cuh"
+
+// adamtrain::optim::adabelief::AdaBelief
+struct adabelief {
+    static constexpr unsigned S = 2, H = 8;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6], h7 = h[7];
+        const float m = state[0], s = state[1];
+        const float t0 = fmaf(h6, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - new_m;
+        const float t4 = fmaf(t3, t3, -s);
+        const float t5 = fmaf(h1, t4, s);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float new_s = t6 + h2;
+        const float t7 = sqrtf(new_s);
+        const float t8 = fmaf(h4, t7, h5);
+        const float t9 = new_m / t8;
+        const float t10 = h3 * t9;
+        const float t11 = fmaf(h7, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_s;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adabelief(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adabelief>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adadelta::Adadelta
+struct adadelta {
+    static constexpr unsigned S = 2, H = 4;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3];
+        const float v = state[0], d = state[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = d + h2;
+        const float t4 = sqrtf(t3);
+        const float t5 = new_v + h2;
+        const float t6 = sqrtf(t5);
+        const float t7 = t4 / t6;
+        const float t8 = t7 * t0;
+        const float t9 = fmaf(t8, t8, -d);
+        const float t10 = fmaf(h1, t9, d);
+        const float new_d = fabsf(t10) < 0x1p-126f ? 0.0f : t10;
+        const float new_theta = fmaf(h3, t8, theta);
+        state[0] = new_v;
+        state[1] = new_d;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adadelta(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adadelta>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adagrad::Adagrad
+struct adagrad {
+    static constexpr unsigned S = 1, H = 3;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2];
+        const float sum = state[0];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, sum);
+        const float new_sum = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = sqrtf(new_sum);
+        const float t3 = t2 + h2;
+        const float t4 = t0 / t3;
+        const float new_theta = fmaf(h1, t4, theta);
+        state[0] = new_sum;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adagrad(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adagrad>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adam::Adam
+struct adam {
+    static constexpr unsigned S = 2, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + h3;
+        const float t7 = new_m / t6;
+        const float t8 = h2 * t7;
+        const float t9 = fmaf(h5, theta, t8);
+        const float new_theta = theta + t9;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adam(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adam>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adam::Adam<false, true>
+struct adam_false_true {
+    static constexpr unsigned S = 2, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + h3;
+        const float t7 = new_m / t6;
+        const float t8 = t7 * theta;
+        const float t9 = t8 < 0.0f ? 0.0f : h5;
+        const float t10 = h2 * t7;
+        const float t11 = fmaf(t9, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_false_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adam_false_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adam::Adam<true>
+struct adam_true {
+    static constexpr unsigned S = 3, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float m = state[0], v = state[1], v_max = state[2];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = v_max + new_v;
+        const float t6 = new_v <= v_max ? v_max : t5;
+        const float new_v_max = v_max < new_v ? new_v : t6;
+        const float t7 = sqrtf(new_v_max);
+        const float t8 = t7 + h3;
+        const float t9 = new_m / t8;
+        const float t10 = h2 * t9;
+        const float t11 = fmaf(h5, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_v;
+        state[2] = new_v_max;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adam_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adam::Adam<true, true>
+struct adam_true_true {
+    static constexpr unsigned S = 3, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float m = state[0], v = state[1], v_max = state[2];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = v_max + new_v;
+        const float t6 = new_v <= v_max ? v_max : t5;
+        const float new_v_max = v_max < new_v ? new_v : t6;
+        const float t7 = sqrtf(new_v_max);
+        const float t8 = t7 + h3;
+        const float t9 = new_m / t8;
+        const float t10 = t9 * theta;
+        const float t11 = t10 < 0.0f ? 0.0f : h5;
+        const float t12 = h2 * t9;
+        const float t13 = fmaf(t11, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        state[2] = new_v_max;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_true_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adam_true_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adamax::Adamax
+struct adamax {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float m = state[0], u = state[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fabsf(t0) + h3;
+        const float t4 = h2 * u;
+        const float t5 = t3 + t4;
+        const float t6 = t4 <= t3 ? t3 : t5;
+        const float new_u = t3 < t4 ? t4 : t6;
+        const float t7 = new_m / new_u;
+        const float new_theta = fmaf(h4, t7, theta);
+        state[0] = new_m;
+        state[1] = new_u;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adamax(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adamax>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adan::Adan
+struct adan {
+    static constexpr unsigned S = 4, H = 10;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6], h7 = h[7], h8 = h[8], h9 = h[9];
+        const float m = state[0], d = state[1], n = state[2], last_g = state[3];
+        const float t0 = g - last_g;
+        const float t1 = h3 * t0;
+        const float t2 = g - m;
+        const float t3 = fmaf(h0, t2, m);
+        const float new_m = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = t1 - d;
+        const float t5 = fmaf(h1, t4, d);
+        const float new_d = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = fmaf(h4, t1, g);
+        const float t7 = fmaf(t6, t6, -n);
+        const float t8 = fmaf(h2, t7, n);
+        const float new_n = fabsf(t8) < 0x1p-126f ? 0.0f : t8;
+        const float t9 = h6 * new_d;
+        const float t10 = fmaf(h5, new_m, t9);
+        const float t11 = sqrtf(new_n);
+        const float t12 = t11 + h7;
+        const float t13 = t10 / t12;
+        const float t14 = fmaf(h8, theta, t13);
+        const float t15 = theta + t14;
+        const float new_theta = t15 / h9;
+        state[0] = new_m;
+        state[1] = new_d;
+        state[2] = new_n;
+        state[3] = g;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adan(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adan>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::ademamix::AdEmaMix
+struct ademamix {
+    static constexpr unsigned S = 3, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = g - slow;
+        const float t3 = fmaf(h1, t2, slow);
+        const float new_slow = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = fmaf(g, g, -v);
+        const float t5 = fmaf(h2, t4, v);
+        const float new_v = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = h4 * new_slow;
+        const float t7 = fmaf(h3, new_m, t6);
+        const float t8 = sqrtf(new_v);
+        const float t9 = t8 + h5;
+        const float t10 = t7 / t9;
+        const float t11 = fmaf(h6, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_slow;
+        state[2] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_ademamix(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<ademamix>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::adopt::Adopt
+struct adopt {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h5, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + h2;
+        const float t3 = h2 <= t1 ? t1 : t2;
+        const float t4 = t1 < h2 ? h2 : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -h3 ? -h3 : t5;
+        const float t7 = h3 < t5 ? h3 : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(h0, t8, m);
+        const float new_m = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t10 = fmaf(t0, t0, -v);
+        const float t11 = fmaf(h1, t10, v);
+        const float new_v = fabsf(t11) < 0x1p-126f ? 0.0f : t11;
+        const float t12 = h4 * new_m;
+        const float t13 = fmaf(h6, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adopt(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adopt>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::cautious::CautiousAdam<false>
+struct cautiousadam_false {
+    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0], h4 = h[4];
+        const float m = state[0];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float a0 = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = new_m * t0;
+        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
+        const float t7 = t6 * a0;
+        const float t8 = new_m * t7;
+        const float t9 = sqrtf(new_v);
+        const float t10 = t9 + h3;
+        const float t11 = t8 / t10;
+        const float t12 = h2 * t11;
+        const float t13 = fmaf(h5, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<cautiousadam_false>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<cautiousadam_false>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<cautiousadam_false>(chunks, scalars, factors, reduced);
+}
+
+// adamtrain::optim::cautious::CautiousAdam<true>
+struct cautiousadam_true {
+    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0], h4 = h[4];
+        const float m = state[0];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float a0 = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = new_m * t0;
+        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
+        const float t7 = t6 * a0;
+        const float t8 = new_m * t7;
+        const float t9 = sqrtf(new_v);
+        const float t10 = t9 + h3;
+        const float t11 = t8 / t10;
+        const float t12 = t11 * theta;
+        const float t13 = t12 < 0.0f ? 0.0f : h5;
+        const float t14 = h2 * t11;
+        const float t15 = fmaf(t13, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<cautiousadam_true>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<cautiousadam_true>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<cautiousadam_true>(chunks, scalars, factors, reduced);
+}
+
+// adamtrain::optim::cautious::CautiousLion
+struct cautiouslion {
+    static constexpr unsigned S = 1, H = 5, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0];
+        const float m = state[0];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = t1 < 0.0f ? -1.0f : t1;
+        const float t3 = 0.0f < t1 ? 1.0f : t2;
+        const float t4 = t3 * g;
+        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float a0 = a[0];
+        const float m = state[0];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = t1 < 0.0f ? -1.0f : t1;
+        const float t3 = 0.0f < t1 ? 1.0f : t2;
+        const float t4 = fmaf(h1, t0, m);
+        const float new_m = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = t3 * g;
+        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
+        const float t7 = t3 * t6;
+        const float t8 = t7 * a0;
+        const float t9 = t8 * theta;
+        const float t10 = t9 < 0.0f ? h4 : h3;
+        const float t11 = h2 * t8;
+        const float t12 = fmaf(t10, theta, t11);
+        const float new_theta = theta + t12;
+        state[0] = new_m;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<cautiouslion>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<cautiouslion>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<cautiouslion>(chunks, scalars, factors, reduced);
+}
+
+// adamtrain::optim::lamb::Lamb
+struct lamb {
+    static constexpr unsigned S = 2, H = 6, N = 2, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float m = state[0], v = state[1];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t3 = fmaf(g, g, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float t5 = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t6 = sqrtf(t5);
+        const float t7 = t6 + h3;
+        const float t8 = t2 / t7;
+        const float t9 = h2 * t8;
+        const float t10 = fmaf(h4, theta, t9);
+        const float term0 = theta * theta;
+        const float term1 = t10 * t10;
+        term[0] = term0;
+        term[1] = term1;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double h5 = h[5];
+        const double sum0 = sum[0], sum1 = sum[1];
+        const double t0 = sum0 / sum1;
+        const double t1 = sqrt(t0);
+        const double t2 = 0.0 < sum1 ? t1 : 1.0;
+        const double t3 = 0.0 < sum0 ? t2 : 1.0;
+        const double new_a0 = h5 * t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float a0 = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = fmaf(g, g, -v);
+        const float t3 = fmaf(h1, t2, v);
+        const float new_v = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = sqrtf(new_v);
+        const float t5 = t4 + h3;
+        const float t6 = new_m / t5;
+        const float t7 = h2 * t6;
+        const float t8 = fmaf(h4, theta, t7);
+        const float new_theta = fmaf(a0, t8, theta);
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_lamb_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<lamb>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_lamb_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<lamb>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_lamb_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<lamb>(chunks, scalars, factors, reduced);
+}
+
+// adamtrain::optim::lion::Lion
+struct lion {
+    static constexpr unsigned S = 1, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float m = state[0];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = t1 < 0.0f ? -1.0f : t1;
+        const float t3 = 0.0f < t1 ? 1.0f : t2;
+        const float t4 = fmaf(h1, t0, m);
+        const float new_m = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = t3 * theta;
+        const float t6 = t5 < 0.0f ? h4 : h3;
+        const float t7 = h2 * t3;
+        const float t8 = fmaf(t6, theta, t7);
+        const float new_theta = theta + t8;
+        state[0] = new_m;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_lion(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<lion>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::nadam::NAdam
+struct nadam {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h5, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = h3 * new_m;
+        const float t6 = fmaf(h2, t0, t5);
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + h4;
+        const float t9 = t6 / t8;
+        const float t10 = fmaf(h6, theta, t9);
+        const float new_theta = theta + t10;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_nadam(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<nadam>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::radam::RAdam
+struct radam {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h5, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = fmaf(h3, t5, h4);
+        const float t7 = new_m / t6;
+        const float t8 = h2 * t7;
+        const float t9 = fmaf(h6, theta, t8);
+        const float new_theta = theta + t9;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_radam(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<radam>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::rmsprop::RmsProp<false, false>
+struct rmsprop_false_false {
+    static constexpr unsigned S = 1, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h4 = h[4];
+        const float v = state[0];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = sqrtf(new_v);
+        const float t4 = t3 + h2;
+        const float t5 = t0 / t4;
+        const float new_theta = fmaf(h4, t5, theta);
+        state[0] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_false(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rmsprop_false_false>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::rmsprop::RmsProp<false, true>
+struct rmsprop_false_true {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float v = state[0], b = state[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = sqrtf(new_v);
+        const float t4 = t3 + h2;
+        const float t5 = t0 / t4;
+        const float t6 = fmaf(h3, b, t5);
+        const float new_b = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
+        const float new_theta = fmaf(h4, new_b, theta);
+        state[0] = new_v;
+        state[1] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rmsprop_false_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::rmsprop::RmsProp<true, false>
+struct rmsprop_true_false {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h4 = h[4];
+        const float v = state[0], mean = state[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - mean;
+        const float t4 = fmaf(h1, t3, mean);
+        const float new_mean = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = fmaf(-new_mean, new_mean, new_v);
+        const float t6 = new_v < 0x1p-126f ? new_v : t5;
+        const float t7 = sqrtf(t6);
+        const float t8 = t7 + h2;
+        const float t9 = t0 / t8;
+        const float new_theta = fmaf(h4, t9, theta);
+        state[0] = new_v;
+        state[1] = new_mean;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_false(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rmsprop_true_false>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::rmsprop::RmsProp<true, true>
+struct rmsprop_true_true {
+    static constexpr unsigned S = 3, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float v = state[0], mean = state[1], b = state[2];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - mean;
+        const float t4 = fmaf(h1, t3, mean);
+        const float new_mean = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = fmaf(-new_mean, new_mean, new_v);
+        const float t6 = new_v < 0x1p-126f ? new_v : t5;
+        const float t7 = sqrtf(t6);
+        const float t8 = t7 + h2;
+        const float t9 = t0 / t8;
+        const float t10 = fmaf(h3, b, t9);
+        const float new_b = fabsf(t10) < 0x1p-126f ? 0.0f : t10;
+        const float new_theta = fmaf(h4, new_b, theta);
+        state[0] = new_v;
+        state[1] = new_mean;
+        state[2] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rmsprop_true_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::schedule_free::ScheduleFree
+struct schedulefree {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float h6 = h[6];
+        const float z = state[0], v = state[1];
+        const float t0 = fmaf(g, g, -v);
+        const float t1 = fmaf(h0, t0, v);
+        const float new_v = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = h1 * g;
+        const float t3 = sqrtf(new_v);
+        const float t4 = t3 + h2;
+        const float t5 = t2 / t4;
+        const float t6 = fmaf(h3, theta, t5);
+        const float t7 = z - theta;
+        const float t8 = h5 * t6;
+        const float t9 = fmaf(h4, t7, t8);
+        const float new_theta = theta + t9;
+        const float new_z = fmaf(h6, t6, z);
+        state[0] = new_z;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_schedulefree(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<schedulefree>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::sgd::Sgd<false>
+struct sgd_false {
+    static constexpr unsigned S = 0, H = 2;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float new_theta = fmaf(h1, t0, theta);
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_sgd_false(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<sgd_false>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::sgd::Sgd<true>
+struct sgd_true {
+    static constexpr unsigned S = 1, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float b = state[0];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = h2 * t0;
+        const float t2 = fmaf(h1, b, t1);
+        const float new_b = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = h3 * t0;
+        const float t4 = fmaf(h4, new_b, t3);
+        const float new_theta = fmaf(h5, t4, theta);
+        state[0] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_sgd_true(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<sgd_true>(chunks, scalars, factors);
+}
+
+// adamtrain::optim::stableadamw::StableAdamW
+struct stableadamw {
+    static constexpr unsigned S = 2, H = 5, N = 1, A = 2;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h1 = h[1], h2 = h[2];
+        const float v = state[1];
+        const float t0 = fmaf(g, g, -v);
+        const float t1 = fmaf(h1, t0, v);
+        const float t2 = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t3 = sqrtf(t2);
+        const float t4 = t3 + h2;
+        const float t5 = h2 <= t3 ? t3 : t4;
+        const float t6 = t3 < h2 ? h2 : t5;
+        const float t7 = g / t6;
+        const float term0 = t7 * t7;
+        term[0] = term0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double h3 = h[3], h4 = h[4];
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = sqrt(t0);
+        const double t2 = t1 + 1.0;
+        const double t3 = 1.0 <= t1 ? t1 : t2;
+        const double t4 = t1 < 1.0 ? 1.0 : t3;
+        const double new_a0 = h3 / t4;
+        const double new_a1 = h4 / t4;
+        a[0] = new_a0;
+        a[1] = new_a1;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2];
+        const float a0 = a[0], a1 = a[1];
+        const float m = state[0], v = state[1];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = fmaf(g, g, -v);
+        const float t3 = fmaf(h1, t2, v);
+        const float new_v = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = sqrtf(new_v);
+        const float t5 = t4 + h2;
+        const float t6 = new_m / t5;
+        const float t7 = a0 * t6;
+        const float t8 = fmaf(a1, theta, t7);
+        const float new_theta = theta + t8;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_stableadamw_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<stableadamw>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_stableadamw_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<stableadamw>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_stableadamw_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<stableadamw>(chunks, scalars, factors, reduced);
 }

@@ -1,0 +1,166 @@
+//! What a GPU is asked to do, in order: launches, products, copies. A test asks an emulated one.
+
+use std::rc::Rc;
+
+use candle_core::{Result, Tensor};
+
+/// A place in the device's memory; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Address(pub u64);
+
+impl Address {
+    /// The place `bytes` behind this one.
+    pub fn after(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
+}
+
+/// An argument of a kernel, by value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Argument {
+    /// A pointer.
+    Address(Address),
+    /// `unsigned int`.
+    U32(u32),
+    /// `unsigned long long`.
+    U64(u64),
+    /// `float`.
+    F32(f32),
+}
+
+impl From<Address> for Argument {
+    fn from(address: Address) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl From<u32> for Argument {
+    fn from(number: u32) -> Self {
+        Self::U32(number)
+    }
+}
+
+impl From<u64> for Argument {
+    fn from(number: u64) -> Self {
+        Self::U64(number)
+    }
+}
+
+impl From<f32> for Argument {
+    fn from(number: f32) -> Self {
+        Self::F32(number)
+    }
+}
+
+impl From<bool> for Argument {
+    fn from(is: bool) -> Self {
+        Self::U32(is.into())
+    }
+}
+
+/// Sizes are counted in 32 bits where the kernel does: [`Argument::from`] of a `usize` that exceeds them is a defect.
+impl From<usize> for Argument {
+    fn from(count: usize) -> Self {
+        debug_assert!(u32::try_from(count).is_ok());
+        Self::U32(count as u32)
+    }
+}
+
+/// A matrix of f32 numbers per lane, in row-major order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Operand {
+    /// The first number of the first lane.
+    pub at: Address,
+    /// Numbers from one row to the next.
+    pub stride: usize,
+    /// Numbers from one lane to the next.
+    pub of_lane: usize,
+    /// Whether it takes part with rows and columns exchanged.
+    pub is_transposed: bool,
+}
+
+/// `c = a · b` per lane: m × k, k × n, m × n.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gemm {
+    /// Rows of the result.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Terms of each sum.
+    pub k: usize,
+    /// Lanes K.
+    pub lanes: usize,
+    /// The first matrix.
+    pub a: Operand,
+    /// The second matrix.
+    pub b: Operand,
+    /// The result, which is never transposed.
+    pub c: Operand,
+}
+
+/// Everything that is done on one device, in the order in which it is asked for. Nothing but [`Queue::download`] waits for the device.
+pub trait Queue {
+    /// Runs a kernel of this name on `blocks` blocks of `threads` threads.
+    ///
+    /// # Errors
+    /// If there is no such kernel, or the device fails.
+    fn launch(&self, kernel: &str, blocks: usize, threads: u32, arguments: &[Argument]) -> Result<()>;
+
+    /// A matrix product.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn multiply(&self, gemm: &Gemm) -> Result<()>;
+
+    /// Copies bytes to the device. The bytes may go away at once.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn upload(&self, bytes: &[u8], to: Address) -> Result<()>;
+
+    /// Copies bytes from the device, when all before it is done. This is a synchronisation of host and device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn download(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
+
+    /// Copies bytes on the device.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
+
+    /// Records what `body` asks for instead of doing it.
+    ///
+    /// # Errors
+    /// If the body fails or asks for something that cannot be recorded; what was recorded is dropped.
+    fn capture(&self, body: &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<Box<dyn Graph>>;
+
+    /// Whether something is being recorded.
+    fn is_capturing(&self) -> bool;
+}
+
+/// What was recorded.
+pub trait Graph {
+    /// Does it all, in the order of the queue.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn launch(&self) -> Result<()>;
+}
+
+/// The queue of the device that holds a tensor; none in host memory.
+///
+/// # Errors
+/// If the device's kernels cannot be loaded.
+pub fn of(tensor: &Tensor) -> Result<Option<Rc<dyn Queue>>> {
+    #[cfg(test)]
+    if let Some(queue) = super::emulated::current() {
+        return Ok(Some(queue));
+    }
+    match tensor.device() {
+        #[cfg(feature = "cuda")]
+        candle_core::Device::Cuda(device) => super::stream::of(device).map(Some),
+        _ => Ok(None),
+    }
+}
