@@ -1,5 +1,7 @@
 //! The machine: which device a run takes, what the CPU can do, and how much memory is left.
 
+use std::sync::OnceLock;
+
 use anyhow::Result;
 use candle_core::Device;
 
@@ -60,16 +62,29 @@ impl Request {
                     tracing::info!("device auto: took {}", name(&device));
                     device
                 }
-                Err(Refusal { is_there: false, why, .. }) => {
-                    tracing::info!("device auto: took the CPU: {why}");
-                    Device::Cpu
-                }
-                Err(Refusal { why, remedy, .. }) => {
-                    tracing::warn!("device auto: took the CPU, since the GPU cannot be used: {why}; {remedy}");
+                Err(Refusal { is_there, why, remedy }) => {
+                    if is_there {
+                        tracing::warn!("device auto: took the CPU, since the GPU cannot be used: {why}; {remedy}");
+                    } else {
+                        tracing::info!("device auto: took the CPU: {why}");
+                    }
+                    // The first time counts: it is one answer for the process.
+                    let _ = WHY_NOT_A_GPU.set(why);
                     Device::Cpu
                 }
             }),
         }
+    }
+}
+
+/// Why `auto` took the CPU.
+static WHY_NOT_A_GPU: OnceLock<String> = OnceLock::new();
+
+/// The name of the device, and why `auto` took no GPU where this program could use one.
+pub fn described(device: &Device) -> String {
+    match WHY_NOT_A_GPU.get().filter(|_| cfg!(feature = "cuda") && device.is_cpu()) {
+        Some(why) => format!("{} (auto: {why})", name(device)),
+        None => name(device),
     }
 }
 

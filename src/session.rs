@@ -234,7 +234,7 @@ impl Session {
             self.config.lr,
             self.config.epochs,
             self.batches,
-            self.summary.device,
+            device::described(&self.device),
         );
         self.reporter.start(&event, &words);
         Ok(())

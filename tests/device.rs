@@ -138,7 +138,7 @@ mod with_cuda {
     }
 
     #[test]
-    fn a_machine_without_a_driver_is_5_and_auto_takes_the_cpu_without_a_word() {
+    fn a_machine_without_a_driver_is_5_and_auto_takes_the_cpu_and_says_so() {
         if Path::new("/proc/driver/nvidia/version").exists() {
             eprintln!("skipped: this machine has a driver");
             return;
@@ -149,6 +149,7 @@ mod with_cuda {
         let outcome = train(&place, "auto", &[]).expect(0);
         assert_eq!(outcome.stderr, "");
         train(&place, "auto -v", &[]).expect(0).says(&["took the CPU: libcuda.so.1 not found"]);
+        place.run("--epochs 1 --limit-train 100").expect(0).says(&["on cpu (auto: libcuda.so.1 not found"]);
     }
 
     #[test]
