@@ -11,18 +11,22 @@ pub mod gpu;
 mod lend;
 pub mod limits;
 mod loss;
+mod muon;
 mod orthogonal;
 mod passes;
 mod product;
 mod register;
 pub mod simd;
 pub mod team;
+mod updater;
 
 pub use elementwise::{ACCUMULATORS, MuonStep, Scalars, piece_size};
 pub use lend::{Element, Kept, lane, lend, lend_mut, shared_storage};
 pub use loss::{Batch as LossBatch, Totals};
+pub use muon::Muon;
 pub use orthogonal::Orthogonal;
 pub use passes::{Channel, Dropout, keep_scale};
+pub use updater::{Kernel, Parts, Updater};
 
 use candle_core::{Device, Result, Tensor};
 use gpu::operations;
@@ -354,32 +358,6 @@ fn over_lanes<R: Number, const S: usize, const H: usize>(
         return lend(gradient, |gradient| lend_mut(theta, |theta| run(theta, gradient, &mut [])))?;
     }
     lend(gradient, |gradient| lend_mut(theta, |theta| lend_mut(state, |state| run(theta, gradient, state))))??
-}
-
-/// One step of Muon over a lane of a matrix: θ, g and b `[K, rows, columns]`; `work` is of that shape. In place.
-///
-/// # Errors
-/// If the device fails.
-pub fn muon(
-    step: &MuonStep,
-    lane: usize,
-    theta: &Tensor,
-    gradient: &Tensor,
-    b: &Tensor,
-    work: &mut Orthogonal,
-) -> Result<()> {
-    let size = work.x.len();
-    let lane = lane * size..(lane + 1) * size;
-    lend(gradient, |gradient: &[f32]| {
-        lend_mut(b, |b: &mut [f32]| {
-            let b = &mut b[lane.clone()];
-            elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
-        })
-    })??;
-    work.run(step.iterations);
-    lend_mut(theta, |theta: &mut [f32]| {
-        elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
-    })
 }
 
 /// Sets every element of a tensor to `value`.

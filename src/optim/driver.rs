@@ -5,9 +5,7 @@ use candle_core::{Tensor, Var};
 
 use super::family::Parameters;
 use super::{Gradients, Optimizer, StepScalars};
-use crate::kernel;
-use crate::kernel::gpu::update::{Kernel, Parts, Update};
-use crate::kernel::gpu::{kernel_name, queue};
+use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::{Evaluation, Floor, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
@@ -27,13 +25,18 @@ pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
     fn evaluation(&self) -> Option<Evaluation>;
     /// See [`Floor`].
     fn floor(&self, t: u64) -> Option<Floor>;
-    /// What runs on a GPU.
+    /// How a device knows it.
     fn kernel() -> Kernel;
     /// One step over a parameter, a row of scalars per lane.
     ///
     /// # Errors
     /// If the device fails.
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()>;
+    fn step(
+        scalars: &[kernel::Scalars<H>],
+        theta: &Tensor,
+        gradient: &Tensor,
+        state: &Tensor,
+    ) -> candle_core::Result<()>;
     /// Its kernels, as CUDA C.
     #[cfg(test)]
     fn source() -> kernel::gpu::Source;
@@ -62,10 +65,15 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
         self.0.floor(t)
     }
     fn kernel() -> Kernel {
-        Kernel { name: kernel_name::<U>(), state: S, sums: None }
+        Kernel::one_pass::<U>(S)
     }
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()> {
-        Ok(kernel::update::<U, S, P, H>(scalars, theta, gradient, state)?)
+    fn step(
+        scalars: &[kernel::Scalars<H>],
+        theta: &Tensor,
+        gradient: &Tensor,
+        state: &Tensor,
+    ) -> candle_core::Result<()> {
+        kernel::update::<U, S, P, H>(scalars, theta, gradient, state)
     }
     #[cfg(test)]
     fn source() -> kernel::gpu::Source {
@@ -100,10 +108,15 @@ where
         self.0.floor(t)
     }
     fn kernel() -> Kernel {
-        Kernel { name: kernel_name::<U>(), state: S, sums: Some((N, A)) }
+        Kernel::two_pass::<U>(S, N, A)
     }
-    fn step(scalars: &[kernel::Scalars<H>], theta: &Tensor, gradient: &Tensor, state: &Tensor) -> Result<()> {
-        Ok(kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)?)
+    fn step(
+        scalars: &[kernel::Scalars<H>],
+        theta: &Tensor,
+        gradient: &Tensor,
+        state: &Tensor,
+    ) -> candle_core::Result<()> {
+        kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)
     }
     #[cfg(test)]
     fn source() -> kernel::gpu::Source {
@@ -158,8 +171,7 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
     steps: u64,
-    /// The step over all parameters on a GPU; none in host memory.
-    device: Option<Update>,
+    updater: Updater,
 }
 
 impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
@@ -198,13 +210,9 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             }
             state.push(tensor);
         }
-        let device = match vars.first() {
-            Some(var) if queue::of(var)?.is_some() => Some(Update::new(U::kernel(), H, rules.len(), var)?),
-            _ => None,
-        };
         Ok(Self {
             _kept: kernel::Kept::new(vars.iter().map(Var::as_tensor).chain(&state))?,
-            device,
+            updater: Updater::new(U::kernel(), H, rules.len(), vars.first().map(Var::as_tensor))?,
             names,
             vars,
             state,
@@ -245,29 +253,17 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
             let rule = rule.scalars(history, lane.lr, self.steps);
             self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
         }
-        if let Some((device, queue)) = self.device.as_ref().zip(queue::of(&self.vars[0])?) {
-            device.prepare(&*queue, &self.scalars)?;
-        }
-        Ok(())
+        Ok(self.updater.prepare(&self.scalars)?)
     }
 
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
         let own = self.vars.iter().zip(&self.state).enumerate();
-        let mut parts = own.filter_map(|(index, (var, state))| {
+        let parts = own.filter_map(|(index, (var, state))| {
             Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state })
         });
-        match &mut self.device {
-            Some(device) => {
-                let parts: Vec<Parts> = parts.collect();
-                if let Some(queue) = queue::of(&self.vars[0])? {
-                    device.apply(&*queue, &parts, gradients.factors())?;
-                }
-                Ok(())
-            }
-            None => {
-                parts.try_for_each(|Parts { gradient, state, theta }| U::step(&self.scalars, theta, gradient, state))
-            }
-        }
+        let scalars = &self.scalars;
+        let step = |Parts { theta, gradient, state }: Parts| U::step(scalars, theta, gradient, state);
+        Ok(self.updater.apply(parts, gradients.factors(), step)?)
     }
 
     fn steps(&self) -> u64 {

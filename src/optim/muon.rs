@@ -19,8 +19,7 @@ use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
 use super::{Gradients, Optimizer, StepScalars, adam};
-use crate::kernel::gpu::{self, queue};
-use crate::kernel::{self, MuonStep, Orthogonal};
+use crate::kernel::{self, MuonStep};
 
 /// Muon.
 pub static MUON: Family = Family {
@@ -83,29 +82,23 @@ struct Muon {
     buffers: Vec<Tensor>,
     /// Lends both to a step without taking memory.
     _kept: kernel::Kept,
-    /// For each matrix; on a GPU its buffers there, and nothing here.
-    work: Vec<Orthogonal>,
-    device: Vec<gpu::muon::Muon>,
+    /// What takes the step of each matrix.
+    work: Vec<kernel::Muon>,
     lanes: Vec<Hypers>,
-    /// Of the step, one entry per lane; kept so that a step allocates nothing.
-    scalars: Vec<StepScalars>,
     steps: u64,
 }
 
 impl Muon {
     fn new(parameters: &Parameters, lanes: &[Hypers]) -> Result<Self> {
-        let (mut buffers, mut work, mut device) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut buffers, mut work) = (Vec::new(), Vec::new());
         let iterations: Vec<u64> = lanes.iter().map(|lane| lane.count(&NS_STEPS)).collect();
         for Parameter { name, var, .. } in parameters {
-            let &[count, rows, columns] = var.dims() else {
+            let &[count, _, _] = var.dims() else {
                 anyhow::bail!("parameter `{name}` has shape {:?}, expected matrices", var.dims());
             };
             ensure!(count == lanes.len(), "parameter `{name}` has {count} lanes, expected {}", lanes.len());
             buffers.push(Tensor::zeros(var.dims(), DType::F32, var.device())?);
-            match queue::of(var)? {
-                Some(queue) => device.push(gpu::muon::Muon::new(&*queue, var, iterations.clone())?),
-                None => work.push(Orthogonal::new(rows, columns)),
-            }
+            work.push(kernel::Muon::new(var, iterations.clone())?);
         }
         Ok(Self {
             names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
@@ -113,9 +106,7 @@ impl Muon {
             _kept: kernel::Kept::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
             buffers,
             work,
-            device,
             lanes: lanes.to_vec(),
-            scalars: Vec::with_capacity(lanes.len()),
             steps: 0,
         })
     }
@@ -154,31 +145,18 @@ impl Optimizer for Muon {
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
         self.steps += 1;
-        self.scalars.clear();
-        self.scalars.extend(scalars);
-        for (var, device) in self.vars.iter().zip(&self.device) {
+        for (var, work) in self.vars.iter().zip(&mut self.work) {
             let (rows, columns) = (var.dims()[1], var.dims()[2]);
             let lanes = self.lanes.iter().zip(scalars);
-            let numbers: Vec<_> =
-                lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)).collect();
-            if let Some(queue) = queue::of(var)? {
-                device.prepare(&*queue, &numbers)?;
-            }
+            work.prepare(var, lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)))?;
         }
         Ok(())
     }
 
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
-        for (index, var) in self.vars.iter().enumerate() {
-            let (rows, columns) = (var.dims()[1], var.dims()[2]);
-            let Some(gradient) = gradients.gradient(index, var) else { continue };
-            if let Some((device, queue)) = self.device.get(index).zip(queue::of(var)?) {
-                device.apply(&*queue, var, gradient, &self.buffers[index], gradients.factors())?;
-                continue;
-            }
-            for (lane, (hypers, scalars)) in self.lanes.iter().zip(&self.scalars).enumerate() {
-                let numbers = Self::numbers(hypers, *scalars, rows, columns);
-                kernel::muon(&numbers, lane, var, gradient, &self.buffers[index], &mut self.work[index])?;
+        for (index, (var, work)) in self.vars.iter().zip(&mut self.work).enumerate() {
+            if let Some(gradient) = gradients.gradient(index, var) {
+                work.apply(var, gradient, &self.buffers[index], gradients.factors())?;
             }
         }
         Ok(())

@@ -6,32 +6,10 @@ use candle_core::{Result, Tensor, bail};
 use super::memory::{Buffer, Bytes as _, address, bytes_of};
 use super::queue::{Address, Argument, Queue};
 use super::{Chunk, TensorPieces};
-use crate::kernel::{ACCUMULATORS, Scalars, piece_size};
+use crate::kernel::{ACCUMULATORS, Kernel, Parts, Scalars, piece_size};
 
 /// Threads of a block of a rule's kernel, as rules.cu bounds them.
 const THREADS: u32 = 256;
-
-/// A rule as the device runs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kernel {
-    /// The name of its kernel; of three kernels what they begin with.
-    pub name: String,
-    /// State numbers S.
-    pub state: usize,
-    /// Sums N and scalars A between two passes; none for one pass.
-    pub sums: Option<(usize, usize)>,
-}
-
-/// The tensors of one parameter.
-#[derive(Clone, Copy, Debug)]
-pub struct Parts<'a> {
-    /// θ, `[K, …]`.
-    pub theta: &'a Tensor,
-    /// Its gradient.
-    pub gradient: &'a Tensor,
-    /// Its state, `[S, K, …]`.
-    pub state: &'a Tensor,
-}
 
 /// The tables of one optimizer.
 #[derive(Debug)]

@@ -1,0 +1,94 @@
+//! Muon's step over the lanes of a matrix, on the device where it lies.
+
+use candle_core::{Result, Tensor};
+
+use super::gpu::{self, queue};
+use super::simd::Width;
+use super::{MuonStep, Orthogonal, elementwise, lend, lend_mut};
+
+/// Takes the steps of one matrix `[K, rows, columns]`.
+#[derive(Debug)]
+pub enum Muon {
+    /// In host memory, lane by lane in the same buffers.
+    Here {
+        /// The buffers.
+        work: Orthogonal,
+        /// The numbers of the step, an entry per lane; kept so that a step allocates nothing.
+        steps: Vec<MuonStep>,
+    },
+    /// On a GPU, all lanes at once.
+    OnGpu(gpu::muon::Muon),
+}
+
+impl Muon {
+    /// For the matrix θ, with the iterations of each lane.
+    ///
+    /// # Errors
+    /// If it is no matrix with lanes, or memory does not suffice.
+    pub fn new(theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
+        let (_, rows, columns) = theta.dims3()?;
+        Ok(match queue::of(theta)? {
+            Some(queue) => Self::OnGpu(gpu::muon::Muon::new(&*queue, theta, iterations)?),
+            None => Self::Here { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
+        })
+    }
+
+    /// Takes the numbers of the next step of the matrix θ, an entry per lane.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn prepare(&mut self, theta: &Tensor, numbers: impl Iterator<Item = MuonStep>) -> Result<()> {
+        match self {
+            Self::Here { steps, .. } => {
+                steps.clear();
+                steps.extend(numbers);
+                Ok(())
+            }
+            Self::OnGpu(muon) => match queue::of(theta)? {
+                Some(queue) => muon.prepare(&*queue, &numbers.collect::<Vec<_>>()),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Takes the step: θ, its gradient and the buffer b `[K, rows, columns]`. On a GPU `factors` f32 `[K]` scale the gradients further.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn apply(&mut self, theta: &Tensor, gradient: &Tensor, b: &Tensor, factors: Option<&Tensor>) -> Result<()> {
+        match self {
+            Self::Here { work, steps } => {
+                for (lane, step) in steps.iter().enumerate() {
+                    one_lane(step, lane, theta, gradient, b, work)?;
+                }
+                Ok(())
+            }
+            Self::OnGpu(muon) => match queue::of(theta)? {
+                Some(queue) => muon.apply(&*queue, theta, gradient, b, factors),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+fn one_lane(
+    step: &MuonStep,
+    lane: usize,
+    theta: &Tensor,
+    gradient: &Tensor,
+    b: &Tensor,
+    work: &mut Orthogonal,
+) -> Result<()> {
+    let size = work.x.len();
+    let lane = lane * size..(lane + 1) * size;
+    lend(gradient, |gradient: &[f32]| {
+        lend_mut(b, |b: &mut [f32]| {
+            let b = &mut b[lane.clone()];
+            elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
+        })
+    })??;
+    work.run(step.iterations);
+    lend_mut(theta, |theta: &mut [f32]| {
+        elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
+    })
+}
