@@ -1,22 +1,37 @@
 //! Matrix products into kept buffers. Every element is a sum in an order that its two vectors' length alone decides, so neither
 //! the number of threads, nor the vector width, nor the lanes that are computed beside it change a bit.
 //!
-//! There are two ways, by how the second matrix lies in memory; neither moves it first:
+//! There are two ways, by how the second matrix lies in memory; what a task needs of it again and again is copied to a panel in the
+//! first-level cache:
 //!
-//! - its columns are contiguous (x·wᵀ, the forward pass): the products of two contiguous vectors go to 8 running sums, which are
+//! - its columns are contiguous (x·wᵀ, the forward pass): the products of two contiguous vectors go to 4 running sums, which are
 //!   added by halves at the end; in slices of at most [`SLICE`] terms.
 //! - its rows are contiguous (dyᵀ·x and dy·w, the backward pass): an element is one running sum, in slices of [`DEPTH`] terms.
 //!
-//! All terms are fused. A tile of the output lives in registers: 6 × 16 numbers of 12 vectors of 256 bits, or 8 × 48 of 24 of 512,
-//! with as many loads a cycle as multiplications.
+//! All terms are fused. A tile of the output lives in registers: forward 8 × 12 numbers in 24 registers of 512 bits, or 4 × 6 in 12
+//! of 256, each with the 4 sums of 4 or 2 columns; backward 8 × 48, or 6 × 16. A term of 24 multiplications needs 11 loads.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::elementwise::WORK as UPDATED;
 use super::passes::add;
-use super::register::Register;
-use super::simd::{Width, by_halves};
+use super::register::{Register, Sums};
+use super::simd::Width;
 use super::team::{self, Shared};
+
+/// Repeats a block with a constant 0, 1, … below a number of at most 8: a loop over registers, which must not be one.
+macro_rules! unrolled {
+    ($at:ident < $count:expr, $body:block) => {
+        unrolled!($at, $count, $body, 0 1 2 3 4 5 6 7)
+    };
+    ($at:ident, $count:expr, $body:block, $($number:literal)*) => {
+        $(if $number < $count {
+            const $at: usize = $number;
+            $body
+        })*
+    };
+}
 
 /// A view of f32 numbers as a matrix.
 #[derive(Clone, Copy, Debug)]
@@ -190,12 +205,15 @@ impl Output {
     }
 }
 
-/// Running sums of an element whose two vectors are both contiguous: a register of 256 bits. On machines with wider ones too: such
-/// a register takes as long there as two of these.
-const SUMS: usize = 8;
+/// Running sums of an element whose two vectors are both contiguous: few, so that a register holds several elements and little is
+/// left to add at the end.
+const SUMS: usize = 4;
 
-/// Tiles side by side that are computed before the next rows are: they read the same rows while those are near.
-const TILES: usize = 3;
+/// Registers of columns in a tile where they are.
+const REGISTERS: usize = 3;
+
+/// Columns side by side that are computed before the next rows are: they read the same rows while those are near.
+const GROUP: usize = 12;
 
 /// Columns that a tile grows by where the second matrix has contiguous rows: a register of 512 bits, or two.
 const LANES: usize = 16;
@@ -209,83 +227,105 @@ struct Part {
     terms: Range<usize>,
 }
 
+/// Room for what is copied of the second matrix: of 12 columns and a slice, or of 48 and two slices.
+#[repr(align(64))]
+struct Panel([f32; GROUP * SLICE]);
+
+thread_local! {
+    static PANEL: RefCell<Panel> = const { RefCell::new(Panel([0.0; GROUP * SLICE])) };
+}
+
 /// A part of a product, by [`dot`] or [`spread`].
 fn compute(width: Width, product: &Product<'_>, out: Output, part: &Part) {
+    PANEL.with_borrow_mut(|Panel(panel)| compute_with(width, product, out, part, panel));
+}
+
+fn compute_with(width: Width, product: &Product<'_>, out: Output, part: &Part, panel: &mut [f32]) {
     let by_columns = product.has_contiguous_columns();
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m256, __m512};
 
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(by_columns: bool, product: &Product<'_>, out: Output, part: &Part) {
+        fn avx2(by_columns: bool, product: &Product<'_>, out: Output, part: &Part, panel: &mut [f32]) {
             if by_columns {
-                dot::<__m256, 3, 4>(product, out, part);
+                dot::<__m256, 2, 4>(product, out, part, panel);
             } else {
-                spread::<__m256, 6, 1, 2>(product, out, part);
+                spread::<__m256, 6, 1, 2>(product, out, part, panel);
             }
         }
 
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-        fn avx512(by_columns: bool, product: &Product<'_>, out: Output, part: &Part) {
+        fn avx512(by_columns: bool, product: &Product<'_>, out: Output, part: &Part, panel: &mut [f32]) {
             if by_columns {
-                dot::<__m256, 4, 6>(product, out, part);
+                dot::<__m512, 4, 8>(product, out, part, panel);
             } else {
-                spread::<__m512, 8, 3, 1>(product, out, part);
+                spread::<__m512, 8, 3, 1>(product, out, part, panel);
             }
         }
 
         match width {
             // SAFETY: a `Width` above `Scalar` comes from `Width::available`, which asked the CPU.
-            Width::Avx512 => return unsafe { avx512(by_columns, product, out, part) },
+            Width::Avx512 => return unsafe { avx512(by_columns, product, out, part, panel) },
             // SAFETY: as above.
-            Width::Avx2 => return unsafe { avx2(by_columns, product, out, part) },
+            Width::Avx2 => return unsafe { avx2(by_columns, product, out, part, panel) },
             Width::Scalar => {}
         }
     }
     let _ = width;
     if by_columns {
-        dot::<[f32; SUMS], 3, 4>(product, out, part);
+        dot::<[f32; SUMS], 1, 4>(product, out, part, panel);
     } else {
-        spread::<[f32; LANES], 6, 1, 1>(product, out, part);
+        spread::<[f32; LANES], 6, 1, 1>(product, out, part, panel);
     }
 }
 
-/// Most terms of the 8 running sums: what tiles read again and again then stays in the first-level cache.
+/// Most terms of the 4 running sums: what tiles read again and again then stays in the first-level cache.
 const SLICE: usize = 832;
 
-/// The slices of `k` terms, of about one size, each but the last a multiple of 8.
+/// The slices of `k` terms, of about one size, each but the last a multiple of 16: whole cache lines.
 fn slices(k: usize) -> impl Iterator<Item = Range<usize>> {
-    let size = k.div_ceil(k.div_ceil(SLICE).max(1)).next_multiple_of(SUMS).max(SUMS);
+    let size = k.div_ceil(k.div_ceil(SLICE).max(1)).next_multiple_of(LANES).max(LANES);
     // Without terms there is one slice, whose sums are 0.
     (0..k.max(1)).step_by(size).map(move |start| start..(start + size).min(k))
 }
 
-/// A part of a product whose second matrix has contiguous columns, in tiles of at most M × N.
+/// A part of a product whose second matrix has contiguous columns, in tiles of at most M rows and 3 · G columns, whose sums
+/// lie in registers of G columns.
 #[inline(always)]
-fn dot<V: Register, const M: usize, const N: usize>(product: &Product<'_>, out: Output, part: &Part) {
+fn dot<V: Sums<G>, const G: usize, const M: usize>(product: &Product<'_>, out: Output, part: &Part, panel: &mut [f32]) {
     let Part { rows, columns: all, .. } = part;
     let bands = rows.len().div_ceil(M);
-    let groups = all.len().div_ceil(TILES * N);
+    let registers = all.len().div_ceil(G);
+    let groups = (registers * G).div_ceil(GROUP);
     for slice in slices(product.a.columns) {
+        // Numbers of a register's worth of columns.
+        let length = slice.len().div_ceil(SUMS) * G * SUMS;
         for group in 0..groups {
-            let first = |group: usize| all.start + all.len() * group / groups;
-            let columns = first(group)..first(group + 1);
-            let tiles = columns.len().div_ceil(N);
+            let first = registers * group / groups;
+            let count = registers * (group + 1) / groups - first;
+            let tiles = count.div_ceil(REGISTERS);
+            let of = |tile: usize| {
+                let [start, end] = [tile, tile + 1].map(|tile| count * tile / tiles);
+                let column = all.start + (first + start) * G;
+                let width = ((end - start) * G).min(all.end - column);
+                (start * length..end * length, column, width)
+            };
+            for tile in 0..tiles {
+                let (place, column, width) = of(tile);
+                interleave::<V, G>(product, &slice, column..column + width, &mut panel[place]);
+            }
             let mut row = rows.start;
             for band in 0..bands {
                 let height = (rows.end - row).div_ceil(bands - band);
-                let mut column = columns.start;
                 for tile in 0..tiles {
-                    let width = (columns.end - column).div_ceil(tiles - tile);
-                    let at = (row, column);
-                    match height {
-                        1 => dot_row::<V, 1, N>(width, product, &slice, out, at),
-                        2 => dot_row::<V, 2, N>(width, product, &slice, out, at),
-                        3 => dot_row::<V, 3, N>(width, product, &slice, out, at),
-                        _ if M > 3 => dot_row::<V, 4, N>(width, product, &slice, out, at),
-                        _ => unreachable!("bands have at most {M} rows"),
+                    let (place, column, width) = of(tile);
+                    let tile = Tile { product, slice: slice.clone(), b: &panel[place], out, row, column, width };
+                    match width.div_ceil(G) {
+                        1 => dot_rows::<V, G, M, 1>(height, tile),
+                        2 => dot_rows::<V, G, M, 2>(height, tile),
+                        _ => dot_rows::<V, G, M, 3>(height, tile),
                     }
-                    column += width;
                 }
                 row += height;
             }
@@ -293,95 +333,150 @@ fn dot<V: Register, const M: usize, const N: usize>(product: &Product<'_>, out: 
     }
 }
 
-/// A tile of 1 to 6 columns.
+/// Copies the terms of a slice of some columns: for each 4 of them a register for every G columns.
 #[inline(always)]
-fn dot_row<V: Register, const M: usize, const N: usize>(
-    width: usize,
+fn interleave<V: Sums<G>, const G: usize>(
     product: &Product<'_>,
     slice: &Range<usize>,
-    out: Output,
-    at: (usize, usize),
+    columns: Range<usize>,
+    to: &mut [f32],
 ) {
-    match width {
-        1 => dot_tile::<V, M, 1>(product, slice, out, at),
-        2 => dot_tile::<V, M, 2>(product, slice, out, at),
-        3 => dot_tile::<V, M, 3>(product, slice, out, at),
-        4 => dot_tile::<V, M, 4>(product, slice, out, at),
-        5 if N > 4 => dot_tile::<V, M, 5>(product, slice, out, at),
-        _ if N > 4 => dot_tile::<V, M, 6>(product, slice, out, at),
-        _ => unreachable!("tiles have at most {N} columns"),
+    let count = slice.len();
+    let registers = columns.len().div_ceil(G);
+    for register in 0..registers {
+        let from = std::array::from_fn::<_, G, _>(|g| {
+            // In place of a column that is not there the last one is copied again.
+            let column = (columns.start + register * G + g).min(columns.end - 1);
+            product.b.from(slice.start, column)[..count].as_ptr()
+        });
+        for (step, to) in to.chunks_exact_mut(registers * G * SUMS).enumerate() {
+            let term = step * SUMS;
+            let to = &mut to[register * G * SUMS..][..G * SUMS];
+            // SAFETY: each pointer is of `count` numbers, and those from `term` on are among them; there is room for the register.
+            unsafe { V::of_each(from.map(|column| column.add(term)), SUMS.min(count - term)).store(to.as_mut_ptr()) };
+        }
     }
 }
 
-/// The tile of M × N elements from `at` on: one slice of their sums.
-#[inline(always)]
-fn dot_tile<V: Register, const M: usize, const N: usize>(
-    product: &Product<'_>,
-    slice: &Range<usize>,
+/// A slice of the terms of a tile.
+struct Tile<'a> {
+    product: &'a Product<'a>,
+    slice: Range<usize>,
+    /// Its columns, as [`interleave`] writes them.
+    b: &'a [f32],
     out: Output,
-    (row, column): (usize, usize),
-) {
+    row: usize,
+    column: usize,
+    /// Its columns.
+    width: usize,
+}
+
+/// A tile of 1 to 8 rows.
+#[inline(always)]
+fn dot_rows<V: Sums<G>, const G: usize, const M: usize, const N: usize>(height: usize, tile: Tile<'_>) {
+    match height {
+        1 => dot_tile::<V, G, 1, N>(tile),
+        2 => dot_tile::<V, G, 2, N>(tile),
+        3 => dot_tile::<V, G, 3, N>(tile),
+        4 => dot_tile::<V, G, 4, N>(tile),
+        5 if M > 4 => dot_tile::<V, G, 5, N>(tile),
+        6 if M > 4 => dot_tile::<V, G, 6, N>(tile),
+        7 if M > 4 => dot_tile::<V, G, 7, N>(tile),
+        8 if M > 4 => dot_tile::<V, G, 8, N>(tile),
+        _ => unreachable!("tiles have at most {M} rows"),
+    }
+}
+
+/// A tile of M rows, and of columns that N registers hold, the last perhaps in part.
+#[inline(always)]
+fn dot_tile<V: Sums<G>, const G: usize, const M: usize, const N: usize>(tile: Tile<'_>) {
+    let Tile { product, slice, b, out, row, column, width } = tile;
     let count = slice.len();
+    assert!(b.len() >= count.div_ceil(SUMS) * N * G * SUMS);
     let mut a = [std::ptr::null(); M];
-    let mut b = [std::ptr::null(); N];
-    for (i, a) in a.iter_mut().enumerate() {
-        *a = product.a.from(row + i, slice.start)[..count].as_ptr();
-    }
-    for (j, b) in b.iter_mut().enumerate() {
-        *b = product.b.from(slice.start, column + j)[..count].as_ptr();
-    }
+    unrolled!(I < M, { a[I] = product.a.from(row + I, slice.start)[..count].as_ptr() });
+    let mut b = b.as_ptr();
     let mut sums = [[V::splat(0.0); N]; M];
     let whole = count / SUMS * SUMS;
     let mut term = 0;
     while term < whole {
-        // SAFETY: each pointer is of `count` numbers, and 8 from `term` on are among them.
-        unsafe { step(SUMS, term, &a, &b, &mut sums) };
+        // SAFETY: each pointer is of `count` numbers, and 4 from `term` on are among them; of `b` the assert says so.
+        unsafe { step(SUMS, term, &a, b, &mut sums) };
+        b = b.wrapping_add(N * G * SUMS);
         term += SUMS;
     }
     if whole < count {
         // SAFETY: as above, for the numbers that are left.
-        unsafe { step(count - whole, whole, &a, &b, &mut sums) };
+        unsafe { step(count - whole, whole, &a, b, &mut sums) };
     }
     let is_last = slice.end == product.a.columns;
-    for (i, sums) in sums.iter().enumerate() {
-        // SAFETY: this task's rows; the columns belong to no other task.
-        let out = unsafe { out.at(row + i, column, N) };
-        for (j, sums) in sums.iter().enumerate() {
-            let mut all = [0.0; SUMS];
-            // SAFETY: as many numbers as the register has.
-            unsafe { sums.store(all.as_mut_ptr()) };
-            let mut sum = by_halves(all);
+    // SAFETY: a register holds the columns of three, and `width` of them are there.
+    let bias = unsafe { Bias::<V>::of(product, is_last, column, width) };
+    unrolled!(I < M, {
+        // Registers that are not there are the last one again.
+        let mut sums = V::added([0, 1, 2].map(|register: usize| sums[I][register.min(N - 1)]));
+        // SAFETY: this task's elements; `width` numbers lie in the slice.
+        unsafe {
+            let out = out.at(row + I, column, width).as_mut_ptr();
             if slice.start > 0 {
-                sum += out[j];
+                sums = sums.plus(V::load_some(out, width));
             }
-            out[j] = if is_last { finished(product, column + j, sum) } else { sum };
+            bias.finish(sums).store_some(out, width);
         }
-    }
+    });
 }
 
-/// `count` terms from `term` on, at most 8, of each sum of a tile.
+/// `count` terms from `term` on, at most 4, of each sum of a tile.
 ///
 /// # Safety
-/// Each pointer is of so many numbers.
+/// Each pointer is of so many numbers, and `b` of N registers.
 #[inline(always)]
-unsafe fn step<V: Register, const M: usize, const N: usize>(
+unsafe fn step<V: Sums<G>, const G: usize, const M: usize, const N: usize>(
     count: usize,
     term: usize,
     a: &[*const f32; M],
-    b: &[*const f32; N],
+    b: *const f32,
     sums: &mut [[V; N]; M],
 ) {
-    let mut rows = [V::splat(0.0); M];
-    for i in 0..M {
-        // SAFETY: as the caller promises.
-        rows[i] = unsafe { load(count, a[i].add(term)) };
-    }
-    for j in 0..N {
+    let mut columns = [V::splat(0.0); N];
+    // SAFETY: as the caller promises.
+    unrolled!(J < N, { columns[J] = unsafe { V::load(b.add(J * G * SUMS)) } });
+    unrolled!(I < M, {
         // SAFETY: as above.
-        let column = unsafe { load(count, b[j].add(term)) };
-        for i in 0..M {
-            sums[i][j] = rows[i].fused(column, sums[i][j]);
+        let row = unsafe { V::of_one(a[I].add(term), count) };
+        unrolled!(J < N, { sums[I][J] = row.fused(columns[J], sums[I][J]) });
+    });
+}
+
+/// What is done to sums that are complete: bias and activation of the columns of a register.
+#[derive(Clone, Copy)]
+struct Bias<R> {
+    bias: Option<R>,
+    relu: bool,
+}
+
+impl<R: Register> Bias<R> {
+    /// Of `count` columns from `column` on; nothing if the sums go on.
+    ///
+    /// # Safety
+    /// A register holds so many.
+    #[inline(always)]
+    unsafe fn of(product: &Product<'_>, is_last: bool, column: usize, count: usize) -> Self {
+        let bias = if is_last && !product.bias.is_empty() {
+            // SAFETY: the slice is of `count` numbers.
+            Some(unsafe { load(count, product.bias[column..][..count].as_ptr()) })
+        } else {
+            None
+        };
+        Self { bias, relu: is_last && product.relu }
+    }
+
+    #[inline(always)]
+    fn finish(self, mut sums: R) -> R {
+        if let Some(bias) = self.bias {
+            sums = sums.plus(bias);
         }
+        if self.relu { sums.rectified() } else { sums }
     }
 }
 
@@ -395,16 +490,21 @@ unsafe fn load<V: Register>(count: usize, from: *const f32) -> V {
     unsafe { if count == V::COUNT { V::load(from) } else { V::load_some(from, count) } }
 }
 
-/// With bias and activation.
+/// Writes the first `count` numbers of a register.
+///
+/// # Safety
+/// They may be written.
 #[inline(always)]
-fn finished(product: &Product<'_>, column: usize, sum: f32) -> f32 {
-    let z = if product.bias.is_empty() { sum } else { sum + product.bias[column] };
-    // Not `max`: a NaN stays one and is found.
-    if product.relu && z < 0.0 { 0.0 } else { z }
+unsafe fn store<V: Register>(count: usize, to: *mut f32, numbers: V) {
+    // SAFETY: as the caller promises.
+    unsafe { if count == V::COUNT { numbers.store(to) } else { numbers.store_some(to, count) } }
 }
 
 /// Terms of a running sum: blocked sums round less, and a panel of so many rows stays in the first-level cache.
 const DEPTH: usize = 64;
+
+/// Terms whose rows of the second matrix are copied at once: two slices, so that a tile goes on with what it has just written.
+const COPIED: usize = 2 * DEPTH;
 
 /// Fewer tiles than this read the second matrix where it lies; more, from a copy of a panel.
 const WORTH_A_COPY: usize = 16;
@@ -415,17 +515,15 @@ fn spread<V: Register, const M: usize, const N: usize, const P: usize>(
     product: &Product<'_>,
     out: Output,
     part: &Part,
+    panel: &mut [f32],
 ) {
     let Part { rows, columns, terms } = part;
     let tiles = rows.len().div_ceil(M);
     // Rows 4 KiB apart share the few places that the cache has for them.
     let is_aliased = product.b.row_stride.is_multiple_of(1024);
-    let mut panel = [[0.0; DEPTH * LANES]; N];
-    let panel = panel.as_flattened_mut();
     // Without terms there is one slice, whose sums are 0.
-    for start in (terms.start..terms.end.max(terms.start + 1)).step_by(DEPTH) {
-        let depth = DEPTH.min(terms.end - start);
-        let is_first = start == terms.start;
+    for start in (terms.start..terms.end.max(terms.start + 1)).step_by(COPIED) {
+        let depth = COPIED.min(terms.end - start);
         let mut column = columns.start;
         while column < columns.end {
             let left = columns.end - column;
@@ -436,18 +534,30 @@ fn spread<V: Register, const M: usize, const N: usize, const P: usize>(
                 (product.b.from(start, column), product.b.row_stride)
             } else {
                 for (row, copy) in panel.chunks_exact_mut(row_length).take(depth).enumerate() {
-                    copy[..width].copy_from_slice(&product.b.from(start + row, column)[..width]);
+                    let from = &product.b.from(start + row, column)[..width];
+                    for (at, to) in copy.chunks_exact_mut(V::COUNT).enumerate() {
+                        let from = &from[(at * V::COUNT).min(width)..];
+                        let count = from.len().min(V::COUNT);
+                        // SAFETY: `count` numbers are read, and a register has room.
+                        unsafe { load::<V>(count, from.as_ptr()).store(to.as_mut_ptr()) };
+                    }
                 }
                 (&*panel, row_length)
             };
             let mut row = rows.start;
             for tile in 0..tiles {
                 let height = (rows.end - row).div_ceil(tiles - tile);
-                let block = Block { start, depth, is_first, b, stride, row, column, width };
-                match units {
-                    3 if N >= 3 => spread_rows::<V, 3, P>(height, product, out, block),
-                    2 if N >= 2 => spread_rows::<V, 2, P>(height, product, out, block),
-                    _ => spread_rows::<V, 1, P>(height, product, out, block),
+                for slice in (0..depth.max(1)).step_by(DEPTH) {
+                    let at = start + slice;
+                    let is_first = at == terms.start;
+                    let b = &b[slice * stride..];
+                    let block =
+                        Block { start: at, depth: DEPTH.min(depth - slice), is_first, b, stride, row, column, width };
+                    match units {
+                        3 if N >= 3 => spread_rows::<V, 3, P>(height, product, out, block),
+                        2 if N >= 2 => spread_rows::<V, 2, P>(height, product, out, block),
+                        _ => spread_rows::<V, 1, P>(height, product, out, block),
+                    }
                 }
                 row += height;
             }
@@ -514,55 +624,48 @@ fn spread_tile<V: Register, const M: usize, const N: usize, const P: usize>(
             // SAFETY: the asserts above hold for the last term and the last row, and so for all.
             unsafe {
                 let mut vectors = [[V::splat(0.0); P]; N];
-                for (at, register) in vectors.as_flattened_mut().iter_mut().enumerate() {
-                    *register = V::load(vector.add(at * V::COUNT));
-                }
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let factor = V::splat(*number.add(i * a.row_stride));
-                    for (sum, vector) in sums.as_flattened_mut().iter_mut().zip(vectors.as_flattened()) {
-                        *sum = factor.fused(*vector, *sum);
-                    }
-                }
+                unrolled!(J < N * P, { vectors[J / P][J % P] = V::load(vector.add(J * V::COUNT)) });
+                unrolled!(I < M, {
+                    let factor = V::splat(*number.add(I * a.row_stride));
+                    unrolled!(J < N * P, {
+                        let sum = &mut sums[I][J / P][J % P];
+                        *sum = factor.fused(vectors[J / P][J % P], *sum);
+                    });
+                });
                 number = number.wrapping_add(a.column_stride);
                 vector = vector.wrapping_add(stride);
             }
         }
     }
     let is_last = start + depth == a.columns;
-    let is_plain = !is_last || !product.relu && product.bias.is_empty();
-    for (i, sums) in sums.iter().enumerate() {
+    let is_finished = is_last && (product.relu || !product.bias.is_empty());
+    unrolled!(I < M, {
         // SAFETY: this task's columns; the rows belong to no other task of theirs.
-        let out = unsafe { out.at(row + i, column, width) };
-        for (j, (sums, out)) in sums.iter().zip(out.chunks_mut(LANES)).enumerate() {
-            if is_plain && out.len() == LANES {
-                for (part, &sums) in sums.iter().enumerate() {
-                    // SAFETY: P registers hold 16 numbers.
-                    unsafe {
-                        let out = out.as_mut_ptr().add(part * V::COUNT);
-                        let sums = if is_first { sums } else { sums.plus(V::load(out)) };
-                        sums.store(out);
-                    }
-                }
-                continue;
-            }
-            let mut all = [0.0; LANES];
-            for (part, sums) in sums.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { sums.store(all.as_mut_ptr().add(part * V::COUNT)) };
-            }
-            for (at, (out, mut sum)) in out.iter_mut().zip(all).enumerate() {
+        let out = unsafe { out.at(row + I, column, width) }.as_mut_ptr();
+        unrolled!(J < N * P, {
+            let from = J * V::COUNT;
+            // Of the registers of a row only those of a single unit may reach beyond the width.
+            let count = if N > 1 { V::COUNT } else { width.saturating_sub(from).min(V::COUNT) };
+            let (out, mut sum) = (out.wrapping_add(from), sums[I][J / P][J % P]);
+            // SAFETY: `count` numbers from `from` on lie in the slice; elsewhere nothing is read or written.
+            unsafe {
                 if !is_first {
-                    sum += *out;
+                    sum = sum.plus(load(count, out));
                 }
-                *out = if is_last { finished(product, column + j * LANES + at, sum) } else { sum };
+                if is_finished {
+                    let column = (column + from).min(product.b.columns);
+                    sum = Bias::of(product, true, column, count).finish(sum);
+                }
+                store(count, out, sum);
             }
-        }
-    }
+        });
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::simd::by_halves;
     use crate::rng::{Purpose, Stream};
 
     fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -592,7 +695,8 @@ mod tests {
                 total = if start == 0 { sum } else { sum + total };
             }
         }
-        finished(product, column, total)
+        let z = if product.bias.is_empty() { total } else { total + product.bias[column] };
+        if product.relu && z < 0.0 { 0.0 } else { z }
     }
 
     const SHAPES: [(usize, usize, usize); 12] = [
