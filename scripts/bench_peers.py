@@ -11,7 +11,8 @@ memory before the clock starts. Training prints JSON lines: an `epoch` event wit
 permutation counted, the evaluation not, and at the `end` the accuracy on the test split after the last epoch. Weights
 start uniform in ±1/√inputs, as ours do.
 
-The options that change the time but not the work are for `bench.py` to choose from.
+The options that change the time but not the work are for `bench.py` to choose from. `gpu_peers.py` runs the same training
+on a GPU.
 """
 import argparse
 import json
@@ -84,12 +85,15 @@ def run_torch(arguments):
     from torch import nn
     from torch.nn.functional import cross_entropy
 
+    device = torch.device(arguments.device)
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    torch.backends.cuda.matmul.allow_tf32 = arguments.precision == "tf32"
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(arguments.denormals == "flushed")
     torch.manual_seed(arguments.seed)
     (pixels, labels), (test_pixels, test_labels), scale, shift = load(arguments.data, arguments.scaling)
-    number = lambda value: value if isinstance(value, float) else torch.from_numpy(value)
+    number = lambda value: value if isinstance(value, float) else torch.from_numpy(value).to(device)
     scale, shift = number(scale), number(shift)
 
     def normalised(x):
@@ -98,13 +102,16 @@ def run_torch(arguments):
         x = x.float().mul_(scale)
         return x if isinstance(shift, float) and shift == 0.0 else x.add_(shift)
 
-    pixels, labels = torch.from_numpy(pixels), torch.from_numpy(labels).long()
+    pixels, labels = torch.from_numpy(pixels).to(device), torch.from_numpy(labels).long().to(device)
     if arguments.pixels == "f32":
         pixels = normalised(pixels)
     sizes = widths(pixels.shape[1], arguments.hidden)
     layers = [layer for pair in zip(sizes, sizes[1:]) for layer in (nn.Linear(*pair), nn.ReLU())][:-1]
-    net = nn.Sequential(*layers)
-    optimizer = torch.optim.Adam(net.parameters(), lr=arguments.lr, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+    net = nn.Sequential(*layers).to(device)
+    is_graph = arguments.mode == "graph"
+    # Where the step is captured, the number of steps has to lie on the device.
+    optimizer = torch.optim.Adam(net.parameters(), lr=arguments.lr, betas=(BETA1, BETA2), eps=EPSILON, fused=True,
+                                 capturable=is_graph)
 
     def loss_of(x, y):
         return cross_entropy(net(x), y)
@@ -112,17 +119,43 @@ def run_torch(arguments):
     if arguments.mode == "compiled":
         loss_of = torch.compile(loss_of, dynamic=False)  # the last batch has its own size
 
+    def step(members):
+        x, y = normalised(pixels.index_select(0, members)), labels.index_select(0, members)
+        optimizer.zero_grad(set_to_none=True)
+        loss_of(x, y).backward()
+        optimizer.step()
+
+    whole_step = captured(torch, step, arguments.batch_size) if is_graph else step
     for epoch in range(1, arguments.epochs + 1):
+        wait()
         start = time.perf_counter()
-        for members in torch.randperm(len(pixels)).split(arguments.batch_size):
-            x, y = normalised(pixels.index_select(0, members)), labels.index_select(0, members)
-            optimizer.zero_grad(set_to_none=True)
-            loss_of(x, y).backward()
-            optimizer.step()
+        for members in torch.randperm(len(pixels), device=device).split(arguments.batch_size):
+            (whole_step if len(members) == arguments.batch_size else step)(members)
+        wait()
         say("epoch", epoch=epoch, seconds=time.perf_counter() - start)
     with torch.no_grad():
-        guesses = net(normalised(torch.from_numpy(test_pixels))).argmax(1)
+        guesses = net(normalised(torch.from_numpy(test_pixels).to(device))).argmax(1).cpu()
     say("end", test_accuracy=(guesses == torch.from_numpy(test_labels)).double().mean().item())
+
+
+def captured(torch, step, rows):
+    """The step over `rows` indices as a CUDA graph; a few steps are taken to warm up, as PyTorch asks for."""
+    members = torch.arange(rows, device="cuda")
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(5):
+            step(members)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step(members)
+
+    def replay(given):
+        members.copy_(given)
+        graph.replay()
+
+    return replay
 
 
 # --- JAX ----------------------------------------------------------------------------------------------------------
@@ -132,12 +165,16 @@ def run_jax(arguments):
     if arguments.threads:
         # XLA makes a thread for each core that it may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    if arguments.device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
     import jax.numpy as jnp
     import numpy as np
     import optax
 
+    # On a GPU its default for f32 is tf32.
+    precision = {"f32": "highest", "tf32": "tensorfloat32"}[arguments.precision]
+    jax.config.update("jax_default_matmul_precision", precision)
     (pixels, labels), (test_pixels, test_labels), scale, shift = load(arguments.data, arguments.scaling)
     labels = labels.astype(np.int32)
     count, batch = len(pixels), arguments.batch_size
@@ -299,6 +336,7 @@ def main():
         command.add_argument("--threads", type=int, default=0, help="0 leaves it to the library")
         pixels = "bytes, normalised batch by batch, or all normalised beforehand"
         command.add_argument("--pixels", choices=["u8", "f32"], default="u8", help=pixels)
+        command.set_defaults(device="cpu", precision="f32")
         if name == "torch":
             denormals = "moments of pixels that are seldom lit become denormal, which some processors take long over"
             command.add_argument("--denormals", choices=["kept", "flushed"], default="kept", help=denormals)
