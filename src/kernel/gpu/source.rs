@@ -179,7 +179,7 @@ fn function(
 /// Adds the kernel that carries rule `U` over elements as `pass` of `elementwise.cuh` does.
 fn kernel<U>(out: &mut String, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
     let (name, rule) = (super::kernel_name::<U>(), rule_name::<U>());
-    // Few threads a block leave each many registers, for as many loads at once.
+    // Few threads a block leave each many registers, for as many loads at once. A second bound of four blocks of 256 makes some spill.
     let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(
         out,
