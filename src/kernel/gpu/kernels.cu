@@ -22,6 +22,17 @@ static __device__ __forceinline__ u64 thread_index() {
     return (u64)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
+// number / by and the rest; a division of 32 bits where that does, which takes a fifth of the time.
+static __device__ __forceinline__ u64 quotient(u64 number, u32 by, u32& rest) {
+    if (number <= 0xffffffffull) {
+        const u32 small = (u32)number;
+        rest = small % by;
+        return small / by;
+    }
+    rest = (u32)(number % by);
+    return number / by;
+}
+
 // x [rows, stride] = pixels [N, inputs] in the order of `order`, by channel: pixel · scale + shift. Up to four channels.
 extern "C" __global__ void __launch_bounds__(256) gather(
     const unsigned char* __restrict__ pixels, const u32* __restrict__ order, const u64* __restrict__ at, u64 offset,
@@ -29,13 +40,13 @@ extern "C" __global__ void __launch_bounds__(256) gather(
     float shift2, float scale3, float shift3, float* __restrict__ x) {
     u64 index = thread_index();
     if (index >= (u64)rows * inputs) return;
-    u32 row = (u32)(index / inputs), input = (u32)(index % inputs);
-    u64 start = (at ? at[0] : 0) + offset;
+    u32 input;
+    u64 row = quotient(index, inputs, input), start = (at ? at[0] : 0) + offset;
     u32 channel = input / (inputs / channels);
     float scale = channel == 0 ? scale0 : channel == 1 ? scale1 : channel == 2 ? scale2 : scale3;
     float shift = channel == 0 ? shift0 : channel == 1 ? shift1 : channel == 2 ? shift2 : shift3;
     float pixel = (float)pixels[(u64)order[start + row] * inputs + input];
-    x[(u64)row * stride + input] = fmaf(pixel, scale, shift);
+    x[row * stride + input] = fmaf(pixel, scale, shift);
 }
 
 // y [rows, width] += bias [width], then ReLU where asked for; a NaN stays one.
@@ -43,7 +54,9 @@ extern "C" __global__ void __launch_bounds__(256) bias_activation(
     const float* __restrict__ bias, u32 rows, u32 width, u32 relu, float* __restrict__ y) {
     u64 index = thread_index();
     if (index >= (u64)rows * width) return;
-    float z = y[index] + bias[index % width];
+    u32 column;
+    quotient(index, width, column);
+    float z = y[index] + bias[column];
     y[index] = relu && z < 0.0f ? 0.0f : z;
 }
 
@@ -52,7 +65,9 @@ extern "C" __global__ void __launch_bounds__(256) relu_backward(
     const float* __restrict__ y, const float* __restrict__ scales, u32 rows, u32 lanes, u32 width, float* __restrict__ dy) {
     u64 index = thread_index();
     if (index >= (u64)rows * lanes * width) return;
-    float scale = scales[index / width % lanes];
+    u32 unit, lane;
+    quotient(quotient(index, width, unit), lanes, lane);
+    float scale = scales[lane];
     dy[index] = y[index] > 0.0f ? dy[index] * scale : 0.0f;
 }
 
@@ -95,8 +110,9 @@ extern "C" __global__ void __launch_bounds__(64) cross_entropy(
     u64 index = thread_index();
     u64 count = (u64)rows * lanes;
     if (index >= count) return;
-    u64 row = index / lanes, start = (at ? at[0] : 0) + offset;
-    double epsilon = smoothing[index % lanes];
+    u32 lane;
+    u64 row = quotient(index, lanes, lane), start = (at ? at[0] : 0) + offset;
+    double epsilon = smoothing[lane];
     u32 label = labels[order[start + row]];
     float* z = logits + index * classes;
     float largest = z[0], target = 0.0f;
@@ -174,10 +190,11 @@ extern "C" __global__ void __launch_bounds__(128) dropout(
     float* __restrict__ y) {
     u64 index = thread_index();
     if (index >= (u64)blocks * lanes) return;
-    u32 lane = (u32)(index / blocks);
+    u32 of_lane;
+    u32 lane = (u32)quotient(index, blocks, of_lane);
     Mask mask = masks[lane];
     u64 first = ((at ? at[1] : 0) + offset) * width;
-    u64 block = first / 16 + index % blocks;
+    u64 block = first / 16 + of_lane;
     u32 c0 = 0x61707865, c1 = 0x3320646e, c2 = 0x79622d32, c3 = 0x6b206574;
     u32 s12 = (u32)block, s13 = (u32)(block >> 32), s14 = (u32)mask.stream, s15 = (u32)(mask.stream >> 32);
     u32 x0 = c0, x1 = c1, x2 = c2, x3 = c3, x4 = mask.key[0], x5 = mask.key[1], x6 = mask.key[2], x7 = mask.key[3];
@@ -203,8 +220,9 @@ extern "C" __global__ void __launch_bounds__(128) dropout(
     for (int word = 0; word < 16; word++) {
         u64 position = block * 16 + word;
         if (position >= first && position - first < count) {
-            u64 unit = position - first;
-            float* own = y + (unit / width * lanes + lane) * width + unit % width;
+            u32 unit;
+            u64 row = quotient(position - first, width, unit);
+            float* own = y + (row * lanes + lane) * width + unit;
             *own = words[word] < mask.threshold ? 0.0f : *own * mask.scale;
         }
     }
