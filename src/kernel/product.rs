@@ -124,14 +124,15 @@ pub fn multiply_lanes<'a>(
     // Tasks take the rows or columns for which they share least. Forward, outputs of a layer that is wider than the batch: each
     // thread then reads those weights that it has updated. Backward, likewise, rows of the weights' gradient.
     let by_rows = if by_columns { m >= n } else { m > k };
-    let (long, unit) = match (by_columns, by_rows) {
-        (true, _) => (if by_rows { m } else { n }, 12),
-        (false, true) => (m, 12),
-        (false, false) => (n, 48),
+    // A task copies panels of its own, which pays where it has many rows; and it takes whole tiles.
+    let (long, unit, least) = match (by_columns, by_rows) {
+        (_, true) => (m, 8, 64),
+        (true, false) => (n, 12, 12),
+        (false, false) => (n, 16, 96),
     };
     let units = long.div_ceil(unit);
-    let tasks = team::tasks(lanes * m * n * k, lanes * units);
-    let parts = if lanes >= tasks { 1 } else { tasks.div_ceil(lanes).min(units) };
+    let tasks = team::tasks(lanes * m * n * k / AT_ONCE, lanes * team::threads().max(long / least).min(units));
+    let parts = if lanes >= tasks { 1 } else { tasks.div_ceil(lanes) };
     let one = |lane: usize, part: usize| {
         let product = of(lane);
         assert!(product.shape() == [m, k, n] && k == product.b.rows && [0, n].contains(&product.bias.len()));
@@ -208,6 +209,9 @@ impl Output {
 /// Running sums of an element whose two vectors are both contiguous: few, so that a register holds several elements and little is
 /// left to add at the end.
 const SUMS: usize = 4;
+
+/// Multiplications of a product that take as long as one elsewhere.
+const AT_ONCE: usize = 8;
 
 /// Registers of columns in a tile where they are.
 const REGISTERS: usize = 3;

@@ -127,13 +127,14 @@ pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync) {
     });
 }
 
-/// Into how many tasks a loop of `work` multiplications is cut, at most `most`.
+/// Into how many tasks a loop of `work` multiplications is cut, at most `most`: as many for each thread, if there is enough work.
 pub fn tasks(work: usize, most: usize) -> usize {
     let threads = threads();
     if threads == 1 {
         return 1;
     }
-    (work / WORTH_A_TASK).min(threads * TASKS_PER_THREAD).min(most).max(1)
+    let tasks = (work / WORTH_A_TASK).min(threads * TASKS_PER_THREAD).min(most).max(1);
+    if tasks > threads { tasks / threads * threads } else { tasks }
 }
 
 /// Calls `body` with ranges that cover `0..count`, each but the last a multiple of `unit` long; an element is worth `work`
