@@ -97,6 +97,14 @@ pub fn name(device: &Device) -> String {
     }
 }
 
+/// Name and compute capability of a GPU, for the record of a run.
+pub fn gpu(device: &Device) -> Option<String> {
+    let candle_core::DeviceLocation::Cuda { gpu_id } = device.location() else { return None };
+    let card = gpu::cards().ok()?.into_iter().find(|card| card.ordinal == gpu_id)?;
+    let (major, minor) = card.capability;
+    Some(format!("{}, compute capability {major}.{minor}", card.name))
+}
+
 /// Processor and vector width, for the record of a run.
 pub fn cpu() -> String {
     format!("{}, {}", cpu_name(), Width::detect().name())

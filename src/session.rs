@@ -36,6 +36,7 @@ pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json
         "event": "start",
         "config": config.to_json(),
         "device": summary.device,
+        "gpu": summary.gpu,
         "cpu": summary.cpu,
         "threads": summary.threads,
         "versions": {"adamtrain": summary.version, "git": summary.git, "candle": "0.11.1"},
@@ -158,6 +159,7 @@ impl Session {
             git: env!("ADAMTRAIN_COMMIT").into(),
             argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             device: device::name(&device),
+            gpu: device::gpu(&device),
             cpu: device::cpu(),
             threads,
             data: [("name", dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]

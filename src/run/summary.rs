@@ -67,6 +67,9 @@ pub struct Summary {
     pub argv: Vec<String>,
     /// Device.
     pub device: String,
+    /// The GPU's name and compute capability, where the device is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
     /// Processor and vector width.
     pub cpu: String,
     /// Threads.
