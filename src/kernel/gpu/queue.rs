@@ -28,29 +28,17 @@ pub enum Argument {
     F32(f32),
 }
 
-impl From<Address> for Argument {
-    fn from(address: Address) -> Self {
-        Self::Address(address)
-    }
+macro_rules! argument {
+    ($($kind:ty => $variant:ident),*) => {$(
+        impl From<$kind> for Argument {
+            fn from(argument: $kind) -> Self {
+                Self::$variant(argument)
+            }
+        }
+    )*};
 }
 
-impl From<u32> for Argument {
-    fn from(number: u32) -> Self {
-        Self::U32(number)
-    }
-}
-
-impl From<u64> for Argument {
-    fn from(number: u64) -> Self {
-        Self::U64(number)
-    }
-}
-
-impl From<f32> for Argument {
-    fn from(number: f32) -> Self {
-        Self::F32(number)
-    }
-}
+argument!(Address => Address, u32 => U32, u64 => U64, f32 => F32);
 
 impl From<bool> for Argument {
     fn from(is: bool) -> Self {
