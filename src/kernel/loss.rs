@@ -21,7 +21,7 @@ pub struct Totals {
 }
 
 /// Rows whose losses are summed together: a fixed number, so that a sum does not depend on who computes it.
-const ROWS: usize = 16;
+pub const ROWS: usize = 16;
 
 /// Numbers that a block of rows keeps per lane: loss and hits.
 const NUMBERS: usize = 2;

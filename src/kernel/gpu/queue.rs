@@ -9,9 +9,9 @@ use candle_core::{Result, Tensor};
 pub struct Address(pub u64);
 
 impl Address {
-    /// The place `bytes` behind this one.
-    pub fn after(self, bytes: usize) -> Self {
-        Self(self.0 + bytes as u64)
+    /// The place of the number that comes `count` numbers behind that at this one.
+    pub fn after<T>(self, count: usize) -> Self {
+        Self(self.0 + (count * size_of::<T>()) as u64)
     }
 }
 
