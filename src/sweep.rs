@@ -350,6 +350,7 @@ impl Sweep<'_> {
             "event": "point",
             "point": lane.point.index,
             "settings": self.points.settings(lane.point),
+            "derived": self.points.derived(lane.point),
             "status": status,
             "reason": lane.reason(),
         });
