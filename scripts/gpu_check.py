@@ -223,7 +223,8 @@ class Check:
         subject = "kill and resume"
         kills = 2 if self.is_rehearsal else 6
         hidden = "32" if self.is_rehearsal else "300,100"
-        words = [*self.images(), "--hidden", hidden, "--set", "model.dropout=0.2", "--save-every", "50steps"]
+        words = [*self.images(), "--hidden", hidden, "--set", "model.dropout=0.2"]
+        words += ["--save-every", "50steps" if self.is_rehearsal else "200steps"]
         epochs = 4
         if not self.is_rehearsal:
             # So many epochs that there is something to kill.
