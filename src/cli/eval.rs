@@ -135,7 +135,8 @@ impl Eval {
         let (split, order) = self.split(&config, dataset, &device)?;
         let examples = order.elem_count();
         let evaluator = Evaluator::new(&net, examples, meta.model.channels(), &device)?;
-        let labels = split.labels.index_select(&order, 0)?.to_vec1::<u32>()?;
+        let all_labels = split.labels.to_vec1::<u32>()?;
+        let labels: Vec<u32> = order.to_vec1::<u32>()?.into_iter().map(|index| all_labels[index as usize]).collect();
         let classes = config.spec.classes.len();
         let mut confusion = vec![vec![0_u64; classes]; classes];
         let means = evaluator.run(&net, &split, &order, |start, logits| {

@@ -197,7 +197,11 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
                 rules.len()
             );
             let shape = [&[S], var.dims()].concat();
-            let tensor = Tensor::zeros(shape, var.dtype(), var.device())?;
+            let tensor = match S {
+                // Without state it is a view of one element: not every device gives out memory of no bytes.
+                0 => Tensor::zeros(1, var.dtype(), var.device())?.narrow(0, 0, 0)?.reshape(shape)?,
+                _ => Tensor::zeros(shape, var.dtype(), var.device())?,
+            };
             for (s, lane) in (0..S).flat_map(|s| (0..lanes).map(move |lane| (s, lane))) {
                 if initial[lane][s] != 0.0 {
                     kernel::fill(&tensor.get(s)?.get(lane)?, initial[lane][s])?;

@@ -12,6 +12,7 @@ use candle_core::{Tensor, TensorId};
 
 use super::origin::Place;
 use super::queue::{Graph, Queue};
+use crate::error::described;
 
 /// Steps with as many rows that run launch by launch before one is recorded.
 const WARM_UP: u64 = 2;
@@ -100,7 +101,8 @@ impl Steps {
             match self.place.origin(start, sample, || queue.capture(body)) {
                 Ok(graph) => *recording = Recording::Recorded(graph),
                 Err(error) => {
-                    tracing::warn!("the step is not recorded as a graph, and runs launch by launch: {error}");
+                    let why = described(&error);
+                    tracing::warn!("the step is not recorded as a graph, and runs launch by launch: {why}");
                     self.is_eager = true;
                     return self.place.origin(start, sample, body);
                 }
