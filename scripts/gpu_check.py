@@ -15,11 +15,7 @@ Parts, in this order, each with its share of the time; what does not fit is told
 With `--device cpu` it is a rehearsal: small runs on the digits, where every row must hold too and no speed means anything.
 """
 import argparse
-import array
-import glob
-import hashlib
 import json
-import math
 import os
 import platform
 import random
@@ -28,36 +24,23 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import gpu_report
-from gpu_report import Row, line_of
+from gpu_files import Left, Wrong, difference, find_libraries, find_python, metrics, tensors
+from gpu_report import Row, line_of, talk
+from gpu_speed import SHORT, Speed
 
-HERE = Path(__file__).resolve().parent
-PEERS = HERE / "gpu_peers.py"
 PARTS = ["doctor", "rules", "kill", "moves", "twice", "memory", "lanes", "speed"]
-CLOCK = ("seconds", "samples_per_second")
-# Losses of runs that went over both devices; each product adds in another order there.
-MOVE_BOUND = 1e-3
+# Losses of runs that went over both devices; each product adds in another order there, which Adam widens: see docs/gpu.md.
+MOVE_BOUND = 1e-2
 # Of the same weights on the same images.
 EVAL_BOUND = 1e-5
 # A lane of a merged product against a product of its own, over all weights after an epoch.
-LANE_BOUND = 1e-2
+LANE_BOUND = 3e-2
 HELD_LEAVES_MB = 1500
-SHORT = 10  # seconds that a part must have left to begin
-
-
-def talk(text):
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-class Left(Exception):
-    """Why something is left out."""
-
-
-class Wrong(Exception):
-    """What does not hold, in words."""
 
 
 class Ran:
@@ -74,7 +57,7 @@ class Ran:
         return f"left with {self.code}: {' '.join(self.said.split())[-300:]}"
 
 
-class Check:
+class Check(Speed):
     def __init__(self, arguments):
         self.arguments = arguments
         self.device = arguments.device
@@ -315,8 +298,12 @@ class Check:
             return
         keeper = subprocess.Popen([self.arguments.bench, "hold", "--leave", str(HELD_LEAVES_MB)], env=self.env, text=True,
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # A driver that hangs holds up nobody for longer.
+        patience = threading.Timer(60, keeper.kill)
+        patience.start()
         try:
             line = keeper.stdout.readline()
+            patience.cancel()
             if '"holding"' not in line:
                 raise Wrong(f"the GPU's memory could not be filled: {line} {keeper.stderr.read()[-300:]}")
             held = json.loads(line)
@@ -343,6 +330,7 @@ class Check:
             self.row(subject, f"the sweep of {lanes} lanes that the hints led to", what, "trains after a refusal or more",
                      ran.code == 0 and tries > 0)
         finally:
+            patience.cancel()
             keeper.stdin.close()
             try:
                 keeper.wait(20)
@@ -360,7 +348,7 @@ class Check:
         subject = "lanes against runs of their own"
         nets = [("784-10", [])] if self.is_rehearsal else [("784-10", []), ("784-300-100-10", ["--hidden", "300,100"])]
         for number, (name, words) in enumerate(nets):
-            common = [*self.images(), "--epochs", "1", "--limit-train", "10000", *words, "--lr", "log(1e-3,1e-2,3)"]
+            common = [*self.images(), "--epochs", "1", "--limit-train", "10000", *words, "--lr", "log(1e-4,1e-3,3)"]
             sweep = f"lanes-{number}"
             self.train(sweep, "sweep", *common, "--checkpoints", "all")
             expanded = self.launch([self.arguments.binary, "sweep", *common, "--device", self.device, "--expand", "--json"])
@@ -375,154 +363,6 @@ class Check:
                 worst = max(worst, 0.0 if a == b else difference(found, expected))
             found = f"{equal} of {len(points)} equal bit for bit" + ("" if worst == 0 else f", the largest difference {worst:.1e}")
             self.row(subject, name, found, f"equal, or ≤ {LANE_BOUND:.0e} apart", len(points) > 0 and worst <= LANE_BOUND)
-
-    # --- Speed ----------------------------------------------------------------------------------------------------
-
-    def speed(self):
-        self.binary_size()
-        self.guarded("ours: kernels", self.bench_speed)
-        small = self.is_rehearsal
-        for work, dataset, words in (
-            ("linear", "mnist", ["--epochs", "8"]),
-            ("lenet", "mnist", ["--hidden", "300,100", "--epochs", "6"]),
-            ("wide", "cifar10", ["--hidden", "4096,4096", "--batch-size", "1024", "--precision", "tf32", "--epochs", "6"]),
-            ("sweep", "mnist", ["--lr", "log(1e-4,1e-1,1024)", "--lanes", "1024", "--epochs", "4"]),
-        ):
-            if small:
-                words = {"wide": ["--hidden", "32", "--epochs", "2"], "sweep": ["--lr", "log(1e-4,1e-1,4)", "--epochs", "2"]}.get(
-                    work, ["--epochs", "2"])
-            self.guarded(f"ours: {work}", lambda: self.our_speed(work, "digits" if small else dataset, words))
-        self.guarded("ours: start", self.start)
-        self.peers()
-
-    def guarded(self, name, body):
-        """Speed decides nothing: what goes wrong is told, and the rest goes on."""
-        if self.left() < SHORT:
-            self.row("speed, what was left out", name, "no time left")
-            return
-        talk(name)
-        try:
-            body()
-        except (Left, Wrong) as why:
-            self.row("speed, what was left out", name, str(why))
-
-    def binary_size(self):
-        path = Path(self.arguments.binary)
-        with open(path, "rb") as file:
-            is_stripped = b"\0.symtab\0" not in file.read()
-        self.record({"event": "binary", "bytes": path.stat().st_size, "stripped": is_stripped})
-
-    def bench_speed(self):
-        words = ["--json", "--only", "speed", "--device", "cpu" if self.is_rehearsal else "cuda:0"]
-        ran = self.launch([self.arguments.bench, *words, *(["--quick"] if self.is_rehearsal else [])], most=60)
-        for event in ran.of("speed"):
-            self.record(event)
-
-    def our_speed(self, work, dataset, words):
-        place = f"speed-{work}"
-        kind = ["sweep"] if work == "sweep" else []
-        try:
-            ran = self.train(place, *kind, *self.data(dataset), *words, most=90)
-        finally:
-            shutil.rmtree(self.runs / place, ignore_errors=True)
-        # Lanes that trained together say the same time; chunks of lanes follow one another.
-        by_epoch = {}
-        for event in ran.of("epoch"):
-            by_epoch.setdefault(event["epoch"], set()).add(event["seconds"])
-        seconds = [sum(found) for _, found in sorted(by_epoch.items())][1:]
-        accuracy = max(event["test_accuracy"] for event in ran.of("epoch")[-1024:])
-        self.record({"event": "ours", "work": work, "seconds": seconds, "test_accuracy": accuracy})
-
-    def start(self):
-        words = [*self.images(), "--epochs", "1", "--limit-train", "1280", "--device", self.device, "-vv"]
-        seconds = []
-        for number in range(2 if self.is_rehearsal else 5):
-            ran = self.launch([self.arguments.binary, *words, "--out", f"start-{number}"])
-            said = re.sub(r"\x1b\[[0-9;]*m", "", ran.said)
-            found = re.search(r"first step after ([0-9.]+)(ns|µs|ms|s)\b", said)
-            if not found:
-                raise Wrong("`-vv` said no `first step after …`")
-            seconds.append(float(found[1]) * {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]])
-        self.record({"event": "ours", "work": "start", "seconds": seconds})
-
-    def peers(self):
-        """Every peer's form on every work, each in a process of its own."""
-        python = self.arguments.python
-        if not python:
-            self.row("speed, what was left out", "peers", "no --python was asked for or found")
-            return
-        device = "cpu" if self.is_rehearsal else "cuda"
-        # They bring libraries of their own.
-        env = {name: value for name, value in self.env.items() if name != "LD_LIBRARY_PATH"}
-        if "LD_LIBRARY_PATH" in os.environ:
-            env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        call = lambda *words: self.launch([python, PEERS, *words, "--device", device], most=100, env=env)
-        here = []
-        for peer in ("torch", "jax"):
-            try:
-                ran = call(peer, "version")
-                missing = ran.of("missing")
-                why = missing[0]["why"] if missing else None
-                version = ran.of("version")[0]["version"] if ran.of("version") else ""
-            except Wrong as wrong:
-                why, version = str(wrong), ""
-            self.row("peers", peer, why or version)
-            if why:
-                for work in ("linear", "lenet", "wide", "adam"):
-                    self.record({"event": "peer_missing", "work": work, "name": peer, "why": why,
-                                 "precision": "tf32" if work == "wide" else "f32"})
-            else:
-                here.append(peer)
-        forms = {
-            "torch": [("eager", ["--mode", "eager"]), ("graph", ["--mode", "graph"])],
-            "jax": [("scan", []), ("scan, unrolled", ["--unroll", "4"])],
-        }
-        if device == "cpu":
-            forms = {"torch": [("eager", [])], "jax": [("scan", [])]}
-        works = {"linear": "mnist", "lenet": "mnist", "wide": "cifar10"}
-        for peer in here:
-            self.guarded(f"{peer}: Adam's step", lambda: self.keep(
-                call(peer, "adam", *(["--sizes", "7850"] if self.is_rehearsal else []))))
-            self.guarded(f"{peer}: products", lambda: self.keep(
-                call(peer, "gemm", *(["--side", "64"] if self.is_rehearsal else []))))
-        for work, dataset in works.items():
-            for peer in here:
-                for form, words in forms[peer]:
-                    if form == "scan, unrolled" and work == "wide":
-                        continue
-                    words = [*words, "--precision", "tf32" if work == "wide" else "f32"]
-                    if self.is_rehearsal:
-                        words += ["--epochs", "1", *(["--hidden", "8"] if work == "wide" else [])]
-                    name = f"{peer} {form}"
-                    self.guarded(f"{name}: {work}", lambda: self.peer_speed(call, peer, name, work, dataset, words))
-
-    def keep(self, ran):
-        for event in ran.events:
-            self.record(event)
-
-    def peer_speed(self, call, peer, name, work, dataset, words):
-        ran = call(peer, "train", work, self.exported(dataset), *words)
-        missing = ran.of("missing")
-        if missing:
-            raise Left(missing[0]["why"])
-        self.record({"event": "peer", "work": work, "name": name, "precision": "tf32" if work == "wide" else "f32",
-                     "seconds": [event["seconds"] for event in ran.of("epoch")],
-                     "test_accuracy": ran.of("end")[0]["test_accuracy"]})
-
-    def exported(self, dataset):
-        """The folder of a data set for the peers: the bytes that our program keeps in its cache, as numpy's files."""
-        folder = self.out / "peers-data" / dataset
-        if (folder / "scaling.json").exists():
-            return folder
-        files = sorted(glob.glob(f"{self.env['XDG_CACHE_HOME']}/adamtrain/{dataset}-*.u8"), key=os.path.getmtime)
-        if not files:
-            # Reading it once fills the cache.
-            self.launch([self.arguments.binary, "data", self.data(dataset)[1], *self.data(dataset)[2:]], code=None)
-            files = sorted(glob.glob(f"{self.env['XDG_CACHE_HOME']}/adamtrain/{dataset}-*.u8"), key=os.path.getmtime)
-        if not files:
-            raise Left(f"our program keeps no {dataset} in its cache")
-        export(Path(files[-1]), folder)
-        return folder
 
     # --- All of it ------------------------------------------------------------------------------------------------
 
@@ -556,178 +396,9 @@ class Check:
         return counts[False] == 0 and (counts[True] > 0 or self.arguments.only == ["speed"])
 
 
-# --- Files of our program ---------------------------------------------------------------------------------------------
-
-
-def metrics(run):
-    """The lines of a run's metrics without what depends on the clock."""
-    lines = []
-    for line in (run / "metrics.jsonl").read_text().splitlines():
-        lines.append({key: value for key, value in json.loads(line).items() if key not in CLOCK})
-    return lines
-
-
-def tensors(path):
-    """sha256 of the bytes of a checkpoint's tensors, which must be the one that it names; and the f32 numbers of each tensor."""
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
-    sha256 = hashlib.sha256(body).hexdigest()
-    named = json.loads(header.pop("__metadata__")["adamtrain"])["sha256"]
-    if sha256 != named:
-        raise Wrong(f"{path.name}: its tensors have sha256 {sha256}, it names {named}")
-    numbers = {}
-    for name, tensor in header.items():
-        begin, end = tensor["data_offsets"]
-        numbers[name] = array.array("f", body[begin:end])
-    return sha256, numbers
-
-
-def difference(found, expected):
-    """√(Σ(a − b)²/Σb²) over the weights and biases; infinite where one is missing."""
-    square = whole = 0.0
-    for name, numbers in expected.items():
-        if name.rsplit(".", 1)[1] not in ("weight", "bias"):
-            continue
-        if len(found.get(name, ())) != len(numbers):
-            return math.inf
-        square += sum((a - b) ** 2 for a, b in zip(found[name], numbers))
-        whole += sum(b * b for b in numbers)
-    return math.inf if math.isnan(square) else math.sqrt(square / whole)
-
-
-def export(cache, folder):
-    """Writes a data set from our program's cache (layout: src/data/cache.rs) as bench_peers.py reads it."""
-    with open(cache, "rb") as file:
-        magic, version, length = struct.unpack("<8sII", file.read(16))
-        if magic != b"adamu8\r\n" or version != 1:
-            raise Wrong(f"{cache.name}: version {version} of the cache is not known here")
-        header = json.loads(file.read(length))
-        file.read(8)
-        folder.mkdir(parents=True, exist_ok=True)
-        counts = {}
-        for name, bytes_ in zip(("train-pixels", "train-labels", "test-pixels", "test-labels"), header["lengths"]):
-            counts[name] = bytes_
-            labels = header["lengths"][1 if name.startswith("train") else 3]
-            shape = f"({labels},)" if "labels" in name else f"({labels}, {bytes_ // labels})"
-            text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
-            text += " " * (-(len(text) + 11) % 64) + "\n"
-            with open(folder / f"{name}.npy", "wb") as out:
-                out.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode())
-                shutil.copyfileobj(Limited(file, bytes_), out)
-    channels = header["channel_sums"]
-    plane = counts["train-pixels"] // len(channels)
-    scalings = {"unit": [{"scale": 1 / 255, "shift": 0.0} for _ in channels], "standard": []}
-    for sums in channels:
-        mean = sums["sum"] / plane / 255
-        deviation = math.sqrt(max(sums["squares"] / plane / 255**2 - mean**2, 0.0)) or 1.0
-        scalings["standard"].append({"scale": 1 / (255 * deviation), "shift": -mean / deviation})
-    (folder / "scaling.json").write_text(json.dumps(scalings))
-
-
-class Limited:
-    """The next so many bytes of a file."""
-
-    def __init__(self, file, left):
-        self.file, self.left = file, left
-
-    def read(self, size):
-        data = self.file.read(min(size, self.left))
-        self.left -= len(data)
-        return data
-
-
-# --- CUDA's libraries -------------------------------------------------------------------------------------------------
-
-
-def loads(names, env):
-    """Whether a fresh process finds one of these libraries."""
-    script = "import ctypes, sys\nfor name in sys.argv[1:]:\n    try:\n        ctypes.CDLL(name)\n        sys.exit(0)\n    except OSError:\n        pass\nsys.exit(1)"
-    return subprocess.run([sys.executable, "-c", script, *names], env=env, stderr=subprocess.DEVNULL).returncode == 0
-
-
-LIBRARIES = {"cuBLAS": ["libcublas.so.13", "libcublas.so.12"], "cuRAND": ["libcurand.so.10"]}
-
-
-def find_libraries(env, python):
-    """Folders for LD_LIBRARY_PATH where the system finds no cuBLAS or cuRAND: a toolkit's, else those of PyTorch's wheels. Gives the
-    folders and what was found, in words."""
-    missing = [name for name, files in LIBRARIES.items() if not loads(files, env)]
-    if not missing:
-        return [], "found where the system looks"
-    script = "import site, sys, sysconfig; print(*{*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()['purelib']}, sep='\\n')"
-    places = []
-    for program in dict.fromkeys(filter(None, (python, sys.executable))):
-        ran = subprocess.run([program, "-c", script], capture_output=True, text=True)
-        places += ran.stdout.split("\n") if ran.returncode == 0 else []
-    homes = [env.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
-    patterns = [f"{home}/{lib}" for home in [*filter(None, homes), "/usr/local/cuda", "/usr/local/cuda-*"] for lib in ("lib64", "lib")]
-    patterns += [f"{place}/nvidia/{inner}" for place in dict.fromkeys(filter(None, places)) for inner in ("cu13/lib", "*/lib")]
-    # Version 13 before 12: the program is built for 13.
-    for version in ("13", "12"):
-        folders = []
-        for file in (f"libcublas.so.{version}", f"libcublasLt.so.{version}", "libcurand.so.10"):
-            found = next((path for pattern in patterns for path in sorted(glob.glob(f"{pattern}/{file}"))), None)
-            if found:
-                folders.append(os.path.dirname(found))
-        if any(glob.glob(f"{folder}/libcublas.so.{version}") for folder in folders):
-            folders = list(dict.fromkeys(folders))
-            after = {**env, "LD_LIBRARY_PATH": ":".join([*folders, env.get("LD_LIBRARY_PATH", "")])}
-            still = [name for name in missing if not loads(LIBRARIES[name], after)]
-            lacks = f"; {' and '.join(still)} not found at all" if still else ""
-            return folders, f"{' and '.join(missing)} not where the system looks; took {', '.join(folders)}{lacks}"
-    return [], f"{' and '.join(missing)} found neither where the system looks nor in a toolkit or a Python's site-packages"
-
-
-def find_python():
-    """A Python with PyTorch or JAX: the first of the usual ones, else this one, whose lack is then told."""
-    venv = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "adamtrain/bench-venv/bin/python"
-    script = "import importlib.util as u, sys; sys.exit(not any(map(u.find_spec, ('torch', 'jax'))))"
-    for python in ("python3", str(venv), "/opt/venv/bin/python", "/opt/conda/bin/python"):
-        if shutil.which(python) and subprocess.run([python, "-c", script], stderr=subprocess.DEVNULL).returncode == 0:
-            return shutil.which(python)
-    return sys.executable
-
-
-def test():
-    """What is here alone, without a program or a GPU."""
-    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"gpu-check-test-{os.getpid()}"
-    folder.mkdir()
-    try:
-        body = struct.pack("<4f", 1, 2, 3, 4)
-        meta = json.dumps({"sha256": hashlib.sha256(body).hexdigest()})
-        header = json.dumps({"__metadata__": {"adamtrain": meta}, "layers.0.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}})
-        (folder / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + body)
-        sha256, numbers = tensors(folder / "a.safetensors")
-        assert list(numbers["layers.0.weight"]) == [1, 2, 3, 4] and len(sha256) == 64
-        other = {"layers.0.weight": array.array("f", [1, 2, 3, 4.5])}
-        assert abs(difference(other, numbers) - 0.5 / math.sqrt(30)) < 1e-7
-        assert difference({}, numbers) == math.inf
-        lengths = [2 * 4, 2, 1 * 4, 1]
-        text = json.dumps({"lengths": lengths, "channel_sums": [{"sum": 36, "squares": 204}]}).encode()
-        data = bytes(range(1, 9)) + bytes([1, 2]) + bytes([9, 9, 9, 9]) + bytes([3])
-        (folder / "x.u8").write_bytes(struct.pack("<8sII", b"adamu8\r\n", 1, len(text)) + text + b"\0" * 8 + data)
-        export(folder / "x.u8", folder / "out")
-        pixels = (folder / "out/train-pixels.npy").read_bytes()
-        assert pixels[128:] == bytes(range(1, 9)) and b"(2, 4)" in pixels[:128] and len(pixels) == 136
-        assert (folder / "out/test-labels.npy").read_bytes()[-1:] == b"\3"
-        scale = json.loads((folder / "out/scaling.json").read_text())["standard"][0]
-        assert abs((4.5 * scale["scale"]) + scale["shift"]) < 1e-12, "the mean becomes 0"
-        # A library that PyTorch's wheels bring.
-        libraries = folder / "home/lib64"
-        libraries.mkdir(parents=True)
-        for name in ("libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10"):
-            (libraries / name).touch()
-        folders, words = find_libraries({**os.environ, "CUDA_HOME": str(folder / "home"), "LD_LIBRARY_PATH": ""}, None)
-        assert "where the system looks" in words and (folders == [str(libraries)] or words.startswith("found")), words
-    finally:
-        shutil.rmtree(folder)
-
-
 def main():
     parser = argparse.ArgumentParser(description="Check a GPU; see gpu_check.sh")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("test")
     run = commands.add_parser("run")
     run.add_argument("--binary", required=True)
     run.add_argument("--bench", required=True)
@@ -739,14 +410,15 @@ def main():
     run.add_argument("--out", required=True)
     run.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(2), "little"))
     arguments = parser.parse_args()
-    if arguments.command == "test":
-        return test()
     arguments.only = arguments.only.split(",")
     if unknown := set(arguments.only) - set(PARTS):
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     arguments.binary, arguments.bench = (str(Path(path).resolve()) for path in (arguments.binary, arguments.bench))
     if arguments.python is None:
         arguments.python = find_python()
+    elif "/" in arguments.python:
+        # Not resolved: a virtual environment's Python is a link that must be called as such.
+        arguments.python = os.path.abspath(arguments.python)
     check = Check(arguments)
     if arguments.device != "cpu":
         folders, words = find_libraries(check.env, arguments.python)

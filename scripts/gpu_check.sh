@@ -3,8 +3,8 @@
 # machine needs into one file.
 #
 # `pack` builds here and writes the archive; `run` works there, in the unpacked folder, or in a checkout. What is done stands in
-# gpu_check.py, the tables in gpu_report.py, PyTorch and JAX in gpu_peers.py, the comparisons in benches/gpu. Packing needs
-# cargo and binutils, running only bash, coreutils and Python 3.10.
+# gpu_check.py and gpu_speed.py, the tables in gpu_report.py, PyTorch and JAX in gpu_peers.py, the comparisons in benches/gpu. Packing
+# needs cargo and binutils, running only bash, coreutils and Python 3.10.
 
 set -euo pipefail
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
@@ -134,7 +134,7 @@ programs() {
 # --- Packing ----------------------------------------------------------------------------------------------------
 
 # Bytes of the archive at most, and images packed of each file of CIFAR-10's binary version, which hold 10,000 of 3,073 bytes.
-readonly most_bytes=60000000 cifar_images=1500
+readonly most_bytes=60000000 cifar_images=1200
 
 pack() {
     [ -n "$archive" ] || fail 2 'the archive is not named' 'gpu_check.sh pack OUT.tar.gz'
@@ -143,7 +143,7 @@ pack() {
     partial=$(mktemp -d) || fail 3 'there is no room for temporary files'
     local folder=$partial/gpu-check name
     mkdir -- "$folder"
-    for name in gpu_check.sh gpu_check.py gpu_report.py gpu_peers.py bench_peers.py; do
+    for name in gpu_check.{sh,py} gpu_{files,speed,report,peers}.py bench_peers.py; do
         cp -- "$here/$name" "$folder/"
     done
     for name in adamtrain gpu; do
@@ -214,7 +214,7 @@ case $command in
     run) run cuda ;;
     self-test)
         python3 "$here/gpu_report.py" test
-        python3 "$here/gpu_check.py" test
+        python3 "$here/gpu_files.py" test
         if [ "$out" = gpu-check-results ]; then
             partial=$(mktemp -d)
             out=$partial/results

@@ -5,8 +5,13 @@
 """
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass
 from statistics import median
+
+
+def talk(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @dataclass
