@@ -47,7 +47,7 @@ def subject_table(subject, rows):
 
 
 def rows_of_checks(events):
-    """A row for each comparison of `benches/gpu`; sections of one kind and all well are one row each."""
+    """A row for each comparison of `benches/gpu`."""
     rows = []
     checks = [event for event in events if event["event"] == "check"]
     for section in dict.fromkeys(check["section"] for check in checks):
