@@ -6,6 +6,7 @@ pub mod average;
 mod clip;
 mod evaluator;
 pub mod health;
+mod pace;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
@@ -26,6 +27,7 @@ use average::Average;
 use clip::Clip;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
+use pace::Pace;
 
 /// What the trainer needs to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,7 @@ pub struct Trainer {
     scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
+    pace: Pace,
 }
 
 impl Trainer {
@@ -103,6 +106,7 @@ impl Trainer {
             scalars: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
             step_samples: config.step_samples(),
+            pace: Pace::default(),
             net,
         })
     }
@@ -139,6 +143,13 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
+        let mut pace = self.pace;
+        let taken = pace.step(|| self.take_step(batch, step));
+        self.pace = pace;
+        taken
+    }
+
+    fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
         let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
         self.gradients(batch, step, false)?;
         if let Some(before) = before
