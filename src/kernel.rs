@@ -18,6 +18,7 @@ mod product;
 mod register;
 pub mod simd;
 pub mod team;
+mod transpose;
 mod updater;
 
 pub use elementwise::{ACCUMULATORS, MuonStep, Scalars, piece_size};

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use super::simd::{Width, vectorised};
 use super::team::{self, Shared};
+use super::transpose::{columns_of, rows_of};
 
 /// Running sums over a pass, on the device.
 #[derive(Clone, Debug)]
@@ -91,7 +92,7 @@ pub fn cross_entropy(
                 let values = values.slice(block * ROWS * of_row, order.len() * of_row);
                 (room.slice(block * of_block, of_block), values)
             };
-            one_block(width, batch, labels, order, values, room);
+            one_block(width, width, batch, labels, order, values, room);
         }
     });
     for block in blocks.chunks_exact(of_block) {
@@ -111,7 +112,14 @@ type Rows = [f32; ROWS];
 
 vectorised! {
     /// Loss and hits of each lane over the rows of a block; logits are replaced by the gradient if that is asked for.
-    fn one_block[][](batch: &Batch<'_>, labels: &[u32], order: &[u32], logits: &mut [f32], room: &mut [f64]) {
+    fn one_block[][](
+        width: Width,
+        batch: &Batch<'_>,
+        labels: &[u32],
+        order: &[u32],
+        logits: &mut [f32],
+        room: &mut [f64],
+    ) {
         let classes = batch.classes;
         let of_row = batch.smoothing.len() * classes;
         let share = batch.gradient.then_some(1.0 / batch.divisor as f32);
@@ -123,11 +131,7 @@ vectorised! {
         let mut z = [[0.0; ROWS]; MOST_CLASSES];
         let z = &mut z[..classes];
         for (lane, (numbers, &smoothing)) in room.chunks_exact_mut(NUMBERS).zip(batch.smoothing).enumerate() {
-            for (row, logits) in logits.chunks_exact(of_row).enumerate() {
-                for (z, &logit) in z.iter_mut().zip(&logits[lane * classes..]) {
-                    z[row] = logit;
-                }
-            }
+            columns_of(width, &logits[lane * classes..], of_row, z);
             let block = Block::of(z, &of_rows, smoothing, share);
             let [mut loss, mut hits, mut product] = [0.0, 0.0, 1.0];
             for row in 0..order.len() {
@@ -138,11 +142,7 @@ vectorised! {
             // The sum of logarithms is the logarithm of the product: 16 sums, each in [1, C], are far from overflow.
             numbers.copy_from_slice(&[loss + product.ln(), hits]);
             if share.is_some() {
-                for (row, logits) in logits.chunks_exact_mut(of_row).enumerate() {
-                    for (z, logit) in z.iter().zip(&mut logits[lane * classes..]) {
-                        *logit = z[row];
-                    }
-                }
+                rows_of(width, z, &mut logits[lane * classes..], of_row);
             }
         }
     }
@@ -162,16 +162,15 @@ impl Block {
     /// Losses and hits of rows of logits `z`, `[C, 16]`; where there is a `share`, the logits become (p − q) · share.
     #[inline(always)]
     fn of(z: &mut [Rows], labels: &[u32; ROWS], smoothing: f64, share: Option<f32>) -> Self {
-        // What stands at a row's label is picked out, since a comparison with it in each class takes longer.
-        let of_label = |z: &[Rows], row: usize| z.get(labels[row] as usize).map_or(0.0, |z| z[row]);
-        let target: Rows = std::array::from_fn(|row| of_label(z, row));
         let mut largest = z[0];
         let mut best = [0_u32; ROWS];
+        let mut target = [0.0; ROWS];
         let mut total = [0.0_f64; ROWS];
         for (class, z) in (0..).zip(z.iter()) {
             for row in 0..ROWS {
                 best[row] = if z[row] > largest[row] { class } else { best[row] };
                 largest[row] = if z[row] > largest[row] { z[row] } else { largest[row] };
+                target[row] = if class == labels[row] { z[row] } else { target[row] };
             }
             if smoothing > 0.0 {
                 for row in 0..ROWS {
@@ -191,16 +190,10 @@ impl Block {
             let everywhere = (smoothing / classes) as f32;
             let here = (1.0 - smoothing) as f32 + everywhere;
             let normaliser = sums.map(|sum| 1.0 / sum);
-            let exponential: Rows = std::array::from_fn(|row| of_label(z, row));
-            for z in z.iter_mut() {
-                for row in 0..ROWS {
-                    z[row] = (z[row] * normaliser[row] - everywhere) * share;
-                }
-            }
-            for row in 0..ROWS {
-                if let Some(z) = z.get_mut(labels[row] as usize) {
-                    z[row] = (exponential[row] * normaliser[row] - here) * share;
-                }
+            for (class, z) in (0..).zip(z.iter_mut()) {
+                // An array of its own: else the compiler takes classes side by side, which lie apart.
+                let q: Rows = std::array::from_fn(|row| if class == labels[row] { here } else { everywhere });
+                *z = std::array::from_fn(|row| (z[row] * normaliser[row] - q[row]) * share);
             }
         }
         let mut beside_log = [0.0; ROWS];
