@@ -155,7 +155,7 @@ def jax_adam(jax, arguments):
 def torch_gemm(torch, arguments):
     wait = torch.cuda.synchronize if arguments.device != "cpu" else lambda: None
     side = arguments.side
-    a, b, out = (torch.full((side, side), 0.01, device=arguments.device) for _ in range(3))
+    a, b, out = (torch.rand((side, side), device=arguments.device) - 0.5 for _ in range(3))
     for precision in ("f32", "tf32"):
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         taken = microseconds(lambda: torch.mm(a, b, out=out), wait)
@@ -164,7 +164,7 @@ def torch_gemm(torch, arguments):
 
 def jax_gemm(jax, arguments):
     side = arguments.side
-    a, b = (jax.numpy.full((side, side), 0.01, "float32") for _ in range(2))
+    a, b = (jax.random.uniform(jax.random.key(i), (side, side)) - 0.5 for i in range(2))
     for precision in ("highest", "tensorfloat32"):
         product = jax.jit(lambda a, b: jax.numpy.matmul(a, b, precision=precision))
         held = [product(a, b)]
@@ -185,7 +185,7 @@ def train(peer, arguments):
     arguments.hidden = hidden if arguments.hidden is None else arguments.hidden
     arguments.batch_size = arguments.batch_size or batch
     arguments.scaling = scaling
-    arguments.seed, arguments.threads, arguments.lanes = 0, 0, arguments.lanes
+    arguments.seed, arguments.threads = 0, 0
     arguments.denormals = "kept"
     if peer == "torch":
         bench_peers.run_torch(arguments)

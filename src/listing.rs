@@ -310,6 +310,9 @@ struct PointEnd {
     best: Option<Measures>,
     #[serde(default)]
     settings: Map<String, Json>,
+    /// What follows from them, where it is not as for the first point.
+    #[serde(default)]
+    derived: Map<String, Json>,
 }
 
 fn of_sweep(path: &Path) -> Vec<Row> {
@@ -358,7 +361,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         };
         let (reason, best, own) = match end {
             Some(end) => {
-                let own = end.settings.iter().filter_map(|(key, value)| Some((index(key)?, value)));
+                let own = end.settings.iter().chain(&end.derived).filter_map(|(key, value)| Some((index(key)?, value)));
                 (end.reason, end.best, own.map(|(index, value)| (index, Some(of_json(index, value)))).collect())
             }
             None => (None, None, axes.at(number, count)),

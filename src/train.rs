@@ -8,6 +8,7 @@ mod clip;
 mod device;
 mod evaluator;
 pub mod health;
+mod pace;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
@@ -29,6 +30,7 @@ use clip::Clip;
 use device::OnDevice;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
+use pace::Pace;
 
 /// What the trainer needs to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,7 @@ pub struct Trainer {
     scalars: Vec<StepScalars>,
     batch_size: usize,
     step_samples: usize,
+    pace: Pace,
     /// What a GPU needs; none in host memory.
     on_device: Option<OnDevice>,
 }
@@ -114,6 +117,7 @@ impl Trainer {
             scalars: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
             step_samples: config.step_samples(),
+            pace: Pace::default(),
             net,
         })
     }
@@ -166,6 +170,13 @@ impl Trainer {
             self.on_device = Some(device);
             return done.map(|()| true);
         }
+        let mut pace = self.pace;
+        let taken = pace.step(|| self.take_step(batch, step));
+        self.pace = pace;
+        taken
+    }
+
+    fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
         let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
         self.gradients(batch, step, false)?;
         if let Some(before) = before

@@ -222,7 +222,7 @@ fn a_signal_saves_and_the_sweep_goes_on_from_the_step() {
 #[test]
 fn sigusr1_saves_and_out_of_time_is_75() {
     let place = Place::new();
-    let words = format!("{MIXED} --epochs 60 --patience none");
+    let words = format!("{MIXED} --epochs 160 --patience none");
     place.succeed(&format!("{words} --out whole"));
     let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out cut --json --save-every 1h")));
     running.read_until("\"epoch\":20,");

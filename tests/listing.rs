@@ -219,6 +219,16 @@ fn damaged_directories_are_named_and_cost_no_other_row() {
 }
 
 #[test]
+fn a_setting_that_follows_a_swept_one_is_each_points_own() {
+    let place = Place::new();
+    place.succeed(&format!("sweep --hidden none;8 {SHORT} --out a"));
+    let rows: Vec<_> = place.succeed("runs a --json").events();
+    let rows = rows.iter().filter(|row| row["event"] == "run");
+    let scalings: Vec<_> = rows.map(|row| &row["config"]["data"]["scaling"]).collect();
+    assert_eq!(scalings, [&json!("unit"), &json!("standard")]);
+}
+
+#[test]
 fn points_that_diverged_in_their_first_epoch_are_rows() {
     let place = Place::new();
     place.succeed(&format!("sweep --lr 1e-3,1e30 --hidden 8 {SHORT} --out a"));

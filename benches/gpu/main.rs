@@ -75,6 +75,10 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--json" => options.json = true,
                 "hold" => options.hold = true,
+                "-h" | "--help" => {
+                    println!("{USAGE}");
+                    std::process::exit(0);
+                }
                 _ => bail!("unknown argument `{argument}`\n{USAGE}"),
             }
         }

@@ -21,7 +21,7 @@ pub struct Totals {
 }
 
 /// Rows whose losses are summed together: a fixed number, so that a sum does not depend on who computes it.
-const ROWS: usize = 16;
+pub const ROWS: usize = 16;
 
 /// Numbers that a block of rows keeps per lane: loss and hits.
 const NUMBERS: usize = 2;
@@ -162,15 +162,16 @@ impl Block {
     /// Losses and hits of rows of logits `z`, `[C, 16]`; where there is a `share`, the logits become (p − q) · share.
     #[inline(always)]
     fn of(z: &mut [Rows], labels: &[u32; ROWS], smoothing: f64, share: Option<f32>) -> Self {
+        // What stands at a row's label is picked out, since a comparison with it in each class takes longer.
+        let of_label = |z: &[Rows], row: usize| z.get(labels[row] as usize).map_or(0.0, |z| z[row]);
+        let target: Rows = std::array::from_fn(|row| of_label(z, row));
         let mut largest = z[0];
         let mut best = [0_u32; ROWS];
-        let mut target = [0.0; ROWS];
         let mut total = [0.0_f64; ROWS];
         for (class, z) in (0..).zip(z.iter()) {
             for row in 0..ROWS {
                 best[row] = if z[row] > largest[row] { class } else { best[row] };
                 largest[row] = if z[row] > largest[row] { z[row] } else { largest[row] };
-                target[row] = if class == labels[row] { z[row] } else { target[row] };
             }
             if smoothing > 0.0 {
                 for row in 0..ROWS {
@@ -190,10 +191,15 @@ impl Block {
             let everywhere = (smoothing / classes) as f32;
             let here = (1.0 - smoothing) as f32 + everywhere;
             let normaliser = sums.map(|sum| 1.0 / sum);
-            for (class, z) in (0..).zip(z.iter_mut()) {
+            let exponential: Rows = std::array::from_fn(|row| of_label(z, row));
+            for z in z.iter_mut() {
                 for row in 0..ROWS {
-                    let q = if class == labels[row] { here } else { everywhere };
-                    z[row] = (z[row] * normaliser[row] - q) * share;
+                    z[row] = (z[row] * normaliser[row] - everywhere) * share;
+                }
+            }
+            for row in 0..ROWS {
+                if let Some(z) = z.get_mut(labels[row] as usize) {
+                    z[row] = (exponential[row] * normaliser[row] - here) * share;
                 }
             }
         }

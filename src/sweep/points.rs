@@ -1,5 +1,6 @@
 //! The points of a sweep: every combination of its axes, each a valid configuration of its own.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -60,7 +61,7 @@ impl Points {
                     let failure = what("all lanes see the same batches");
                     return Err(failure.hint("sweep `--seed`, which draws the weights").into());
                 }
-                "train.device" | "train.threads" | "train.save_every" | "train.max_time" => {
+                "train.device" | "train.graph" | "train.threads" | "train.save_every" | "train.max_time" => {
                     return Err(what("it changes no result").hint("give one value").into());
                 }
                 _ => {}
@@ -100,6 +101,18 @@ impl Points {
     pub fn settings(&self, point: &Point) -> Map<String, Json> {
         let axes = self.axes.iter().zip(&point.choice);
         axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
+    }
+
+    /// The settings of a point that follow from swept ones and are not those of the first point, by key.
+    pub fn derived(&self, point: &Point) -> Map<String, Json> {
+        let first: BTreeMap<&str, &Value> = self.points.first().map_or_else(BTreeMap::new, |first| {
+            first.config.entries().map(|(setting, value, _)| (setting.key, value)).collect()
+        });
+        let is_swept = |key: &str| self.axes.iter().any(|axis| axis.setting.key == key);
+        let entries = point.config.entries().filter(|(setting, value, _)| {
+            !is_swept(setting.key) && first.get(setting.key).is_some_and(|first| first != value)
+        });
+        entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect()
     }
 
     /// The value of a setting that is not swept, as text.

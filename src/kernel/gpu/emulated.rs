@@ -129,9 +129,8 @@ unsafe fn matrix<'a>(operand: Operand, lane: usize, rows: usize, columns: usize)
     let (stored_rows, stored_columns) = if operand.is_transposed { (columns, rows) } else { (rows, columns) };
     let count = stored_rows.saturating_sub(1) * operand.stride + stored_columns;
     // SAFETY: as the caller promises.
-    let data = unsafe {
-        std::slice::from_raw_parts(pointer::<f32>(operand.at.after(lane * operand.of_lane * size_of::<f32>())), count)
-    };
+    let data =
+        unsafe { std::slice::from_raw_parts(pointer::<f32>(operand.at.after::<f32>(lane * operand.of_lane)), count) };
     let matrix = Matrix::rows(data, stored_rows, stored_columns, operand.stride);
     if operand.is_transposed { matrix.transposed() } else { matrix }
 }

@@ -142,27 +142,39 @@ extern "C" __global__ void __launch_bounds__(64) cross_entropy(
     rows_of[2 * count + index] = best == label && sum == sum ? 1.0 : 0.0;
 }
 
-// loss [K] and hits [K] gain the rows of a batch: by 16 rows, as loss.rs adds them.
+// loss [K] and hits [K] gain the rows of a batch: a thread adds 16 of a lane, and the last of a lane to come here adds these sums, in the
+// order of loss.rs. `rows_of` is that of cross_entropy; arrived [K], 0 before and after.
 extern "C" __global__ void __launch_bounds__(64) add_losses(
-    const double* __restrict__ rows_of, u32 rows, u32 lanes, double* __restrict__ loss, u32* __restrict__ hits) {
-    u64 lane = thread_index();
-    if (lane >= lanes) return;
+    double* __restrict__ rows_of, u32* __restrict__ arrived, u32 rows, u32 lanes, u32 blocks, double* __restrict__ loss,
+    u32* __restrict__ hits) {
+    u64 index = thread_index();
+    if (index >= (u64)blocks * lanes) return;
     u64 count = (u64)rows * lanes;
+    u32 lane;
+    u32 first = 16 * (u32)quotient(index, lanes, lane), last = first + 16 < rows ? first + 16 : rows;
+    double sum = 0.0, product = 1.0, hit = 0.0;
+    for (u32 row = first; row < last; row++) {
+        u64 own = (u64)row * lanes + lane;
+        sum += rows_of[own];
+        product *= rows_of[count + own];
+        hit += rows_of[2 * count + own];
+    }
+    // In the place of the first row, which no other thread reads.
+    u64 own = (u64)first * lanes + lane;
+    rows_of[own] = sum + log(product);
+    rows_of[2 * count + own] = hit;
+    __threadfence();
+    if (atomicInc(arrived + lane, blocks - 1) != blocks - 1) return;
+    __threadfence();
     double total = loss[lane];
-    u32 hit = 0;
-    for (u32 first = 0; first < rows; first += 16) {
-        u32 last = first + 16 < rows ? first + 16 : rows;
-        double sum = 0.0, product = 1.0;
-        for (u32 row = first; row < last; row++) {
-            u64 index = (u64)row * lanes + lane;
-            sum += rows_of[index];
-            product *= rows_of[count + index];
-            hit += (u32)rows_of[2 * count + index];
-        }
-        total += sum + log(product);
+    u32 all_hits = hits[lane];
+    for (u32 row = 0; row < rows; row += 16) {
+        own = (u64)row * lanes + lane;
+        total += __ldcg(rows_of + own);
+        all_hits += (u32)__ldcg(rows_of + 2 * count + own);
     }
     loss[lane] = total;
-    hits[lane] += hit;
+    hits[lane] = all_hits;
 }
 
 // The number and probability of a lane's dropout.

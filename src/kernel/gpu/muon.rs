@@ -99,9 +99,9 @@ impl Muon {
         let mut first = 0;
         // Lanes with as many iterations go together: all of them, as a rule.
         for lanes in self.iterations.chunk_by(|a, b| a == b) {
-            let at = |address: Address| address.after(first * size * size_of::<f32>());
+            let at = |address: Address| address.after::<f32>(first * size);
             let u = self.iterate(queue, first, lanes.len(), lanes[0], [at(x), at(next)])?;
-            let steps = steps.after(first * 6 * size_of::<f32>());
+            let steps = steps.after::<f32>(first * 6);
             let count = lanes.len() * size;
             let arguments = [u.into(), steps.into(), of_lane, (count as u64).into(), at(theta).into()];
             over(queue, "decay_and_move", count, THREADS, &arguments)?;
@@ -123,7 +123,7 @@ impl Muon {
         let (least, size) = (self.rows.min(self.columns), self.rows * self.columns);
         let square_size = least * least;
         let inside =
-            |tensor: &Tensor| Ok::<_, candle_core::Error>(address::<f32>(tensor)?.after(first * square_size * 4));
+            |tensor: &Tensor| Ok::<_, candle_core::Error>(address::<f32>(tensor)?.after::<f32>(first * square_size));
         let (gram, square) = (inside(&self.gram)?, inside(&self.square)?);
         let of_squares = |at| rows(at, least, square_size);
         let multiply =

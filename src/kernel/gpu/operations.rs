@@ -7,6 +7,7 @@ use candle_core::{Result, Tensor, bail};
 use super::memory::{Bytes as _, address, constant};
 use super::origin;
 use super::queue::{Address, Argument, Gemm, Operand, Queue};
+use crate::kernel::loss::ROWS as LOSS_ROWS;
 use crate::kernel::{Affine, Channel, Dropout, LossBatch, Totals, keep_scale};
 
 /// Threads of a block, as kernels.cu bounds them.
@@ -203,15 +204,16 @@ pub fn column_sums(queue: &dyn Queue, batch: usize, dy: &Tensor, db: &Tensor) ->
     over(queue, "column_sums", width, FEW_THREADS, &arguments)
 }
 
-/// Numbers of [`Totals::blocks`] that [`cross_entropy`] needs.
+/// Numbers of [`Totals::blocks`] that [`cross_entropy`] needs: a counter per lane, and three numbers per row and lane.
 pub fn loss_room(batch: usize, lanes: usize) -> usize {
-    3 * batch * lanes
+    lanes + 3 * batch * lanes
 }
 
 /// See [`crate::kernel::cross_entropy`].
 pub fn cross_entropy(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
     let lanes = batch.smoothing.len();
-    let room = address::<f64>(&totals.blocks)?;
+    let arrived = address::<f64>(&totals.blocks)?;
+    let room = arrived.after::<f64>(lanes);
     if totals.blocks.elem_count() < loss_room(batch.rows, lanes) {
         bail!("{} numbers of room for the losses of {} rows and {lanes} lanes", totals.blocks.elem_count(), batch.rows);
     }
@@ -232,8 +234,10 @@ pub fn cross_entropy(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tens
     ];
     over(&**queue, "cross_entropy", batch.rows * lanes, FEW_THREADS, &arguments)?;
     let (loss, hits) = (address::<f64>(&totals.loss)?, address::<u32>(&totals.hits)?);
-    let arguments = [room.into(), batch.rows.into(), lanes.into(), loss.into(), hits.into()];
-    over(&**queue, "add_losses", lanes, FEW_THREADS, &arguments)
+    let blocks = batch.rows.div_ceil(LOSS_ROWS);
+    let arguments =
+        [room.into(), arrived.into(), batch.rows.into(), lanes.into(), blocks.into(), loss.into(), hits.into()];
+    over(&**queue, "add_losses", blocks * lanes, FEW_THREADS, &arguments)
 }
 
 /// See [`crate::kernel::copy`].

@@ -9,9 +9,9 @@ use candle_core::{Result, Tensor};
 pub struct Address(pub u64);
 
 impl Address {
-    /// The place `bytes` behind this one.
-    pub fn after(self, bytes: usize) -> Self {
-        Self(self.0 + bytes as u64)
+    /// The place of the number that comes `count` numbers behind that at this one.
+    pub fn after<T>(self, count: usize) -> Self {
+        Self(self.0 + (count * size_of::<T>()) as u64)
     }
 }
 
@@ -28,29 +28,17 @@ pub enum Argument {
     F32(f32),
 }
 
-impl From<Address> for Argument {
-    fn from(address: Address) -> Self {
-        Self::Address(address)
-    }
+macro_rules! argument {
+    ($($kind:ty => $variant:ident),*) => {$(
+        impl From<$kind> for Argument {
+            fn from(argument: $kind) -> Self {
+                Self::$variant(argument)
+            }
+        }
+    )*};
 }
 
-impl From<u32> for Argument {
-    fn from(number: u32) -> Self {
-        Self::U32(number)
-    }
-}
-
-impl From<u64> for Argument {
-    fn from(number: u64) -> Self {
-        Self::U64(number)
-    }
-}
-
-impl From<f32> for Argument {
-    fn from(number: f32) -> Self {
-        Self::F32(number)
-    }
-}
+argument!(Address => Address, u32 => U32, u64 => U64, f32 => F32);
 
 impl From<bool> for Argument {
     fn from(is: bool) -> Self {

@@ -62,7 +62,7 @@ pub fn address<T: Element>(tensor: &Tensor, start: usize) -> Result<Address> {
     let stream = storage.device.cuda_stream();
     // Events are off: the pointer is all there is.
     let (pointer, _sync) = storage.as_cuda_slice::<T>()?.device_ptr(&stream);
-    Ok(Address(pointer).after(start * size_of::<T>()))
+    Ok(Address(pointer).after::<T>(start))
 }
 
 struct Stream {

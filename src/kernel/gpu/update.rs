@@ -171,11 +171,11 @@ impl Whole {
         let mut chunks = Vec::new();
         for lane in 0..self.lanes {
             for start in (0..of_lane).step_by(length) {
-                let bytes = (lane * of_lane + start) * size_of::<f32>();
+                let element = lane * of_lane + start;
                 // Only the device follows them; none stays none.
                 let at = |address: Address| match address {
                     Address(0) => std::ptr::null_mut(),
-                    address => std::ptr::with_exposed_provenance_mut::<f32>(address.after(bytes).0 as usize),
+                    address => std::ptr::with_exposed_provenance_mut::<f32>(address.after::<f32>(element).0 as usize),
                 };
                 chunks.push(Chunk {
                     theta: at(self.theta),
