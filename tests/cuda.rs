@@ -22,6 +22,8 @@ use serde_json::Value;
 const KERNELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/gpu");
 const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake_cuda/cuda.cpp");
 
+const MISTAKES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake_cuda/mistakes.cpp");
+
 /// Losses of the GPU and of the CPU may differ so much, relative to the CPU's: sums of f32 in another order. Two epochs of small steps
 /// were found to differ by 1e-7 at most; lion, which takes whole steps by the sign of what may be nearly 0, is left out.
 const LOSS_TOLERANCE: f64 = 1e-4;
@@ -357,14 +359,14 @@ fn the_estimate_of_a_gpus_memory_is_what_a_run_takes() {
     let mut wrong = Vec::new();
     for words in [
         "",
-        "--hidden 512 --optimizer adan --set train.health=true --batch-size 256",
-        "--hidden 128,64 --optimizer schedule-free-adamw",
+        "--hidden 64 --optimizer adan --set train.health=true --batch-size 512",
+        "--hidden 64,32 --optimizer schedule-free-adamw",
         "--hidden 32,16 --optimizer muon",
         "--hidden 64 --optimizer lamb --dropout 0.5 --clip-norm 1 --set train.ema_decay=0.9",
         "--hidden 64 --optimizer sgd --batch-size 4096 --set train.accumulate=2",
     ] {
-        // No short run shows less than a long one: all memory is taken before the second step.
-        let words = format!("--epochs 1 --quiet --batch-size 1024 {words} --device cuda");
+        // A long run takes no more: all memory is taken before the third step.
+        let words = format!("--limit-train 4096 --epochs 1 --quiet --batch-size 1024 {words} --device cuda");
         let refused = machine.run(&format!("{words} --out refused"), &[("FAKE_FREE", "1")]);
         let estimate = megabytes(&refused.refused(5, &["on cuda:0"]), "needs about ");
         let counts = machine.counted(&format!("{words} --out run"), &[]);
@@ -405,4 +407,42 @@ fn the_doctor_trains_on_the_gpu() {
     }
     let table = machine.run("doctor", &[]).expect(0).stdout;
     assert!(table.contains("cuda:0       Fake GPU") && !table.contains("cannot be opened"), "{table}");
+}
+
+#[test]
+fn the_gpu_of_these_tests_stops_at_mistakes() {
+    let Some(machine) = Machine::new() else { return };
+    let program = machine.place.path("mistakes");
+    let mut compiler = Command::new("g++");
+    compiler.args(["-std=c++20", "-Wall", "-Werror", "-o"]).arg(&program).arg(MISTAKES);
+    assert!(compiler.arg(machine.libraries.join("libcuda.so.1")).status().unwrap().success());
+    for (mistake, answer) in [
+        ("products", "0"),
+        ("a longer copy", "an allocation is left by an upload"),
+        ("a copy to nowhere", "memory that is not allocated is used by an upload"),
+        ("freed twice", "memory is freed that is not allocated"),
+        ("a kernel on freed memory", "memory that is not allocated is touched by bias_activation"),
+        ("a kernel behind the end", "memory that is not allocated is touched by bias_activation"),
+        ("a kernel just behind the end", "behind its end, memory was written"),
+        ("too many threads", "1"),
+        ("no threads", "1"),
+        ("other parameters", "other parameters than in C++ has the PTX of bias_activation"),
+        ("no memory", "2"),
+        ("no event", "801"),
+        ("a short leading dimension", "7"),
+        ("overlapping lanes", "lanes overlap in the result of a product"),
+        ("a product behind the end", "an allocation is left by a product"),
+        ("an upload while capturing", "900 901"),
+        ("waiting while capturing", "900 901"),
+        ("freeing while capturing", "900 901"),
+        ("no workspace while capturing", "3 0"),
+    ] {
+        let mut command = machine.place.program(program.to_str().unwrap());
+        let outcome = finish(command.arg(mistake).env("LD_LIBRARY_PATH", machine.libraries));
+        if answer.starts_with(|first: char| first.is_ascii_digit()) {
+            assert_eq!((outcome.code(), outcome.stdout.trim()), (Some(0), answer), "{mistake}: {outcome:?}");
+        } else {
+            assert!(outcome.code() == Some(99) && outcome.stderr.contains(answer), "{mistake}: {outcome:?}");
+        }
+    }
 }

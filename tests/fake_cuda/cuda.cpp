@@ -71,7 +71,8 @@ void count(const char* what, long by = 1) { counts.of[what] += by; }
 // --- Memory -------------------------------------------------------------------------------------------------------
 
 constexpr std::size_t PAGE = 4096, ALIGNMENT = 256, ARENA = std::size_t(256) << 30;
-constexpr unsigned char FILLER = 0xff;
+// What new memory holds, all NaN, and what lies between its end and the next page.
+constexpr unsigned char FILLER = 0xff, BEHIND = 0xa5;
 
 struct Allocation {
     std::size_t bytes, mapped;
@@ -113,6 +114,7 @@ Result allocate(Pointer* address, std::size_t bytes) {
     if (mprotect(reinterpret_cast<void*>(next), mapped, PROT_READ | PROT_WRITE)) stop("the host has no more memory");
     memset(reinterpret_cast<void*>(next), FILLER, mapped);
     *address = next + mapped - length;
+    memset(reinterpret_cast<void*>(*address + bytes), BEHIND, length - bytes);
     live[*address] = {bytes, mapped, next};
     next += mapped + PAGE;
     used += length;
@@ -127,7 +129,7 @@ void release(Pointer address) {
     auto [bytes, mapped, page] = found->second;
     const std::size_t length = rounded(bytes, ALIGNMENT);
     for (std::size_t i = bytes; i < length; ++i)
-        if (reinterpret_cast<unsigned char*>(address)[i] != FILLER) stop("behind its end, memory was written", "", address);
+        if (reinterpret_cast<unsigned char*>(address)[i] != BEHIND) stop("behind its end, memory was written", "", address);
     madvise(reinterpret_cast<void*>(page), mapped, MADV_DONTNEED);
     mprotect(reinterpret_cast<void*>(page), mapped, PROT_NONE);
     used -= length;
