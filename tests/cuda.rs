@@ -48,10 +48,10 @@ fn make() -> Option<PathBuf> {
     fs::create_dir_all(&folder).unwrap();
     let files = ["shim.h", "kernels.cu", "rules.cu"].map(|file| format!("{KERNELS}/{file}"));
     let names: Vec<String> = files.iter().flat_map(|file| kernels(&fs::read_to_string(file).unwrap())).collect();
-    let includes: String = files.iter().map(|file| format!("#include \"{file}\"\n")).collect();
-    let list: String = names.iter().map(|name| format!(" X({name})")).collect();
+    let includes = files.iter().map(|file| format!("#include \"{file}\"")).collect::<Vec<_>>().join("\n");
+    let list = names.iter().map(|name| format!("X({name})")).collect::<Vec<_>>().join(" ");
     let unit = folder.join("unit.cpp");
-    fs::write(&unit, format!("{includes}#define KERNELS(X){list}\n#include \"{FAKE}\"\n")).unwrap();
+    fs::write(&unit, format!("{includes}\n#define KERNELS(X) {list}\n#include \"{FAKE}\"\n")).unwrap();
     let mut compiler = Command::new("g++");
     compiler.args(["-O2", "-std=c++20", "-ffp-contract=off", "-ftls-model=initial-exec", "-fPIC", "-shared"]);
     compiler.args(["-Wall", "-Werror", "-Wno-unknown-pragmas", "-o"]).arg(folder.join("libcuda.so.1")).arg(unit);
