@@ -13,9 +13,9 @@ Builds adamtrain with CUDA where neither a toolkit nor a GPU is, and checks such
 
 Usage: cuda.sh build [CARGO OPTIONS]   build the release binary; it runs on machines with and without a GPU
        cuda.sh check [--write]         what must hold before a change lands: format, lints, build, the kernels' machine code
-                                       for sm_75, sm_80, sm_89 and sm_90, and how the binary behaves without a driver. Kernels
-                                       may not spill; their registers are compared with tests/golden/cuda_kernels.txt,
-                                       which --write renews
+                                       for sm_75, sm_80, sm_89 and sm_90, how the binary behaves without a driver, and how it
+                                       trains on a GPU that the tests play in host memory. Kernels may not spill; their
+                                       registers are compared with tests/golden/cuda_kernels.txt, which --write renews
        cuda.sh env                     print exports for a shell in which cargo builds the feature: eval "$(scripts/cuda.sh env)"
        cuda.sh --help
 
@@ -179,7 +179,7 @@ for message in map(json.loads, sys.stdin):
     mapfile -t lines <<<"$built"
     local out=${lines[0]} binary=${lines[1]}
     say 'devices'
-    cargo test --release --locked --features cuda --test device
+    cargo test --release --locked --features cuda --test device --test cuda
     say 'kernels'
     "$here/cuda_kernels.py" "$CUDA_HOME/bin/ptxas" tests/golden/cuda_kernels.txt ${write:+--write} "$out"/*.ptx
     say 'binary'

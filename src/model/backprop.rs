@@ -108,9 +108,10 @@ impl Backprop {
         let hidden = shape.hidden.iter().map(|&width| zeros(&[batch, lanes, width]));
         let gradients = net.parameters().iter().map(|(_, var)| zeros(var.dims()));
         let activations = Activations::new(shape, lanes, batch, device)?;
+        // Room for the CPU's threads.
         let rooms = activations.shapes.iter().map(|layer| match kernel::weight_gradient_room(*layer) {
-            0 => Ok(None),
-            room => zeros(&[room]).map(Some),
+            room if room > 0 && device.is_cpu() => zeros(&[room]).map(Some),
+            _ => Ok(None),
         });
         let rooms = rooms.collect::<candle_core::Result<Vec<Option<Tensor>>>>()?;
         let deltas = hidden.collect::<candle_core::Result<Vec<Tensor>>>()?;
