@@ -4,6 +4,8 @@
 //!     L = −Σ_c q_c · ln p_c,   q = (1 − ε)·onehot(y) + ε/C      Szegedy et al. 2015, arXiv:1512.00567, §7; as PyTorch
 //!     ∂L/∂z = p − q,           divided by the rows of the batch
 
+use std::sync::atomic::{Ordering, compiler_fence};
+
 use candle_core::Tensor;
 
 use super::simd::{Width, vectorised};
@@ -191,9 +193,12 @@ impl Block {
             let here = (1.0 - smoothing) as f32 + everywhere;
             let normaliser = sums.map(|sum| 1.0 / sum);
             for (class, z) in (0..).zip(z.iter_mut()) {
-                // An array of its own: else the compiler takes classes side by side, which lie apart.
-                let q: Rows = std::array::from_fn(|row| if class == labels[row] { here } else { everywhere });
-                *z = std::array::from_fn(|row| (z[row] * normaliser[row] - q[row]) * share);
+                for row in 0..ROWS {
+                    let q = if class == labels[row] { here } else { everywhere };
+                    z[row] = (z[row] * normaliser[row] - q) * share;
+                }
+                // Else the compiler computes several classes at once, whose numbers lie apart, and not all rows.
+                compiler_fence(Ordering::SeqCst);
             }
         }
         let mut beside_log = [0.0; ROWS];
