@@ -37,11 +37,7 @@ impl Request {
     /// As [`Request::open`], or if it has no such precision ([`Exit::Usage`]).
     pub fn open_at(self, precision: Precision) -> Result<Device> {
         let device = self.open()?;
-        if precision == Precision::Tf32 && device.is_cpu() {
-            let what = "the device is the CPU, which has no precision `tf32`: expected a CUDA device";
-            return Err(Failure::new(Exit::Usage, what).hint("use --precision f32, or --device cuda").into());
-        }
-        gpu::set_precision(&device, precision)?;
+        set_precision(&device, precision)?;
         Ok(device)
     }
 
@@ -75,6 +71,18 @@ impl Request {
             }),
         }
     }
+}
+
+/// Sets the precision of a device's matrix products; in host memory there is only f32.
+///
+/// # Errors
+/// If the device has no other ([`Exit::Usage`]).
+pub fn set_precision(device: &Device, precision: Precision) -> Result<()> {
+    if precision != Precision::F32 && device.is_cpu() {
+        let what = "the device is the CPU, which has no precision `tf32`: expected a CUDA device";
+        return Err(Failure::new(Exit::Usage, what).hint("use --precision f32, or --device cuda").into());
+    }
+    Ok(gpu::set_precision(device, precision)?)
 }
 
 /// Why `auto` took the CPU.

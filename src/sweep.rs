@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 
 use crate::config::{Config, Stretch};
 use crate::data;
+use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::plan;
@@ -39,7 +40,7 @@ const CACHE: u64 = 10 << 20;
 /// So many gain by one product for all: an epoch of 64 points of 784-10 took 0.47 s by 16, 0.39 s by 32, 0.35 s all at once.
 const MOST_LANES: usize = 64;
 
-/// The most lanes at once on a GPU: more of the smallest net no longer gain.
+/// The most lanes at once on a GPU: a guess, for none has been measured.
 const MOST_LANES_ON_A_GPU: u64 = 1024;
 
 /// How a sweep is run.
@@ -87,7 +88,9 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     let clock = Clock { started: now, saved: now, ticked: now, stepped: false };
     let first = points.points.first().context("a sweep has at least one point")?;
     let signals = Signals::catch()?;
-    let device = first.config.device.open_at(first.config.precision)?;
+    let device = first.config.device.open()?;
+    // Each model sets its own; a point that cannot have it is known before the first trains.
+    points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
     let store = Store::open(out, resume, &description(points, options), points)?;
     let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
     if !options.all_checkpoints {
@@ -166,7 +169,7 @@ impl Sweep<'_> {
         let of_lane = 4 * config.shape.parameters() * (2 + state);
         let by_cache = (CACHE / of_lane.max(1)) as usize;
         let lanes = by_cache.clamp(self.options.threads.max(1), MOST_LANES);
-        let memory = crate::device::available_bytes().unwrap_or(u64::MAX) / 2;
+        let memory = device::available_bytes().unwrap_or(u64::MAX) / 2;
         let bytes = Trainer::bytes(config, examples);
         let by_memory = (memory / bytes.max(1)) as usize;
         if by_memory == 0 {

@@ -87,7 +87,7 @@ impl Trainer {
     /// If memory does not suffice.
     pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
         let config = lanes.first().context("a trainer needs a lane")?;
-        kernel::gpu::set_precision(device, config.precision)?;
+        crate::device::set_precision(device, config.precision)?;
         let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
         let net = LinearNet::new(config.shape.clone(), &seeds, device)?;
         let rows = config.batch_size.min(examples);

@@ -335,6 +335,7 @@ fn axes_are_read_from_files_and_mistakes_are_told() {
         ("--lr 1e-3,1e-2 --set train.non_finite=skip", &["train.non_finite", "--expand"]),
         ("--lr 1e-3,1e-2 --threads 1,2", &["train.threads", "one for the sweep"]),
         ("--lr 1e-3,1e-2 --max-time 1s,2s", &["train.max_time", "one for the sweep"]),
+        ("--precision f32,tf32 --device cpu", &["tf32", "--device cuda"]),
         ("--lr 1e-3,1e-2 --expand --index 2", &["--index", "0..1"]),
         ("--optimizer adam,sgd --beta1 0.8", &["optim.beta1", "sgd"]),
         ("--lr lin(1,2,9999) --eps lin(1,2,9999)", &["combinations"]),
