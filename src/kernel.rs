@@ -29,7 +29,7 @@ pub use orthogonal::Orthogonal;
 pub use passes::{Channel, Dropout, keep_scale};
 pub use updater::{Kernel, Parts, Updater};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use gpu::operations;
 
 use crate::rule::{Real as _, Rule, TwoPass};
@@ -260,10 +260,13 @@ pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor) -> Result<()> {
     })?
 }
 
-/// Numbers of [`Totals::blocks`] for batches of at most `rows` rows on a device.
-pub fn loss_room(rows: usize, lanes: usize, device: &Device) -> usize {
-    // The emulated device of the tests works in host memory.
-    if device.is_cpu() && !cfg!(test) { loss::room(rows, lanes) } else { operations::loss_room(rows, lanes) }
+/// Numbers of [`Totals::blocks`] for batches of at most `rows` rows, on the device that holds `beside`.
+///
+/// # Errors
+/// If the device fails.
+pub fn loss_room(rows: usize, lanes: usize, beside: &Tensor) -> Result<usize> {
+    let room = if gpu::queue::of(beside)?.is_some() { operations::loss_room } else { loss::room };
+    Ok(room(rows, lanes))
 }
 
 /// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.

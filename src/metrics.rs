@@ -11,10 +11,11 @@ impl Totals {
     /// # Errors
     /// If the device fails.
     pub fn zeros(lanes: usize, rows: usize, device: &Device) -> Result<Self> {
+        let loss = Tensor::zeros(lanes, DType::F64, device)?;
         Ok(Self {
-            loss: Tensor::zeros(lanes, DType::F64, device)?,
             hits: Tensor::zeros(lanes, DType::U32, device)?,
-            blocks: Tensor::zeros(kernel::loss_room(rows, lanes, device), DType::F64, device)?,
+            blocks: Tensor::zeros(kernel::loss_room(rows, lanes, &loss)?, DType::F64, device)?,
+            loss,
         })
     }
 
