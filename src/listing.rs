@@ -259,7 +259,7 @@ fn state(path: &Path) -> Result<(&'static str, Option<Summary>)> {
     let word = |summary: Summary| (summary.status.word(), Some(summary));
     match read_summary(path) {
         Ok(summary) if ended(&summary) => Ok(word(summary)),
-        summary if lock::is_held(path) => Ok((Status::Running.word(), summary.ok())),
+        summary if lock::is_held(path)? => Ok((Status::Running.word(), summary.ok())),
         // It may have ended in between.
         _ => match read_summary(path)? {
             summary if ended(&summary) => Ok(word(summary)),
@@ -317,7 +317,10 @@ struct PointEnd {
 
 fn of_sweep(path: &Path) -> Vec<Row> {
     let (description, results) = (path.join("sweep.toml"), path.join("results.jsonl"));
-    let is_held = lock::is_held(path);
+    let is_held = lock::is_held(path).unwrap_or_else(|error| {
+        warn(path, error);
+        false
+    });
     let text = config(&description).and_then(|text| Ok((Rc::new(glance(&text)?), text)));
     let (common, text) = text.unwrap_or_else(|error| {
         warn(&description, error);

@@ -9,7 +9,7 @@ use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
 use adamtrain::run::signal::{self, Signals};
-use adamtrain::run::{Run, Status};
+use adamtrain::run::{self, Run, Status};
 use adamtrain::session::{self, Found, Session, Stop, Surroundings};
 use adamtrain::{data, device, plan, quietly, report};
 use anyhow::Result;
@@ -71,7 +71,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
 
     // Flags, configuration, run directory and device: all before the first byte of data.
     if resume {
-        sources.run = out.as_ref().map(|out| out.join("config.toml")).filter(|path| path.is_file());
+        sources.run = out.as_ref().map(|out| run::config_of(out)).transpose()?.flatten();
     }
     let config = Config::load(&sources)?;
     if dry_run {

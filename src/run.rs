@@ -16,8 +16,9 @@ pub mod write;
 
 pub use summary::{Status, Summary, read_summary};
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ use anyhow::{Context as _, Result};
 use crate::error::{Exit, Failure};
 use crate::train::{Progress, Record};
 use checkpoint::Checkpoint;
-use write::{replace, sweep, unwritable};
+use write::{growing, numbered, replace, sweep, unwritable};
 
 /// Checkpoints kept beside the best one.
 const KEPT: usize = 2;
@@ -48,11 +49,11 @@ impl Run {
     /// # Errors
     /// As [`Run::open`].
     pub fn check(out: &Path, resume: bool) -> Result<(), Failure> {
-        let metadata = match fs::metadata(out) {
-            Ok(metadata) => metadata,
-            Err(_) if fs::symlink_metadata(out).is_err() => return Ok(()),
-            Err(error) => return Err(unwritable(out, &error)),
-        };
+        let unreadable = |error: std::io::Error| unwritable(out, &error);
+        if read::present(out).map_err(unreadable)?.is_none() {
+            return Ok(());
+        }
+        let metadata = read::uninterrupted(|| fs::metadata(out)).map_err(unreadable)?;
         if !metadata.is_dir() {
             return Err(Failure::new(
                 Exit::Output,
@@ -60,9 +61,10 @@ impl Run {
             )
             .hint("choose another folder with --out"));
         }
-        let mut entries = fs::read_dir(out).map_err(|error| unwritable(out, &error))?;
-        let holds_something = entries.next().is_some();
-        let is_run = out.join("config.toml").is_file();
+        let names = read::names(out).map_err(unreadable)?;
+        let holds_something = !names.is_empty();
+        let config = out.join("config.toml");
+        let is_run = read::is_file(&config).map_err(|error| broken(&config, &error))?;
         if holds_something && !resume {
             let failure = Failure::new(
                 Exit::Usage,
@@ -74,7 +76,7 @@ impl Run {
                 "choose another folder with --out"
             }));
         }
-        if holds_something && !is_run && !only_unfinished(out) {
+        if holds_something && !is_run && !only_unfinished(out, &names)? {
             return Err(Failure::new(Exit::Run, format!("{}: holds no run: config.toml is missing", out.display()))
                 .hint("give the folder of a run, or an empty one, as --out"));
         }
@@ -87,12 +89,15 @@ impl Run {
     /// If another process holds it ([`Exit::Busy`]), it holds something and `resume` is off ([`Exit::Usage`]), it holds
     /// something else than a run ([`Exit::Run`]), or it cannot be written ([`Exit::Output`]).
     pub fn open(out: &Path, resume: bool) -> Result<Self> {
+        let fail = |error: std::io::Error| unwritable(out, &error);
         let mut made = Vec::new();
-        if fs::symlink_metadata(out).is_err() {
-            let absent = out.ancestors().take_while(|folder| fs::symlink_metadata(folder).is_err());
-            made = absent.filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned).collect();
-            fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
+        for folder in out.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            if read::present(folder).map_err(fail)?.is_some() {
+                break;
+            }
+            made.push(folder.to_owned());
         }
+        read::uninterrupted(|| fs::create_dir_all(out)).map_err(fail)?;
         Self::take(out, resume, made)
     }
 
@@ -101,60 +106,17 @@ impl Run {
     /// # Errors
     /// If it cannot be made ([`Exit::Output`]).
     pub fn numbered(name: &str) -> Result<Self> {
-        let runs = Path::new("runs");
-        let mut made = Vec::new();
-        if !runs.exists() {
-            made.push(runs.to_owned());
-            fs::create_dir_all(runs).map_err(|error| unwritable(runs, &error))?;
-        }
-        let highest = fs::read_dir(runs)
-            .map_err(|error| unwritable(runs, &error))?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|entry| entry.strip_prefix(name)?.strip_prefix('-')?.parse::<u32>().ok())
-            .max();
-        let mut number = highest.map_or(1, |highest| highest.saturating_add(1));
-        loop {
-            let path = runs.join(format!("{name}-{number:03}"));
-            match fs::create_dir(&path) {
-                Ok(()) => {
-                    made.insert(0, path.clone());
-                    return Self::take(&path, false, made);
-                }
-                // Another process was faster.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(unwritable(&path, &error).into()),
-            }
-        }
+        let number_of = |folder: &str| folder.strip_prefix(name)?.strip_prefix('-')?.parse().ok();
+        let made = numbered(Path::new("runs"), number_of, |number| format!("{name}-{number:03}"))?;
+        Self::take(&made[0].clone(), false, made)
     }
 
     fn take(out: &Path, resume: bool, made: Vec<PathBuf>) -> Result<Self> {
-        let folder = File::open(out).map_err(|error| unwritable(out, &error))?;
-        let lock = match lock::hold(&folder) {
-            Ok(()) => Some(folder),
-            Err(TryLockError::WouldBlock) => {
-                let busy = Failure::new(
-                    Exit::Busy,
-                    format!("{}: another process trains in this run directory", out.display()),
-                );
-                return Err(busy.hint("wait for it, or choose another folder with --out").into());
-            }
-            Err(TryLockError::Error(error)) => {
-                tracing::warn!("{}: cannot be locked ({error}); keep others away from it", out.display());
-                None
-            }
-        };
+        let lock = lock::take(out, "trains in this run directory")?;
         let run = Self { path: out.to_owned(), _lock: lock, made, metrics: None };
         Self::check(out, resume)?;
-        run.probe()?;
+        write::probe(out)?;
         Ok(run)
-    }
-
-    /// Learns now, and not at the end of the first epoch, that nothing can be written.
-    fn probe(&self) -> Result<()> {
-        let probe = self.path.join("probe.tmp");
-        fs::write(&probe, b"").map_err(|error| unwritable(&self.path, &error))?;
-        fs::remove_file(&probe).map_err(|error| unwritable(&self.path, &error))?;
-        Ok(())
     }
 
     /// The directory.
@@ -163,13 +125,19 @@ impl Run {
     }
 
     /// The configuration of the run that the directory holds, if it holds one.
-    pub fn config(&self) -> Option<PathBuf> {
-        Some(self.path.join("config.toml")).filter(|path| path.is_file())
+    ///
+    /// # Errors
+    /// If the system does not say ([`Exit::Run`]).
+    pub fn config(&self) -> Result<Option<PathBuf>, Failure> {
+        config_of(&self.path)
     }
 
     /// How the run that the directory holds ended. A `run.json` that is missing or broken is as none: the checkpoints decide.
-    pub fn summary(&self) -> Option<Summary> {
-        read_summary(&self.path).ok()
+    ///
+    /// # Errors
+    /// If it is there and cannot be read ([`Exit::Run`]).
+    pub fn summary(&self) -> Result<Option<Summary>, Failure> {
+        summary::found(&self.path)
     }
 
     /// Begins or goes on from `progress`: writes the configuration and `run.json`, and puts aside what another history left
@@ -179,19 +147,19 @@ impl Run {
     /// If something cannot be written ([`Exit::Output`]).
     pub fn begin(&mut self, config: &str, summary: &Summary, progress: &Progress) -> Result<()> {
         let folder = self.checkpoints();
-        fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
-        sweep(&self.path);
-        sweep(&folder);
-        for late in list(&folder).into_iter().filter(|path| step_of(path) > Some(progress.step)) {
+        write::folder(&folder)?;
+        sweep(&self.path)?;
+        sweep(&folder)?;
+        for late in list(&folder)?.into_iter().filter(|path| step_of(path) > Some(progress.step)) {
             let aside = late.with_extension("safetensors.bad");
-            fs::rename(&late, &aside).map_err(|error| unwritable(&late, &error))?;
+            read::uninterrupted(|| fs::rename(&late, &aside)).map_err(|error| unwritable(&late, &error))?;
             tracing::warn!("{} is kept as {}", late.display(), aside.display());
         }
         replace(&self.path.join("config.toml"), config.as_bytes())?;
         let path = self.path.join("metrics.jsonl");
         let open = || {
-            let file = File::options().create(true).append(true).open(&path)?;
-            file.set_len(progress.metrics_bytes)?;
+            let file = growing(&path)?;
+            read::uninterrupted(|| file.set_len(progress.metrics_bytes))?;
             Ok(file)
         };
         self.metrics = Some(open().map_err(|error| unwritable(&path, &error))?);
@@ -235,12 +203,15 @@ impl Run {
         label(&folder, "LATEST", &path)?;
 
         let best = progress.best.as_ref().map(|best| folder.join(file_name(best.step)));
-        let best = best.filter(|best| best.is_file());
-        if let Some(best) = best.as_ref().filter(|best| named(&folder, "BEST").as_ref() != Some(best)) {
+        let best = match best {
+            Some(best) if read::is_file(&best).map_err(|error| broken(&best, &error))? => Some(best),
+            _ => None,
+        };
+        if let Some(best) = best.as_ref().filter(|best| named(&folder, "BEST").ok().flatten().as_ref() != Some(best)) {
             label(&folder, "BEST", best)?;
         }
-        for old in list(&folder).into_iter().filter(|old| Some(old) != best.as_ref() && *old != path).skip(KEPT - 1) {
-            fs::remove_file(&old).map_err(|error| unwritable(&old, &error))?;
+        for old in list(&folder)?.into_iter().filter(|old| Some(old) != best.as_ref() && *old != path).skip(KEPT - 1) {
+            write::remove(&old).map_err(|error| unwritable(&old, &error))?;
         }
         Ok(())
     }
@@ -250,10 +221,11 @@ impl Run {
     fn expect_whole(&self) -> Result<()> {
         let path = self.path.join("metrics.jsonl");
         let metrics = self.metrics.as_ref().context("the run has not begun")?;
-        metrics.sync_data().map_err(|error| unwritable(&path, &error))?;
-        let ours = metrics.metadata().map_err(|error| unwritable(&path, &error))?.ino();
-        let there = fs::metadata(&path).ok().map(|metadata| metadata.ino());
-        if there == Some(ours) && self.config().is_some() {
+        let fail = |error: std::io::Error| unwritable(&path, &error);
+        read::uninterrupted(|| metrics.sync_data()).map_err(fail)?;
+        let ours = read::uninterrupted(|| metrics.metadata()).map_err(fail)?.ino();
+        let there = read::present(&path).map_err(fail)?.map(|metadata| metadata.ino());
+        if there == Some(ours) && self.config()?.is_some() {
             return Ok(());
         }
         let gone = format!("{}: cannot be written: it was moved or deleted during the run", self.path.display());
@@ -264,13 +236,16 @@ impl Run {
     /// warnings and passed over; where only metrics are missing, the newest whole one does.
     ///
     /// # Errors
-    /// If there are checkpoints and none can be read ([`Exit::Run`]).
+    /// If there are checkpoints and all are broken, or something cannot be read: that is not the end of it, and no reason to take an
+    /// older one ([`Exit::Run`]).
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
-        let metrics = fs::read(self.path.join("metrics.jsonl")).unwrap_or_default();
+        let path = self.path.join("metrics.jsonl");
+        let metrics = read::optional(read::bytes(&path, u64::MAX - 1)).map_err(|error| broken(&path, &error))?;
+        let metrics = metrics.unwrap_or_default();
         let mut without_metrics = None;
         let mut last_error = None;
-        for path in list(&self.checkpoints()) {
-            match Checkpoint::read(&path) {
+        for path in list(&self.checkpoints())? {
+            match Checkpoint::read_whole(&path)? {
                 Ok(checkpoint) if whole_lines(&metrics, checkpoint.meta.progress.metrics_bytes) => {
                     return Ok(Some(checkpoint));
                 }
@@ -306,7 +281,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         // A run that never began leaves no folder behind. Only empty ones go.
         for folder in &self.made {
-            let _ = fs::remove_dir(folder);
+            let _ = read::uninterrupted(|| fs::remove_dir(folder));
         }
     }
 }
@@ -317,30 +292,51 @@ impl Drop for Run {
 /// If there is none ([`Exit::Run`]).
 pub fn resolve(run: &Path, best: bool) -> Result<PathBuf, Failure> {
     let missing = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", run.display()));
-    match fs::metadata(run) {
+    match read::uninterrupted(|| fs::metadata(run)) {
         Err(error) => {
             Err(missing(&format!("cannot be read: {error}")).hint("give a run directory or a checkpoint file"))
         }
         Ok(metadata) if metadata.is_dir() => {
             let folder = run.join("ckpt");
             if best {
-                return named(&folder, "BEST").ok_or_else(|| {
+                return named(&folder, "BEST")?.ok_or_else(|| {
                     missing("holds no best checkpoint").hint("only a run with --valid-fraction has one")
                 });
             }
-            let newest = named(&folder, "LATEST").or_else(|| list(&folder).into_iter().next());
+            let newest = match named(&folder, "LATEST")? {
+                Some(newest) => Some(newest),
+                None => list(&folder)?.into_iter().next(),
+            };
             newest.ok_or_else(|| missing("holds no checkpoint").hint("give a run directory or a checkpoint file"))
         }
         Ok(_) => Ok(run.to_owned()),
     }
 }
 
-/// Checkpoints of a folder, newest first.
-pub fn list(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut steps: Vec<u64> = entries.filter_map(|entry| step_of(&entry.path())).collect();
+/// The `config.toml` of the run in `path`, if it holds one.
+///
+/// # Errors
+/// If the system does not say ([`Exit::Run`]).
+pub fn config_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let config = path.join("config.toml");
+    let is_there = read::is_file(&config).map_err(|error| broken(&config, &error))?;
+    Ok(Some(config).filter(|_| is_there))
+}
+
+/// The failure of a file of a run that cannot be read.
+fn broken(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
+}
+
+/// Checkpoints of a folder, newest first; none where there is no folder.
+///
+/// # Errors
+/// If it cannot be read ([`Exit::Run`]).
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let names = read::optional(read::names(folder)).map_err(|error| broken(folder, &error))?;
+    let mut steps: Vec<u64> = names.unwrap_or_default().iter().filter_map(|name| step_of(Path::new(name))).collect();
     steps.sort_unstable();
-    steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect()
+    Ok(steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect())
 }
 
 /// The step of a checkpoint file, if its name is one.
@@ -363,23 +359,50 @@ fn file_name(step: u64) -> String {
     format!("step-{step:09}.safetensors")
 }
 
-/// The checkpoint that LATEST or BEST names, if it is there.
-fn named(folder: &Path, label: &str) -> Option<PathBuf> {
-    let name = fs::read_to_string(folder.join(label)).ok()?;
+/// The longest text of a label; a checkpoint's name is far shorter.
+const MOST_LABEL: u64 = 256;
+
+/// The checkpoint that LATEST or BEST names, if it is there. A label that is no file of one name is as none.
+///
+/// # Errors
+/// If it cannot be read ([`Exit::Run`]).
+fn named(folder: &Path, label: &str) -> Result<Option<PathBuf>, Failure> {
+    let path = folder.join(label);
+    let name = match read::text(&path, MOST_LABEL) {
+        Ok(name) => name,
+        Err(error) if is_other(error.kind()) => return Ok(None),
+        Err(error) => return Err(broken(&path, &error)),
+    };
     let name = name.trim();
     // A name with a folder in it is not one that this program wrote.
     let plain = Path::new(name).file_name().is_some_and(|file| file == name);
-    Some(folder.join(name)).filter(|path| plain && path.is_file())
+    let checkpoint = folder.join(name);
+    let is_there = plain && read::is_file(&checkpoint).map_err(|error| broken(&checkpoint, &error))?;
+    Ok(Some(checkpoint).filter(|_| is_there))
 }
 
-/// Whether a folder holds only what a process leaves that was killed before its run began.
-fn only_unfinished(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|entries| {
-        entries.flatten().all(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let empty_folder = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
-            name.ends_with(".tmp") || name == "ckpt" && empty_folder()
-        })
-    })
+/// Whether an error says that a name holds nothing, or something else than what is looked for.
+fn is_other(kind: ErrorKind) -> bool {
+    use ErrorKind::{FileTooLarge, InvalidData, InvalidInput, NotFound};
+    matches!(kind, NotFound | InvalidInput | InvalidData | FileTooLarge)
+}
+
+/// Whether a folder with these names holds only what a process leaves that was killed before its run began.
+fn only_unfinished(folder: &Path, names: &[OsString]) -> Result<bool, Failure> {
+    for name in names {
+        let path = folder.join(name);
+        let is_nothing = match name.to_string_lossy() {
+            name if name.ends_with(".tmp") => true,
+            name if name == "ckpt" => match read::names(&path) {
+                Ok(inside) => inside.is_empty(),
+                Err(error) if error.kind() == ErrorKind::NotADirectory => false,
+                Err(error) => return Err(broken(&path, &error)),
+            },
+            _ => false,
+        };
+        if !is_nothing {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -23,6 +23,7 @@ use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::plan;
 use crate::report::{Output, Style, TICK, fields};
+use crate::run::read;
 use crate::run::signal::{self, Signals};
 use crate::run::write::replace;
 use crate::session::Stop;
@@ -94,7 +95,7 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     let store = Store::open(out, resume, &description(points, options), points)?;
     let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
     if !options.all_checkpoints {
-        store.keep_alone(best.map(|(_, point)| point));
+        store.keep_alone(best.map(|(_, point)| point))?;
     }
     let is_watched = !options.style.quiet && !options.style.json;
     let live = if is_watched { Live::new(points, &store.ended) } else { None };
@@ -409,7 +410,10 @@ impl Sweep<'_> {
                 self.output.line(line);
             }
             if let Some((_, point)) = self.best {
-                self.output.line(&format!("best   point {point}, {}", self.store.checkpoint(point).display()));
+                let path = self.store.checkpoint(point);
+                let is_there = read::is_file(&path).unwrap_or(false);
+                let state = if is_there { "" } else { " (missing)" };
+                self.output.line(&format!("best   point {point}, {}{state}", path.display()));
             }
             self.output.line(&format!("out    {path}"));
         }

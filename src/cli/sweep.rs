@@ -1,6 +1,6 @@
 //! `adamtrain sweep`: many configurations as lanes of one model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -10,6 +10,7 @@ use crate::config::layers::Sources;
 use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::report::{Output, Style};
+use crate::run::write::numbered;
 use crate::sweep::points::{Points, arguments, quoted};
 use crate::sweep::{self, Options};
 
@@ -114,7 +115,7 @@ impl Sweep {
             return self.print(&points).map(|()| 0);
         }
         let threads = plan::start_threads(points.points[0].config.threads)?;
-        let out = self.out.unwrap_or_else(next);
+        let out = self.out.map_or_else(next, Ok)?;
         let options = Options { lanes: self.lanes, all_checkpoints: self.all_checkpoints, style: self.style, threads };
         sweep::run(&points, &out, self.resume, options)
     }
@@ -140,14 +141,8 @@ impl Sweep {
     }
 }
 
-/// The first `sweeps/NNN` that is free.
-fn next() -> PathBuf {
-    let mut number = 1_u32;
-    loop {
-        let path = PathBuf::from(format!("sweeps/{number:03}"));
-        if !path.exists() {
-            return path;
-        }
-        number += 1;
-    }
+/// A new folder `sweeps/NNN`.
+fn next() -> Result<PathBuf> {
+    let made = numbered(Path::new("sweeps"), |folder| folder.parse().ok(), |number| format!("{number:03}"))?;
+    Ok(made[0].clone())
 }

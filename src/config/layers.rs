@@ -201,10 +201,11 @@ impl Layers {
         let rest = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
         let Some((section, leaf)) = rest.split_once("__") else {
             // Other programs may use the prefix; only what is surely meant for this one is refused.
-            let meant = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(rest.as_str()));
+            let is_meant = |key: &str| key.split('.').nth(1) == Some(rest.as_str()) || key.replace('.', "_") == rest;
+            let meant = SETTINGS.iter().find(|setting| is_meant(setting.key));
             return meant.map_or(Ok(()), |setting| {
                 let better = variable(setting.key);
-                Err(usage(format!("${name}: a setting's variable names its section"))
+                Err(usage(format!("${name}: a setting's variable has two underscores after its section"))
                     .hint(format!("did you mean `{better}`?"))
                     .into())
             });
@@ -519,6 +520,8 @@ mod tests {
             Layers::gather(&Sources { environment: vec![(name.into(), "1".into())], ..Sources::default() })
         };
         assert!(with("ADAMTRAIN_LR").is_err());
+        assert!(with("ADAMTRAIN_OPTIM_LR").is_err());
+        assert!(with("ADAMTRAIN_DATA_DATA_DIR").is_err());
         assert!(with("ADAMTRAIN_OPTIM__LRR").is_err());
         assert!(with("ADAMTRAIN_BINARY").is_ok());
         assert!(with("ADAMTRAIN_OPTIM__LR").is_ok());

@@ -20,7 +20,8 @@ impl Division {
     pub fn new(count: usize, fraction: f64, limit: Option<usize>, data_seed: u64) -> Self {
         let mut train: Vec<u32> = (0..count as u32).collect();
         let held_out = held_out(count, fraction);
-        if held_out > 0 || limit.is_some() {
+        // A limit that nothing exceeds leaves the order as it is without one.
+        if held_out > 0 || limit.is_some_and(|limit| limit < count) {
             Stream::new(data_seed, Purpose::Split, 0).shuffle(&mut train);
         }
         let valid = train.split_off(count - held_out);
@@ -65,6 +66,15 @@ mod tests {
         assert_eq!(limited.valid, whole.valid);
         assert_eq!(limited.train, whole.train[..10]);
         assert_ne!(Division::new(1000, 0.25, None, 8).valid, whole.valid);
+    }
+
+    #[test]
+    fn a_limit_that_nothing_exceeds_is_none() {
+        for limit in [1000, 1001] {
+            assert_eq!(Division::new(1000, 0.0, Some(limit), 7), Division::new(1000, 0.0, None, 7));
+            assert_eq!(Division::new(1000, 0.1, Some(limit), 7), Division::new(1000, 0.1, None, 7));
+        }
+        assert_ne!(Division::new(1000, 0.0, Some(999), 7).train, (0..999).collect::<Vec<_>>());
     }
 
     #[test]

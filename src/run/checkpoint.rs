@@ -14,8 +14,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -24,6 +23,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::read;
 use super::write::replace;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
@@ -242,7 +242,20 @@ impl Checkpoint {
     /// # Errors
     /// If it is missing, broken or of another format, saying how ([`Exit::Run`]).
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        Self::from_bytes(&path.display().to_string(), &bytes_of(path, MOST_HEADER)?)
+        Self::read_whole(path)?
+    }
+
+    /// Reads a checkpoint, and apart from that says what is wrong with it: a file that was read whole may be put aside for it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or memory does not suffice.
+    pub fn read_whole(path: &Path) -> Result<Result<Self, Failure>, Failure> {
+        let unreadable = |error: std::io::Error| super::broken(path, &error);
+        match read_bytes(path, MOST_HEADER).map_err(unreadable)? {
+            Err(failure) if failure.exit() == Exit::Device => Err(failure),
+            Err(failure) => Ok(Err(failure)),
+            Ok(bytes) => Ok(Self::from_bytes(&path.display().to_string(), &bytes)),
+        }
     }
 
     /// Reads and checks the bytes of a checkpoint that errors call `name`.
@@ -327,42 +340,46 @@ fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
     Some(expected)
 }
 
-/// The bytes of a safetensors file whose header has a credible length, at most `most_header`.
+/// The bytes of a safetensors file whose header has a credible length, at most `most_header`; apart from the errors of reading,
+/// what is wrong with the file: it is cut ([`Exit::Run`]), or memory does not suffice for it ([`Exit::Device`]).
 ///
 /// # Errors
-/// If it is missing or cut off ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
-pub fn bytes_of(path: &Path, most_header: u64) -> Result<Vec<u8>, Failure> {
-    let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
-    let unreadable = |error: std::io::Error| broken(format!("cannot be read: {error}"));
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(broken("is no regular file".into()));
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+/// If it is missing or cannot be read.
+pub fn read_bytes(path: &Path, most_header: u64) -> std::io::Result<Result<Vec<u8>, Failure>> {
+    let broken = |what: String| Ok(Err(Failure::new(Exit::Run, format!("{}: {what}", path.display()))));
+    let mut file = match read::open(path) {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return broken(error.to_string()),
+        outcome => outcome?,
+    };
+    let length = read::uninterrupted(|| file.metadata())?.len();
     let mut start = [0; 8];
-    file.read_exact(&mut start).map_err(|_| broken(format!("is {length} bytes long, too short for a checkpoint")))?;
+    if length < start.len() as u64 {
+        return broken(format!("is {length} bytes long, too short for a checkpoint"));
+    }
+    file.read_exact(&mut start)?;
     let header = u64::from_le_bytes(start);
     if header > most_header || header > length - 8 {
         let most = most_header.min(length - 8);
-        return Err(broken(format!("claims a header of {header} bytes, expected at most {most}")));
+        return broken(format!("claims a header of {header} bytes, expected at most {most}"));
     }
     let mut text = vec![0; header as usize];
-    file.read_exact(&mut text).map_err(unreadable)?;
-    let data = data_bytes(&text).ok_or_else(|| broken("has a header that is no safetensors header".into()))?;
+    file.read_exact(&mut text)?;
+    let Some(data) = data_bytes(&text) else {
+        return broken("has a header that is no safetensors header".into());
+    };
     let found = length - 8 - header;
     if data != found {
-        return Err(broken(format!("holds {found} bytes of tensors, expected the {data} that its header promises")));
+        return broken(format!("holds {found} bytes of tensors, expected the {data} that its header promises"));
     }
     if crate::device::available_bytes().is_some_and(|available| length > available / 2) {
         let what = format!("{}: its {length} bytes are more than memory holds", path.display());
-        return Err(Failure::new(Exit::Device, what));
+        return Ok(Err(Failure::new(Exit::Device, what)));
     }
     let mut bytes = Vec::with_capacity(length as usize);
     bytes.extend_from_slice(&start);
     bytes.extend_from_slice(&text);
-    file.take(data).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    file.take(data).read_to_end(&mut bytes)?;
+    Ok(Ok(bytes))
 }
 
 /// Where the last tensor of a safetensors header ends, counted from the end of the header.

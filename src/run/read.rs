@@ -1,30 +1,106 @@
 //! Files of a run read with bounds: what lies under their names may be anything.
+//!
+//! Only "not found" means that there is nothing; every other error is one. A name is opened without waiting, so that a FIFO under
+//! it is refused and not waited on. A call that a signal interrupts is made again.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+/// Makes a call of the system again as long as a signal interrupts it.
+///
+/// # Errors
+/// Any other error of the call.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// None where there is nothing under the name.
+///
+/// # Errors
+/// Any other error.
+pub fn optional<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What lies under a name, links not followed; none where there is nothing.
+///
+/// # Errors
+/// If the system does not say.
+pub fn present(path: &Path) -> io::Result<Option<Metadata>> {
+    optional(uninterrupted(|| fs::symlink_metadata(path)))
+}
+
+/// Whether a regular file, or a link to one, lies under a name.
+///
+/// # Errors
+/// If the system does not say.
+pub fn is_file(path: &Path) -> io::Result<bool> {
+    Ok(optional(uninterrupted(|| fs::metadata(path)))?.is_some_and(|metadata| metadata.is_file()))
+}
+
+/// The names in a folder.
+///
+/// # Errors
+/// If it is none, or one of its names cannot be read.
+pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    uninterrupted(|| fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect())
+}
+
+/// A regular file, open for reading.
+///
+/// # Errors
+/// If it is none or cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = uninterrupted(|| options.open(path))?;
+    if uninterrupted(|| file.metadata())?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file"))
+}
+
+/// The content of a file of at most `most` bytes.
+///
+/// # Errors
+/// If it is no regular file, longer, or cannot be read.
+pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("is longer than {most} bytes")));
+    }
+    Ok(bytes)
+}
 
 /// The text of a file of at most `most` bytes.
 ///
 /// # Errors
-/// If it is no file, longer, no UTF-8 text, or cannot be read.
+/// If it is no regular file, longer, no UTF-8 text, or cannot be read.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    file(path)?.take(most + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("is longer than {most} bytes")));
-    }
-    Ok(text)
+    String::from_utf8(bytes(path, most)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
 /// Gives each whole line of the first `most` bytes of a file to `each`; says whether that was all of it. A last line without its
 /// end is being written, or was.
 ///
 /// # Errors
-/// If it is no file or cannot be read.
+/// If it is no regular file or cannot be read.
 pub fn lines(path: &Path, most: u64, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
-    let file = file(path)?;
-    let is_all = file.metadata()?.len() <= most;
+    let file = open(path)?;
+    let is_all = uninterrupted(|| file.metadata())?.len() <= most;
     let mut reader = BufReader::with_capacity(1 << 16, file.take(most));
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
@@ -34,14 +110,6 @@ pub fn lines(path: &Path, most: u64, mut each: impl FnMut(&[u8])) -> io::Result<
         line.clear();
     }
     Ok(is_all)
-}
-
-/// A file; opening a pipe would wait for its writer.
-fn file(path: &Path) -> io::Result<File> {
-    if std::fs::metadata(path)?.is_file() {
-        return File::open(path);
-    }
-    Err(io::Error::new(ErrorKind::InvalidInput, "is no file"))
 }
 
 #[cfg(test)]
@@ -61,5 +129,36 @@ mod tests {
             assert_eq!(lines(&path, most, |line| found.push(line.to_vec())).unwrap(), is_all);
             assert_eq!(found, expected.iter().map(|line| line.as_bytes()).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_not_waited_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(bytes(&path, 10).unwrap_err().to_string(), "is no regular file");
+        assert!(!is_file(&path).unwrap() && present(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn only_not_found_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(present(&folder.path().join("absent")).unwrap().is_none());
+        assert!(optional(names(&folder.path().join("absent"))).unwrap().is_none());
+        assert!(present(&file.join("below")).is_err() && is_file(&file.join("below")).is_err());
+        assert!(optional(names(&file)).is_err());
+    }
+
+    #[test]
+    fn a_call_that_is_interrupted_is_made_again() {
+        let mut left = 3;
+        let outcome = uninterrupted(|| {
+            left -= 1;
+            if left > 0 { Err(ErrorKind::Interrupted.into()) } else { Ok(7) }
+        });
+        assert_eq!((outcome.unwrap(), left), (7, 0));
+        assert!(uninterrupted(|| Err::<(), _>(ErrorKind::StorageFull.into())).is_err());
     }
 }

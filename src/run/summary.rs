@@ -86,7 +86,20 @@ pub struct Summary {
 /// If it is missing or broken ([`Exit::Run`]).
 pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
     let path = path.join("run.json");
-    let broken = |error: String| Failure::new(Exit::Run, format!("{}: {error}", path.display()));
-    let text = read::text(&path, MOST_BYTES).map_err(|error| broken(format!("cannot be read: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| broken(format!("is broken: {error}")))
+    let text = read::text(&path, MOST_BYTES).map_err(|error| super::broken(&path, &error))?;
+    let broken = |error| Failure::new(Exit::Run, format!("{}: is broken: {error}", path.display()));
+    serde_json::from_str(&text).map_err(broken)
+}
+
+/// `run.json` of the run in `path`; none where it is missing, another file or broken.
+///
+/// # Errors
+/// If it cannot be read ([`Exit::Run`]).
+pub fn found(path: &Path) -> Result<Option<Summary>, Failure> {
+    let path = path.join("run.json");
+    match read::text(&path, MOST_BYTES) {
+        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Err(error) if super::is_other(error.kind()) => Ok(None),
+        Err(error) => Err(super::broken(&path, &error)),
+    }
 }

@@ -1,9 +1,14 @@
 //! Files that are there whole or not at all.
+//!
+//! Nothing is written through a link: a link under the name of a file gives way to the file, and one under the name of a folder,
+//! or of a file that grows, is refused.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::read::{names, optional, present, uninterrupted};
 use crate::error::{Exit, Failure};
 
 /// What the names of unfinished files end with.
@@ -18,10 +23,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
-    let written = write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+    let written = write(&unfinished, bytes).and_then(|()| uninterrupted(|| fs::rename(&unfinished, path)));
     if let Err(error) = written {
         // Best effort: on a full disk the half-written file is what must go first.
-        let _ = fs::remove_file(&unfinished);
+        let _ = remove(&unfinished);
         return Err(unwritable(path, &error));
     }
     // The parent of a bare name is the empty path.
@@ -30,23 +35,127 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    uninterrupted(|| file.sync_all())
+}
+
+/// A new file in place of what a killed process left under its name; a link there is not followed.
+fn create(path: &Path) -> io::Result<File> {
+    match uninterrupted(|| File::create_new(path)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            remove(path)?;
+            uninterrupted(|| File::create_new(path))
+        }
+        outcome => outcome,
+    }
+}
+
+/// A file that grows, made where it is absent.
+///
+/// # Errors
+/// If it cannot be opened, or a link or something else lies under its name.
+pub fn growing(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = uninterrupted(|| options.open(path)).map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::new(ErrorKind::InvalidInput, "is a link, expected a regular file"),
+        Some(libc::ENXIO) => not_regular(),
+        _ => error,
+    })?;
+    if uninterrupted(|| file.metadata())?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, "is no regular file")
+}
+
+/// A folder inside the directory of a run, made where it is absent.
+///
+/// # Errors
+/// If it cannot be made, or a link or something else lies under its name ([`Exit::Output`]).
+pub fn folder(path: &Path) -> Result<(), Failure> {
+    let made = match uninterrupted(|| fs::create_dir(path)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match present(path) {
+            Ok(Some(metadata)) if metadata.is_dir() => Ok(()),
+            Ok(Some(metadata)) if metadata.is_symlink() => {
+                Err(io::Error::new(ErrorKind::InvalidInput, "is a link, expected a folder"))
+            }
+            Ok(_) => Err(io::Error::new(ErrorKind::InvalidInput, "is no folder")),
+            Err(error) => Err(error),
+        },
+        outcome => outcome,
+    };
+    made.map_err(|error| unwritable(path, &error))
+}
+
+/// Learns now, and not at the first checkpoint, that nothing can be written in `folder`.
+///
+/// # Errors
+/// If nothing can ([`Exit::Output`]).
+pub fn probe(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(format!("probe{UNFINISHED}"));
+    create(&path).and_then(|_| remove(&path)).map_err(|error| unwritable(folder, &error))
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    optional(uninterrupted(|| fs::remove_file(path))).map(|_| ())
+}
+
+/// Makes a new folder `NAME` for the lowest number above all others that `name` gives one for, below `parent`, which is made where
+/// it is absent. Processes that ask at once get one each. Returns the folder, then the parent if it was made.
+///
+/// # Errors
+/// If it cannot be made ([`Exit::Output`]).
+pub fn numbered(
+    parent: &Path,
+    number_of: impl Fn(&str) -> Option<u32>,
+    name: impl Fn(u32) -> String,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut made = Vec::new();
+    if present(parent).map_err(|error| unwritable(parent, &error))?.is_none() {
+        made.push(parent.to_owned());
+        uninterrupted(|| fs::create_dir_all(parent)).map_err(|error| unwritable(parent, &error))?;
+    }
+    let taken = names(parent).map_err(|error| unwritable(parent, &error))?;
+    let highest = taken.iter().filter_map(|taken| number_of(taken.to_str()?)).max();
+    let mut number = highest.map_or(1, |highest| highest.saturating_add(1));
+    loop {
+        let path = parent.join(name(number));
+        match uninterrupted(|| fs::create_dir(&path)) {
+            Ok(()) => {
+                made.insert(0, path);
+                return Ok(made);
+            }
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < u32::MAX => number += 1,
+            Err(error) => return Err(unwritable(&path, &error)),
+        }
+    }
 }
 
 /// Makes renames in `folder` last.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let folder = uninterrupted(|| File::open(folder))?;
+    uninterrupted(|| folder.sync_all())
 }
 
 /// Removes files that a killed process left unfinished.
-pub fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
-            let _ = fs::remove_file(entry.path());
+///
+/// # Errors
+/// If the folder cannot be read, or one of them cannot be removed ([`Exit::Output`]).
+pub fn sweep(folder: &Path) -> Result<(), Failure> {
+    for name in names(folder).map_err(|error| unwritable(folder, &error))? {
+        let path = folder.join(&name);
+        if name.to_string_lossy().ends_with(UNFINISHED) {
+            remove(&path).map_err(|error| unwritable(&path, &error))?;
         }
     }
+    Ok(())
 }
 
 /// The error for a file that cannot be written.
@@ -75,6 +184,40 @@ mod tests {
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("victim"), b"precious").unwrap();
+        fs::create_dir(path("elsewhere")).unwrap();
+        for name in ["file", "file.tmp", "probe.tmp", "grows"] {
+            std::os::unix::fs::symlink(path("victim"), path(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(path("elsewhere"), path("folder")).unwrap();
+        replace(&path("file"), b"new").unwrap();
+        probe(folder.path()).unwrap();
+        assert!(growing(&path("grows")).unwrap_err().to_string().contains("is a link"));
+        assert_eq!(super::folder(&path("folder")).unwrap_err().exit(), Exit::Output);
+        assert_eq!(
+            (fs::read(path("victim")).unwrap(), fs::read(path("file")).unwrap()),
+            (b"precious".into(), b"new".into())
+        );
+    }
+
+    #[test]
+    fn folders_are_numbered_without_a_race() {
+        let folder = tempfile::tempdir().unwrap();
+        let parent = folder.path().join("sweeps");
+        let make = || numbered(&parent, |name| name.parse().ok(), |number| format!("{number:03}")).unwrap().remove(0);
+        let mut made: Vec<PathBuf> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        made.sort();
+        let expected: Vec<PathBuf> = (1..=8).map(|number| parent.join(format!("{number:03}"))).collect();
+        assert_eq!(made, expected);
     }
 
     #[test]

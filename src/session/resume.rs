@@ -27,7 +27,7 @@ pub enum Found {
 /// # Errors
 /// If it is another run ([`Exit::Run`], naming what differs), or more epochs would change what it has done ([`Exit::Usage`]).
 pub fn find(run: &Run, config: &Config) -> Result<Found> {
-    let Some(path) = run.config() else {
+    let Some(path) = run.config()? else {
         return Ok(Found::Nothing);
     };
     let before = Config::load(&Sources { run: Some(path), ..Sources::default() })?;
@@ -59,7 +59,7 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         return Err(different("train.epochs", &config.epochs.to_string(), &before.epochs.to_string()).into());
     }
 
-    let summary = run.summary();
+    let summary = run.summary()?;
     if let Stretch::Epochs(every) = config.eval_every
         && config.epochs > before.epochs
         && !before.epochs.is_multiple_of(every)

@@ -437,7 +437,7 @@ impl<'a> Chunk<'a> {
         if !self.lanes.iter().any(|lane| lane.stop == Some(Stop::Diverged(None))) {
             return Ok(());
         }
-        let saved = Saved::read(&self.file).ok().flatten();
+        let saved = Saved::read(&self.file)?.ok().flatten();
         let anchors: Vec<(usize, Checkpoint)> = saved.map(|saved| saved.lanes).unwrap_or_default();
         for (k, lane) in self.lanes.iter_mut().enumerate() {
             if lane.stop != Some(Stop::Diverged(None)) {

@@ -19,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use super::points::Points;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
-use crate::run::checkpoint::{Checkpoint, bytes_of};
+use crate::run::checkpoint::{Checkpoint, read_bytes};
+use crate::run::read;
 use crate::run::write::replace;
 use crate::train::Progress;
 
@@ -126,19 +127,28 @@ impl Saved {
         Ok(replace(path, &safetensors::serialize(views, Some(metadata))?)?)
     }
 
-    /// Reads and checks the file; none where it is not there.
+    /// Reads the file, and apart from that says what is wrong with it; none where it is not there.
     ///
     /// # Errors
-    /// If it is broken, saying how ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
-    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        if std::fs::symlink_metadata(path).is_err() {
-            return Ok(None);
+    /// If it cannot be read ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
+    pub fn read(path: &Path) -> Result<Result<Option<Self>, Failure>, Failure> {
+        let unreadable =
+            |error: std::io::Error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()));
+        if read::present(path).map_err(unreadable)?.is_none() {
+            return Ok(Ok(None));
         }
+        match read_bytes(path, MOST_HEADER).map_err(unreadable)? {
+            Err(failure) if failure.exit() == Exit::Device => Err(failure),
+            Err(failure) => Ok(Err(failure)),
+            Ok(bytes) => Ok(Self::from_bytes(path, &bytes).map(Some)),
+        }
+    }
+
+    fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
         let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
-        let bytes = bytes_of(path, MOST_HEADER)?;
         let malformed = |error| broken(format!("is no safetensors file: {error}"));
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(malformed)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
         let text = metadata.metadata().as_ref().and_then(|keys| keys.get(KEY));
         let text = text.ok_or_else(|| broken(format!("has no metadata key `{KEY}`")))?;
         let manifest: Manifest =
@@ -161,7 +171,7 @@ impl Saved {
         if tensors.len() != expected || saved.lanes.len() != expected {
             return Err(broken(format!("holds {} lanes, expected {expected}", tensors.len())));
         }
-        Ok(Some(saved))
+        Ok(saved)
     }
 
     /// Whether the lanes have taken steps.

@@ -8,8 +8,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -22,14 +22,14 @@ use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::lock::hold;
-use crate::run::write::{replace, sweep, unwritable};
+use crate::run::write::{folder, growing, remove, replace, sweep, unwritable};
+use crate::run::{lock, read};
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
     results: File,
     /// Length of the results.
     results_bytes: u64,
@@ -50,20 +50,20 @@ impl Store {
     /// written ([`Exit::Output`]).
     pub fn open(out: &Path, resume: bool, description: &str, points: &Points) -> Result<Self> {
         let fail = |exit, what: &str| Failure::new(exit, format!("{}: {what}", out.display()));
-        if fs::metadata(out).is_ok_and(|metadata| !metadata.is_dir()) {
+        let unwritten = |error: std::io::Error| unwritable(out, &error);
+        let unreadable = |path: &Path, error: std::io::Error| {
+            Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
+        };
+        let is_other = read::optional(read::uninterrupted(|| fs::metadata(out))).map_err(unwritten)?;
+        if is_other.is_some_and(|metadata| !metadata.is_dir()) {
             return Err(fail(Exit::Output, "is no folder").hint("choose another folder with --out").into());
         }
-        fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
-        let lock = File::open(out).map_err(|error| unwritable(out, &error))?;
-        if matches!(hold(&lock), Err(TryLockError::WouldBlock)) {
-            let busy = fail(Exit::Busy, "another process sweeps in this directory");
-            return Err(busy.hint("wait for it, or choose another folder with --out").into());
-        }
+        read::uninterrupted(|| fs::create_dir_all(out)).map_err(unwritten)?;
+        let lock = lock::take(out, "sweeps in this directory")?;
         let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
-        let others = fs::read_dir(out).map_err(|error| unwritable(out, &error))?.flatten();
+        let names = read::names(out).map_err(unwritten)?;
         // What a process leaves that was killed before its sweep began is nothing.
-        let holds_something =
-            others.into_iter().any(|entry| !["ckpt", "sweep.toml.tmp"].map(Into::into).contains(&entry.file_name()));
+        let holds_something = names.iter().any(|name| *name != "ckpt" && !name.to_string_lossy().ends_with(".tmp"));
         if holds_something && !resume {
             return Err(fail(Exit::Usage, "holds something, expected an absent or empty folder")
                 .hint("go on with that sweep by --resume, or choose another folder with --out")
@@ -73,8 +73,10 @@ impl Store {
         let mut results = Results::default();
         let mut saved = None;
         if holds_something {
-            let then = fs::read_to_string(&file)
-                .map_err(|_| fail(Exit::Run, "holds no sweep: sweep.toml is missing").hint("choose another folder"))?;
+            let then = read::optional(read::text(&file, MOST_DESCRIPTION)).map_err(|error| unreadable(&file, error))?;
+            let then = then.ok_or_else(|| {
+                fail(Exit::Run, "holds no sweep: sweep.toml is missing").hint("choose another folder with --out")
+            })?;
             let (then, now) = (deciding(&then), deciding(description));
             if then != now {
                 let line = now.iter().zip(&then).find(|(now, then)| now != then);
@@ -83,20 +85,15 @@ impl Store {
                     .hint("give the settings that the sweep began with, or choose another folder with --out")
                     .into());
             }
-            let text = match fs::read(&lines) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(fail(Exit::Run, &format!("results.jsonl cannot be read: {error}")).into());
-                }
-                text => text.unwrap_or_default(),
-            };
+            let text = read::optional(read::bytes(&lines, MOST_RESULTS)).map_err(|error| unreadable(&lines, error))?;
+            let text = text.unwrap_or_default();
             let path = out.join(LANES);
-            let found = match Saved::read(&path) {
+            let found = match Saved::read(&path)? {
                 Ok(Some(saved)) => match saved.defect(&digest, points) {
                     Some(defect) => Err(format!("{}: {defect}", path.display())),
                     None => Ok(Some(saved)),
                 },
                 Ok(None) => Ok(None),
-                Err(failure) if failure.exit() == Exit::Device => return Err(failure.into()),
                 Err(failure) => Err(failure.to_string()),
             };
             let found = found.and_then(|saved| match saved {
@@ -114,15 +111,19 @@ impl Store {
                     results = Results::of_ended(&text);
                 }
             }
+            results.expect_own(points).map_err(|what| {
+                let failure = Failure::new(Exit::Run, format!("{}: {what}", lines.display()));
+                failure.hint("its lines were changed: begin the sweep again in another folder")
+            })?;
             if text != results.text.as_bytes() {
                 replace(&lines, results.text.as_bytes())?;
             }
         }
         replace(&file, description.as_bytes())?;
-        fs::create_dir_all(out.join("ckpt")).map_err(|error| unwritable(out, &error))?;
-        sweep(out);
-        sweep(&out.join("ckpt"));
-        let open = File::options().create(true).append(true).open(&lines);
+        folder(&out.join("ckpt"))?;
+        sweep(out)?;
+        sweep(&out.join("ckpt"))?;
+        let open = growing(&lines);
         Ok(Self {
             path: out.to_owned(),
             _lock: lock,
@@ -161,7 +162,7 @@ impl Store {
     /// Puts the results on disk.
     fn sync(&self) -> Result<()> {
         let path = self.path.join("results.jsonl");
-        Ok(self.results.sync_data().map_err(|error| unwritable(&path, &error))?)
+        Ok(read::uninterrupted(|| self.results.sync_data()).map_err(|error| unwritable(&path, &error))?)
     }
 
     /// Where the lanes in progress are saved.
@@ -186,10 +187,7 @@ impl Store {
     /// If it is there and cannot be removed ([`Exit::Output`]).
     pub fn forget_lanes(&self) -> Result<()> {
         self.sync()?;
-        match fs::remove_file(self.lanes()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(unwritable(&self.lanes(), &error).into()),
-            _ => Ok(()),
-        }
+        Ok(remove(&self.lanes()).map_err(|error| unwritable(&self.lanes(), &error))?)
     }
 
     /// The checkpoint file of a point.
@@ -206,22 +204,33 @@ impl Store {
     }
 
     /// Removes the checkpoints of all points but `best`.
-    pub fn keep_alone(&self, best: Option<usize>) {
+    ///
+    /// # Errors
+    /// If their folder cannot be read or one cannot be removed ([`Exit::Output`]).
+    pub fn keep_alone(&self, best: Option<usize>) -> Result<()> {
         let kept = best.map(|best| self.checkpoint(best));
-        for entry in fs::read_dir(self.path.join("ckpt")).into_iter().flatten().flatten() {
-            let is_ours = entry.file_name().to_string_lossy().starts_with("point-");
-            if is_ours && Some(entry.path()) != kept {
-                let _ = fs::remove_file(entry.path());
+        let folder = self.path.join("ckpt");
+        for name in read::names(&folder).map_err(|error| unwritable(&folder, &error))? {
+            let path = folder.join(&name);
+            if name.to_string_lossy().starts_with("point-") && Some(&path) != kept.as_ref() {
+                remove(&path).map_err(|error| unwritable(&path, &error))?;
             }
         }
+        Ok(())
     }
 
     /// Removes the checkpoint of a point, if there is one.
     pub fn forget(&self, point: usize) {
         // A file that stays costs space and nothing else.
-        let _ = fs::remove_file(self.checkpoint(point));
+        let _ = remove(&self.checkpoint(point));
     }
 }
+
+/// A description longer than this is another file.
+const MOST_DESCRIPTION: u64 = 1 << 20;
+
+/// Results longer than this are no sweep's.
+const MOST_RESULTS: u64 = 16 << 30;
 
 /// The file of lanes in progress.
 const LANES: &str = "lanes.safetensors";
@@ -245,6 +254,19 @@ impl Results {
         let is_ours =
             is_whole && entries.iter().all(|(point, ..)| is_known(point)) && manifest.points.iter().all(is_known);
         is_ours.then(|| Self { text: text.to_owned(), ended })
+    }
+
+    /// Requires that the line of each point that has ended tells the settings of that point.
+    fn expect_own(&self, points: &Points) -> Result<(), String> {
+        for (index, end) in &self.ended {
+            let point = points.points.get(*index);
+            let point = point.ok_or_else(|| format!("it tells of point {index}, of {} points", points.points.len()))?;
+            let expected = Json::Object(points.settings(point));
+            if end["settings"] != expected {
+                return Err(format!("point {index} has the settings {}, expected {expected}", end["settings"]));
+            }
+        }
+        Ok(())
     }
 
     /// The lines of points that have ended.
