@@ -21,7 +21,7 @@ use crate::kernel::gpu::Precision;
 use crate::model::Shape;
 use crate::optim::{Decay, Family, Form, HYPERS, Hyper, HyperValue, Hypers, family};
 use layers::{Layers, Origin, Sources};
-use settings::{SETTINGS, Setting, index};
+use settings::{ReadBy, SETTINGS, Setting, index};
 use value::closest;
 pub use value::{Stretch, Value};
 
@@ -206,6 +206,57 @@ impl Config {
         self.form.decay != Decay::Constant
     }
 
+    /// Settings that were given and that nothing in this configuration reads, with their values and origins. What a file holds beside
+    /// the others is none where it is the default: the file of a run names every setting. Nor is a dropout of 0.
+    pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
+        self.entries().filter(|(setting, value, origin)| {
+            let is_default = setting.kind.parse(setting.default).as_ref() == Ok(*value)
+                || setting.default.is_empty() && is_followed(setting.key, value);
+            let is_none = match origin {
+                Origin::Run => true,
+                Origin::File(..) => is_default,
+                _ => setting.key == "model.dropout" && is_default,
+            };
+            origin.rank() > 0 && !is_none && !self.reads(setting)
+        })
+    }
+
+    fn reads(&self, setting: &Setting) -> bool {
+        match setting.reader {
+            ReadBy::Every => true,
+            ReadBy::HiddenLayers => !self.shape.hidden.is_empty(),
+            ReadBy::Schedules(names) => {
+                Decay::ALL.iter().any(|(name, decay)| *decay == self.form.decay && names.contains(name))
+            }
+        }
+    }
+
+    /// Refuses a setting that was given and does nothing here. Where what would read it was chosen by a source that overrules the
+    /// setting's own, that is only said: a file for another schedule can be used with this one.
+    ///
+    /// # Errors
+    /// The first such setting, and who would read it ([`Exit::Usage`]).
+    pub fn expect_read(&self) -> Result<()> {
+        for (setting, value, origin) in self.unread() {
+            let (chooser, readers) = match setting.reader {
+                ReadBy::Every => continue,
+                ReadBy::HiddenLayers => {
+                    ("model.hidden", "a net with hidden layers reads it: --hidden 300,100".to_owned())
+                }
+                ReadBy::Schedules(names) => ("schedule.schedule", format!("--schedule {} reads it", names.join(", "))),
+            };
+            let chosen = self.entries().find(|(other, ..)| other.key == chooser);
+            let (with, rank) = chosen.map_or((String::new(), 0), |(_, with, origin)| (with.to_string(), origin.rank()));
+            let what =
+                format!("{origin}: `{}` is `{value}`, which does nothing where `{chooser}` is `{with}`", setting.key);
+            if origin.rank() >= rank {
+                return Err(Failure::new(Exit::Usage, what).hint(readers).into());
+            }
+            tracing::warn!("{what}");
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.family.refuse)(&self.hypers) {
@@ -240,6 +291,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether a value is one that the setting has by default under some schedule.
+fn is_followed(key: &str, value: &Value) -> bool {
+    let defaults: &[f64] = match key {
+        "schedule.gamma" => &[0.1, 0.95],
+        "schedule.final_factor" => &[0.0, 4e-6],
+        _ => &[],
+    };
+    matches!(value, Value::Number(number) if defaults.contains(number))
 }
 
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
@@ -532,6 +593,26 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 5);
+    }
+
+    #[test]
+    fn a_setting_that_nothing_reads_is_refused_and_its_readers_are_named() {
+        for (given, reader) in [
+            (&[("model.dropout", "0.5")][..], "--hidden"),
+            (&[("schedule.gamma", "0.5")], "--schedule step, exponential, plateau"),
+            (&[("schedule.schedule", "linear"), ("schedule.gamma", "0.1")], "--schedule step"),
+            (&[("schedule.schedule", "cosine"), ("schedule.plateau_patience", "3")], "--schedule plateau"),
+        ] {
+            let error = load(given).unwrap().expect_read().unwrap_err();
+            assert!(crate::error::failure(&error).and_then(Failure::advice).unwrap().contains(reader), "{given:?}");
+        }
+        for given in [
+            &[("model.dropout", "0")][..],
+            &[("model.dropout", "0.5"), ("model.hidden", "8")],
+            &[("schedule.schedule", "step"), ("schedule.gamma", "0.5")],
+        ] {
+            load(given).unwrap().expect_read().unwrap();
+        }
     }
 
     #[test]

@@ -29,21 +29,42 @@ pub mod rng;
 pub mod rule;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Runs `work`; a panic inside it prints nothing and comes back as its message.
+/// Runs `work`; a panic inside it prints nothing and comes back as its message and where it arose.
 ///
-/// For libraries that panic on bad input. Panics on other threads are not caught.
+/// For libraries that panic on bad input, and so that a defect is told as any other error. Panics on other threads are not caught.
 ///
 /// # Errors
-/// The message of the panic.
+/// The message of the panic, and file and line.
 pub fn quietly<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    let place = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&place);
     let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
+    std::panic::set_hook(Box::new(move |panic| {
+        let here = panic.location().map(ToString::to_string);
+        // The first panic is the cause of those that follow it.
+        let _ = seen.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(here);
+    }));
     let outcome = catch_unwind(AssertUnwindSafe(work));
     std::panic::set_hook(hook);
     outcome.map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        text.unwrap_or("it panicked").to_owned()
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+        match place.lock().unwrap_or_else(PoisonError::into_inner).take().flatten() {
+            Some(place) => format!("{text} (at {place})"),
+            None => text.to_owned(),
+        }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_panic_names_its_place() {
+        let line = line!() + 1;
+        let message = super::quietly(|| panic!("odd")).unwrap_err();
+        assert!(message.starts_with("odd (at ") && message.contains(&format!("src/lib.rs:{line}:")), "{message}");
+        assert_eq!(super::quietly(|| 7), Ok(7));
+    }
 }

@@ -74,6 +74,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         sources.run = out.as_ref().map(|out| run::config_of(out)).transpose()?.flatten();
     }
     let config = Config::load(&sources)?;
+    config.expect_read()?;
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;

@@ -75,7 +75,7 @@ pub struct Reporter {
 impl Reporter {
     /// For a run of `epochs` epochs of `batches` steps.
     pub fn new(style: Style, epochs: u64, batches: u64) -> Self {
-        let bar = (!style.quiet && io::stderr().is_terminal()).then(|| {
+        let bar = (!style.quiet && draws()).then(|| {
             let bar = ProgressBar::new(epochs.saturating_mul(batches));
             let template = "{msg} {wide_bar} {eta} left";
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -175,6 +175,12 @@ impl Reporter {
     }
 }
 
+/// Whether standard error is a terminal on which lines can be drawn anew; on any other, plain lines are written.
+pub fn draws() -> bool {
+    let is_plain = |name: std::ffi::OsString| name.is_empty() || name == "dumb";
+    io::stderr().is_terminal() && !std::env::var_os("TERM").is_none_or(is_plain)
+}
+
 /// Time between two movements of the bar.
 pub const TICK: Duration = Duration::from_millis(200);
 
@@ -222,7 +228,7 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
         ] {
             if let Some(number) = number {
                 let name = format!("{prefix}{name}");
-                lines.push(format!("{name:<15} {number:.4}"));
+                lines.push(format!("{name:<15} {}", table::number(Some(number))));
             }
         }
     };
@@ -231,7 +237,7 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
     }
     if let Some(best) = &summary.best {
         lines.push(format!("best_epoch      {}", best.epoch));
-        lines.extend(best.valid_loss.map(|loss| format!("best_valid_loss {loss:.4}")));
+        lines.extend(best.valid_loss.map(|loss| format!("best_valid_loss {}", table::number(Some(loss)))));
     }
     lines.push(format!("out             {}", escaped(out)));
     lines

@@ -5,6 +5,17 @@ use std::sync::LazyLock;
 use super::value::{Kind, Range};
 use crate::optim::HYPERS;
 
+/// Which configurations read a setting: elsewhere it does nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadBy {
+    /// All of them; of a hyperparameter, the optimizers that have it.
+    Every,
+    /// Those with one of these schedules.
+    Schedules(&'static [&'static str]),
+    /// Those with a hidden layer.
+    HiddenLayers,
+}
+
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
@@ -22,6 +33,8 @@ pub struct Setting {
     pub follows: &'static str,
     /// The word for "not set", where it may be.
     pub unset: Option<&'static str>,
+    /// Who reads it.
+    pub reader: ReadBy,
     /// Whether a run that is resumed with another value would compute something else.
     pub decides: bool,
     /// One line of help.
@@ -49,7 +62,18 @@ const MOST_WIDTH: u64 = 1 << 20;
 const MOST_F32: f64 = f32::MAX as f64;
 
 const fn setting(key: &'static str, flag: &'static str, metavar: &'static str, kind: Kind) -> Setting {
-    Setting { key, flag: Some(flag), metavar, kind, default: "", follows: "", unset: None, decides: true, help: "" }
+    Setting {
+        key,
+        flag: Some(flag),
+        metavar,
+        kind,
+        default: "",
+        follows: "",
+        unset: None,
+        reader: ReadBy::Every,
+        decides: true,
+        help: "",
+    }
 }
 
 /// All settings, in the order of help and of files; those of a section stand together.
@@ -113,6 +137,7 @@ const BEFORE: &[Setting] = &[
         ..setting("model.hidden", "hidden", "N,N", Kind::Widths { most: MOST_WIDTH })
     },
     Setting {
+        reader: ReadBy::HiddenLayers,
         default: "0",
         help: "Probability that a hidden unit is dropped in training",
         ..setting("model.dropout", "dropout", "P", number(0.0, true, 1.0, false))
@@ -151,60 +176,70 @@ const AFTER: &[Setting] = &[
         )
     },
     Setting {
+        reader: ReadBy::Schedules(&["linear", "cosine", "polynomial", "one-cycle", "wsd", "plateau"]),
         flag: None,
         follows: "0; for one-cycle 4e-6",
         help: "Where linear, cosine, polynomial, one-cycle and wsd end, and below which plateau does not fall, as a part of the rate",
         ..setting("schedule.final_factor", "", "F", number(0.0, true, 1.0, true))
     },
     Setting {
+        reader: ReadBy::Schedules(&["step", "exponential", "plateau"]),
         flag: None,
         follows: "0.1; for exponential 0.95",
         help: "Factor of each fall of `step` and `plateau`, and of each epoch of `exponential`",
         ..setting("schedule.gamma", "", "F", number(0.0, false, 1.0, true))
     },
     Setting {
+        reader: ReadBy::Schedules(&["step"]),
         flag: None,
         default: "10",
         help: "Epochs between two falls of `step`",
         ..setting("schedule.step_epochs", "", "N", count(1, MOST))
     },
     Setting {
+        reader: ReadBy::Schedules(&["polynomial"]),
         flag: None,
         default: "2",
         help: "Exponent of `polynomial`",
         ..setting("schedule.power", "", "F", number(0.0, false, 100.0, true))
     },
     Setting {
+        reader: ReadBy::Schedules(&["one-cycle"]),
         flag: None,
         default: "0.04",
         help: "Where `one-cycle` begins, as a part of the rate",
         ..setting("schedule.initial_factor", "", "F", number(0.0, false, 1.0, true))
     },
     Setting {
+        reader: ReadBy::Schedules(&["one-cycle"]),
         flag: None,
         default: "0.3",
         help: "Part of all steps over which `one-cycle` rises",
         ..setting("schedule.rise", "", "F", number(0.0, false, 1.0, false))
     },
     Setting {
+        reader: ReadBy::Schedules(&["wsd"]),
         flag: None,
         default: "0.2",
         help: "Part of all steps, the last, over which `wsd` falls",
         ..setting("schedule.decay_fraction", "", "F", number(0.0, false, 1.0, true))
     },
     Setting {
+        reader: ReadBy::Schedules(&["plateau"]),
         flag: None,
         default: "10",
         help: "Evaluations without a better validation loss that `plateau` bears",
         ..setting("schedule.plateau_patience", "", "N", count(0, MOST))
     },
     Setting {
+        reader: ReadBy::Schedules(&["plateau"]),
         flag: None,
         default: "0.0001",
         help: "Part by which a validation loss must be lower for `plateau` to count it as better",
         ..setting("schedule.plateau_threshold", "", "F", number(0.0, true, 1.0, false))
     },
     Setting {
+        reader: ReadBy::Schedules(&["plateau"]),
         flag: None,
         default: "0",
         help: "Evaluations after a fall that `plateau` does not count",
@@ -350,6 +385,15 @@ mod tests {
             if let Some(flag) = setting.flag {
                 let name = setting.key.split('.').nth(1).unwrap();
                 assert_eq!(flag, name.replace('_', "-"));
+            }
+        }
+    }
+
+    #[test]
+    fn readers_are_schedules_that_there_are() {
+        for setting in SETTINGS.iter() {
+            if let ReadBy::Schedules(names) = setting.reader {
+                assert!(names.iter().all(|name| SCHEDULES.contains(name)), "{}", setting.key);
             }
         }
     }

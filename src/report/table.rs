@@ -62,12 +62,20 @@ pub fn leaf(key: &str) -> &str {
 
 /// A number of a table, or a dash.
 pub fn number(number: Option<f64>) -> String {
-    number.map_or("-".into(), |number| format!("{number:.4}"))
+    // Four places are enough of a loss, and thirty digits are no number to a reader.
+    number
+        .map_or("-".into(), |number| if number.abs() < 1e6 { format!("{number:.4}") } else { format!("{number:.4e}") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_numbers_are_short() {
+        let text = [0.25, 999_999.0, 1e6, -3.5e31].map(|x| number(Some(x)));
+        assert_eq!(text, ["0.2500", "999999.0000", "1.0000e6", "-3.5000e31"]);
+    }
 
     #[test]
     fn columns_stand_under_their_names() {

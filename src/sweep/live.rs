@@ -1,7 +1,6 @@
 //! The live table of a sweep on a terminal: how far it is, and the best points so far. It is drawn in place and leaves nothing behind.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -56,7 +55,7 @@ fn work(point: &Point) -> f64 {
 impl Live {
     /// A table where standard error is a terminal.
     pub fn new(points: &Points, ended: &BTreeMap<usize, Json>) -> Option<Self> {
-        if !io::stderr().is_terminal() {
+        if !crate::report::draws() {
             return None;
         }
         let axes = points.axes.iter();

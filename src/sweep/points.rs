@@ -93,6 +93,7 @@ impl Points {
             supported(&config)?;
             points.push(Point { index, choice, config });
         }
+        expect_read(&points)?;
         let axes = axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
         Ok(Self { axes, points })
     }
@@ -198,6 +199,16 @@ fn shape(config: &Config) -> String {
         }
     }
     text
+}
+
+/// Refuses a setting that was given and that no point reads.
+fn expect_read(points: &[Point]) -> Result<()> {
+    let Some(first) = points.first() else { return Ok(()) };
+    let is_unread = |point: &Point, key: &str| point.config.unread().any(|(setting, ..)| setting.key == key);
+    match first.config.unread().find(|(setting, ..)| points.iter().all(|point| is_unread(point, setting.key))) {
+        Some(_) => first.config.expect_read(),
+        None => Ok(()),
+    }
 }
 
 /// What a sweep does not do.
