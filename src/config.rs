@@ -143,6 +143,11 @@ impl Config {
         entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
+    /// The value of a setting; none of a hyperparameter that the optimizer does not have.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.entries.get(index(key)?)?.as_ref().map(|(value, _)| value)
+    }
+
     /// As a TOML file that repeats the run, each line with the comment that `note` gives.
     pub fn to_toml(&self, note: impl Fn(&Origin) -> Option<String>) -> String {
         let mut text = String::new();

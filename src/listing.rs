@@ -14,7 +14,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use crate::config::layers::{Given, Sources, glance, glance_at_axis, lenient};
+use crate::config::layers::{Given, Sources, glance, glance_at_axes, glance_at_points, lenient};
 use crate::config::settings::{SETTINGS, index};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
@@ -276,13 +276,12 @@ fn config(path: &Path) -> Result<String, String> {
     read::text(path, MOST_CONFIG).map_err(|error| format!("cannot be read: {error}"))
 }
 
-/// The axes of a sweep, as the comments of its description tell them.
+/// The axes of a sweep, as its file lists them.
 struct Axes(Vec<(usize, Vec<Value>)>);
 
 impl Axes {
     fn of(description: &str) -> Self {
-        let comments = description.lines().map_while(|line| line.strip_prefix("# "));
-        Self(comments.filter_map(glance_at_axis).collect())
+        Self(glance_at_axes(description))
     }
 
     /// The swept settings of a point that has not ended. Its number tells its place among all combinations, but not where the
@@ -327,7 +326,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         Default::default()
     });
     let axes = Axes::of(&text);
-    let count = text.lines().find_map(|line| line.strip_prefix("# ")?.strip_suffix(" points")?.parse().ok());
+    let count = glance_at_points(&text);
     let mut points: BTreeMap<usize, (History, Option<PointEnd>)> = BTreeMap::new();
     let mut lost = 0;
     let read = read::lines(&results, MOST_RESULTS, |line| {

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 use candle_core::Device;
 use serde_json::{Value as Json, json};
 
+use crate::config::layers::SWEEP;
 use crate::config::{Config, Stretch};
 use crate::data;
 use crate::device;
@@ -130,16 +131,23 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     sweep.end(&Stop::Finished)
 }
 
-/// `sweep.toml`: the axes, then the settings of the first point.
+/// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.
 fn description(points: &Points, options: Options) -> String {
-    let mut text = "# The axes of this sweep, then the settings that all points share.\n".to_owned();
-    for axis in &points.axes {
-        let values: Vec<String> = axis.values.iter().map(crate::config::Value::to_toml).collect();
-        let _ = writeln!(text, "# {} = [{}]", axis.setting.key, values.join(", "));
+    let mut text = format!("[{SWEEP}]\npoints = {}\n", points.points.len());
+    if let Some(random) = points.random {
+        let _ = writeln!(text, "random = {random}");
     }
-    let _ = writeln!(text, "# {} points", points.points.len());
-    let _ = writeln!(text, "# checkpoints: {}\n", if options.all_checkpoints { "all" } else { "best" });
-    text + &points.points[0].config.to_toml(|_| None)
+    let _ = writeln!(text, "checkpoints = \"{}\"", if options.all_checkpoints { "all" } else { "best" });
+    let mut section = "";
+    for (key, value) in points.described() {
+        let (its_section, name) = key.split_once('.').unwrap_or(("", key));
+        if its_section != section {
+            section = its_section;
+            let _ = writeln!(text, "\n[{section}]");
+        }
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
 }
 
 /// The accuracy of a point that has ended, unless it diverged.

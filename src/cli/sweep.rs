@@ -12,6 +12,7 @@ use crate::plan;
 use crate::report::{Output, Style};
 use crate::run::write::numbered;
 use crate::sweep::points::{Points, arguments, quoted};
+use crate::sweep::store::description_of;
 use crate::sweep::{self, Options};
 
 /// A request to sweep.
@@ -24,7 +25,7 @@ pub struct Sweep {
     expand: bool,
     index: Option<usize>,
     lanes: Option<usize>,
-    all_checkpoints: bool,
+    all_checkpoints: Option<bool>,
     style: Style,
 }
 
@@ -74,8 +75,7 @@ pub fn command() -> Command {
                 .long("checkpoints")
                 .value_name("WHICH")
                 .value_parser(["best", "all"])
-                .default_value("best")
-                .help("Whose checkpoints are kept")),
+                .help("Whose checkpoints are kept [default: best]")),
             own(Arg::new("expand")
                 .long("expand")
                 .action(ArgAction::SetTrue)
@@ -100,7 +100,7 @@ impl Sweep {
             expand: matches.get_flag("expand"),
             index: number("index"),
             lanes: number("lanes"),
-            all_checkpoints: matches.get_one::<String>("checkpoints").is_some_and(|which| which == "all"),
+            all_checkpoints: matches.get_one::<String>("checkpoints").map(|which| which == "all"),
             style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
     }
@@ -110,13 +110,18 @@ impl Sweep {
     /// # Errors
     /// If a point is not valid, or training fails.
     pub fn run(self) -> Result<i32> {
-        let points = Points::load(&self.sources, self.random)?;
+        let mut sources = self.sources.clone();
+        if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
+            sources.run = description_of(out)?;
+        }
+        let points = Points::load(&sources, self.random)?;
         if self.expand {
             return self.print(&points).map(|()| 0);
         }
         let threads = plan::start_threads(points.points[0].config.threads)?;
         let out = self.out.map_or_else(next, Ok)?;
-        let options = Options { lanes: self.lanes, all_checkpoints: self.all_checkpoints, style: self.style, threads };
+        let all_checkpoints = self.all_checkpoints.or(points.all_checkpoints).unwrap_or(false);
+        let options = Options { lanes: self.lanes, all_checkpoints, style: self.style, threads };
         sweep::run(&points, &out, self.resume, options)
     }
 

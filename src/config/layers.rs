@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::axes;
 use super::settings::{SETTINGS, Setting, index};
-use super::value::{Value, closest};
+use super::value::{Kind, Value, closest};
 use crate::error::{Exit, Failure, escaped};
 
 /// Where a value came from.
@@ -89,6 +89,9 @@ pub struct Sources {
 /// What the name of a variable of the environment begins with.
 pub const PREFIX: &str = "ADAMTRAIN_";
 
+/// The table of a sweep's file that holds no settings.
+pub const SWEEP: &str = "sweep";
+
 /// A configuration file larger than this is another file.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -98,6 +101,35 @@ pub struct Layers {
     slots: Vec<Option<(Value, Origin)>>,
     /// The settings with several values, where that is allowed: index and values.
     axes: Option<BTreeMap<usize, Vec<Value>>>,
+    /// What a file says of the sweep itself.
+    pub sweep: SweepTable,
+}
+
+/// The table `[sweep]` of `sweep.toml`: what is no setting of a point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepTable {
+    /// How many points were drawn from all combinations, if not all of them.
+    pub random: Option<usize>,
+    /// Whether every point's checkpoint is kept.
+    pub all_checkpoints: Option<bool>,
+}
+
+impl SweepTable {
+    /// Takes in one key.
+    fn put(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let count = || text.parse::<usize>().ok().filter(|count| *count > 0).ok_or("expected a whole number >= 1");
+        match key {
+            // It follows from the axes; it stands there for people.
+            "points" => drop(count()?),
+            "random" => self.random = Some(count()?),
+            "checkpoints" => {
+                let all = ["best", "all"].iter().position(|word| *word == text);
+                self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
+            }
+            _ => return Err("expected one of points, random, checkpoints".into()),
+        }
+        Ok(())
+    }
 }
 
 impl Layers {
@@ -106,8 +138,11 @@ impl Layers {
     /// # Errors
     /// The first value that is not valid, with its place ([`Exit::Usage`]).
     pub fn gather(sources: &Sources) -> Result<Self> {
-        let mut layers =
-            Self { slots: SETTINGS.iter().map(default).collect(), axes: sources.sweeps.then(BTreeMap::new) };
+        let mut layers = Self {
+            slots: SETTINGS.iter().map(default).collect(),
+            axes: sources.sweeps.then(BTreeMap::new),
+            sweep: SweepTable::default(),
+        };
         if let Some(path) = &sources.run {
             layers.read(path, Exit::Run, |_| Origin::Run)?;
             // A time limit belongs to the process that was started with it.
@@ -225,6 +260,20 @@ impl Layers {
                 let what = format!("`{}` stands outside a section", printable(section.get_ref()));
                 return Err(file.unknown(section, &what, section.get_ref()));
             };
+            if section.get_ref() == SWEEP {
+                if self.axes.is_none() {
+                    let failure = file.failure(section.span().start, "this is the file of a sweep");
+                    return Err(failure.hint("`adamtrain sweep --config FILE` repeats it").into());
+                }
+                for (name, value) in entries {
+                    let text = words(value.get_ref(), false).and_then(|text| self.sweep.put(name.get_ref(), &text));
+                    text.map_err(|expected| {
+                        let what = format!("`sweep.{}`: {expected}", printable(name.get_ref()));
+                        file.fail(value.span().start, &what)
+                    })?;
+                }
+                continue;
+            }
             if entries.is_empty() && !SETTINGS.iter().any(|s| s.key.split('.').next() == Some(section.get_ref())) {
                 let what = format!("unknown section `{}`", printable(section.get_ref()));
                 return Err(file.unknown(section, &what, section.get_ref()));
@@ -263,20 +312,44 @@ pub fn glance(text: &str) -> Result<Vec<Option<Value>>, String> {
             values[index] = words(value.get_ref(), false).ok().map(|text| lenient(index, &text));
         }
     }
+    for (index, _) in glance_at_axes(text) {
+        values[index] = None;
+    }
     Ok(values)
 }
 
-/// The values that a line `KEY = [VALUE, …]` gives a setting, with its index.
-pub fn glance_at_axis(line: &str) -> Option<(usize, Vec<Value>)> {
-    let table = DeTable::parse(line).ok()?;
-    let (section, entries) = table.get_ref().iter().next()?;
-    let (name, value) = entries.get_ref().as_table()?.iter().next()?;
-    let index = index(&format!("{}.{}", section.get_ref(), name.get_ref()))?;
-    let items = value.get_ref().as_array()?.iter();
-    Some((
-        index,
-        items.map(|item| words(item.get_ref(), false).ok().map(|text| lenient(index, &text))).collect::<Option<_>>()?,
-    ))
+/// The axes of a sweep, as its file lists them: index and values of each setting with a list of values.
+pub fn glance_at_axes(text: &str) -> Vec<(usize, Vec<Value>)> {
+    let Ok(table) = DeTable::parse(text) else { return Vec::new() };
+    let mut axes = Vec::new();
+    for (section, entries) in table.get_ref() {
+        for (name, value) in entries.get_ref().as_table().into_iter().flat_map(|entries| entries.iter()) {
+            let (Some(index), Some(items)) =
+                (index(&format!("{}.{}", section.get_ref(), name.get_ref())), value.get_ref().as_array())
+            else {
+                continue;
+            };
+            let is_one = match SETTINGS[index].kind {
+                Kind::Groups => true,
+                Kind::Widths { .. } => !items.iter().any(|item| item.get_ref().is_array()),
+                _ => false,
+            };
+            let values = items.iter().map(|item| words(item.get_ref(), false).ok().map(|text| lenient(index, &text)));
+            if let Some(values) = values.collect::<Option<Vec<_>>>().filter(|_| !is_one) {
+                axes.push((index, values));
+            }
+        }
+    }
+    // Points are counted along the axes in the order of the table of settings.
+    axes.sort_by_key(|(index, _)| *index);
+    axes
+}
+
+/// The number of points that the file of a sweep names.
+pub fn glance_at_points(text: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let points = table.get_ref().get(SWEEP)?.get_ref().as_table()?.get("points")?;
+    words(points.get_ref(), false).ok()?.parse().ok()
 }
 
 /// The value that a text gives the setting with this index: the text itself where it is not valid.

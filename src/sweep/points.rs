@@ -43,6 +43,10 @@ pub struct Points {
     pub axes: Vec<Axis>,
     /// The points.
     pub points: Vec<Point>,
+    /// How many were drawn from all combinations, if not all of them.
+    pub random: Option<usize>,
+    /// Whether a file asks for the checkpoints of all points, or of the best alone.
+    pub all_checkpoints: Option<bool>,
 }
 
 impl Points {
@@ -73,6 +77,13 @@ impl Points {
         let count = count.filter(|count| *count <= MOST);
         let count = count.ok_or_else(|| usage(&format!("the axes have more than {MOST} combinations")))?;
 
+        let random = random.or(layers.sweep.random);
+        if let Some(random) = random.filter(|random| *random > count) {
+            tracing::warn!("{random} points are asked for, and there are {count} combinations: all of them are taken");
+        }
+        if axes.is_empty() {
+            tracing::warn!("no setting has several values: the sweep is one run");
+        }
         let mut indices: Vec<u32> = (0..count as u32).collect();
         if let Some(random) = random {
             Stream::new(0, Purpose::Split, 1).shuffle(&mut indices);
@@ -91,11 +102,14 @@ impl Points {
             }
             let config = Config::of(own)?;
             supported(&config)?;
+            for (place, (setting, values)) in axes.iter().enumerate() {
+                expect_chosen(&config, &SETTINGS[*setting], &values[choice[place]])?;
+            }
             points.push(Point { index, choice, config });
         }
         expect_read(&points)?;
         let axes = axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
-        Ok(Self { axes, points })
+        Ok(Self { axes, points, random, all_checkpoints: layers.sweep.all_checkpoints })
     }
 
     /// The swept settings of a point, by key.
@@ -114,6 +128,28 @@ impl Points {
             !is_swept(setting.key) && first.get(setting.key).is_some_and(|first| first != value)
         });
         entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect()
+    }
+
+    /// What repeats the sweep, as keys with values in TOML: swept settings with all of theirs, and those that are the same for all
+    /// points. What only some points have follows from these.
+    pub fn described(&self) -> Vec<(&'static str, String)> {
+        let mut described = Vec::new();
+        for setting in SETTINGS.iter() {
+            if let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == setting.key) {
+                let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
+                described.push((setting.key, format!("[{}]", values.join(", "))));
+            } else if let Some(value) = self.shared(setting.key) {
+                described.push((setting.key, value.to_toml()));
+            }
+        }
+        described
+    }
+
+    /// The value of a setting that is the same for all points.
+    fn shared(&self, key: &str) -> Option<&Value> {
+        let mut values = self.points.iter().map(|point| point.config.value(key));
+        let first = values.next()??;
+        values.all(|value| value == Some(first)).then_some(first)
     }
 
     /// The value of a setting that is not swept, as text.
@@ -199,6 +235,15 @@ fn shape(config: &Config) -> String {
         }
     }
     text
+}
+
+/// Requires that a point has the value of its axis: what a resumed sweep had for its optimizer is none for another.
+fn expect_chosen(config: &Config, setting: &Setting, value: &Value) -> Result<()> {
+    if config.value(setting.key) == Some(value) {
+        return Ok(());
+    }
+    let what = format!("`{}` of the sweep that is resumed was given for another optimizer", setting.key);
+    Err(usage(&what).hint("give it again beside --optimizer, or leave --optimizer out").into())
 }
 
 /// Refuses a setting that was given and that no point reads.

@@ -226,6 +226,17 @@ impl Store {
     }
 }
 
+/// The `sweep.toml` of the sweep in `path`, if it holds one.
+///
+/// # Errors
+/// If the system does not say ([`Exit::Run`]).
+pub fn description_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let file = path.join("sweep.toml");
+    let unreadable = |error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", file.display()));
+    let is_there = read::is_file(&file).map_err(unreadable)?;
+    Ok(Some(file).filter(|_| is_there))
+}
+
 /// A description longer than this is another file.
 const MOST_DESCRIPTION: u64 = 1 << 20;
 
