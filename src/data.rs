@@ -44,6 +44,8 @@ pub struct Spec {
     pub train: usize,
     /// Images in the published test split.
     pub test: usize,
+    /// Folders below the root of other programs that hold its files.
+    folders: &'static [&'static str],
     /// Where its bytes come from.
     origin: Origin,
 }
@@ -76,6 +78,7 @@ pub const SETS: [Spec; 4] = [
         classes: DIGITS,
         train: 10_000,
         test: 2_000,
+        folders: &[],
         origin: Origin::Generated,
     },
     Spec {
@@ -87,6 +90,7 @@ pub const SETS: [Spec; 4] = [
         classes: DIGITS,
         train: 60_000,
         test: 10_000,
+        folders: &["MNIST/raw", "raw"],
         origin: Origin::Idx(Repository { id: "ylecun/mnist", folder: "mnist" }),
     },
     Spec {
@@ -98,6 +102,7 @@ pub const SETS: [Spec; 4] = [
         classes: ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"],
         train: 60_000,
         test: 10_000,
+        folders: &["FashionMNIST/raw", "raw"],
         origin: Origin::Idx(Repository { id: "zalando-datasets/fashion_mnist", folder: "fashion_mnist" }),
     },
     Spec {
@@ -109,6 +114,7 @@ pub const SETS: [Spec; 4] = [
         classes: ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
         train: 50_000,
         test: 10_000,
+        folders: &[],
         origin: Origin::Cifar(Repository { id: "cifar10", folder: "plain_text" }),
     },
 ];
@@ -240,12 +246,12 @@ pub fn load(spec: &'static Spec, data_dir: Option<&Path>) -> Result<Dataset> {
 fn from_files(spec: &'static Spec, origin: &Origin, dir: &Path) -> Result<Dataset> {
     let files = match origin {
         Origin::Cifar(_) => cifar::files(dir)?,
-        _ => idx::files(dir)?,
+        _ => idx::files(dir, spec.folders)?,
     };
     let fingerprint = Fingerprint::of("files", &files)?;
     cached_or(spec, &fingerprint, dir.display().to_string(), || match origin {
         Origin::Cifar(_) => cifar::read_dir(dir, spec.classes.len()),
-        _ => idx::read_dir(dir, spec.rows, spec.columns, spec.classes.len()),
+        _ => idx::read_dir(dir, spec.folders, [spec.rows, spec.columns], spec.classes.len()),
     })
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
@@ -29,7 +29,10 @@ pub(super) struct Opened {
 /// A file that is missing, unreadable or of another kind.
 pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
     regular(path)?;
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    // Without waiting: a FIFO may have come under the name since.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path).map_err(|error| unreadable(path, &error))?;
     // Asked again of the open file: the path may have been given to another between the two calls.
     let metadata = file
         .metadata()
@@ -61,6 +64,18 @@ pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
         Err(error) => unreadable(path, &error),
     };
     Err(failure.hint("`--data-dir` takes the folder that holds the data set's files"))
+}
+
+/// Whether `path` is a folder or a link to one.
+///
+/// # Errors
+/// If the system does not say.
+pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unreadable(path, &error)),
+    }
 }
 
 /// The first of `paths` that is a regular file; else the first that is there at all: opening it says what it is.

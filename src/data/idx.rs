@@ -7,13 +7,13 @@
 //!
 //! A header is believed only as far as the file bears it out: a raw file must have exactly the length that its header
 //! promises, known before any memory is taken; a gzipped one is inflated to that length and at most one byte further,
-//! its CRC is checked, and nothing may follow. Format: <http://yann.lecun.com/exdb/mnist/>.
+//! the CRC of each of its members is checked (RFC 1952, 2.2: there may be several), and nothing may follow. Format: <http://yann.lecun.com/exdb/mnist/>.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use super::file;
 use super::images::Images;
@@ -38,8 +38,13 @@ const NAMES: [&str; 4] =
 /// # Errors
 /// A folder or file that is missing, of another kind, cut, damaged, or of another size than its header, the other file
 /// of its split or the caller expects.
-pub fn read_dir(dir: &Path, rows: usize, columns: usize, classes: usize) -> anyhow::Result<(Images, Images)> {
-    let [train_images, train_labels, test_images, test_labels] = locate(dir)?;
+pub fn read_dir(
+    dir: &Path,
+    folders: &[&str],
+    [rows, columns]: [usize; 2],
+    classes: usize,
+) -> anyhow::Result<(Images, Images)> {
+    let [train_images, train_labels, test_images, test_labels] = locate(dir, folders)?;
     let shape = Kind::Images { rows, columns };
     let (train, test) = rayon::join(
         || read_split(&train_images, &train_labels, shape, classes),
@@ -50,22 +55,44 @@ pub fn read_dir(dir: &Path, rows: usize, columns: usize, classes: usize) -> anyh
 
 /// The four files that [`read_dir`] reads from `dir`: training images and labels, test images and labels.
 ///
-/// Each is looked for raw, then with `.gz`; `train-images.idx3-ubyte` and the like are found too.
+/// Each is looked for raw, then with `.gz`; `train-images.idx3-ubyte` and the like are found too. Where none is there, the first of
+/// `folders` below `dir` that holds one is taken: torchvision's root has them in `MNIST/raw`.
 ///
 /// # Errors
 /// A folder that is missing, or that lacks one of the files.
-pub fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(locate(dir)?.into())
+pub fn files(dir: &Path, folders: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(locate(dir, folders)?.into())
 }
 
-fn locate(dir: &Path) -> Result<[PathBuf; 4], Failure> {
+/// The folder that holds the files below `dir`: `dir` itself, or where torchvision keeps them below its root.
+fn folder_of(dir: &Path, folders: &[&str]) -> Result<PathBuf, Failure> {
+    let is_here = |folder: &Path| {
+        let spellings = NAMES.iter().flat_map(|name| spellings(name)).map(|spelling| folder.join(spelling));
+        Ok(file::first_present(spellings)?.is_some())
+    };
+    if !is_here(dir)? {
+        for folder in folders {
+            let folder = dir.join(folder);
+            if file::is_folder(&folder)? && is_here(&folder)? {
+                return Ok(folder);
+            }
+        }
+    }
+    Ok(dir.to_owned())
+}
+
+fn spellings(name: &str) -> [String; 4] {
+    let dotted = name.replace("-idx", ".idx");
+    [name.to_owned(), dotted.clone(), format!("{name}.gz"), format!("{dotted}.gz")]
+}
+
+fn locate(dir: &Path, folders: &[&str]) -> Result<[PathBuf; 4], Failure> {
     file::expect_folder(dir)?;
+    let dir = &folder_of(dir, folders)?;
     let mut found = Vec::with_capacity(NAMES.len());
     let mut missing = Vec::new();
     for name in NAMES {
-        let dotted = name.replace("-idx", ".idx");
-        let spellings = [name.to_owned(), dotted.clone(), format!("{name}.gz"), format!("{dotted}.gz")];
-        match file::first_present(spellings.map(|spelling| dir.join(spelling)))? {
+        match file::first_present(spellings(name).map(|spelling| dir.join(spelling)))? {
             Some(path) => found.push(path),
             None => missing.push(format!("`{name}`")),
         }
@@ -139,7 +166,7 @@ impl<'a> Idx<'a> {
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
         let begin = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
         let gzipped = begin.starts_with(&GZIP_MAGIC);
-        let mut body = if gzipped { Body::Gzip(Box::new(GzDecoder::new(reader))) } else { Body::Raw(reader) };
+        let mut body = if gzipped { Body::Gzip(Box::new(MultiGzDecoder::new(reader))) } else { Body::Raw(reader) };
 
         let header_bytes = kind.header_bytes();
         let mut header = [0; 16];
@@ -170,23 +197,14 @@ impl<'a> Idx<'a> {
     }
 
     fn read(mut self) -> Result<Vec<u8>, Failure> {
-        let bytes = file::read_exactly(self.path, &mut self.body, self.body_bytes)?;
-        if let Body::Gzip(decoder) = self.body {
-            let mut rest = decoder.into_inner();
-            let rest = rest.fill_buf().map_err(|error| file::unreadable(self.path, &error))?;
-            if !rest.is_empty() {
-                let what = "goes on after the gzip stream, expected its end";
-                return Err(file::damaged(self.path, what));
-            }
-        }
-        Ok(bytes)
+        file::read_exactly(self.path, &mut self.body, self.body_bytes)
     }
 }
 
 /// A file's content, inflated where it is gzipped.
 enum Body {
     Raw(BufReader<File>),
-    Gzip(Box<GzDecoder<BufReader<File>>>),
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
 }
 
 impl Read for Body {
@@ -285,7 +303,7 @@ mod tests {
     }
 
     fn read(folder: &tempfile::TempDir) -> anyhow::Result<(Images, Images)> {
-        read_dir(folder.path(), ROWS, COLUMNS, 10)
+        read_dir(folder.path(), &["MNIST/raw"], [ROWS, COLUMNS], 10)
     }
 
     /// What reading says when file `which` of a good set is replaced.
@@ -315,9 +333,22 @@ mod tests {
                     fs::write(folder.path().join(format!("{name}{ending}")), bytes).unwrap();
                 }
                 assert_eq!(read(&folder).unwrap(), expected);
-                assert_eq!(files(folder.path()).unwrap().len(), 4);
+                assert_eq!(files(folder.path(), &[]).unwrap().len(), 4);
             }
         }
+    }
+
+    #[test]
+    fn the_folder_of_torchvision_is_found_unless_files_lie_outside_it() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("MNIST/raw");
+        fs::create_dir_all(&inner).unwrap();
+        for (name, bytes) in NAMES.iter().zip(good()) {
+            fs::write(inner.join(name), bytes).unwrap();
+        }
+        assert_eq!(read(&outer).unwrap(), read(&folder(&good())).unwrap());
+        fs::write(outer.path().join(NAMES[0]), "").unwrap();
+        assert_says(&message(read(&outer)), "has no `train-labels-idx1-ubyte`");
     }
 
     #[test]
@@ -334,7 +365,7 @@ mod tests {
         let folder = folder(&good());
         fs::remove_file(folder.path().join(NAMES[0])).unwrap();
         fs::remove_file(folder.path().join(NAMES[3])).unwrap();
-        let error = files(folder.path()).unwrap_err();
+        let error = files(folder.path(), &[]).unwrap_err();
         assert!(failure(&error).unwrap().advice().unwrap().contains("https://"));
         let message = message::<()>(Err(error));
         assert_says(&message, "has no `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, neither raw");
@@ -345,9 +376,9 @@ mod tests {
     fn a_folder_that_is_none_is_refused() {
         let folder = folder(&good());
         let file = folder.path().join(NAMES[0]);
-        assert_says(&message(read_dir(&file, 3, 2, 10)), "expected a folder");
+        assert_says(&message(read_dir(&file, &[], [3, 2], 10)), "expected a folder");
         let nowhere = folder.path().join("nowhere");
-        assert_says(&message(files(&nowhere)), "No such file");
+        assert_says(&message(files(&nowhere, &[])), "No such file");
     }
 
     #[test]
@@ -383,15 +414,15 @@ mod tests {
         let huge = u32::MAX as usize;
         let mut files = good();
         files[0] = images_file(MOST_IMAGES, u32::MAX, u32::MAX, &[]);
-        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
         assert_says(&message(outcome), "more than can be");
         // Below the limit of u64 the claim meets the file's length; gzipped, the end of the stream.
         files[0] = images_file(1, u32::MAX, u32::MAX, &[0; 9]);
-        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
         assert_says(&message(outcome), "is 25 bytes long, expected 18446744065119617041");
         files[0] = gzip(&files[0]);
         files[1] = labels_file(1, &[0]);
-        let outcome = read_dir(folder(&files).path(), huge, huge, 10);
+        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
         assert_says(&message(outcome), "ends after 9 bytes, expected 18446744065119617025");
     }
 
@@ -414,14 +445,28 @@ mod tests {
             for length in 0..packed.len() {
                 refusal(which, packed[..length].to_vec());
             }
-            for rest in [&b"\0"[..], b"rest", &packed] {
+            for rest in [&b"\0"[..], b"rest", b"a rest that is longer than a header"] {
                 let longer = [&packed[..], rest].concat();
-                assert_says(&refusal(which, longer), "goes on after the gzip stream");
+                assert_says(&refusal(which, longer), NAMES[which]);
             }
+            let twice = [&packed[..], &packed].concat();
+            assert_says(&refusal(which, twice), "holds more than the");
             let short = gzip(&whole[..whole.len() - 1]);
             assert_says(&refusal(which, short), "ends after");
             let long = gzip(&[&whole[..], &[0]].concat());
             assert_says(&refusal(which, long), "holds more than the");
+        }
+    }
+
+    #[test]
+    fn all_members_of_a_gzip_file_are_its_content() {
+        let expected = read(&folder(&good())).unwrap();
+        for cut in [0, 1, 7, 8, 9, 15, 16, 17] {
+            let members = good().map(|whole| {
+                let (begin, end) = whole.split_at(cut.min(whole.len()));
+                [gzip(begin), gzip(&[]), gzip(end)].concat()
+            });
+            assert_eq!(read(&folder(&members)).unwrap(), expected, "cut at {cut}");
         }
     }
 
@@ -469,7 +514,7 @@ mod tests {
         let lying = bomb(&images_file(4, u32::MAX, 1 << 16, &[]), 1);
         let mut files = good();
         files[0] = lying;
-        let outcome = read_dir(folder(&files).path(), u32::MAX as usize, 1 << 16, 10);
+        let outcome = read_dir(folder(&files).path(), &[], [u32::MAX as usize, 1 << 16], 10);
         assert_says(&message(outcome), "after 1048576 of 1125899906580480 bytes");
     }
 
