@@ -62,6 +62,8 @@ enum Origin {
 #[cfg_attr(not(feature = "hub"), allow(dead_code))]
 struct Repository {
     id: &'static str,
+    /// Names that it has or had beside this one.
+    others: &'static [&'static str],
     folder: &'static str,
 }
 
@@ -91,7 +93,7 @@ pub const SETS: [Spec; 4] = [
         train: 60_000,
         test: 10_000,
         folders: &["MNIST/raw", "raw"],
-        origin: Origin::Idx(Repository { id: "ylecun/mnist", folder: "mnist" }),
+        origin: Origin::Idx(Repository { id: "ylecun/mnist", others: &["mnist"], folder: "mnist" }),
     },
     Spec {
         name: "fashion-mnist",
@@ -103,7 +105,11 @@ pub const SETS: [Spec; 4] = [
         train: 60_000,
         test: 10_000,
         folders: &["FashionMNIST/raw", "raw"],
-        origin: Origin::Idx(Repository { id: "zalando-datasets/fashion_mnist", folder: "fashion_mnist" }),
+        origin: Origin::Idx(Repository {
+            id: "zalando-datasets/fashion_mnist",
+            others: &["fashion_mnist"],
+            folder: "fashion_mnist",
+        }),
     },
     Spec {
         name: "cifar10",
@@ -115,7 +121,7 @@ pub const SETS: [Spec; 4] = [
         train: 50_000,
         test: 10_000,
         folders: &[],
-        origin: Origin::Cifar(Repository { id: "cifar10", folder: "plain_text" }),
+        origin: Origin::Cifar(Repository { id: "cifar10", others: &["uoft-cs/cifar10"], folder: "plain_text" }),
     },
 ];
 
@@ -258,7 +264,7 @@ fn from_files(spec: &'static Spec, origin: &Origin, dir: &Path) -> Result<Datase
 #[cfg(feature = "hub")]
 fn from_hub(spec: &'static Spec, repository: &'static Repository) -> Result<Dataset> {
     let source = format!("hub {}", repository.id);
-    let found = match hub::find(repository) {
+    let found = match hub::find(repository)? {
         Some(found) => found,
         // The hub's files may have been deleted; what was imported from them is still here.
         None => match cache::load_any(spec.name, &source, spec.channels, spec.classes.len(), spec.inputs()) {

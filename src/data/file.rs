@@ -3,6 +3,7 @@
 //! The readers and the cache share it. A FIFO, a device or a folder under a file's name is refused before `open`, which
 //! would wait on the first for ever and read from the second without end.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
@@ -75,6 +76,39 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
         Ok(metadata) => Ok(metadata.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// The text of a file of at most `most` bytes; none where there is no file.
+///
+/// # Errors
+/// A file that cannot be read, or is longer, of another kind or no text.
+pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failure> {
+    match fs::symlink_metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(unreadable(path, &error)),
+        Ok(_) => {}
+    }
+    let mut text = String::new();
+    let read = open(path)?.file.take(most + 1).read_to_string(&mut text);
+    read.map_err(|error| unreadable(path, &error))?;
+    if text.len() as u64 > most {
+        return Err(damaged(path, format_args!("is longer than {most} bytes")));
+    }
+    Ok(Some(text))
+}
+
+/// The names in a folder; none where there is no folder.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(super) fn names(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>();
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        outcome => outcome.map_err(|error| unreadable(folder, &error)),
     }
 }
 

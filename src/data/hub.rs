@@ -1,22 +1,26 @@
-//! Data sets from the Hugging Face hub, through candle-datasets.
+//! Data sets from the Hugging Face hub.
 //!
-//! Three steps: find the files in the hub's cache, else download them, watched, and import them. candle-datasets does the
-//! last; what it gives is put right here: its CIFAR-10 images are transposed against the binary version, its labels are not
-//! checked, and it panics on a broken image.
+//! Three steps: find the files in the hub's cache, as any client left them, else download them, watched, and import them.
+//! candle-datasets opens parquet files; its loaders are not used, since they know one name and revision of each set, hand CIFAR-10
+//! over transposed and panic on a broken image.
 
-use std::fs::File;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use candle_core::{DType, Tensor};
+use candle_datasets::hub::FileReader as _;
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use indicatif::{ProgressBar, ProgressStyle};
 use parquet::file::serialized_reader::SerializedFileReader;
+use parquet::record::{Field, Row};
+use rayon::prelude::*;
 
+#[cfg(test)]
+use super::Origin;
 use super::images::Images;
-use super::{Origin, Repository, Spec, broken};
+use super::{Repository, Spec, broken};
 use crate::error::{Exit, Failure};
 
 /// The branch on which the hub keeps its parquet conversions.
@@ -33,19 +37,72 @@ pub(super) struct Found {
     pub files: Vec<PathBuf>,
 }
 
-/// Looks in the hub's cache, without the network.
-pub(super) fn find(repository: &Repository) -> Option<Found> {
-    let id = repository.id.replace('/', "--");
-    let root = hf_hub::resolve_cache_dir().join(format!("datasets--{id}"));
-    let revision = std::fs::read_to_string(root.join("refs").join(REVISION)).ok()?;
-    let revision = revision.trim().to_owned();
-    let snapshot = root.join("snapshots").join(&revision);
-    let files: Vec<PathBuf> = names(repository).iter().map(|name| snapshot.join(name)).collect();
-    files.iter().all(|file| file.is_file()).then_some(Found { revision, files })
+/// Looks in the hub's cache, without the network: under each name of the set, for each revision that is named there, and where none
+/// is, among the snapshots themselves.
+///
+/// # Errors
+/// If the cache is there and cannot be read.
+pub(super) fn find(repository: &Repository) -> Result<Option<Found>, Failure> {
+    let cache = hf_hub::resolve_cache_dir();
+    for id in std::iter::once(&repository.id).chain(repository.others) {
+        let root = cache.join(format!("datasets--{}", id.replace('/', "--")));
+        for revision in revisions(&root)? {
+            if let Some(files) = parquet_files(&root.join("snapshots").join(&revision), repository)? {
+                return Ok(Some(Found { revision, files }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The longest text of a reference; a commit has 40 digits.
+const MOST_REFERENCE: u64 = 256;
+
+/// The commits of a repository in the cache: that of the parquet conversions, that of `main` as Python clients leave it, then all
+/// snapshots, the newest first.
+fn revisions(root: &Path) -> Result<Vec<String>, Failure> {
+    let mut revisions = Vec::new();
+    for reference in [REVISION, "main"] {
+        let path = root.join("refs").join(reference);
+        if let Some(text) = super::file::short_text(&path, MOST_REFERENCE)? {
+            revisions.push(text.trim().to_owned());
+        }
+    }
+    // A name with a folder in it is no commit.
+    revisions.retain(|revision| Path::new(revision).file_name().is_some_and(|name| name == revision.as_str()));
+    let snapshots = root.join("snapshots");
+    let mut others = Vec::new();
+    for name in super::file::names(&snapshots)? {
+        let written = std::fs::metadata(snapshots.join(&name)).and_then(|metadata| metadata.modified()).ok();
+        others.extend(name.into_string().ok().map(|name| (written, name)));
+    }
+    others.sort();
+    revisions.extend(others.into_iter().rev().map(|(_, name)| name));
+    Ok(revisions)
+}
+
+/// The parquet files of a snapshot, test and train, if it holds both: `test/0000.parquet`, or `test-00000-of-00001.parquet`.
+fn parquet_files(snapshot: &Path, repository: &Repository) -> Result<Option<Vec<PathBuf>>, Failure> {
+    let mut files = Vec::new();
+    for split in ["test", "train"] {
+        let spellings = [format!("{split}/0000.parquet"), format!("{split}-00000-of-00001.parquet")];
+        let paths = spellings.map(|spelling| snapshot.join(repository.folder).join(spelling));
+        match super::file::first_present(paths)? {
+            Some(path) => files.push(path),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(files))
 }
 
 fn names(repository: &Repository) -> [String; 2] {
     ["test", "train"].map(|split| format!("{}/{split}/0000.parquet", repository.folder))
+}
+
+/// Whether the user forbids the network, as the hub's own clients understand it.
+fn is_offline() -> bool {
+    let is_on = |value: String| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes" | "on");
+    std::env::var("HF_HUB_OFFLINE").is_ok_and(is_on)
 }
 
 /// Downloads what is missing into the hub's cache, with a progress bar.
@@ -53,6 +110,15 @@ fn names(repository: &Repository) -> [String; 2] {
 /// # Errors
 /// Where there is no network, within ten seconds; nothing half-written stays under a final name.
 pub(super) fn download(repository: &'static Repository) -> Result<Found> {
+    if is_offline() {
+        let what = format!(
+            "`{}` is not in the hub's cache {}, and HF_HUB_OFFLINE forbids to fetch it",
+            repository.id,
+            hf_hub::resolve_cache_dir().display()
+        );
+        let hint = "unset HF_HUB_OFFLINE, give a folder with its files as --data-dir, or use --dataset digits";
+        return Err(broken(what).hint(hint).into());
+    }
     let bar = ProgressBar::no_length();
     if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} {bar:30} {eta}") {
         bar.set_style(style);
@@ -92,7 +158,7 @@ pub(super) fn download(repository: &'static Repository) -> Result<Found> {
         }
     }
     bar.finish_and_clear();
-    find(repository).ok_or_else(|| failed("the files are not where the hub's cache should hold them").into())
+    find(repository)?.ok_or_else(|| failed("the files are not where the hub's cache should hold them").into())
 }
 
 enum Event {
@@ -144,9 +210,8 @@ impl ProgressHandler for Forward {
     }
 }
 
-/// Bytes that candle-datasets takes at most for each pixel: the files, the decoded images, and several copies as f32. Measured:
-/// 1.93 GB for the 184 MB of CIFAR-10.
-const BYTES_PER_PIXEL: u64 = 11;
+/// Bytes taken for each pixel: the file's, the decoded image's, and those of the split.
+const BYTES_PER_PIXEL: u64 = 3;
 
 /// Reads the parquet files of the hub's cache, test and train, to bytes.
 ///
@@ -158,43 +223,99 @@ pub(super) fn import(spec: &'static Spec, files: &[PathBuf]) -> Result<(Images, 
         let what = format!("reading `{}` from the hub's files takes about {} MB", spec.name, needed / 1_000_000);
         return Err(Failure::new(Exit::Device, what).hint("give a folder with its own files as --data-dir").into());
     }
-    let spinner = ProgressBar::new_spinner();
-    spinner.set_message(format!("reading {} for the first time", spec.name));
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    for (file, images) in files.iter().zip([spec.test, spec.train]) {
-        match crate::quietly(|| rows(file)) {
-            Ok(Ok(rows)) if rows == images => {}
-            Ok(Ok(rows)) => return Err(damaged(spec, &format!("{rows} images, expected {images}")).into()),
-            Ok(Err(error)) => return Err(damaged(spec, &error.to_string()).into()),
-            Err(panic) => return Err(damaged(spec, &panic).into()),
-        }
+    let bar = ProgressBar::new((spec.train + spec.test) as u64);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {pos} of {len} images {bar:30}") {
+        bar.set_style(style);
     }
-    // candle-datasets panics on an image that does not decode.
-    let loaded = crate::quietly(|| match (&spec.origin, spec.name) {
-        (Origin::Cifar(_), _) => candle_datasets::vision::cifar::load(),
-        (_, "fashion-mnist") => candle_datasets::vision::fashion_mnist::load(),
-        _ => candle_datasets::vision::mnist::load(),
-    });
-    spinner.finish_and_clear();
-    let loaded = match loaded {
-        Ok(Ok(loaded)) => loaded,
-        Ok(Err(error)) => return Err(damaged(spec, &error.to_string()).into()),
-        Err(panic) => return Err(damaged(spec, &panic).into()),
-    };
-    let train = images(spec, &loaded.train_images, &loaded.train_labels, "train")?;
-    let test = images(spec, &loaded.test_images, &loaded.test_labels, "test")?;
+    bar.set_message(format!("reading {} for the first time:", spec.name));
+    let mut splits = Vec::new();
+    for (file, count) in files.iter().zip([spec.test, spec.train]) {
+        // The readers of foreign formats are not ours to trust.
+        let split = crate::quietly(|| split(spec, file, count, &bar));
+        splits.push(split.unwrap_or_else(Err).map_err(|what| damaged(spec, &format!("{}: {what}", file.display())))?);
+    }
+    bar.finish_and_clear();
+    let [test, train] = splits.try_into().map_err(|_| damaged(spec, "a split is missing"))?;
     Ok((train, test))
 }
 
-/// Counts the rows of a parquet file by reading all of them. candle-datasets passes over rows that cannot be read, and where
-/// there is no end of them it never ends.
-fn rows(file: &Path) -> parquet::errors::Result<usize> {
-    let mut count = 0;
-    for row in SerializedFileReader::new(File::open(file)?)? {
-        row?;
-        count += 1;
+/// Rows decoded at a time.
+const ROWS: usize = 2048;
+
+/// The images of a parquet file, which must be `count`.
+fn split(spec: &Spec, file: &Path, count: usize, bar: &ProgressBar) -> Result<Images, String> {
+    let opened = super::file::open(file).map_err(|failure| failure.to_string())?;
+    let reader = SerializedFileReader::new(opened.file).map_err(|error| error.to_string())?;
+    let promised = reader.metadata().file_metadata().num_rows();
+    if usize::try_from(promised) != Ok(count) {
+        return Err(format!("{promised} images, expected {count}"));
     }
-    Ok(count)
+    let mut rows = reader.into_iter();
+    let mut images = Images { pixels: Vec::with_capacity(count * spec.inputs()), labels: Vec::with_capacity(count) };
+    loop {
+        let coded: Vec<(Vec<u8>, u8)> =
+            rows.by_ref().take(ROWS).map(|row| coded(row, spec.classes.len())).collect::<Result<_, String>>()?;
+        if coded.is_empty() {
+            break;
+        }
+        if images.len() + coded.len() > count {
+            return Err(format!("holds more than the {count} images expected"));
+        }
+        let pixels: Vec<Vec<u8>> =
+            coded.par_iter().map(|(bytes, _)| pixels(spec, bytes)).collect::<Result<_, String>>()?;
+        images.labels.extend(coded.iter().map(|(_, label)| *label));
+        images.pixels.extend(pixels.iter().flatten());
+        bar.inc(coded.len() as u64);
+    }
+    if images.len() != count {
+        return Err(format!("{} images, expected {count}", images.len()));
+    }
+    Ok(images)
+}
+
+/// The bytes of the coded image and the label of a row.
+fn coded(row: parquet::errors::Result<Row>, classes: usize) -> Result<(Vec<u8>, u8), String> {
+    let row = row.map_err(|error| error.to_string())?;
+    let (mut image, mut label) = (None, None);
+    for (_, field) in row.get_column_iter() {
+        match field {
+            Field::Group(group) => {
+                let bytes = group.get_column_iter().find_map(|(_, field)| match field {
+                    Field::Bytes(bytes) => Some(bytes.data().to_vec()),
+                    _ => None,
+                });
+                image = image.or(bytes);
+            }
+            Field::Long(number) => label = Some(*number),
+            Field::Int(number) => label = Some(i64::from(*number)),
+            _ => {}
+        }
+    }
+    let image = image.ok_or("a row holds no image")?;
+    let label = label.ok_or("a row holds no label")?;
+    match u8::try_from(label) {
+        Ok(byte) if usize::from(byte) < classes => Ok((image, byte)),
+        _ => Err(format!("a label is {label}, expected 0 to {}", classes - 1)),
+    }
+}
+
+/// The pixels of a coded image, one plane a channel.
+fn pixels(spec: &Spec, coded: &[u8]) -> Result<Vec<u8>, String> {
+    let mut reader = image::ImageReader::new(Cursor::new(coded)).with_guessed_format().map_err(|e| e.to_string())?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(spec.columns as u32);
+    limits.max_image_height = Some(spec.rows as u32);
+    reader.limits(limits);
+    let image = reader.decode().map_err(|error| error.to_string())?;
+    if (image.width() as usize, image.height() as usize) != (spec.columns, spec.rows) {
+        let (found, expected) = (format!("{}×{}", image.width(), image.height()), (spec.columns, spec.rows));
+        return Err(format!("an image is {found} pixels, expected {}×{}", expected.0, expected.1));
+    }
+    if spec.channels == 1 {
+        return Ok(image.into_luma8().into_raw());
+    }
+    let interleaved = image.into_rgb8().into_raw();
+    Ok((0..3).flat_map(|channel| interleaved.iter().skip(channel).step_by(3).copied()).collect())
 }
 
 fn damaged(spec: &Spec, what: &str) -> Failure {
@@ -202,70 +323,55 @@ fn damaged(spec: &Spec, what: &str) -> Failure {
         .hint(format!("delete them below {} and fetch them again", hf_hub::resolve_cache_dir().display()))
 }
 
-/// f32 in 0..=1 back to bytes, and labels checked.
-fn images(spec: &Spec, images: &Tensor, labels: &Tensor, split: &str) -> Result<Images> {
-    let images = match spec.origin {
-        // [N, C, W, H] there, [N, C, H, W] here and everywhere else.
-        Origin::Cifar(_) => images.transpose(2, 3)?,
-        _ => images.clone(),
-    };
-    // x/255 and back: rounding restores the byte, since the error is far below 1/2.
-    let pixels = ((images.flatten_all()? * 255.0)? + 0.5)?.to_dtype(DType::U8)?.to_vec1::<u8>()?;
-    let labels = labels.to_dtype(DType::U8)?.to_vec1::<u8>()?;
-    if labels.is_empty() || pixels.len() != labels.len() * spec.inputs() {
-        let found = format!("{} labels for {} pixels in the {split} split", labels.len(), pixels.len());
-        return Err(damaged(spec, &found).into());
-    }
-    if let Some(at) = labels.iter().position(|&label| usize::from(label) >= spec.classes.len()) {
-        let found = format!("label {at} of the {split} split is {}, expected 0..=9", labels[at]);
-        return Err(damaged(spec, &found).into());
-    }
-    Ok(Images { pixels, labels })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     fn named(name: &str) -> &'static Spec {
         Spec::named(name).unwrap()
     }
 
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let image = image::RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([0, 85, 170].map(|of_channel: u8| of_channel.wrapping_add((y * 7 + x) as u8)))
+        });
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
     #[test]
-    fn cifar_images_are_put_right_side_up_and_bytes_come_back_exactly() {
-        // An image whose pixel at channel c, row y, column x is known, as candle-datasets hands it over: [N, C, W, H].
+    fn images_become_planes_with_rows_outermost() {
         let pixel = |c: usize, y: usize, x: usize| ((c * 85 + y * 7 + x) % 256) as u8;
-        let mut given = Vec::new();
-        for c in 0..3 {
-            for x in 0..32 {
-                given.extend((0..32).map(|y| f32::from(pixel(c, y, x)) / 255.0));
-            }
-        }
-        let tensor = Tensor::from_vec(given, (1, 3, 32, 32), &Device::Cpu).unwrap();
-        let labels = Tensor::from_vec(vec![7_u8], 1, &Device::Cpu).unwrap();
-        let found = images(named("cifar10"), &tensor, &labels, "test").unwrap();
         let expected: Vec<u8> = (0..3072).map(|i| pixel(i / 1024, i / 32 % 32, i % 32)).collect();
-        assert_eq!(found, Images { pixels: expected, labels: vec![7] });
+        assert_eq!(pixels(named("cifar10"), &png(32, 32)).unwrap(), expected);
     }
 
     #[test]
-    fn every_byte_survives_the_way_through_f32() {
-        let given: Vec<f32> = (0..784).map(|i| (i % 256) as f32 / 255.0).collect();
-        let tensor = Tensor::from_vec(given, (1, 784), &Device::Cpu).unwrap();
-        let labels = Tensor::from_vec(vec![0_u8], 1, &Device::Cpu).unwrap();
-        let found = images(named("mnist"), &tensor, &labels, "train").unwrap();
-        assert!(found.pixels.iter().enumerate().all(|(i, &pixel)| usize::from(pixel) == i % 256));
-    }
-
-    #[test]
-    fn labels_out_of_range_and_missing_images_are_refused() {
-        let tensor = Tensor::zeros((2, 784), DType::F32, &Device::Cpu).unwrap();
-        for labels in [vec![3_u8, 10], vec![3], vec![]] {
-            let count = labels.len();
-            let labels = Tensor::from_vec(labels, count, &Device::Cpu).unwrap();
-            let error = images(named("mnist"), &tensor, &labels, "train").unwrap_err();
-            assert_eq!(crate::error::exit_code(&error), Exit::Data);
+    fn images_of_another_size_and_other_bytes_are_refused() {
+        let whole = png(32, 32);
+        for bytes in [&png(32, 31)[..], &png(33, 32), &png(2000, 2000), &whole[..whole.len() / 2], b"", b"no image"] {
+            assert!(pixels(named("cifar10"), bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_set_is_found_under_each_revision() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        assert!(revisions(root.path()).unwrap().is_empty());
+        make("snapshots/a/plain_text/train-00000-of-00001.parquet", "");
+        make("snapshots/a/plain_text/test-00000-of-00001.parquet", "");
+        assert_eq!(revisions(root.path()).unwrap(), ["a"]);
+        make("refs/main", "b\n");
+        make("refs/refs/convert/parquet", "../c");
+        assert_eq!(revisions(root.path()).unwrap(), ["b", "a"]);
+        let Origin::Cifar(repository) = &named("cifar10").origin else { panic!("no hub") };
+        assert!(parquet_files(&root.path().join("snapshots/b"), repository).unwrap().is_none());
+        assert_eq!(parquet_files(&root.path().join("snapshots/a"), repository).unwrap().unwrap().len(), 2);
     }
 }
