@@ -211,16 +211,14 @@ impl Config {
         self.form.decay != Decay::Constant
     }
 
-    /// Settings that were given and that nothing in this configuration reads, with their values and origins. What a file holds beside
-    /// the others is none where it is the default: the file of a run names every setting. Nor is a dropout of 0.
+    /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
+    /// every setting, so what a file holds is none where it is the default; nor is a dropout of 0, which says what holds.
     pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
         self.entries().filter(|(setting, value, origin)| {
-            let is_default = setting.kind.parse(setting.default).as_ref() == Ok(*value)
-                || setting.default.is_empty() && is_followed(setting.key, value);
             let is_none = match origin {
                 Origin::Run => true,
-                Origin::File(..) => is_default,
-                _ => setting.key == "model.dropout" && is_default,
+                Origin::File(..) => is_default(setting, value),
+                _ => setting.key == "model.dropout" && is_default(setting, value),
             };
             origin.rank() > 0 && !is_none && !self.reads(setting)
         })
@@ -236,8 +234,9 @@ impl Config {
         }
     }
 
-    /// Refuses a setting that was given and does nothing here. Where what would read it was chosen by a source that overrules the
-    /// setting's own, that is only said: a file for another schedule can be used with this one.
+    /// Refuses a setting that was given and does nothing here. It is only said where the value is the default, which changes nothing,
+    /// and where what would read it was chosen by a source that overrules the setting's own: a file for another schedule can be used
+    /// with this one.
     ///
     /// # Errors
     /// The first such setting, and who would read it ([`Exit::Usage`]).
@@ -254,7 +253,7 @@ impl Config {
             let (with, rank) = chosen.map_or((String::new(), 0), |(_, with, origin)| (with.to_string(), origin.rank()));
             let what =
                 format!("{origin}: `{}` is `{value}`, which does nothing where `{chooser}` is `{with}`", setting.key);
-            if origin.rank() >= rank {
+            if origin.rank() >= rank && !is_default(setting, value) {
                 return Err(Failure::new(Exit::Usage, what).hint(readers).into());
             }
             tracing::warn!("{what}");
@@ -298,14 +297,17 @@ impl Config {
     }
 }
 
-/// Whether a value is one that the setting has by default under some schedule.
-fn is_followed(key: &str, value: &Value) -> bool {
-    let defaults: &[f64] = match key {
+/// Whether a value is one that the setting has by default, under some schedule.
+fn is_default(setting: &Setting, value: &Value) -> bool {
+    let followed: &[f64] = match setting.key {
         "schedule.gamma" => &[0.1, 0.95],
         "schedule.final_factor" => &[0.0, 4e-6],
         _ => &[],
     };
-    matches!(value, Value::Number(number) if defaults.contains(number))
+    match value {
+        Value::Number(number) if !followed.is_empty() => followed.contains(number),
+        _ => setting.kind.parse(setting.default).as_ref() == Ok(value),
+    }
 }
 
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
@@ -605,7 +607,7 @@ mod tests {
         for (given, reader) in [
             (&[("model.dropout", "0.5")][..], "--hidden"),
             (&[("schedule.gamma", "0.5")], "--schedule step, exponential, plateau"),
-            (&[("schedule.schedule", "linear"), ("schedule.gamma", "0.1")], "--schedule step"),
+            (&[("schedule.schedule", "linear"), ("schedule.gamma", "0.3")], "--schedule step"),
             (&[("schedule.schedule", "cosine"), ("schedule.plateau_patience", "3")], "--schedule plateau"),
         ] {
             let error = load(given).unwrap().expect_read().unwrap_err();
@@ -613,6 +615,7 @@ mod tests {
         }
         for given in [
             &[("model.dropout", "0")][..],
+            &[("schedule.gamma", "0.1")],
             &[("model.dropout", "0.5"), ("model.hidden", "8")],
             &[("schedule.schedule", "step"), ("schedule.gamma", "0.5")],
         ] {

@@ -23,10 +23,13 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::{self, Channel};
 use crate::metrics::Sums;
+use crate::optim::Shortest;
+use crate::report::table::counted;
 use crate::report::{Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
+use crate::sweep::points::quoted;
 use crate::train::{Evaluator, Progress, Record, Trainer};
 use splits::Splits;
 
@@ -228,14 +231,14 @@ impl Session {
             step => format!(", going on at step {step}"),
         };
         let words = format!(
-            "{} {} ({} parameters), {} lr {}, {} epochs of {} steps on {}{goes_on}",
+            "{} {} ({} parameters), {} lr {}, {} of {} on {}{goes_on}",
             self.data.name,
             self.config.shape,
             self.config.shape.parameters(),
             self.config.family.name,
-            self.config.lr,
-            self.config.epochs,
-            self.batches,
+            Shortest(self.config.lr),
+            counted(self.config.epochs, "epoch"),
+            counted(self.batches, "step"),
             device::described(&self.device),
         );
         self.reporter.start(&event, &words);
@@ -398,6 +401,10 @@ impl Session {
             ..self.summary.clone()
         };
         self.run.write_summary(&summary)?;
+        if matches!(stop, Stop::TimeLimit | Stop::Signal(_)) {
+            let out = self.run.path().display().to_string();
+            self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted(&[out])));
+        }
         self.reporter.end(&summary, self.run.path())?;
         Ok((stop, summary.last.and_then(|last| last.test_accuracy)))
     }

@@ -9,7 +9,7 @@ pub mod store;
 pub mod table;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -26,7 +26,7 @@ use crate::plan;
 use crate::report::{Output, Style, TICK, fields};
 use crate::run::read;
 use crate::run::signal::{self, Signals};
-use crate::run::write::replace;
+use crate::run::write::{numbered, replace};
 use crate::session::Stop;
 use crate::session::splits::Splits;
 use crate::train::{Record, Trainer};
@@ -85,7 +85,7 @@ struct Clock {
 ///
 /// # Errors
 /// If data is missing, memory does not suffice or something cannot be written.
-pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Result<i32> {
+pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options) -> Result<i32> {
     let now = Instant::now();
     let clock = Clock { started: now, saved: now, ticked: now, stepped: false };
     let first = points.points.first().context("a sweep has at least one point")?;
@@ -93,7 +93,8 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     let device = first.config.device.open()?;
     // Each model sets its own; a point that cannot have it is known before the first trains.
     points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
-    let store = Store::open(out, resume, &description(points, options), points)?;
+    let out = out.map_or_else(next, Ok)?;
+    let store = Store::open(&out, resume, &description(points, options), points)?;
     let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
     if !options.all_checkpoints {
         store.keep_alone(best.map(|(_, point)| point))?;
@@ -129,6 +130,12 @@ pub fn run(points: &Points, out: &Path, resume: bool, options: Options) -> Resul
     }
     sweep.store.forget_lanes()?;
     sweep.end(&Stop::Finished)
+}
+
+/// A new folder `sweeps/NNN`.
+fn next() -> Result<PathBuf> {
+    let made = numbered(Path::new("sweeps"), |folder| folder.parse().ok(), |number| format!("{number:03}"))?;
+    Ok(made[0].clone())
 }
 
 /// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.

@@ -688,7 +688,7 @@ fn a_disk_that_is_full_is_7_and_the_run_is_whole() {
 fn metrics_that_cannot_grow_are_7_and_the_run_is_whole() {
     let place = Place::new();
     // 41 KB for metrics of 1,500 lines, and a checkpoint only at the end.
-    let arguments = small(1500).replace("--hidden 8", "") + " --save-every 1h";
+    let arguments = small(1500).replace("--hidden 8 --dropout 0.2", "") + " --save-every 1h";
     let command = arguments.clone() + " --out run --resume";
     let outcome = finish(&mut place.under_shell("trap '' XFSZ; ulimit -f 80", &command));
     outcome.refused(7, &["metrics.jsonl"]);

@@ -1,6 +1,6 @@
 //! `adamtrain sweep`: many configurations as lanes of one model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -10,7 +10,6 @@ use crate::config::layers::Sources;
 use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::report::{Output, Style};
-use crate::run::write::numbered;
 use crate::sweep::points::{Points, arguments, quoted};
 use crate::sweep::store::description_of;
 use crate::sweep::{self, Options};
@@ -119,10 +118,9 @@ impl Sweep {
             return self.print(&points).map(|()| 0);
         }
         let threads = plan::start_threads(points.points[0].config.threads)?;
-        let out = self.out.map_or_else(next, Ok)?;
         let all_checkpoints = self.all_checkpoints.or(points.all_checkpoints).unwrap_or(false);
         let options = Options { lanes: self.lanes, all_checkpoints, style: self.style, threads };
-        sweep::run(&points, &out, self.resume, options)
+        sweep::run(&points, self.out, self.resume, options)
     }
 
     fn print(&self, points: &Points) -> Result<()> {
@@ -144,10 +142,4 @@ impl Sweep {
         }
         output.finish()
     }
-}
-
-/// A new folder `sweeps/NNN`.
-fn next() -> Result<PathBuf> {
-    let made = numbered(Path::new("sweeps"), |folder| folder.parse().ok(), |number| format!("{number:03}"))?;
-    Ok(made[0].clone())
 }

@@ -304,6 +304,7 @@ impl fmt::Display for Value {
 
 /// The word most like `text`, if one is like it at all.
 pub fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let text = &text.to_lowercase();
     // 0.8: the threshold that clap uses for flags, a little higher to be quiet about strangers.
     words
         .map(|word| (strsim::jaro_winkler(text, word), word))

@@ -1,6 +1,5 @@
 //! The points of a sweep: every combination of its axes, each a valid configuration of its own.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -43,6 +42,8 @@ pub struct Points {
     pub axes: Vec<Axis>,
     /// The points.
     pub points: Vec<Point>,
+    /// Keys of the settings that are not swept and not the same for all points.
+    derived: Vec<&'static str>,
     /// How many were drawn from all combinations, if not all of them.
     pub random: Option<usize>,
     /// Whether a file asks for the checkpoints of all points, or of the best alone.
@@ -108,8 +109,10 @@ impl Points {
             points.push(Point { index, choice, config });
         }
         expect_read(&points)?;
-        let axes = axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
-        Ok(Self { axes, points, random, all_checkpoints: layers.sweep.all_checkpoints })
+        let axes: Vec<Axis> =
+            axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
+        let derived = derived(&axes, &points);
+        Ok(Self { axes, points, derived, random, all_checkpoints: layers.sweep.all_checkpoints })
     }
 
     /// The swept settings of a point, by key.
@@ -118,15 +121,9 @@ impl Points {
         axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
     }
 
-    /// The settings of a point that follow from swept ones and are not those of the first point, by key.
+    /// The settings of a point that follow from swept ones, by key: those that are not swept and not the same for all points.
     pub fn derived(&self, point: &Point) -> Map<String, Json> {
-        let first: BTreeMap<&str, &Value> = self.points.first().map_or_else(BTreeMap::new, |first| {
-            first.config.entries().map(|(setting, value, _)| (setting.key, value)).collect()
-        });
-        let is_swept = |key: &str| self.axes.iter().any(|axis| axis.setting.key == key);
-        let entries = point.config.entries().filter(|(setting, value, _)| {
-            !is_swept(setting.key) && first.get(setting.key).is_some_and(|first| first != value)
-        });
+        let entries = point.config.entries().filter(|(setting, ..)| self.derived.contains(&setting.key));
         entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect()
     }
 
@@ -134,22 +131,16 @@ impl Points {
     /// points. What only some points have follows from these.
     pub fn described(&self) -> Vec<(&'static str, String)> {
         let mut described = Vec::new();
-        for setting in SETTINGS.iter() {
+        let Some(first) = self.points.first() else { return described };
+        for setting in SETTINGS.iter().filter(|setting| !self.derived.contains(&setting.key)) {
             if let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == setting.key) {
                 let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
                 described.push((setting.key, format!("[{}]", values.join(", "))));
-            } else if let Some(value) = self.shared(setting.key) {
+            } else if let Some(value) = first.config.value(setting.key) {
                 described.push((setting.key, value.to_toml()));
             }
         }
         described
-    }
-
-    /// The value of a setting that is the same for all points.
-    fn shared(&self, key: &str) -> Option<&Value> {
-        let mut values = self.points.iter().map(|point| point.config.value(key));
-        let first = values.next()??;
-        values.all(|value| value == Some(first)).then_some(first)
     }
 
     /// The value of a setting that is not swept, as text.
@@ -173,10 +164,11 @@ impl Points {
     }
 }
 
-/// The arguments that train this point alone: what was given, what is swept, and the data seed.
+/// The arguments that train this point alone: what was given, what is swept, and the data seed; nothing that it does not read.
 pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
     let mut words = Vec::new();
-    for (setting, value, origin) in point.config.entries() {
+    let unread: Vec<&str> = point.config.unread().map(|(setting, ..)| setting.key).collect();
+    for (setting, value, origin) in point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key)) {
         let is_swept = axes.iter().any(|axis| axis.setting.key == setting.key);
         if !is_swept && origin.rank() == 0 && setting.key != "data.data_seed" {
             continue;
@@ -235,6 +227,16 @@ fn shape(config: &Config) -> String {
         }
     }
     text
+}
+
+/// Keys of the settings that are not swept and not the same for all points.
+fn derived(axes: &[Axis], points: &[Point]) -> Vec<&'static str> {
+    let is_derived = |key: &&'static str| {
+        let mut values = points.iter().map(|point| point.config.value(key));
+        let first = values.next().flatten();
+        !axes.iter().any(|axis| axis.setting.key == *key) && values.any(|value| value != first)
+    };
+    SETTINGS.iter().map(|setting| setting.key).filter(is_derived).collect()
 }
 
 /// Requires that a point has the value of its axis: what a resumed sweep had for its optimizer is none for another.
