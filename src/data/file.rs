@@ -3,7 +3,6 @@
 //! The readers and the cache share it. A FIFO, a device or a folder under a file's name is refused before `open`, which
 //! would wait on the first for ever and read from the second without end.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
@@ -83,6 +82,7 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// A file that cannot be read, or is longer, of another kind or no text.
+#[cfg(feature = "hub")]
 pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failure> {
     match fs::symlink_metadata(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -104,7 +104,8 @@ pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failu
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub(super) fn names(folder: &Path) -> Result<Vec<OsString>, Failure> {
+#[cfg(feature = "hub")]
+pub(super) fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>, Failure> {
     let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>();
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
