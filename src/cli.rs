@@ -299,8 +299,8 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
         Arg::new(id)
             .required(true)
             .value_parser(value_parser!(PathBuf))
-            .help("A run directory, whose newest checkpoint is taken, or a checkpoint file"),
-        Arg::new("best").long("best").action(ArgAction::SetTrue).help("The run's best checkpoint by validation loss"),
+            .help("A run (its newest checkpoint), a sweep (its best point's), SWEEP#POINT, or a checkpoint file"),
+        Arg::new("best").long("best").action(ArgAction::SetTrue).help("A run's best checkpoint by validation loss"),
     ]
 }
 

@@ -117,8 +117,8 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let mut session = Session::new(config.clone(), dataset, surroundings, checkpoint).map_err(explained)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
-    let stop = epochs(&mut session).map_err(explained)?;
-    let (stop, accuracy) = session.end(stop).map_err(explained)?;
+    let ended = epochs(&mut session).and_then(|stop| session.end(stop)).map_err(explained);
+    let (stop, accuracy) = ended.inspect_err(|error| session.fail(error))?;
     if let Some(bytes) = device::peak_bytes() {
         tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
     }

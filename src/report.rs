@@ -147,7 +147,7 @@ impl Reporter {
     ///
     /// # Errors
     /// If it did not.
-    pub fn end(mut self, summary: &Summary, out: &Path) -> Result<()> {
+    pub fn end(&mut self, summary: &Summary, out: &Path) -> Result<()> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -159,7 +159,7 @@ impl Reporter {
                 self.output.line(&line);
             }
         }
-        self.output.finish()
+        std::mem::take(&mut self.output).finish()
     }
 
     /// A line for people, above the bar if there is one.

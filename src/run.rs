@@ -10,6 +10,7 @@
 pub mod checkpoint;
 pub mod lock;
 pub mod read;
+pub mod resolve;
 pub mod signal;
 mod summary;
 pub mod write;
@@ -27,7 +28,7 @@ use anyhow::{Context as _, Result};
 use crate::error::{Exit, Failure};
 use crate::train::{Progress, Record};
 use checkpoint::Checkpoint;
-use write::{growing, numbered, replace, sweep, unwritable};
+use write::{growing, numbered, replace, replace_or_overwrite, sweep, unwritable};
 
 /// Checkpoints kept beside the best one.
 const KEPT: usize = 2;
@@ -89,15 +90,7 @@ impl Run {
     /// If another process holds it ([`Exit::Busy`]), it holds something and `resume` is off ([`Exit::Usage`]), it holds
     /// something else than a run ([`Exit::Run`]), or it cannot be written ([`Exit::Output`]).
     pub fn open(out: &Path, resume: bool) -> Result<Self> {
-        let fail = |error: std::io::Error| unwritable(out, &error);
-        let mut made = Vec::new();
-        for folder in out.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
-            if read::present(folder).map_err(fail)?.is_some() {
-                break;
-            }
-            made.push(folder.to_owned());
-        }
-        read::uninterrupted(|| fs::create_dir_all(out)).map_err(fail)?;
+        let made = write::folders(out).map_err(|error| unwritable(out, &error))?;
         Self::take(out, resume, made)
     }
 
@@ -172,9 +165,16 @@ impl Run {
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]).
     pub fn write_summary(&self, summary: &Summary) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(summary)?;
-        text.push('\n');
-        Ok(replace(&self.path.join("run.json"), text.as_bytes())?)
+        Ok(replace(&self.path.join("run.json"), summary.to_text()?.as_bytes())?)
+    }
+
+    /// Tells in `run.json` that an error ended the run, as far as the disk allows it.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the directory is no longer this run's ([`Exit::Output`]).
+    pub fn write_failure(&self, summary: &Summary) -> Result<()> {
+        self.expect_own()?;
+        Ok(replace_or_overwrite(&self.path.join("run.json"), summary.to_text()?.as_bytes())?)
     }
 
     /// Appends a line to the metrics; returns the bytes it took.
@@ -195,7 +195,8 @@ impl Run {
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]); the older ones are whole then.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.expect_whole()?;
+        self.sync_metrics()?;
+        self.expect_own()?;
         let folder = self.checkpoints();
         let progress = &checkpoint.meta.progress;
         let path = folder.join(file_name(progress.step));
@@ -216,13 +217,18 @@ impl Run {
         Ok(())
     }
 
-    /// Requires that the directory is still the one that this process writes to, and puts its metrics on disk: the checkpoint
-    /// that follows counts on them.
-    fn expect_whole(&self) -> Result<()> {
+    /// Puts the metrics on disk, since the checkpoint that follows counts on them.
+    fn sync_metrics(&self) -> Result<()> {
+        let metrics = self.metrics.as_ref().context("the run has not begun")?;
+        let path = self.path.join("metrics.jsonl");
+        Ok(read::uninterrupted(|| metrics.sync_data()).map_err(|error| unwritable(&path, &error))?)
+    }
+
+    /// Requires that the directory is still the one that this process writes to.
+    fn expect_own(&self) -> Result<()> {
         let path = self.path.join("metrics.jsonl");
         let metrics = self.metrics.as_ref().context("the run has not begun")?;
         let fail = |error: std::io::Error| unwritable(&path, &error);
-        read::uninterrupted(|| metrics.sync_data()).map_err(fail)?;
         let ours = read::uninterrupted(|| metrics.metadata()).map_err(fail)?.ino();
         let there = read::present(&path).map_err(fail)?.map(|metadata| metadata.ino());
         if there == Some(ours) && self.config()?.is_some() {
@@ -283,33 +289,6 @@ impl Drop for Run {
         for folder in &self.made {
             let _ = read::uninterrupted(|| fs::remove_dir(folder));
         }
-    }
-}
-
-/// The checkpoint file that `run` means: the file itself, or in a run directory the best or the newest one.
-///
-/// # Errors
-/// If there is none ([`Exit::Run`]).
-pub fn resolve(run: &Path, best: bool) -> Result<PathBuf, Failure> {
-    let missing = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", run.display()));
-    match read::uninterrupted(|| fs::metadata(run)) {
-        Err(error) => {
-            Err(missing(&format!("cannot be read: {error}")).hint("give a run directory or a checkpoint file"))
-        }
-        Ok(metadata) if metadata.is_dir() => {
-            let folder = run.join("ckpt");
-            if best {
-                return named(&folder, "BEST")?.ok_or_else(|| {
-                    missing("holds no best checkpoint").hint("only a run with --valid-fraction has one")
-                });
-            }
-            let newest = match named(&folder, "LATEST")? {
-                Some(newest) => Some(newest),
-                None => list(&folder)?.into_iter().next(),
-            };
-            newest.ok_or_else(|| missing("holds no checkpoint").hint("give a run directory or a checkpoint file"))
-        }
-        Ok(_) => Ok(run.to_owned()),
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::config::{Config, Stretch};
 use crate::data::{Dataset, batches};
 use crate::device;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, described, exit_code};
 use crate::kernel::{self, Channel};
 use crate::metrics::Sums;
 use crate::optim::Shortest;
@@ -112,6 +112,8 @@ pub struct Session {
     allocations: u64,
     /// Whether this process has taken a step: even one that is out of time at once gets somewhere.
     stepped: bool,
+    /// Whether `run.json` says how it ended.
+    has_ended: bool,
 }
 
 /// Times of a run; none of them reaches a computed number.
@@ -208,9 +210,10 @@ impl Session {
             best: None,
             allocations: 0,
             stepped: false,
+            has_ended: false,
             config,
         };
-        session.begin()?;
+        session.begin().inspect_err(|error| session.fail(error))?;
         Ok(session)
     }
 
@@ -374,7 +377,7 @@ impl Session {
     ///
     /// # Errors
     /// If something cannot be written, or the device fails.
-    pub fn end(mut self, mut stop: Stop) -> Result<(Stop, Option<f64>)> {
+    pub fn end(&mut self, mut stop: Stop) -> Result<(Stop, Option<f64>)> {
         if stop == Stop::Finished && self.progress.last.as_ref().is_some_and(|last| last.test_loss.is_none()) {
             // Fewer epochs than planned: the last one was not due for evaluation.
             let record = Record { event: "eval".into(), ..self.progress.last.clone().unwrap_or_default() };
@@ -391,22 +394,38 @@ impl Session {
                 stop = Stop::Diverged(Some(self.diagnose()?));
             }
         }
-        let summary = Summary {
-            status: stop.status(),
-            reason: self.reason(&stop),
-            exit_code: Some(stop.exit_code()),
-            epochs: self.progress.epoch,
-            best: self.progress.best.clone(),
-            last: self.progress.last.clone(),
-            ..self.summary.clone()
-        };
+        let summary = self.summary(stop.status(), self.reason(&stop), stop.exit_code());
         self.run.write_summary(&summary)?;
+        self.has_ended = true;
         if matches!(stop, Stop::TimeLimit | Stop::Signal(_)) {
             let out = self.run.path().display().to_string();
             self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted(&[out])));
         }
         self.reporter.end(&summary, self.run.path())?;
         Ok((stop, summary.last.and_then(|last| last.test_accuracy)))
+    }
+
+    /// Leaves in `run.json` that `error` ended the run, so that it is not taken for one that was killed.
+    pub fn fail(&self, error: &anyhow::Error) {
+        if self.has_ended {
+            return;
+        }
+        let summary = self.summary(Status::Failed, Some(described(error)), exit_code(error) as i32);
+        if let Err(second) = self.run.write_failure(&summary) {
+            tracing::debug!("{second}");
+        }
+    }
+
+    fn summary(&self, status: Status, reason: Option<String>, exit_code: i32) -> Summary {
+        Summary {
+            status,
+            reason,
+            exit_code: Some(exit_code),
+            epochs: self.progress.epoch,
+            best: self.progress.best.clone(),
+            last: self.progress.last.clone(),
+            ..self.summary.clone()
+        }
     }
 
     fn reason(&self, stop: &Stop) -> Option<String> {

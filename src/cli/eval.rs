@@ -16,8 +16,7 @@ use crate::data::{self, Split};
 use crate::error::{Exit, Failure};
 use crate::model::LinearNet;
 use crate::report::answer;
-use crate::run;
-use crate::run::checkpoint::Checkpoint;
+use crate::run::resolve;
 use crate::train::{Evaluator, all_of, average, finite};
 
 /// A request to evaluate.
@@ -92,8 +91,7 @@ impl Eval {
     /// # Errors
     /// If the run is missing or broken, or the data does not fit it.
     pub fn run(&self) -> Result<()> {
-        let path = run::resolve(&self.path, self.best)?;
-        let checkpoint = Checkpoint::read(&path)?;
+        let (path, checkpoint) = resolve::open(&self.path, self.best)?;
         let meta = &checkpoint.meta;
         let config = self.config(&path, &meta.config)?;
         let shape = meta.model.shape.clone();

@@ -8,8 +8,8 @@ use clap::{ArgMatches, Command};
 use serde_json::json;
 
 use crate::report::answer;
-use crate::run;
 use crate::run::checkpoint::{Checkpoint, Numbers};
+use crate::run::resolve;
 use crate::train::finite;
 
 /// A request to look into a checkpoint.
@@ -44,8 +44,7 @@ impl Inspect {
     /// # Errors
     /// If it is missing or broken.
     pub fn run(&self) -> Result<()> {
-        let path = run::resolve(&self.path, self.best)?;
-        let Checkpoint { meta, tensors } = Checkpoint::read(&path)?;
+        let (path, Checkpoint { meta, tensors }) = resolve::open(&self.path, self.best)?;
         let file_bytes = std::fs::metadata(&path)?.len();
         let rows: Vec<(&String, &Numbers, Summary)> =
             tensors.iter().map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data))).collect();

@@ -265,29 +265,28 @@ impl Checkpoint {
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Failure> {
         let broken = |what: String| Failure::new(Exit::Run, format!("{name}: {what}"));
         let (header, metadata) =
-            SafeTensors::read_metadata(bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
-        let tensors =
-            SafeTensors::deserialize(bytes).map_err(|error| broken(format!("is no safetensors file: {error}")))?;
+            SafeTensors::read_metadata(bytes).map_err(|error| broken(format!("is damaged: {error}")))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(format!("is damaged: {error}")))?;
         let json = metadata
             .metadata()
             .as_ref()
             .and_then(|keys| keys.get(KEY))
             .ok_or_else(|| broken(format!("has no metadata key `{KEY}`: it is no checkpoint of this program")))?;
-        let found: serde_json::Value =
-            serde_json::from_str(json).map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+        let found: serde_json::Value = serde_json::from_str(json)
+            .map_err(|error| broken(format!("is damaged: its metadata is broken: {error}")))?;
         match found.get("format").and_then(serde_json::Value::as_u64) {
             Some(format) if format == u64::from(FORMAT) => {}
             Some(format) => {
                 return Err(broken(format!("has format {format}, expected {FORMAT}"))
                     .hint("use the version of adamtrain that wrote it"));
             }
-            None => return Err(broken("its metadata names no format".into())),
+            None => return Err(broken("is damaged: its metadata names no format".into())),
         }
-        let meta: Meta =
-            serde_json::from_value(found).map_err(|error| broken(format!("its metadata is broken: {error}")))?;
+        let meta: Meta = serde_json::from_value(found)
+            .map_err(|error| broken(format!("is damaged: its metadata is broken: {error}")))?;
 
         if meta.to_text().ok().as_ref() != Some(json) {
-            return Err(broken("its metadata does not have the sha256 that it names".into()));
+            return Err(broken("is damaged: its metadata does not have the sha256 that it names".into()));
         }
         if let Some(defect) = meta.defect() {
             return Err(broken(defect));
@@ -298,7 +297,7 @@ impl Checkpoint {
         hash.update(data);
         let digest = hex(hash);
         if digest != meta.sha256 {
-            return Err(broken(format!("its tensors have sha256 {digest}, expected {}", meta.sha256)));
+            return Err(broken(format!("is damaged: its tensors have sha256 {digest}, expected {}", meta.sha256)));
         }
 
         let expected = expected(&meta)
@@ -352,31 +351,44 @@ pub fn read_bytes(path: &Path, most_header: u64) -> std::io::Result<Result<Vec<u
         outcome => outcome?,
     };
     let length = read::uninterrupted(|| file.metadata())?.len();
-    let mut start = [0; 8];
-    if length < start.len() as u64 {
-        return broken(format!("is {length} bytes long, too short for a checkpoint"));
+    if length == 0 {
+        return broken("is empty".into());
     }
-    file.read_exact(&mut start)?;
-    let header = u64::from_le_bytes(start);
-    if header > most_header || header > length - 8 {
-        let most = most_header.min(length - 8);
-        return broken(format!("claims a header of {header} bytes, expected at most {most}"));
+    let mut start = [0; 9];
+    let found = (length as usize).min(start.len());
+    file.read_exact(&mut start[..found])?;
+    let (size, [first]) = start.split_at(8) else { return broken("is too short".into()) };
+    if found == start.len() && *first != b'{' {
+        return broken("is no safetensors file: no header stands at its beginning".into());
     }
-    let mut text = vec![0; header as usize];
-    file.read_exact(&mut text)?;
+    if length < 9 {
+        return broken(format!("is cut: {length} bytes are too short for a safetensors file"));
+    }
+    let header = u64::from_le_bytes(size.try_into().unwrap_or_default());
+    if header > most_header {
+        return broken(format!("is damaged: claims a header of {header} bytes, expected at most {most_header}"));
+    }
+    if header > length - 8 {
+        return broken(format!("is cut: holds {} bytes of a header of {header}", length - 8));
+    }
+    let mut text = vec![*first];
+    file.by_ref().take(header.saturating_sub(1)).read_to_end(&mut text)?;
     let Some(data) = data_bytes(&text) else {
-        return broken("has a header that is no safetensors header".into());
+        return broken("is damaged: its header is no safetensors header".into());
     };
     let found = length - 8 - header;
-    if data != found {
-        return broken(format!("holds {found} bytes of tensors, expected the {data} that its header promises"));
+    if data > found {
+        return broken(format!("is cut: holds {found} bytes of tensors, expected the {data} that its header promises"));
+    }
+    if data < found {
+        return broken(format!("is damaged: goes on for {} bytes after its tensors", found - data));
     }
     if crate::device::available_bytes().is_some_and(|available| length > available / 2) {
         let what = format!("{}: its {length} bytes are more than memory holds", path.display());
         return Ok(Err(Failure::new(Exit::Device, what)));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    bytes.extend_from_slice(&start);
+    bytes.extend_from_slice(size);
     bytes.extend_from_slice(&text);
     file.take(data).read_to_end(&mut bytes)?;
     Ok(Ok(bytes))

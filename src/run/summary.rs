@@ -28,6 +28,8 @@ pub enum Status {
     Interrupted,
     /// It left the finite numbers.
     Diverged,
+    /// An error ended it, such as a full disk; it can be resumed.
+    Failed,
 }
 
 impl Status {
@@ -40,6 +42,7 @@ impl Status {
             Self::TimeLimit => "time_limit",
             Self::Interrupted => "interrupted",
             Self::Diverged => "diverged",
+            Self::Failed => "failed",
         }
     }
 }
@@ -78,6 +81,13 @@ pub struct Summary {
     pub data: BTreeMap<String, String>,
     /// sha256 of the settings that decide what the run computes.
     pub config_hash: String,
+}
+
+impl Summary {
+    /// The text of `run.json`.
+    pub(super) fn to_text(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
 }
 
 /// Reads `run.json` of the run in `path`.

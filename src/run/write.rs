@@ -34,6 +34,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     sync_folder(folder).map_err(|error| unwritable(folder, &error))
 }
 
+/// Replaces `path` with `bytes` where even a full disk allows it: where nothing can be written beside the file, in the blocks that it
+/// has. A reader may see it half-written then, so it is for a file whose loss costs nothing.
+///
+/// # Errors
+/// If the file cannot be written ([`Exit::Output`]).
+pub fn replace_or_overwrite(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let Err(failure) = replace(path, bytes) else { return Ok(()) };
+    overwrite(path, bytes).map_err(|_| failure)
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let mut file = uninterrupted(|| options.open(path))?;
+    file.write_all(bytes)?;
+    uninterrupted(|| file.set_len(bytes.len() as u64))?;
+    uninterrupted(|| file.sync_all())
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = create(path)?;
     file.write_all(bytes)?;
@@ -68,6 +87,28 @@ pub fn growing(path: &Path) -> io::Result<File> {
 
 fn not_regular() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "is no regular file")
+}
+
+/// Makes a folder and those above it, where they are absent; returns those, the innermost first.
+///
+/// # Errors
+/// If one cannot be made.
+pub fn folders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut absent = Vec::new();
+    for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+        if present(folder)?.is_some() {
+            break;
+        }
+        absent.push(folder.to_owned());
+    }
+    for folder in absent.iter().rev() {
+        match uninterrupted(|| fs::create_dir(folder)) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(absent)
 }
 
 /// A folder inside the directory of a run, made where it is absent.
@@ -116,11 +157,7 @@ pub fn numbered(
     number_of: impl Fn(&str) -> Option<u32>,
     name: impl Fn(u32) -> String,
 ) -> Result<Vec<PathBuf>, Failure> {
-    let mut made = Vec::new();
-    if present(parent).map_err(|error| unwritable(parent, &error))?.is_none() {
-        made.push(parent.to_owned());
-        uninterrupted(|| fs::create_dir_all(parent)).map_err(|error| unwritable(parent, &error))?;
-    }
+    let mut made = folders(parent).map_err(|error| unwritable(parent, &error))?;
     let taken = names(parent).map_err(|error| unwritable(parent, &error))?;
     let highest = taken.iter().filter_map(|taken| number_of(taken.to_str()?)).max();
     let mut number = highest.map_or(1, |highest| highest.saturating_add(1));

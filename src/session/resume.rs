@@ -9,7 +9,7 @@ use crate::config::layers::Sources;
 use crate::config::{Config, Stretch};
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::{self, Run, Status, Summary};
+use crate::run::{Run, Status, Summary, resolve};
 
 /// What the directory that is resumed holds.
 #[derive(Debug)]
@@ -86,7 +86,9 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         _ => {}
     }
     let newest = run.newest()?;
-    if newest.is_none() && summary.is_some_and(|summary| summary.epochs > 0) {
+    // One that failed may have done epochs before its first checkpoint.
+    let counts_on_some = |summary: Summary| summary.epochs > 0 && summary.status != Status::Failed;
+    if newest.is_none() && summary.is_some_and(counts_on_some) {
         let failure = Failure::new(Exit::Run, format!("{out}: the checkpoints of this run are missing"));
         return Err(failure.hint("begin again in another folder").into());
     }
@@ -131,8 +133,7 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
 /// # Errors
 /// If it is missing, broken or of another net ([`Exit::Run`]).
 pub fn initial(init: &Path, config: &Config) -> Result<Checkpoint> {
-    let path = run::resolve(init, false)?;
-    let checkpoint = Checkpoint::read(&path)?;
+    let (path, checkpoint) = resolve::open(init, false)?;
     let shape = &checkpoint.meta.model.shape;
     if *shape != config.shape {
         return Err(Failure::new(

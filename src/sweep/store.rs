@@ -22,8 +22,8 @@ use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::write::{folder, growing, remove, replace, sweep, unwritable};
-use crate::run::{lock, read};
+use crate::run::write::{folder, folders, growing, remove, replace, sweep, unwritable};
+use crate::run::{lock, read, resolve};
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Store {
         if is_other.is_some_and(|metadata| !metadata.is_dir()) {
             return Err(fail(Exit::Output, "is no folder").hint("choose another folder with --out").into());
         }
-        read::uninterrupted(|| fs::create_dir_all(out)).map_err(unwritten)?;
+        folders(out).map_err(unwritten)?;
         let lock = lock::take(out, "sweeps in this directory")?;
         let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
         let names = read::names(out).map_err(unwritten)?;
@@ -192,7 +192,7 @@ impl Store {
 
     /// The checkpoint file of a point.
     pub fn checkpoint(&self, point: usize) -> PathBuf {
-        self.path.join("ckpt").join(format!("point-{point:05}.safetensors"))
+        resolve::of_point(&self.path, point)
     }
 
     /// Writes the checkpoint of a point.

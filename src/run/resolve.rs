@@ -1,0 +1,154 @@
+//! Which checkpoint a path means: a file, the newest of a run, the best of a sweep, or `SWEEP#POINT`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::checkpoint::Checkpoint;
+use super::{broken, list, named, read};
+use crate::error::{Exit, Failure};
+
+/// Results longer than this are no sweep's.
+const MOST_RESULTS: u64 = 16 << 30;
+
+/// What a point of a sweep is chosen by: its accuracy on the validation split, unless it diverged. The test split judges what was
+/// chosen; a sweep without a validation split chooses none.
+pub fn score(end: &Json) -> Option<f64> {
+    end["valid_accuracy"].as_f64().filter(|_| end["status"] != "diverged")
+}
+
+/// The better of two scores with their points; of equal ones the first point.
+pub fn better(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
+    if (b.0, a.1) > (a.0, b.1) { b } else { a }
+}
+
+/// The checkpoint file of a point in a sweep's directory.
+pub fn of_point(sweep: &Path, point: usize) -> PathBuf {
+    sweep.join("ckpt").join(format!("point-{point:05}.safetensors"))
+}
+
+/// The checkpoint that `path` means, and its file: the file itself; of a run the newest that is whole, or with `best` the one with the
+/// lowest validation loss; of a sweep that of its best point, or of the point that `#N` names.
+///
+/// Checkpoints of a run that are broken are named in warnings and passed over, as `--resume` does.
+///
+/// # Errors
+/// If there is none ([`Exit::Run`]), or `best` stands beside a file ([`Exit::Usage`]).
+pub fn open(path: &Path, best: bool) -> Result<(PathBuf, Checkpoint), Failure> {
+    let metadata = match read::uninterrupted(|| fs::metadata(path)) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => match point_of(path) {
+            Some((sweep, point)) => return of_sweep(&sweep, Some(point)),
+            None => return Err(missing(path, &format!("cannot be read: {error}"), ANY)),
+        },
+        Err(error) => return Err(missing(path, &format!("cannot be read: {error}"), ANY)),
+    };
+    if !metadata.is_dir() {
+        if best {
+            let what = format!("{}: is a file, and --best chooses among those of a run", path.display());
+            return Err(Failure::new(Exit::Usage, what).hint("leave out --best, or give the run's folder"));
+        }
+        return file(path);
+    }
+    let description = path.join("sweep.toml");
+    if read::is_file(&description).map_err(|error| broken(&description, &error))? {
+        return of_sweep(path, None);
+    }
+    if best { best_of_run(path) } else { newest_of_run(path) }
+}
+
+const ANY: &str = "give a run directory, a sweep directory, SWEEP#POINT, or a checkpoint file";
+
+fn missing(path: &Path, what: &str, hint: &str) -> Failure {
+    Failure::new(Exit::Run, format!("{}: {what}", path.display())).hint(hint)
+}
+
+/// A checkpoint file that was named; where it is broken, an older one of its folder is named that is not.
+fn file(path: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
+    match Checkpoint::read_whole(path)? {
+        Ok(checkpoint) => Ok((path.to_owned(), checkpoint)),
+        Err(failure) => Err(or_another(failure, path, path.parent().unwrap_or(Path::new(".")))),
+    }
+}
+
+/// `failure` of `path`, with the newest other checkpoint of `folder` that is whole as what to do.
+fn or_another(failure: Failure, path: &Path, folder: &Path) -> Failure {
+    let is_other = |other: &PathBuf| other.file_name() != path.file_name();
+    let is_whole = |other: &PathBuf| matches!(Checkpoint::read_whole(other), Ok(Ok(_)));
+    let another = list(folder).ok().and_then(|found| found.into_iter().filter(is_other).find(is_whole));
+    match another {
+        Some(another) => failure.hint(format!("{} is whole", another.display())),
+        None => failure,
+    }
+}
+
+fn best_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
+    let folder = run.join("ckpt");
+    let hint = "only a run with --valid-fraction has one";
+    let best = named(&folder, "BEST")?.ok_or_else(|| missing(run, "holds no best checkpoint", hint))?;
+    match Checkpoint::read_whole(&best)? {
+        Ok(checkpoint) => Ok((best, checkpoint)),
+        Err(failure) => Err(or_another(failure, &best, &folder)),
+    }
+}
+
+fn newest_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
+    let mut last = None;
+    for path in list(&run.join("ckpt"))? {
+        match Checkpoint::read_whole(&path)? {
+            Ok(checkpoint) => return Ok((path, checkpoint)),
+            Err(failure) => {
+                tracing::warn!("{failure}; the next older one is used");
+                last = Some(failure);
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| missing(run, "holds no checkpoint", ANY)))
+}
+
+/// The sweep and the point that `SWEEP#POINT` names.
+fn point_of(path: &Path) -> Option<(PathBuf, usize)> {
+    let (sweep, point) = path.to_str()?.rsplit_once('#')?;
+    Some((sweep.into(), point.parse().ok()?))
+}
+
+fn of_sweep(sweep: &Path, point: Option<usize>) -> Result<(PathBuf, Checkpoint), Failure> {
+    let description = sweep.join("sweep.toml");
+    if !read::is_file(&description).map_err(|error| broken(&description, &error))? {
+        return Err(missing(sweep, "holds no sweep: sweep.toml is missing", ANY));
+    }
+    let results = sweep.join("results.jsonl");
+    let mut ended = Vec::new();
+    let lines = read::lines(&results, MOST_RESULTS, |line| {
+        let line: Json = serde_json::from_slice(line).unwrap_or_default();
+        if let Some(point) = line["point"].as_u64().filter(|_| line["event"] == "point") {
+            ended.push((point as usize, score(&line)));
+        }
+    });
+    read::optional(lines).map_err(|error| broken(&results, &error))?;
+    let scored = ended.iter().filter_map(|&(point, score)| Some((score?, point)));
+    let best = scored.reduce(better).map(|(_, point)| point);
+    let Some(point) = point.or(best) else {
+        let (what, hint) = match ended.len() {
+            0 => ("no point of this sweep has ended", "go on with --resume"),
+            _ => ("no point of this sweep is the best: it has no validation split to choose by", CHOOSE),
+        };
+        return Err(missing(sweep, what, hint));
+    };
+    let path = of_point(sweep, point);
+    if !read::is_file(&path).map_err(|error| broken(&path, &error))? {
+        let what = if ended.iter().any(|(ended, _)| *ended == point) {
+            format!("holds no checkpoint of point {point}")
+        } else {
+            format!("its point {point} has not ended, or there is none")
+        };
+        return Err(missing(sweep, &what, KEEP));
+    }
+    Ok((path.clone(), Checkpoint::read(&path)?))
+}
+
+const CHOOSE: &str = "name one as SWEEP#POINT, or sweep with --valid-fraction";
+const KEEP: &str =
+    "`sweep --checkpoints all` keeps those of all points that did not diverge; --expand prints a point's own command";
