@@ -25,6 +25,7 @@ use crate::kernel::gpu;
 use crate::plan;
 use crate::report::{Output, Style, TICK, fields};
 use crate::run::read;
+use crate::run::resolve::{better, score};
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::session::Stop;
@@ -65,7 +66,7 @@ struct Sweep<'a> {
     store: Store,
     signals: Signals,
     output: Output,
-    /// Best accuracy so far and its point; of equal ones the first point.
+    /// Best validation accuracy so far and its point; of equal ones the first point.
     best: Option<(f64, usize)>,
     clock: Clock,
     /// The table of the leaders, where somebody watches.
@@ -95,7 +96,16 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
     points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
     let out = out.map_or_else(next, Ok)?;
     let store = Store::open(&out, resume, &description(points, options), points)?;
-    let best = store.ended.iter().filter_map(|(point, end)| score(*point, end)).reduce(better);
+    let has_choice = points.axes.iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
+    if has_choice && !points.points.iter().any(|point| point.config.valid_fraction > 0.0) {
+        let kept =
+            if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
+        tracing::warn!(
+            "without a validation split no point is the best{kept}: the test split judges a choice, and makes none; \
+             `--valid-fraction 0.1` lets the sweep choose"
+        );
+    }
+    let best = store.ended.iter().filter_map(|(&point, end)| Some((score(end)?, point))).reduce(better);
     if !options.all_checkpoints {
         store.keep_alone(best.map(|(_, point)| point))?;
     }
@@ -155,17 +165,6 @@ fn description(points: &Points, options: Options) -> String {
         let _ = writeln!(text, "{name} = {value}");
     }
     text
-}
-
-/// The accuracy of a point that has ended, unless it diverged.
-fn score(point: usize, end: &Json) -> Option<(f64, usize)> {
-    let accuracy = table::measure(end).1.filter(|_| end["status"] != "diverged");
-    accuracy.map(|accuracy| (accuracy, point))
-}
-
-/// The better of two accuracies with their points.
-fn better(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
-    if (b.0, a.1) > (a.0, b.1) { b } else { a }
 }
 
 impl Sweep<'_> {
@@ -305,45 +304,53 @@ impl Sweep<'_> {
         chunk.drop_ended()
     }
 
-    /// A line about the best lanes of an epoch.
+    /// A line about the lanes of an epoch: those with the best validation accuracy, or from where to where the test accuracy goes.
     fn leaders(&self, chunk: &Chunk, records: &[(usize, Record)]) {
-        let accuracy = |record: &Record| record.valid_accuracy.or(record.test_accuracy);
-        let mut best: Vec<&(usize, Record)> = records.iter().collect();
-        best.sort_by(|(_, a), (_, b)| accuracy(b).unwrap_or(-1.0).total_cmp(&accuracy(a).unwrap_or(-1.0)));
-        let words = |(point, record): &&(usize, Record)| {
-            let settings = self.points.settings(&self.points.points[*point]);
-            let settings: Vec<String> = settings.values().map(ToString::to_string).collect();
-            let accuracy = accuracy(record).map_or("-".into(), |accuracy| format!("{:.2}%", 100.0 * accuracy));
-            format!("{accuracy} ({})", settings.join(" "))
+        let percent = |accuracy: f64| format!("{:.2}%", 100.0 * accuracy);
+        let of = |accuracy: fn(&Record) -> Option<f64>| {
+            let mut found: Vec<(f64, usize)> =
+                records.iter().filter_map(|(point, record)| Some((accuracy(record)?, *point))).collect();
+            found.sort_by(|a, b| b.0.total_cmp(&a.0));
+            found
         };
-        let best: Vec<String> = best.iter().take(3).map(words).collect();
+        let chosen = of(|record| record.valid_accuracy);
+        let words = if let ([], [(most, _), .., (least, _)]) = (&chosen[..], &of(|record| record.test_accuracy)[..]) {
+            format!("test accuracy {} to {}", percent(*least), percent(*most))
+        } else {
+            let words = |(accuracy, point): &(f64, usize)| {
+                let settings = self.points.settings(&self.points.points[*point]);
+                let settings: Vec<String> = settings.values().map(ToString::to_string).collect();
+                format!("{} ({})", percent(*accuracy), settings.join(" "))
+            };
+            let found = if chosen.is_empty() { of(|record| record.test_accuracy) } else { chosen };
+            found.iter().take(3).map(words).collect::<Vec<_>>().join(", ")
+        };
         let ended = |point: &&&Point| self.store.ended.get(&point.index).is_some_and(|end| end["status"] == "diverged");
         let diverged = chunk.points.iter().filter(ended).count();
         let diverged = if diverged > 0 { format!(", {diverged} diverged") } else { String::new() };
         let (epoch, seconds) = records.first().map_or((0, 0.0), |(_, record)| (record.epoch, record.seconds));
         self.talk(&format!(
-            "points {}..{} epoch {epoch}/{} {seconds:.2}s{diverged}: {}",
+            "points {}..{} epoch {epoch}/{} {seconds:.2}s{diverged}: {words}",
             chunk.points[0].index,
             chunk.points[chunk.points.len() - 1].index,
             chunk.config().epochs,
-            best.join(", ")
         ));
     }
 
-    /// Records the ends of the lanes that have ended: a checkpoint of the best of them if it is the best of all, or of every one
-    /// where all are kept; then their lines.
+    /// Records the ends of the lanes that have ended: a checkpoint of the best of them if it is the best of all, or of every one that
+    /// did not diverge where all are kept; then their lines.
     fn end_points(&mut self, chunk: &mut Chunk) -> Result<()> {
         let lines: Vec<(usize, Json)> =
             chunk.ended().into_iter().map(|lane| (lane.point.index, self.end_line(lane))).collect();
-        let scores: Vec<(f64, usize)> = lines.iter().filter_map(|(point, line)| score(*point, line)).collect();
+        let scores = lines.iter().filter_map(|(point, line)| Some((score(line)?, *point)));
         let before = self.best;
-        self.best = before.into_iter().chain(scores.iter().copied()).reduce(better);
+        self.best = before.into_iter().chain(scores).reduce(better);
         let best = self.best.map(|(_, point)| point);
-        for (_, point) in scores {
-            if (self.options.all_checkpoints || best == Some(point))
-                && let Some(checkpoint) = chunk.checkpoint(point)?
+        for (point, line) in &lines {
+            if (best == Some(*point) || self.options.all_checkpoints && line["status"] != "diverged")
+                && let Some(checkpoint) = chunk.checkpoint(*point)?
             {
-                self.store.save(point, &checkpoint)?;
+                self.store.save(*point, &checkpoint)?;
             }
         }
         let (points, lines): (Vec<usize>, Vec<Json>) = lines.into_iter().unzip();
@@ -411,6 +418,7 @@ impl Sweep<'_> {
                 "ended": self.store.ended.len(),
                 "diverged": diverged,
                 "measure": measured,
+                "chosen_by": best.map(|_| table::CHOSEN_BY),
                 "best": best,
                 "rows": table::to_json(&rows),
                 "out": path,
@@ -424,12 +432,16 @@ impl Sweep<'_> {
             for line in figure.to_text().lines() {
                 self.output.line(line);
             }
-            if let Some((_, point)) = self.best {
-                let path = self.store.checkpoint(point);
-                let is_there = read::is_file(&path).unwrap_or(false);
-                let state = if is_there { "" } else { " (missing)" };
-                self.output.line(&format!("best   point {point}, {}{state}", path.display()));
-            }
+            let best = match self.best {
+                Some((_, point)) => {
+                    let path = self.store.checkpoint(point);
+                    let is_there = read::is_file(&path).unwrap_or(false);
+                    format!("point {point}, {}{}", path.display(), if is_there { "" } else { " (missing)" })
+                }
+                None if measured == table::CHOSEN_BY => "none".into(),
+                None => "none: no validation split to choose by (--valid-fraction 0.1)".into(),
+            };
+            self.output.line(&format!("best   {best}"));
             self.output.line(&format!("out    {path}"));
         }
         replace(&self.store.path().join("curve.svg"), figure.to_svg().as_bytes())?;

@@ -306,16 +306,53 @@ fn a_finished_sweep_resumed_prints_its_table_and_needs_no_data() {
 #[test]
 fn a_lane_that_diverges_is_marked_and_the_others_go_on() {
     let place = Place::new();
-    let outcome =
-        place.succeed(&format!("sweep --optimizer sgd --lr 0.1,1e30 --hidden 8 {SMALL} --epochs 2 --out a --json"));
+    let words =
+        format!("sweep --optimizer sgd --lr 0.1,1e30 --hidden 8 {SMALL} --valid-fraction 0.2 --epochs 2 --out a");
+    let outcome = place.succeed(&format!("{words} --json"));
     let end = outcome.end();
     assert_eq!((&end["diverged"], &end["best"]["point"]), (&1.into(), &0.into()), "{end}");
     let results = results(&place, "a");
     assert_eq!(results[&("point".to_owned(), 1)][0]["status"], "diverged");
     assert_eq!(results[&("epoch".to_owned(), 0)].len(), 2);
-    let table =
-        place.succeed(&format!("sweep --optimizer sgd --lr 0.1,1e30 --hidden 8 {SMALL} --epochs 2 --out a --resume"));
+    let table = place.succeed(&format!("{words} --resume"));
     assert!(table.stdout.contains("diverged") && table.stdout.contains("best   point 0"), "{}", table.stdout);
+}
+
+#[test]
+fn a_sweep_chooses_by_validation_and_without_it_chooses_none() {
+    let place = Place::new();
+    let words = format!("sweep --lr 1e-5,1e-2,1e-3 {SMALL} --epochs 2");
+    let outcome = place.succeed(&format!("{words} --out blind --json"));
+    let end = outcome.says(&["WARN", "--valid-fraction", "--checkpoints all"]).end();
+    assert_eq!(
+        (&end["best"], &end["chosen_by"], &end["measure"]),
+        (&Value::Null, &Value::Null, &"test_accuracy".into())
+    );
+    let points: Vec<_> = end["rows"].as_array().unwrap().iter().map(|row| row["points"][0].clone()).collect();
+    assert_eq!(points, [0, 1, 2], "in their order");
+    assert!(common::names(&place.path("blind/ckpt")).is_empty());
+    assert!(!fs::read_to_string(place.path("blind/curve.svg")).unwrap().contains("best"));
+    let table = place.succeed(&format!("{words} --out blind --resume")).stdout;
+    assert!(table.contains("best   none: no validation split"), "{table}");
+    place.run("eval blind").refused(4, &["no validation split", "blind", "SWEEP#POINT"]);
+    place.run("eval blind#1").refused(4, &["no checkpoint of point 1", "--checkpoints all"]);
+    // Seeds alone are no choice; all checkpoints leave nothing to regret.
+    let seeds = place.succeed(&format!("sweep --seed 0..2 {SMALL} --epochs 1 --out seeds --checkpoints all"));
+    assert!(!seeds.stderr.contains("WARN"), "{}", seeds.stderr);
+    assert_eq!(place.answer("eval seeds#2 --json")["path"], "seeds/ckpt/point-00002.safetensors");
+
+    let end = place.succeed(&format!("{words} --valid-fraction 0.2 --out a --json")).end();
+    assert_eq!((&end["chosen_by"], &end["best"]["point"]), (&"valid_accuracy".into(), &1.into()), "{end}");
+    assert_eq!(end["rows"][0]["points"][0], 1, "the best first");
+    for command in ["eval a --json", "eval a#1 --json", "inspect a --json"] {
+        assert_eq!(place.answer(command)["path"], "a/ckpt/point-00001.safetensors", "{command}");
+    }
+    assert_eq!(place.answer("eval a --split valid --json")["accuracy"], end["best"]["valid_accuracy"]);
+    place.run("eval a#0").refused(4, &["point 0"]);
+    place.run("eval a#7").refused(4, &["point 7"]);
+    place.run("inspect none#1").refused(4, &["none", "sweep.toml"]);
+    // A run may begin from it.
+    place.succeed(&format!("{SMALL} --valid-fraction 0.2 --epochs 1 --init a --out b"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! What is drawn follows from the axes. The numeric one with most values lies along x, and each combination of the others is a
 //! line, its points the means over seeds. Where that is more than [`MOST_LINES`] lines, a second long axis makes it a heat map,
-//! and short ones make it several panels. Without a numeric axis the combinations stand below one another, the best first.
+//! and short ones make it several panels. Without a numeric axis the combinations stand below one another, the best on the
+//! validation split first.
 
 mod scale;
 mod svg;
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::table::{mean_and_deviation, measure};
+use super::table::{CHOSEN_BY, mean_and_deviation, measure};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use scale::{Form, Scale, label};
@@ -143,7 +144,10 @@ impl Figure {
             }
         }
         let best = cells.iter().filter_map(|(at, cell)| Some((cell.mean?, at)));
-        let best = best.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
+        // The test split judges what was chosen, and chooses nothing.
+        let best = best
+            .filter(|_| measure == CHOSEN_BY || cells.len() == 1)
+            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
         let settings = |at: &[usize]| {
             let words = axes.iter().zip(at).map(|(axis, &k)| format!("{} {}", axis.name, axis.labels[k]));
             words.collect::<Vec<_>>().join(", ")
@@ -157,7 +161,7 @@ impl Figure {
             settings => format!("best {mean:.4} at {settings}"),
         }));
         let best = best.map(|(mean, _)| mean);
-        let drawing = drawing(&axes, cells, &mut note);
+        let drawing = drawing(&axes, cells, best.is_some(), &mut note);
         Self {
             title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
             note: note.join("; "),
@@ -256,11 +260,11 @@ fn short(text: &str) -> String {
 }
 
 /// Decides what is drawn.
-fn drawing(axes: &[Axis], cells: HashMap<Vec<usize>, Cell>, note: &mut Vec<String>) -> Drawing {
+fn drawing(axes: &[Axis], cells: HashMap<Vec<usize>, Cell>, ranked: bool, note: &mut Vec<String>) -> Drawing {
     let numeric = (0..axes.len()).filter(|&k| axes[k].numbers.is_some());
     let Some(x) = numeric.max_by_key(|&k| (axes[k].len(), std::cmp::Reverse(k))) else {
         let name: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
-        return dots(axes, cells, name.join(", "), note);
+        return dots(axes, cells, name.join(", "), ranked, note);
     };
     let rest: Vec<usize> = (0..axes.len()).filter(|&k| k != x && axes[k].len() > 1).collect();
     let lines = rest.iter().fold(1_usize, |lines, &k| lines.saturating_mul(axes[k].len()));
@@ -375,13 +379,21 @@ fn heat(
     Drawing::Heat { x: axes[x].clone(), y: axes[y].clone(), panels }
 }
 
-fn dots(axes: &[Axis], cells: HashMap<Vec<usize>, Cell>, name: String, note: &mut Vec<String>) -> Drawing {
+fn dots(
+    axes: &[Axis],
+    cells: HashMap<Vec<usize>, Cell>,
+    name: String,
+    ranked: bool,
+    note: &mut Vec<String>,
+) -> Drawing {
     let all: Vec<usize> = (0..axes.len()).collect();
     let rows = ordered(cells).into_iter().map(|(at, cell)| (short(&part(axes, &at, &all, false).1), cell));
     let mut rows: Vec<(String, Cell)> = rows.collect();
-    rows.sort_by(|a, b| b.1.mean.unwrap_or(-1.0).total_cmp(&a.1.mean.unwrap_or(-1.0)));
+    if ranked {
+        rows.sort_by(|a, b| b.1.mean.unwrap_or(-1.0).total_cmp(&a.1.mean.unwrap_or(-1.0)));
+    }
     if rows.len() > MOST_ROWS {
-        note.push(format!("the best {MOST_ROWS} of {} are drawn", rows.len()));
+        note.push(format!("the {} {MOST_ROWS} of {} are drawn", if ranked { "best" } else { "first" }, rows.len()));
         rows.truncate(MOST_ROWS);
     }
     Drawing::Dots { name, rows }

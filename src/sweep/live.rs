@@ -1,4 +1,4 @@
-//! The live table of a sweep on a terminal: how far it is, and the best points so far. It is drawn in place and leaves nothing behind.
+//! The live table of a sweep on a terminal: how far it is, and the best points so far, or those that train. It is drawn in place and leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 struct Leader {
     accuracy: f64,
+    /// Whether the accuracy is on the validation split.
+    ranked: bool,
     point: usize,
     epoch: u64,
     is_running: bool,
@@ -93,9 +95,10 @@ impl Live {
         self.work_ended += work(point);
         if end["status"] == "diverged" {
             self.diverged += 1;
-        } else if let Some(accuracy) = table::measure(end).1 {
+        } else if let (measure, Some(accuracy)) = table::measure(end) {
             let epoch = end["epoch"].as_u64().unwrap_or_default();
-            self.ended.push(Leader { accuracy, point: point.index, epoch, is_running: false });
+            let ranked = measure == table::CHOSEN_BY;
+            self.ended.push(Leader { accuracy, ranked, point: point.index, epoch, is_running: false });
             best_first(&mut self.ended);
         }
     }
@@ -112,9 +115,10 @@ impl Live {
             running += 1;
             let epochs = chunk.epoch as f64 + chunk.position as f64 / chunk.batches.max(1) as f64;
             done += work(lane.point) * epochs / lane.point.config.epochs as f64;
-            let accuracy = lane.last().and_then(|last| last.valid_accuracy.or(last.test_accuracy));
-            let leader = |accuracy| Leader { accuracy, point: lane.point.index, epoch: chunk.epoch, is_running: true };
-            leaders.extend(accuracy.map(leader));
+            let Some(last) = lane.last() else { continue };
+            let (point, epoch, ranked) = (lane.point.index, chunk.epoch, last.valid_accuracy.is_some());
+            let leader = |accuracy| Leader { accuracy, ranked, point, epoch, is_running: true };
+            leaders.extend(last.valid_accuracy.or(last.test_accuracy).map(leader));
         }
         best_first(&mut leaders);
         let percent = 100 * chunk.position / chunk.batches.max(1);
@@ -176,8 +180,10 @@ impl Live {
     }
 }
 
-/// Sorts, and keeps what is shown.
+/// Sorts, and keeps what is shown: the best on the validation split; without one, those that train, in their order.
 fn best_first(leaders: &mut Vec<Leader>) {
-    leaders.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy).then(a.point.cmp(&b.point)));
+    let rank = |leader: &Leader| if leader.ranked { leader.accuracy } else { -1.0 };
+    let by_rank = |a: &Leader, b: &Leader| rank(b).total_cmp(&rank(a));
+    leaders.sort_by(|a, b| by_rank(a, b).then(b.is_running.cmp(&a.is_running)).then(a.point.cmp(&b.point)));
     leaders.truncate(ROWS);
 }

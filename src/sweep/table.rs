@@ -20,15 +20,20 @@ pub struct Row {
     pub mean: Option<f64>,
     /// Sample standard deviation over them, from two on.
     pub deviation: Option<f64>,
+    /// Whether the accuracies are on the validation split, so that a row may be better than another.
+    pub ranked: bool,
 }
 
-/// Which accuracy a sweep is judged by: on the validation split where there is one, else on the test split.
+/// The accuracy that a sweep chooses by.
+pub const CHOSEN_BY: &str = "valid_accuracy";
+
+/// Which accuracy of a point is shown: on the validation split where there is one, else on the test split.
 pub fn measure(ended: &Json) -> (&'static str, Option<f64>) {
-    let key = if ended["valid_accuracy"].is_f64() { "valid_accuracy" } else { "test_accuracy" };
+    let key = if ended[CHOSEN_BY].is_f64() { CHOSEN_BY } else { "test_accuracy" };
     (key, ended[key].as_f64())
 }
 
-/// The rows, the best first; those without an accuracy last.
+/// The rows: the best on the validation split first, then the others in the order of their points.
 pub fn rows(points: &Points, ended: &std::collections::BTreeMap<usize, Json>) -> Vec<Row> {
     let mut rows: Vec<(Row, Vec<f64>)> = Vec::new();
     for point in &points.points {
@@ -36,13 +41,19 @@ pub fn rows(points: &Points, ended: &std::collections::BTreeMap<usize, Json>) ->
         let mut settings = points.settings(point);
         settings.shift_remove("train.seed");
         let place = rows.iter().position(|(row, _)| row.settings == settings).unwrap_or_else(|| {
-            rows.push((Row { settings, points: vec![], diverged: 0, mean: None, deviation: None }, vec![]));
+            rows.push((
+                Row { settings, points: vec![], diverged: 0, mean: None, deviation: None, ranked: false },
+                vec![],
+            ));
             rows.len() - 1
         });
         let (row, accuracies) = &mut rows[place];
         row.points.push(point.index);
-        match (end["status"] == "diverged", measure(end).1) {
-            (false, Some(accuracy)) => accuracies.push(accuracy),
+        match (end["status"] == "diverged", measure(end)) {
+            (false, (name, Some(accuracy))) => {
+                row.ranked = name == CHOSEN_BY;
+                accuracies.push(accuracy);
+            }
             _ => row.diverged += 1,
         }
     }
@@ -53,7 +64,8 @@ pub fn rows(points: &Points, ended: &std::collections::BTreeMap<usize, Json>) ->
             Row { mean, deviation, ..row }
         })
         .collect();
-    rows.sort_by(|a, b| b.mean.unwrap_or(-1.0).total_cmp(&a.mean.unwrap_or(-1.0)));
+    let rank = |row: &Row| row.mean.filter(|_| row.ranked).unwrap_or(-1.0);
+    rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     rows
 }
 
