@@ -7,19 +7,22 @@ pub mod doctor;
 pub mod eval;
 pub mod inspect;
 pub mod optimizers;
+mod refusal;
 pub mod runs;
 pub mod sweep;
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, Styles, styling::AnsiColor};
+use anyhow::Result;
+use clap::builder::{PossibleValue, Styles, TypedValueParser, styling::AnsiColor};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use crate::config::layers::{Given, PREFIX, Sources};
-use crate::config::settings::{SETTINGS, Setting};
+use crate::config::meant;
+use crate::config::settings::{SETTINGS, Setting, index};
 use crate::config::value::Kind;
-use crate::data::SETS;
 use crate::optim::FAMILIES;
 use crate::report::Style;
 
@@ -74,12 +77,19 @@ pub struct Invocation {
     pub verbosity: u8,
 }
 
-/// Reads the command line and the environment.
+/// Reads the command line and the environment; none where help or the version was asked for, which is printed.
 ///
 /// # Errors
-/// What clap found wrong, or the text of `--help` and `--version`.
-pub fn parse() -> Result<Invocation, clap::Error> {
-    let matches = command().try_get_matches()?;
+/// What is wrong with the command line, or if standard output cannot be written.
+pub fn parse() -> Result<Option<Invocation>> {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let matches = match accepted().try_get_matches_from(&words) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            return refusal::told(&error, &command(), &words).map(|()| None);
+        }
+    };
     let request = match matches.subcommand() {
         None => Request::Train(Box::new(train(&matches))),
         Some(("train", matches)) => Request::Train(Box::new(train(matches))),
@@ -97,7 +107,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
     };
     let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
-    Ok(Invocation { request, verbosity })
+    Ok(Some(Invocation { request, verbosity }))
 }
 
 /// Where the settings on a command line come from.
@@ -108,7 +118,8 @@ fn sources(matches: &ArgMatches) -> Sources {
         let indices = matches.indices_of(id).into_iter().flatten();
         given.extend(indices.zip(values).map(|(index, value)| (index, make(value))));
     };
-    for (setting, flag) in SETTINGS.iter().filter_map(|setting| Some((setting, setting.flag?))) {
+    for setting in SETTINGS.iter() {
+        let flag = setting.flag.unwrap_or(setting.key);
         gather(flag, &|text| Given { key: setting.key.to_owned(), text: text.to_owned(), flag: format!("--{flag}") });
     }
     gather("set", &|pair| {
@@ -184,6 +195,31 @@ pub fn command() -> Command {
         ),
     )
     .subcommand(Command::new("man").about("Print the manual page in roff, e.g. `adamtrain man | man -l -`"))
+}
+
+/// The command line with the other spellings of its flags: `--weight_decay` as agents of sweeps type it, and every setting by its key.
+fn accepted() -> Command {
+    let spelled = |arg: Arg| match arg.get_long() {
+        Some(long) if long.contains('-') => {
+            let other = long.replace('-', "_");
+            arg.alias(other)
+        }
+        _ => arg,
+    };
+    let keyed = |command: Command| {
+        let command = command.mut_args(|arg| match SETTINGS.iter().find(|setting| setting.flag == arg.get_long()) {
+            Some(setting) if setting.flag.is_some() => arg.alias(setting.key),
+            _ => arg,
+        });
+        let hidden = SETTINGS.iter().filter(|setting| setting.flag.is_none());
+        command.args(hidden.map(|setting| flag(setting, setting.key).hide(true)))
+    };
+    let root = keyed(command()).mut_args(spelled);
+    root.mut_subcommands(|command| {
+        let trains = matches!(command.get_name(), "train" | "sweep");
+        let command = if trains { keyed(command) } else { command };
+        command.mut_args(spelled)
+    })
 }
 
 const EXAMPLES: &str = "\
@@ -272,7 +308,7 @@ fn train_arguments() -> Vec<Arg> {
             .allow_negative_numbers(true)
             .value_parser(|text: &str| match text.parse::<f64>() {
                 Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-                _ => Err("expected a number >= 0, <= 1"),
+                _ => Err("expected a number in [0, 1]"),
             })
             .help("Exit 1 when the final test accuracy is below F")),
     ]);
@@ -328,20 +364,54 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         Some("schedule") => "Schedule",
         _ => "Training",
     };
-    let argument = Arg::new(setting.flag?)
-        .long(setting.flag?)
-        .value_name(setting.metavar)
-        .allow_negative_numbers(true)
-        .help_heading(heading)
-        .help(help(setting));
+    Some(flag(setting, setting.flag?).help_heading(heading).help(help(setting)))
+}
+
+/// A flag of this name for a setting.
+fn flag(setting: &'static Setting, name: &'static str) -> Arg {
+    let argument = Arg::new(name).long(name).value_name(setting.metavar).allow_negative_numbers(true);
     // A switch may stand alone.
     let is_switch = matches!(setting.kind, Kind::Switch);
-    Some(if is_switch { argument.num_args(0..=1).require_equals(true).default_missing_value("true") } else { argument })
+    if is_switch { argument.num_args(0..=1).require_equals(true).default_missing_value("true") } else { argument }
+}
+
+/// A name that the setting with this key takes, for an argument that is no setting itself.
+#[derive(Clone, Copy, Debug)]
+struct NameOf(&'static str);
+
+impl TypedValueParser for NameOf {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &std::ffi::OsStr) -> Result<String, clap::Error> {
+        let text = value.to_string_lossy();
+        let setting = index(self.0).map(|index| &SETTINGS[index]);
+        if let Some(Ok(value)) = setting.map(|setting| setting.kind.parse(&text)) {
+            return Ok(value.to_string());
+        }
+        let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
+        error.insert(ContextKind::InvalidArg, ContextValue::String(arg.map_or(String::new(), ToString::to_string)));
+        error.insert(ContextKind::InvalidValue, ContextValue::String(text.to_string()));
+        let names = self.possible_values().into_iter().flatten().map(|name| name.get_name().to_owned());
+        error.insert(ContextKind::ValidValue, ContextValue::Strings(names.collect()));
+        if let Some(hint) = setting.and_then(|setting| meant::hint(setting, &text)) {
+            error.insert(ContextKind::Custom, ContextValue::String(hint));
+        }
+        Err(error)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let kind = SETTINGS[index(self.0)?].kind;
+        let names: Vec<&'static str> = match kind {
+            Kind::Choice(words) => words.to_vec(),
+            _ => FAMILIES.iter().map(|family| family.name).collect(),
+        };
+        Some(Box::new(names.into_iter().map(PossibleValue::new)))
+    }
 }
 
 /// A data set's name as a positional argument or flag.
 fn dataset(argument: Arg) -> Arg {
-    argument.value_parser(PossibleValuesParser::new(SETS.iter().map(|spec| spec.name)))
+    argument.value_parser(NameOf("data.dataset"))
 }
 
 #[cfg(test)]
@@ -349,5 +419,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
+        super::accepted().debug_assert();
     }
 }

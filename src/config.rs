@@ -3,6 +3,7 @@
 pub mod axes;
 pub mod groups;
 pub mod layers;
+pub mod meant;
 pub mod settings;
 pub mod value;
 

@@ -1,6 +1,6 @@
 //! adamtrain: loads the data, runs the epoch loop, reports loss and accuracy.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use adamtrain::run::{self, Run, Status};
 use adamtrain::session::{self, Found, Session, Stop, Surroundings};
 use adamtrain::{data, device, plan, quietly, report};
 use anyhow::Result;
+use clap::builder::styling::AnsiColor;
 
 #[global_allocator]
 static ALLOCATOR: ExitWhenEmpty = ExitWhenEmpty;
@@ -20,11 +21,11 @@ static ALLOCATOR: ExitWhenEmpty = ExitWhenEmpty;
 fn main() -> ExitCode {
     let started = Instant::now();
     let Invocation { request, verbosity } = match cli::parse() {
-        Ok(invocation) => invocation,
+        Ok(Some(invocation)) => invocation,
+        Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
-            // Help and version go to standard output and are no failure; nobody reads a closed one.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
+            complain(&error);
+            return ExitCode::from(exit_code(&error) as u8);
         }
     };
     log(verbosity);
@@ -177,10 +178,14 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
 /// Prints an error, its causes and what to do.
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
+    let (red, green) = match report::colours() {
+        true => (AnsiColor::Red.on_default().bold(), AnsiColor::Green.on_default()),
+        false => Default::default(),
+    };
     // There is nobody left to tell when standard error is closed.
-    let _ = writeln!(stderr, "error: {}", escaped(&described(error)));
+    let _ = writeln!(stderr, "{red}error:{red:#} {}", escaped(&described(error)));
     if let Some(hint) = failure(error).and_then(Failure::advice) {
-        let _ = writeln!(stderr, "  hint: {}", escaped(hint));
+        let _ = writeln!(stderr, "  {green}hint:{green:#} {}", escaped(hint));
     }
 }
 
@@ -196,7 +201,7 @@ fn log(verbosity: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(report::colours())
         .with_target(false)
         .without_time()
         .init();

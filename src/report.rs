@@ -21,10 +21,22 @@ use crate::train::Record;
 /// Standard output, of which a failure is kept for later.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// Whether what is written stands in a directory too.
+    is_kept: bool,
     failed: Option<io::Error>,
 }
 
+/// The failure of standard output.
+pub fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Exit::Output, format!("standard output: cannot be written: {error}"))
+}
+
 impl Output {
+    /// Of a run or sweep, which goes on without it.
+    pub fn of_run() -> Self {
+        Self { is_kept: true, failed: None }
+    }
+
     /// Writes a line and flushes it.
     pub fn line(&mut self, text: &str) {
         if self.failed.is_some() {
@@ -32,7 +44,7 @@ impl Output {
         }
         let mut stdout = io::stdout().lock();
         if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-            if error.kind() != ErrorKind::BrokenPipe {
+            if error.kind() != ErrorKind::BrokenPipe && self.is_kept {
                 tracing::warn!("standard output cannot be written: {error}; the run directory has everything");
             }
             self.failed = Some(error);
@@ -45,9 +57,7 @@ impl Output {
     /// What kept a line from being written ([`Exit::Output`]).
     pub fn finish(self) -> Result<()> {
         match self.failed {
-            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Failure::new(Exit::Output, format!("standard output: cannot be written: {error}")).into())
-            }
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritten(&error).into()),
             _ => Ok(()),
         }
     }
@@ -81,7 +91,7 @@ impl Reporter {
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { style, output: Output::default(), bar, epochs, headed: false }
+        Self { style, output: Output::of_run(), bar, epochs, headed: false }
     }
 
     /// Emits the `start` event, or says in a line what begins.
@@ -179,6 +189,11 @@ impl Reporter {
 pub fn draws() -> bool {
     let is_plain = |name: std::ffi::OsString| name.is_empty() || name == "dumb";
     io::stderr().is_terminal() && !std::env::var_os("TERM").is_none_or(is_plain)
+}
+
+/// Whether standard error takes colours: on a terminal that draws, unless `NO_COLOR` is set (no-color.org).
+pub fn colours() -> bool {
+    draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Time between two movements of the bar.

@@ -111,7 +111,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
     }
     let is_watched = !options.style.quiet && !options.style.json;
     let live = if is_watched { Live::new(points, &store.ended) } else { None };
-    let mut sweep = Sweep { points, options, store, signals, output: Output::default(), best, clock, live };
+    let mut sweep = Sweep { points, options, store, signals, output: Output::of_run(), best, clock, live };
     sweep.tell(&json!({
         "event": "start",
         "points": points.points.len(),

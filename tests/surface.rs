@@ -92,6 +92,130 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
 }
 
 #[test]
+fn a_word_of_another_program_leads_to_what_is_meant() {
+    let table: &[(&str, &[&str])] = &[
+        ("--optimizer amsgrad", &["`--optimizer adam --set optim.amsgrad=true`"]),
+        ("--optimizer Adam-AMSGrad", &["`--optimizer adam --set optim.amsgrad=true`"]),
+        ("--optimizer nesterov", &["`--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true`"]),
+        ("--optimizer sgdm", &["`--optimizer sgd --set optim.momentum=0.9`"]),
+        ("--optimizer adamast", &["`adamax`"]),
+        ("--optimizer adamaz", &["`adamax`"]),
+        ("--optimizer rms", &["`rmsprop`"]),
+        ("--optimizer adamw8bit", &["`adamw`"]),
+        ("--schedule warmup_cosine", &["`--schedule cosine --warmup 1epoch`"]),
+        ("--schedule StepLR", &["`--schedule step --set schedule.step_epochs=10"]),
+        ("--schedule reduce_on_plateau", &["`plateau`"]),
+        ("--dataset cifar", &["`cifar10`"]),
+        ("--dataset fmnist", &["`fashion-mnist`"]),
+        ("data cifar", &["`cifar10`"]),
+        ("optimizers amsgrad", &["optim.amsgrad=true"]),
+        ("--momentum 0.9", &["unknown flag `--momentum`", "`--set optim.momentum=0.9`"]),
+        ("--plateau-patience=3", &["`--set schedule.plateau_patience=3`"]),
+        ("--nesterov", &["`--set optim.nesterov=true`"]),
+        ("--learning_rate 0.1", &["`--lr`"]),
+        ("--lr 1e-3,1e-2", &["`adamtrain sweep --lr 1e-3,1e-2`"]),
+        ("--set optim.lr=1e-3,1e-2", &["`adamtrain sweep --set optim.lr=1e-3,1e-2`"]),
+        ("--lr 1e-3 1e-2", &["`adamtrain sweep --lr 1e-3,1e-2`"]),
+        ("sweep --lr 1e-3 1e-2", &["`--lr 1e-3,1e-2`"]),
+        ("--hidden 300 100", &["`--hidden 300,100`"]),
+        ("--hidden 300x100", &["`300,100`"]),
+        ("--hidden 784-300-100-10", &["`300,100`"]),
+        ("--health false", &["`--health=false`"]),
+        ("--lr 1e39", &["at most 3.4028234663852886e38"]),
+        ("--seed 18446744073709551615", &["0..9223372036854775807"]),
+        ("--limit-train 4294967296", &["1..4294967295"]),
+        ("--device gpu", &["did you mean `cuda`?"]),
+        ("--device gpu:1", &["did you mean `cuda:1`?"]),
+        ("--device cuda0", &["did you mean `cuda:0`?"]),
+        ("--device mps", &["`cpu`, `cuda`"]),
+        ("--random 3", &["`adamtrain sweep`"]),
+        ("swep", &["`adamtrain sweep`"]),
+        ("ls", &["`adamtrain runs`"]),
+        ("--json runs", &["`adamtrain runs --json`"]),
+    ];
+    let place = Place::new();
+    for (arguments, words) in table {
+        let outcome = place.run(arguments);
+        assert_eq!(outcome.code(), Some(2), "{arguments}: {outcome:?}");
+        outcome.refused(2, words);
+    }
+    assert!(place.entries().is_empty());
+}
+
+#[test]
+fn names_are_read_without_regard_to_case_and_flags_with_underscores_or_as_keys() {
+    let place = Place::new();
+    let config = |arguments: &str| place.answer(&format!("{arguments} --dry-run"))["config"].clone();
+    assert_eq!(
+        config("--optimizer AdamW --dataset Digits --schedule Cosine --device CPU"),
+        config("--optimizer adamw --dataset digits --schedule cosine --device cpu")
+    );
+    // As agents of sweeps pass them.
+    assert_eq!(
+        config("--weight_decay=0.1 --batch_size=64 --health=True --clip_norm=None --valid_fraction 0.1"),
+        config("--weight-decay 0.1 --batch-size 64 --health --valid-fraction 0.1")
+    );
+    let config_of = config("--optim.optimizer=sgd --optim.lr=0.1 --optim.momentum 0.9 --train.batch_size=32");
+    assert_eq!(config_of, config("--optimizer sgd --lr 0.1 --set optim.momentum=0.9 --batch-size 32"));
+    // The last one wins, whichever way it is spelled.
+    assert_eq!(config("--lr 1 --optim.lr=2 --set optim.lr=3 --optim.lr 4")["optim"]["lr"], 4.0);
+    // Every key of every configuration.
+    let all = config("--optimizer sgd");
+    for (section, entries) in all.as_object().unwrap() {
+        for (name, value) in entries.as_object().unwrap().iter().filter(|(_, value)| !value.is_null()) {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Array(_) => "none".into(),
+                other => other.to_string(),
+            };
+            assert_eq!(config(&format!("--optimizer sgd --{section}.{name}={text}")), all, "{section}.{name}");
+        }
+    }
+    for arguments in ["--help", "train --help", "sweep --help", "man"] {
+        let text = place.succeed(arguments).stdout;
+        assert!(!text.contains("--optim.") && !text.contains("--weight_decay"), "{arguments}");
+    }
+    place.succeed("optimizers SF-AdamW");
+    place.succeed("data DIGITS");
+    place.run(&format!("{FAST} --expect_accuracy 0 --save_every 1epoch --data_seed 3 --out a")).expect(0);
+}
+
+#[test]
+fn every_refusal_speaks_with_one_voice() {
+    let place = Place::new();
+    for arguments in [
+        "--epoch 3",
+        "--lr",
+        "--lr nan",
+        "--resume",
+        "--optimizer adma",
+        "--set x",
+        "--expect-accuracy 2",
+        "--dry-run=3",
+        "-z",
+        "swep",
+        "eval",
+        "eval x --split all",
+        "data mnits",
+        "optimizers zzz",
+        "completions tcsh",
+        "runs --limit 0",
+        "runs --sort zzzz",
+        "sweep --index 2 --lr 1,2",
+        "sweep --lanes 0 --lr 1,2",
+    ] {
+        let outcome = place.run(arguments).refused(2, &[]);
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert!(lines.len() <= 2 && lines[0].starts_with("error: "), "{arguments}: {outcome:?}");
+        assert!(lines.get(1).is_none_or(|line| line.starts_with("  hint: ")), "{arguments}: {outcome:?}");
+        assert!(!outcome.stderr.contains('\u{1b}') && !outcome.stderr.contains(".\n"), "{arguments}: {outcome:?}");
+        for word in ["tip:", "Usage:", "For more information", " '", "``"] {
+            assert!(!outcome.stderr.contains(word), "{arguments}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn words_that_no_table_can_hold_are_refused() {
     let place = Place::new();
     for arguments in [
@@ -471,9 +595,33 @@ fn a_full_standard_output_is_told_once_and_the_run_is_whole() {
         assert_eq!(warnings.count(), 1, "{outcome:?}");
         assert_eq!(summary(&place.path(out))["status"], "finished");
     }
-    for arguments in ["data digits", "inspect a", "eval a", "--dry-run", "man"] {
+    for arguments in [
+        "data digits",
+        "inspect a",
+        "eval a",
+        "--dry-run",
+        "man",
+        "runs -q",
+        "runs --json -q",
+        "doctor",
+        "optimizers",
+        "completions bash",
+        "--help",
+        "eval --help",
+        "--version",
+        "sweep --lr 1,2 --expand",
+    ] {
         let mut command = place.adamtrain(arguments);
-        Running::start_into(&mut command, full()).finish().expect(7);
+        let outcome = Running::start_into(&mut command, full()).finish().expect(7);
+        assert_eq!(
+            outcome.stderr,
+            "error: standard output: cannot be written: No space left on device (os error 28)\n"
+        );
+        // A reader that has gone away is none.
+        let mut command = place.adamtrain(arguments);
+        let mut run = Running::start(&mut command);
+        run.close();
+        run.finish().expect(0);
     }
 }
 

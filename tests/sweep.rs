@@ -180,7 +180,7 @@ fn usage_errors_are_told_before_anything_trains() {
         ("--seed 1 -- --out x", "`--out` cannot be given"),
         // The program's own refusals: of a value in the midst of a list, and of a flag for all.
         ("--seed 1 --beta1 0.9,2,0.8", "`optim.beta1` is `2`"),
-        ("--seed 1 -- --epoch 3", "unexpected argument '--epoch'"),
+        ("--seed 1 -- --epoch 3", "unknown flag `--epoch`"),
     ] {
         let (code, table, said) = run(&out, arguments);
         assert_eq!(code, Some(2), "`{arguments}`: {said}");

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
@@ -20,7 +19,6 @@ pub struct Optimizers {
 
 /// Its command line.
 pub fn command() -> Command {
-    let names = FAMILIES.iter().flat_map(|family| std::iter::once(&family.name).chain(family.aliases));
     Command::new("optimizers")
         .about("Show the optimizers: formula, hyperparameters, defaults, ranges and source")
         .after_help("Examples:\n  adamtrain optimizers\n  adamtrain optimizers lion\n  adamtrain optimizers --json | jq '.optimizers[].name'")
@@ -28,7 +26,7 @@ pub fn command() -> Command {
         .arg(
             Arg::new("NAME")
                 .hide_possible_values(true)
-                .value_parser(PossibleValuesParser::new(names.copied()))
+                .value_parser(super::NameOf("optim.optimizer"))
                 .help("One of them; without it, all"),
         )
         .args(super::output_arguments())

@@ -19,13 +19,8 @@ pub fn values(
     text: &str,
     one: impl Fn(&Setting, &str) -> Result<Value, String>,
 ) -> Result<Vec<Value>, String> {
-    let pieces = match setting.kind {
-        Kind::Text | Kind::Groups | Kind::Device => vec![text],
-        Kind::Widths { .. } => text.split(';').collect(),
-        _ => outside_brackets(text),
-    };
     let mut values = Vec::new();
-    for piece in pieces {
+    for piece in pieces(setting, text) {
         let piece = piece.trim();
         let texts = match (setting.kind, spaced(piece)?) {
             (Kind::Number(_) | Kind::Count { .. }, Some(texts)) => texts,
@@ -39,6 +34,15 @@ pub fn values(
         }
     }
     Ok(values)
+}
+
+/// What stands between the commas of a list.
+pub fn pieces<'a>(setting: &Setting, text: &'a str) -> Vec<&'a str> {
+    match setting.kind {
+        Kind::Text | Kind::Groups | Kind::Device => vec![text],
+        Kind::Widths { .. } => text.split(';').collect(),
+        _ => outside_brackets(text),
+    }
 }
 
 /// `text` cut at the commas that stand in no brackets.

@@ -8,7 +8,7 @@ use super::layers::Origin;
 use super::value::{Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Family, HYPERS, Hyper, HyperValue, Hypers, Range, family};
+use crate::optim::{FAMILIES, Family, HYPERS, Hyper, HyperValue, Hypers, Range, family};
 
 /// A group as written: a pattern of parameter names, then keys with values.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +85,11 @@ fn canonical(key: &str, text: &str) -> Result<String, String> {
             None => return Ok(text.to_owned()),
         },
     };
-    let value = kind.parse(text).map_err(|expected| format!("`{key}` is `{text}`, {expected}"))?;
+    let value = kind.parse(text).map_err(|expected| {
+        let like = FAMILIES.iter().map(|family| family.name).filter(|_| key == "optimizer");
+        let like = closest(text, like).map_or(String::new(), |like| format!("; did you mean `{like}`?"));
+        format!("`{key}` is `{text}`, {expected}{like}")
+    })?;
     Ok(value.to_string())
 }
 

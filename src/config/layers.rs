@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::axes;
+use super::meant;
 use super::settings::{SETTINGS, Setting, index};
 use super::value::{Kind, Value, closest};
 use crate::error::{Exit, Failure, escaped};
@@ -194,11 +195,24 @@ impl Layers {
 
     fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<()> {
         let setting = &SETTINGS[index];
-        let values = self
-            .values(setting, text)
-            .map_err(|expected| usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text))))?;
+        let values = self.values(setting, text).map_err(|expected| {
+            let failure = usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text)));
+            self.advised(failure, setting, text, &origin.to_string())
+        })?;
         self.put(index, values, origin);
         Ok(())
+    }
+
+    /// The failure with what was probably meant by `text`, which `origin` gave to a setting that refuses it.
+    fn advised(&self, failure: Failure, setting: &Setting, text: &str, origin: &str) -> Failure {
+        // Of several values the one that is wrong says what was meant.
+        let pieces = if self.axes.is_some() { axes::pieces(setting, text) } else { vec![text] };
+        let wrong = pieces.into_iter().find(|piece| parse(setting, piece).is_err()).unwrap_or(text);
+        let sweep = self.axes.is_none().then(|| meant::sweep(setting, text, origin)).flatten();
+        match sweep.or_else(|| meant::hint(setting, wrong)) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 
     /// The values that a text gives a setting: one, but for a sweep.
@@ -285,10 +299,12 @@ impl Layers {
                     return Err(file.unknown(name, &what, &key));
                 };
                 let start = value.span().start;
-                let found =
-                    words(value.get_ref(), self.axes.is_some()).and_then(|text| self.values(&SETTINGS[index], &text));
+                let given = words(value.get_ref(), self.axes.is_some());
+                let found = given.clone().and_then(|text| self.values(&SETTINGS[index], &text));
                 let found = found.map_err(|expected| {
-                    file.fail(start, &format!("`{key}` is {}, {expected}", excerpt(&text, &value.span())))
+                    let what = format!("`{key}` is {}, {expected}", excerpt(&text, &value.span()));
+                    let (failure, given) = (file.failure(start, &what), given.unwrap_or_default());
+                    self.advised(failure, &SETTINGS[index], &given, "a file")
                 })?;
                 self.put(index, found, origin(file.line(start)));
             }
@@ -449,9 +465,13 @@ fn group(table: &DeValue<'_>) -> Result<String, String> {
     Ok(format!("{name} {}", pairs.join(" ")))
 }
 
-fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
+/// The one value that a text gives a setting.
+///
+/// # Errors
+/// What was expected, in words.
+pub fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
     match setting.unset {
-        Some(word) if text.trim() == word => Ok(Value::Unset(word)),
+        Some(word) if text.trim().eq_ignore_ascii_case(word) => Ok(Value::Unset(word)),
         Some(word) => setting.kind.parse(text).map_err(|expected| format!("{expected}, or `{word}`")),
         None => setting.kind.parse(text),
     }

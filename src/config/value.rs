@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::groups::GroupText;
 pub use crate::optim::Range;
-use crate::optim::{Accepts, FAMILIES, Shortest, family};
+use crate::optim::{Accepts, FAMILIES, Family, Shortest};
 
 /// What a setting accepts.
 #[derive(Clone, Copy, Debug)]
@@ -94,21 +94,19 @@ impl Kind {
         let text = text.trim();
         let expected = || format!("expected {self}");
         match self {
-            Self::Choice(words) => match words.iter().find(|word| **word == text) {
-                Some(word) => Ok(Value::Text((*word).to_owned())),
-                None => Err(match closest(text, words.iter().copied()) {
-                    Some(word) => format!("expected {self}; did you mean `{word}`?"),
-                    None => expected(),
-                }),
-            },
-            Self::Optimizer => match family(text) {
-                Some(family) => Ok(Value::Text(family.name.to_owned())),
-                None => Err(match closest(text, FAMILIES.iter().map(|family| family.name)) {
-                    Some(word) => format!("{}; did you mean `{word}`?", expected()),
-                    None => expected(),
-                }),
-            },
-            Self::Switch => match text {
+            Self::Choice(words) => {
+                let word = words.iter().find(|word| plain(word) == plain(text));
+                word.map(|word| Value::Text((*word).to_owned())).ok_or_else(expected)
+            }
+            Self::Optimizer => {
+                let is_its = |family: &&&Family| {
+                    let mut names = std::iter::once(&family.name).chain(family.aliases);
+                    names.any(|name| plain(name) == plain(text))
+                };
+                let family = FAMILIES.iter().find(is_its);
+                family.map(|family| Value::Text(family.name.to_owned())).ok_or_else(expected)
+            }
+            Self::Switch => match text.to_ascii_lowercase().as_str() {
                 "true" => Ok(Value::Switch(true)),
                 "false" => Ok(Value::Switch(false)),
                 _ => Err(expected()),
@@ -116,10 +114,15 @@ impl Kind {
             Self::Groups => GroupText::parse(text).map(Value::Groups),
             Self::Number(range) => match text.parse::<f64>() {
                 Ok(number) if range.contains(number) => Ok(Value::Number(number)),
+                Ok(number) if number > range.high => Err(format!("{}, at most {}", expected(), Shortest(range.high))),
                 _ => Err(expected()),
             },
             Self::Count { least, most } => match text.parse::<u64>() {
                 Ok(count) if (least..=most).contains(&count) => Ok(Value::Count(count)),
+                // Too large for the setting, or for any count.
+                _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) && text.parse() != Ok(0_u64) => {
+                    Err(format!("expected a whole number {least}..{most}"))
+                }
                 _ => Err(expected()),
             },
             Self::Widths { most } => {
@@ -148,10 +151,10 @@ impl Kind {
                 let seconds = seconds.filter(|s: &f64| *s > 0.0 && s.is_finite());
                 seconds.map(Value::Time).ok_or_else(expected)
             }
-            Self::Device => match crate::device::Request::parse(text) {
-                Some(_) => Ok(Value::Text(text.to_owned())),
-                None => Err(expected()),
-            },
+            Self::Device => {
+                let text = text.to_ascii_lowercase();
+                crate::device::Request::parse(&text).map(|_| Value::Text(text)).ok_or_else(expected)
+            }
             Self::Text if text.is_empty() => Err("expected a name, found nothing".to_owned()),
             Self::Text => Ok(Value::Text(text.to_owned())),
         }
@@ -302,14 +305,20 @@ impl fmt::Display for Value {
     }
 }
 
-/// The word most like `text`, if one is like it at all.
+/// A name as it is compared: without regard to case, and to what its words are joined by.
+pub fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['-', '_', ' '], "")
+}
+
+/// The word most like `text`, if one is like it at all: of those, the one with the fewest slips of the hand.
 pub fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = &text.to_lowercase();
+    let slips = |word: &str| strsim::damerau_levenshtein(text, word);
     // 0.8: the threshold that clap uses for flags, a little higher to be quiet about strangers.
     words
         .map(|word| (strsim::jaro_winkler(text, word), word))
         .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .min_by(|a, b| slips(a.1).cmp(&slips(b.1)).then(b.0.total_cmp(&a.0)))
         .map(|(_, word)| word)
 }
 

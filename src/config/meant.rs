@@ -1,0 +1,337 @@
+//! What was probably meant by a value that its setting does not accept.
+
+use super::axes;
+use super::settings::Setting;
+use super::value::{Kind, Stretch, Value, closest, plain};
+use crate::data::SETS;
+use crate::optim::FAMILIES;
+
+/// Words that other programs have for what is called otherwise here, as [`plain`] writes them, and what to give instead: a value of
+/// the same setting, or words of the command line.
+type Synonyms = [(&'static [&'static str], &'static str)];
+
+const OPTIMIZERS: &Synonyms = &[
+    (&["amsgrad", "adamamsgrad", "amsgradadam"], "--optimizer adam --set optim.amsgrad=true"),
+    (&["adamwamsgrad", "amsgradw", "amsgradadamw"], "--optimizer adamw --set optim.amsgrad=true"),
+    (
+        &["nesterov", "nag", "sgdnesterov", "nesterovsgd", "nesterovmomentum", "sgdnesterovmomentum"],
+        "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true",
+    ),
+    (
+        &["momentum", "sgdm", "msgd", "sgdmomentum", "sgdwithmomentum", "heavyball", "polyak"],
+        "--optimizer sgd --set optim.momentum=0.9",
+    ),
+    (&["cadamw", "cautiousadamw", "cautious"], "--optimizer adamw --set optim.cautious=true"),
+    (&["cadam", "cautiousadam"], "--optimizer adam --set optim.cautious=true"),
+    (&["clion", "cautiouslion"], "--optimizer lion --set optim.cautious=true"),
+    (&["gd", "gradientdescent", "vanilla", "vanillasgd", "plainsgd"], "sgd"),
+    (&["fusedadam", "adamfused", "adam8bit", "adambnb8bit", "kingmaba"], "adam"),
+    (
+        &[
+            "fusedadamw",
+            "adamwfused",
+            "adamw8bit",
+            "adamwbnb8bit",
+            "pagedadamw",
+            "pagedadamw8bit",
+            "pagedadamw32bit",
+            "adamwtorch",
+            "adamwtorchfused",
+            "adamwhf",
+            "adamdecoupled",
+            "adamweightdecay",
+        ],
+        "adamw",
+    ),
+    (&["lion8bit", "pagedlion8bit", "signmomentum"], "lion"),
+    (&["adaminf", "adaminfinity"], "adamax"),
+    (&["nesterovadam", "adamnesterov"], "nadam"),
+    (&["rectifiedadam", "ranger"], "radam"),
+    (&["rms", "rmspropcentered"], "rmsprop"),
+    (&["lars"], "lamb"),
+    (
+        &["schedulefreeadam", "schedulefreesgd", "sgdschedulefree", "adamschedulefree", "sfadam", "sfsgd", "sf"],
+        "schedule-free-adamw",
+    ),
+];
+
+const SCHEDULES: &Synonyms = &[
+    (&["none", "off", "const", "fixed", "flat", "constantlr"], "constant"),
+    (
+        &["warmupcosine", "cosinewarmup", "cosinewithwarmup", "linearwarmupcosine", "linearwarmupcosineannealing"],
+        "--schedule cosine --warmup 1epoch",
+    ),
+    (&["constantwithwarmup", "warmupconstant"], "--schedule constant --warmup 1epoch"),
+    (&["warmup", "linearwarmup", "warmuplr"], "--warmup 1epoch"),
+    (&["linearwithwarmup", "warmuplinear", "warmuplineardecay"], "--schedule linear --warmup 1epoch"),
+    (&["cos", "cosineannealing", "cosineannealinglr", "cosinedecay", "cosinelr", "halfcosine", "sgdr"], "cosine"),
+    (&["cosinewithrestarts", "cosinewarmrestarts", "cosineannealingwarmrestarts"], "cosine"),
+    (
+        &["steplr", "stepdecay", "multistep", "multisteplr", "piecewise", "piecewiseconstant", "staircase"],
+        "--schedule step --set schedule.step_epochs=10 --set schedule.gamma=0.1",
+    ),
+    (&["exp", "exponentiallr", "exponentialdecay", "expdecay"], "exponential"),
+    (&["poly", "polynomiallr", "polynomialdecay"], "polynomial"),
+    (&["linearlr", "lineardecay", "lindecay"], "linear"),
+    (&["onecyclelr", "1cycle", "superconvergence", "cyclic", "cycliclr", "cyclical", "triangular"], "one-cycle"),
+    (&["reduceonplateau", "reducelronplateau", "reducelr", "onplateau"], "plateau"),
+    (&["warmupstabledecay", "trapezoid", "trapezoidal"], "wsd"),
+];
+
+const DATA_SETS: &Synonyms = &[
+    (&["cifar", "cifar100", "uoftcs/cifar10", "cifar10bin", "cifar10torchvision"], "cifar10"),
+    (&["fashion", "fmnist", "zalando", "zalandodatasets/fashionmnist", "clothes"], "fashion-mnist"),
+    (&["ylecun/mnist", "lecun", "handwritten", "emnist", "qmnist", "kmnist", "mnist784"], "mnist"),
+    (&["digit", "loaddigits", "sklearn", "toy", "synthetic", "embedded", "generated"], "digits"),
+];
+
+/// What may have been meant by `text`, which the setting refuses: as words of help, if there is anything to say.
+pub fn hint(setting: &Setting, text: &str) -> Option<String> {
+    let text = text.trim();
+    let meant = match setting.key {
+        "optim.optimizer" => synonym(OPTIMIZERS, text),
+        "schedule.schedule" => synonym(SCHEDULES, text),
+        "data.dataset" => synonym(DATA_SETS, text),
+        _ => None,
+    };
+    let meant = meant.map(str::to_owned).or_else(|| match setting.kind {
+        Kind::Optimizer => closest(text, FAMILIES.iter().map(|family| family.name)).map(str::to_owned),
+        Kind::Choice(words) => closest(text, words.iter().copied()).map(str::to_owned),
+        Kind::Switch => switch(text).map(|on| on.to_string()),
+        Kind::Widths { .. } => widths(setting, text),
+        Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
+        Kind::Number(_) | Kind::Count { .. } => number(setting, text),
+        Kind::Device | Kind::Groups | Kind::Text => None,
+    });
+    match setting.kind {
+        Kind::Device => device(text),
+        Kind::Optimizer if meant.is_none() => Some("`adamtrain optimizers` shows what there is".to_owned()),
+        _ => meant.map(|meant| format!("did you mean `{meant}`?")),
+    }
+}
+
+/// What to do where `text` gives several values, each valid, to a setting that takes one: a sweep. `flag` is how it was given.
+pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
+    let values = axes::values(setting, text, super::layers::parse).ok().filter(|values| values.len() > 1)?;
+    // Widths of one net that are parted wrongly are no sweep.
+    let is_list = !matches!(setting.kind, Kind::Widths { .. }) || values.iter().any(is_deep);
+    let word = match flag {
+        "--set" => format!("--set {}={text}", setting.key),
+        flag if flag.starts_with("--") => format!("{flag} {text}"),
+        _ => return is_list.then(|| "several values are for `adamtrain sweep`".to_owned()),
+    };
+    let word = crate::sweep::points::quoted(&word.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    is_list.then(|| format!("several values are a sweep: `adamtrain sweep {word}`"))
+}
+
+fn is_deep(value: &Value) -> bool {
+    matches!(value, Value::Widths(widths) if widths.len() != 1)
+}
+
+/// Every word of the tables above, with what it leads to, by the key of its setting.
+#[cfg(test)]
+fn tables() -> [(&'static str, &'static Synonyms); 3] {
+    [("optim.optimizer", OPTIMIZERS), ("schedule.schedule", SCHEDULES), ("data.dataset", DATA_SETS)]
+}
+
+fn synonym(table: &'static Synonyms, text: &str) -> Option<&'static str> {
+    let text = plain(text);
+    table.iter().find(|(words, _)| words.contains(&text.as_str())).map(|(_, meant)| *meant)
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match plain(text).as_str() {
+        "yes" | "y" | "on" | "1" | "t" => Some(true),
+        "no" | "n" | "off" | "0" | "f" | "none" => Some(false),
+        _ => None,
+    }
+}
+
+/// `300x100` and the like; of a whole net's widths, those of the hidden layers.
+fn widths(setting: &Setting, text: &str) -> Option<String> {
+    let is_mark = |c: char| c.is_whitespace() || "x×*-/:;.+|_[](){}'\"".contains(c) || c == ',';
+    let pieces: Vec<&str> = text.split(is_mark).filter(|piece| !piece.is_empty()).collect();
+    let inputs = |width: &str| SETS.iter().any(|spec| width.parse() == Ok(spec.inputs()));
+    let hidden = match pieces.as_slice() {
+        [first, hidden @ .., "10"] if inputs(first) => hidden,
+        all => all,
+    };
+    let joined = if hidden.is_empty() { "none".to_owned() } else { hidden.join(",") };
+    (!pieces.is_empty() && setting.kind.parse(&joined).is_ok()).then_some(joined)
+}
+
+/// A stretch with a unit of another name, or without one.
+fn stretch(setting: &Setting, text: &str) -> Option<String> {
+    const UNITS: [(&str, &[&str]); 7] = [
+        ("steps", &["it", "its", "iter", "iters", "iteration", "iterations", "batch", "batches", "update", "updates"]),
+        ("epochs", &["e", "ep", "eps", "pass", "passes"]),
+        ("s", &["sec", "secs", "second", "seconds"]),
+        ("m", &["mins", "minute", "minutes"]),
+        ("h", &["hr", "hrs", "hour", "hours"]),
+        ("d", &["day", "days"]),
+        ("ms", &["msec", "millisecond", "milliseconds"]),
+    ];
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..digits], text[digits..].trim().to_lowercase());
+    let valid = |word: String| setting.kind.parse(&word).is_ok().then_some(word);
+    if unit.is_empty() {
+        return valid(format!("{number}s"));
+    }
+    let (own, _) = UNITS.iter().find(|(own, words)| *own == unit || words.contains(&unit.as_str()))?;
+    let word = valid(format!("{number}{own}"))?;
+    // As it is written back: `1epoch`.
+    Some(match setting.kind.parse(&word) {
+        Ok(Value::Stretch(stretch @ (Stretch::Steps(_) | Stretch::Epochs(_)))) => stretch.to_string(),
+        _ => word,
+    })
+}
+
+/// A number in another way of writing: with a comma, in percent, with an exponent where it is whole.
+fn number(setting: &Setting, text: &str) -> Option<String> {
+    let valid = |word: String| setting.kind.parse(&word).is_ok().then_some(word);
+    let is_whole = |number: f64| number.fract() == 0.0 && (0.0..1e15).contains(&number);
+    if let Some(share) = text.strip_suffix('%').and_then(|share| share.trim().parse::<f64>().ok()) {
+        return valid(format!("{}", share / 100.0));
+    }
+    if text.matches(',').count() == 1 && text.chars().all(|c| c.is_ascii_digit() || ",eE-+".contains(c)) {
+        return valid(text.replace(',', "."));
+    }
+    let bare = text.replace(['_', '\'', ' '], "");
+    let number = bare.parse::<f64>().ok()?;
+    match setting.kind {
+        Kind::Count { .. } if is_whole(number) => valid(format!("{number}")),
+        _ => valid(bare),
+    }
+}
+
+fn device(text: &str) -> Option<String> {
+    const OTHERS: [&str; 14] = [
+        "mps", "metal", "rocm", "hip", "amd", "xpu", "tpu", "npu", "opencl", "vulkan", "directml", "dml", "ane",
+        "intel",
+    ];
+    let word = plain(text).replace(':', "");
+    let name = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &word[name.len()..];
+    if matches!(name, "cuda" | "gpu" | "nvidia" | "") && !word.is_empty() && !text.contains('-') {
+        let number = if number.is_empty() { String::new() } else { format!(":{number}") };
+        return Some(format!("did you mean `cuda{number}`?"));
+    }
+    if OTHERS.contains(&name) {
+        return Some("there are the CPU and NVIDIA's GPUs: `cpu`, `cuda`; `adamtrain doctor` shows them".to_owned());
+    }
+    closest(name, ["auto", "cpu", "cuda"].into_iter()).map(|word| format!("did you mean `{word}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Given, Sources};
+    use crate::config::settings::{SETTINGS, index};
+    use crate::config::{Config, layers::parse};
+
+    fn told(key: &str, text: &str) -> String {
+        let setting = &SETTINGS[index(key).unwrap()];
+        assert!(parse(setting, text).is_err(), "{key} takes {text}");
+        hint(setting, text).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_synonym_is_refused_itself_and_leads_to_something_valid() {
+        for (key, table) in tables() {
+            for (words, meant) in table {
+                for word in *words {
+                    assert_eq!(plain(word), *word);
+                    assert!(told(key, word).contains(&format!("`{meant}`")), "{word}");
+                }
+                let mut given = Vec::new();
+                let mut rest = meant.split_whitespace().peekable();
+                if !meant.starts_with("--") {
+                    given.push((key.to_owned(), (*meant).to_owned()));
+                    rest = "".split_whitespace().peekable();
+                }
+                while let (Some(flag), Some(value)) = (rest.next(), rest.next()) {
+                    let of_flag = SETTINGS.iter().find(|setting| setting.flag == flag.strip_prefix("--"));
+                    let of_flag = of_flag.map_or("", |setting| setting.key);
+                    let (key, value) = value.split_once('=').unwrap_or((of_flag, value));
+                    given.push((key.to_owned(), value.to_owned()));
+                }
+                // A schedule on a plateau needs a validation split.
+                given.push(("data.valid_fraction".to_owned(), "0.1".to_owned()));
+                let given = given.into_iter().map(|(key, text)| Given { key, text, flag: "--set".into() });
+                Config::load(&Sources { command_line: given.collect(), ..Sources::default() })
+                    .unwrap_or_else(|error| panic!("{meant}: {error:#}"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_found() {
+        for (key, text, words) in [
+            ("optim.optimizer", "adma", "`adam`"),
+            ("optim.optimizer", "adamaz", "`adamax`"),
+            ("optim.optimizer", "adamast", "`adamax`"),
+            ("optim.optimizer", "adafactor", "`ada"),
+            ("optim.optimizer", "zzz", "adamtrain optimizers"),
+            ("schedule.schedule", "Cosine_Annealing", "`cosine`"),
+            ("data.dataset", "cifar", "`cifar10`"),
+            ("data.dataset", "mnits", "`mnist`"),
+            ("model.hidden", "300x100", "`300,100`"),
+            ("model.hidden", "300-100", "`300,100`"),
+            ("model.hidden", "300 100", "`300,100`"),
+            ("model.hidden", "784-300-100-10", "`300,100`"),
+            ("model.hidden", "(300, 100)", "`300,100`"),
+            ("train.device", "gpu", "`cuda`"),
+            ("train.device", "GPU:1", "`cuda:1`"),
+            ("train.device", "cuda0", "`cuda:0`"),
+            ("train.device", "0", "`cuda:0`"),
+            ("train.device", "mps", "`cpu`, `cuda`"),
+            ("train.epochs", "1e3", "`1000`"),
+            ("train.epochs", "10.0", "`10`"),
+            ("data.limit_train", "1_000", "`1000`"),
+            ("model.dropout", "50%", "`0.5`"),
+            ("optim.lr", "0,001", "`0.001`"),
+            ("train.save_every", "10", "`10s`"),
+            ("train.save_every", "5 minutes", "`5m`"),
+            ("train.save_every", "1 iteration", "`1step`"),
+            ("train.health", "yes", "`true`"),
+        ] {
+            assert!(told(key, text).contains(words), "{key} {text}: {}", told(key, text));
+        }
+        for (key, text) in [("model.hidden", "a,b"), ("train.device", "zzzz"), ("optim.lr", "fast"), ("optim.lr", "-1")]
+        {
+            assert_eq!(told(key, text), "", "{key} {text}");
+        }
+    }
+
+    #[test]
+    fn several_values_are_a_sweep() {
+        let told = |key: &str, text: &str, flag: &str| sweep(&SETTINGS[index(key).unwrap()], text, flag);
+        assert!(told("optim.lr", "1e-3,1e-2", "--lr").unwrap().contains("`adamtrain sweep --lr 1e-3,1e-2`"));
+        assert!(told("optim.lr", "log(1e-3,1e-2,4)", "--set").unwrap().contains("'optim.lr=log(1e-3,1e-2,4)'"));
+        assert!(told("model.hidden", "none;300,100", "--hidden").unwrap().contains("--hidden 'none;300,100'"));
+        assert_eq!(told("model.hidden", "300;100", "--hidden"), None);
+        assert_eq!(told("optim.lr", "0,001", "--lr"), None);
+        assert_eq!(told("optim.lr", "1e-3", "--lr"), None);
+    }
+
+    #[test]
+    fn names_in_any_spelling_are_one() {
+        for (key, text, name) in [
+            ("optim.optimizer", "AdamW", "adamw"),
+            ("optim.optimizer", "adam_w", "adamw"),
+            ("optim.optimizer", "SF-AdamW", "schedule-free-adamw"),
+            ("optim.optimizer", "ScheduleFree", "schedule-free-adamw"),
+            ("data.dataset", "MNIST", "mnist"),
+            ("data.dataset", "CIFAR-10", "cifar10"),
+            ("data.dataset", "Fashion_MNIST", "fashion-mnist"),
+            ("schedule.schedule", "OneCycle", "one-cycle"),
+            ("schedule.schedule", "WSD", "wsd"),
+            ("train.device", "CUDA:1", "cuda:1"),
+            ("train.health", "True", "true"),
+            ("train.clip_norm", "None", "none"),
+        ] {
+            let value = parse(&SETTINGS[index(key).unwrap()], text).unwrap();
+            assert_eq!(value.to_string(), name);
+        }
+    }
+}
