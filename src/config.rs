@@ -20,7 +20,7 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu::Precision;
 use crate::model::Shape;
-use crate::optim::{Decay, Family, Form, HYPERS, Hyper, HyperValue, Hypers, family};
+use crate::optim::{Decay, Family, Form, HYPERS, Hyper, Hypers, family};
 use layers::{Layers, Origin, Sources};
 use settings::{ReadBy, SETTINGS, Setting, index};
 use value::closest;
@@ -213,13 +213,16 @@ impl Config {
     }
 
     /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
-    /// every setting, so what a file holds is none where it is the default; nor is a dropout of 0, which says what holds.
+    /// every setting, so what a file holds is none where it is the default; nor is a switch, or a dropout of 0, that says what holds.
     pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
         self.entries().filter(|(setting, value, origin)| {
             let is_none = match origin {
                 Origin::Run => true,
-                Origin::File(..) => is_default(setting, value),
-                _ => setting.key == "model.dropout" && is_default(setting, value),
+                Origin::File(..) => self.is_default(setting, value),
+                _ => {
+                    matches!(value, Value::Number(0.0) | Value::Switch(_) | Value::Unset(_))
+                        && self.is_default(setting, value)
+                }
             };
             origin.rank() > 0 && !is_none && !self.reads(setting)
         })
@@ -232,6 +235,28 @@ impl Config {
             ReadBy::Schedules(names) => {
                 Decay::ALL.iter().any(|(name, decay)| *decay == self.form.decay && names.contains(name))
             }
+            // A group may have a value of its own.
+            ReadBy::Unless(key, value, _) => {
+                key.starts_with("optim.") && self.groups.len() > 1
+                    || self.value(key).is_none_or(|found| found.to_string() != value)
+            }
+        }
+    }
+
+    /// Whether a value is one that the setting has by default: under some schedule, or with this optimizer.
+    fn is_default(&self, setting: &Setting, value: &Value) -> bool {
+        let followed: &[f64] = match setting.key {
+            "schedule.gamma" => &[0.1, 0.95],
+            "schedule.final_factor" => &[0.0, 4e-6],
+            _ => &[],
+        };
+        if let Some(hyper) = self.family.hypers.iter().find(|hyper| hyper.key == setting.key) {
+            return Value::from(hyper.default) == *value;
+        }
+        match value {
+            Value::Number(number) if !followed.is_empty() => followed.contains(number),
+            Value::Unset(_) => setting.default.is_empty(),
+            _ => setting.kind.parse(setting.default).as_ref() == Ok(value),
         }
     }
 
@@ -249,12 +274,15 @@ impl Config {
                     ("model.hidden", "a net with hidden layers reads it: --hidden 300,100".to_owned())
                 }
                 ReadBy::Schedules(names) => ("schedule.schedule", format!("--schedule {} reads it", names.join(", "))),
+                ReadBy::Unless(key, _, hint) => (key, hint.to_owned()),
             };
             let chosen = self.entries().find(|(other, ..)| other.key == chooser);
             let (with, rank) = chosen.map_or((String::new(), 0), |(_, with, origin)| (with.to_string(), origin.rank()));
             let what =
                 format!("{origin}: `{}` is `{value}`, which does nothing where `{chooser}` is `{with}`", setting.key);
-            if origin.rank() >= rank && !is_default(setting, value) {
+            // What changes no result may stand in the environment of every run.
+            let is_of_the_place = !setting.decides && matches!(origin, Origin::Environment(..));
+            if origin.rank() >= rank && !self.is_default(setting, value) && !is_of_the_place {
                 return Err(Failure::new(Exit::Usage, what).hint(readers).into());
             }
             tracing::warn!("{what}");
@@ -291,23 +319,7 @@ impl Config {
                 "set schedule.rise",
             );
         }
-        if self.spec.is_generated() && self.data_dir.is_some() {
-            tracing::warn!("`{}` is generated: --data-dir is not read", self.spec.name);
-        }
         Ok(())
-    }
-}
-
-/// Whether a value is one that the setting has by default, under some schedule.
-fn is_default(setting: &Setting, value: &Value) -> bool {
-    let followed: &[f64] = match setting.key {
-        "schedule.gamma" => &[0.1, 0.95],
-        "schedule.final_factor" => &[0.0, 4e-6],
-        _ => &[],
-    };
-    match value {
-        Value::Number(number) if !followed.is_empty() => followed.contains(number),
-        _ => setting.kind.parse(setting.default).as_ref() == Ok(value),
     }
 }
 
@@ -391,13 +403,7 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
             tracing::warn!("{what}; it is not used");
             layers.drop(index);
         }
-        let default = match own.default {
-            HyperValue::Number(number) => Value::Number(number),
-            HyperValue::Count(count) => Value::Count(count),
-            HyperValue::Switch(on) => Value::Switch(on),
-            HyperValue::Word(word) => Value::Text(word.to_owned()),
-        };
-        layers.fill(own.key, default, Origin::Optimizer(family.name.to_owned()));
+        layers.fill(own.key, own.default.into(), Origin::Optimizer(family.name.to_owned()));
     }
     Ok(())
 }

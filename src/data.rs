@@ -140,6 +140,18 @@ impl Spec {
     pub fn is_generated(&self) -> bool {
         self.origin == Origin::Generated
     }
+
+    /// Refuses a folder that nothing would read.
+    ///
+    /// # Errors
+    /// If there is one and the program makes the data set itself ([`Exit::Usage`]).
+    pub fn expect_read(&self, folder: Option<&Path>) -> Result<(), Failure> {
+        if self.is_generated() && folder.is_some() {
+            let what = format!("--data-dir does nothing for `{}`, which is generated", self.name);
+            return Err(Failure::new(Exit::Usage, what).hint("leave --data-dir out"));
+        }
+        Ok(())
+    }
 }
 
 /// How pixels become numbers.

@@ -75,7 +75,11 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         sources.run = out.as_ref().map(|out| run::config_of(out)).transpose()?.flatten();
     }
     let config = Config::load(&sources)?;
-    config.expect_read()?;
+    // Of a run that goes on, what differs is told first.
+    let goes_on = sources.run.is_some();
+    if dry_run || !goes_on {
+        config.expect_read()?;
+    }
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
@@ -89,7 +93,11 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     };
     let device = config.device.open_at(config.precision)?;
     let threads = plan::start_threads(config.threads)?;
-    let checkpoint = match session::find(&run, &config)? {
+    let found = session::find(&run, &config)?;
+    if goes_on {
+        config.expect_read()?;
+    }
+    let checkpoint = match found {
         Found::Nothing => None,
         Found::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
         Found::Ended(summary) => {
@@ -178,9 +186,10 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
 /// Prints an error, its causes and what to do.
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
-    let (red, green) = match report::colours() {
-        true => (AnsiColor::Red.on_default().bold(), AnsiColor::Green.on_default()),
-        false => Default::default(),
+    let (red, green) = if report::colours() {
+        (AnsiColor::Red.on_default().bold(), AnsiColor::Green.on_default())
+    } else {
+        Default::default()
     };
     // There is nobody left to tell when standard error is closed.
     let _ = writeln!(stderr, "{red}error:{red:#} {}", escaped(&described(error)));

@@ -12,7 +12,7 @@ use crate::device;
 use crate::error::{Exit, Failure, described};
 use crate::kernel::{gpu, team};
 use crate::report::answer;
-use crate::train::{Trainer, schedule};
+use crate::train::{Trainer, odd, schedule};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
@@ -124,6 +124,9 @@ pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     };
     let held_out = batches::held_out(count, config.valid_fraction);
     let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));
+    for odd in odd(config, examples) {
+        tracing::warn!("{odd}");
+    }
     let steps = schedule(config, examples).total_steps;
     let parameters = config.shape.parameters();
     let needed = bytes(config, examples);

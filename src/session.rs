@@ -30,7 +30,7 @@ use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerSta
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
 use crate::sweep::points::quoted;
-use crate::train::{Evaluator, Progress, Record, Trainer};
+use crate::train::{Evaluator, Progress, Record, Trainer, odd};
 use splits::Splits;
 
 /// The `start` event, as far as configuration and surroundings know it.
@@ -221,6 +221,9 @@ impl Session {
         let text = self.config.to_toml(|_| None);
         self.summary.epochs = self.progress.epoch;
         self.run.begin(&text, &self.summary, &self.progress)?;
+        for odd in odd(&self.config, self.data.members.len()) {
+            tracing::warn!("{odd}");
+        }
         let mut event = start_event(&self.config, &self.summary, self.run.path());
         event["examples"] = json!({
             "train": self.data.members.len(),

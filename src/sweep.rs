@@ -8,6 +8,7 @@ mod saved;
 pub mod store;
 pub mod table;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::session::Stop;
 use crate::session::splits::Splits;
-use crate::train::{Record, Trainer};
+use crate::train::{Record, Trainer, odd};
 use chunk::{Chunk, Lane};
 use live::Live;
 use points::{Point, Points};
@@ -130,6 +131,10 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
         let lanes = sweep.lanes(config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
+        let odd = group.iter().flat_map(|point| odd(&point.config, splits.members.len()));
+        for odd in odd.collect::<BTreeSet<_>>() {
+            tracing::warn!("{odd}");
+        }
         for points in sweep.chunks(&group, lanes) {
             let count = points.len();
             let stop = sweep.train(points, &splits, &device);

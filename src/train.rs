@@ -8,10 +8,12 @@ mod clip;
 mod device;
 mod evaluator;
 pub mod health;
+mod odd;
 mod pace;
 mod progress;
 
 pub use evaluator::{Evaluator, all_of};
+pub use odd::odd;
 pub use progress::{PlateauState, Progress, Record, finite};
 
 use anyhow::{Context as _, Result};

@@ -431,9 +431,10 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
 }
 
 #[test]
-fn a_folder_for_generated_data_is_named_as_not_read() {
+fn a_folder_for_generated_data_is_refused() {
     let place = Place::new();
-    place.succeed("--epochs 1 --limit-train 100 --data-dir nowhere -q").says(&["WARN", "--data-dir"]);
+    place.run("--epochs 1 --limit-train 100 --data-dir nowhere -q").refused(2, &["--data-dir", "--dataset mnist"]);
+    place.run("data digits --data-dir nowhere").refused(2, &["--data-dir", "digits"]);
 }
 
 #[test]

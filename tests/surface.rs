@@ -307,6 +307,73 @@ fn mistakes_in_the_environment_are_named() {
 }
 
 #[test]
+fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
+    let place = Place::new();
+    let adamw = "--optimizer adamw --set optim.weight_decay=0";
+    for (words, found) in [
+        (format!("{adamw} --set optim.cautious_decay=true"), ["optim.cautious_decay", "--weight-decay"]),
+        (
+            "--optimizer nadam --set optim.constant_beta1=true --set optim.momentum_decay=0.1".to_owned(),
+            ["optim.momentum_decay", "optim.constant_beta1"],
+        ),
+        ("--set train.min_delta=0.1".to_owned(), ["train.min_delta", "--patience"]),
+        ("--set train.graph=false --device cpu".to_owned(), ["train.graph", "--device cuda"]),
+        ("--data-dir data".to_owned(), ["data.data_dir", "--dataset mnist"]),
+    ] {
+        place.run(&format!("{words} --dry-run")).refused(2, &found);
+    }
+    for words in [
+        format!("{adamw} --set optim.cautious_decay=false"),
+        format!("{adamw} --set optim.cautious_decay=true --set optim.group=*.weight~weight_decay=0.1"),
+        "--set train.graph=true --device cpu".to_owned(),
+        "--set train.min_delta=0.1 --patience 3 --valid-fraction 0.1".to_owned(),
+    ] {
+        let words: Vec<String> = words.split(' ').map(|word| word.replace('~', " ")).collect();
+        let outcome = finish(place.command(&words).arg("--dry-run")).expect(0);
+        assert!(!outcome.stderr.contains("WARN"), "{outcome:?}");
+    }
+    // What changes no result may stand in the environment of every run, and a point of a sweep may do without.
+    let mut command = place.adamtrain("--dry-run");
+    finish(command.env("ADAMTRAIN_DATA__DATA_DIR", "data")).expect(0).says(&["WARN", "data.data_dir"]);
+    place.succeed("sweep --optimizer adamw --weight-decay 0,0.1 --set optim.cautious_decay=true --expand");
+}
+
+#[test]
+fn what_is_merely_odd_is_a_warning() {
+    let place = Place::new();
+    for (words, found) in [
+        ("--warmup 2000steps --limit-train 300 --epochs 2", "schedule.warmup"),
+        ("--batch-size 400 --limit-train 300 --epochs 2", "train.batch_size"),
+        ("--schedule step --epochs 2 --limit-train 300", "schedule.step_epochs"),
+    ] {
+        place.succeed(&format!("{words} --dry-run")).says(&["WARN", found]);
+        place.succeed(&format!("{words} -q")).says(&["WARN", found]);
+        let outcome =
+            place.succeed(&format!("sweep --lr 1e-3,1e-2 --valid-fraction 0.1 {words} -q")).says(&["WARN", found]);
+        assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{outcome:?}");
+    }
+    place.succeed("sweep --lr 1e-3,1e-3 --expand").says(&["WARN", "optim.lr", "twice"]);
+    place.succeed("sweep --lr 1e-3,1e-2 --seed 3..3 --expand").says(&["WARN", "train.seed", "one value"]);
+}
+
+#[test]
+fn expanded_commands_have_their_own_folders_and_what_expands_reads_nothing_else() {
+    let place = Place::new();
+    let commands = place.succeed("sweep --lr 1e-3,1e-2 --limit-train 100 --epochs 1 --expand --out a").stdout;
+    let commands: Vec<&str> = commands.lines().collect();
+    for (point, command) in commands.iter().enumerate() {
+        assert!(command.ends_with(&format!("--out a/points/0000{point} --resume")), "{command}");
+        let arguments = command.strip_prefix("adamtrain ").unwrap();
+        place.succeed(&format!("{arguments} -q"));
+    }
+    let runs = place.succeed("runs a --json").events();
+    assert_eq!(runs.iter().filter(|event| event["event"] == "run").count(), 2);
+    for words in ["--lanes 3", "--checkpoints all"] {
+        place.run(&format!("sweep --lr 1e-3,1e-2 --expand {words}")).refused(2, &["--expand"]);
+    }
+}
+
+#[test]
 fn later_sources_win_default_file_environment_flag() {
     let place = Place::new();
     place.write("low.toml", "[optim]\nlr = 0.1\nbeta1 = 0.1\n");

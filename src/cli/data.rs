@@ -51,6 +51,7 @@ impl Data {
     /// If it is missing or broken.
     pub fn run(&self) -> Result<()> {
         let spec = Spec::named(&self.name).context("there is no such data set")?;
+        spec.expect_read(self.folder.as_deref())?;
         let dataset = data::load(spec, self.folder.as_deref())?;
         let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
         let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));

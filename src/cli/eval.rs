@@ -111,6 +111,9 @@ impl Eval {
             .into());
         }
         let device = config.device.open_at(config.precision)?;
+        if self.overrides.iter().any(|given| given.key == "data.data_dir") {
+            config.spec.expect_read(config.data_dir.as_deref())?;
+        }
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
         if dataset.imported.sha256 != meta.data.sha256 {
             tracing::info!("the data is not what the run was trained on");

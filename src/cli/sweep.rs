@@ -69,16 +69,18 @@ pub fn command() -> Command {
                 .long("lanes")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..=4096))
+                .conflicts_with("expand")
                 .help("Points that train at once [default: what memory and cache suggest, at most 32]")),
             own(Arg::new("checkpoints")
                 .long("checkpoints")
                 .value_name("WHICH")
                 .value_parser(["best", "all"])
+                .conflicts_with("expand")
                 .help("Whose checkpoints are kept [default: best]")),
             own(Arg::new("expand")
                 .long("expand")
                 .action(ArgAction::SetTrue)
-                .help("Print the command of each point and train nothing")),
+                .help("Print the command of each point, with --out DIR into DIR/points/N, and train nothing")),
             own(Arg::new("index")
                 .long("index")
                 .value_name("I")
@@ -131,7 +133,11 @@ impl Sweep {
         }
         let mut output = Output::default();
         for point in points.points.iter().filter(|point| self.index.is_none_or(|index| index == point.index)) {
-            let words = arguments(point, &points.axes);
+            let mut words = arguments(point, &points.axes);
+            if let Some(out) = &self.out {
+                let own = out.join("points").join(format!("{:05}", point.index));
+                words.extend(["--out".to_owned(), own.display().to_string(), "--resume".to_owned()]);
+            }
             if self.style.json {
                 let settings = points.settings(point);
                 let line = json!({"point": point.index, "settings": settings, "arguments": words});

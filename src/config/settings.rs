@@ -14,6 +14,8 @@ pub enum ReadBy {
     Schedules(&'static [&'static str]),
     /// Those with a hidden layer.
     HiddenLayers,
+    /// All where that setting has another value than this; and what to give it.
+    Unless(&'static str, &'static str, &'static str),
 }
 
 /// One setting.
@@ -82,6 +84,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     let hypers = HYPERS.iter().map(|hyper| Setting {
         flag: FLAGGED.iter().find(|(key, _)| *key == hyper.key).map(|(_, flag)| *flag),
         follows: "the optimizer's",
+        reader: BESIDE.iter().find(|(key, _)| *key == hyper.key).map_or(ReadBy::Every, |(_, reader)| *reader),
         help: hyper.about,
         ..setting(hyper.key, "", "F", Kind::from(hyper.accepts))
     });
@@ -97,6 +100,16 @@ const FLAGGED: [(&str, &str); 5] = [
     ("optim.weight_decay", "weight-decay"),
 ];
 
+/// Hyperparameters that do nothing without another. What cannot be together, an optimizer refuses itself.
+const BESIDE: &[(&str, ReadBy)] = &[
+    ("optim.momentum_decay", ReadBy::Unless("optim.constant_beta1", "true", "leave optim.constant_beta1 out")),
+    ("optim.decoupled", DECAY),
+    ("optim.proximal", DECAY),
+    ("optim.cautious_decay", DECAY),
+];
+
+const DECAY: ReadBy = ReadBy::Unless("optim.weight_decay", "0", "give --weight-decay, for example 0.01");
+
 /// What stands before the optimizer's hyperparameters.
 const BEFORE: &[Setting] = &[
     Setting {
@@ -106,6 +119,11 @@ const BEFORE: &[Setting] = &[
     },
     Setting {
         unset: Some("none"),
+        reader: ReadBy::Unless(
+            "data.dataset",
+            "digits",
+            "`digits` is generated; give --dataset mnist, fashion-mnist or cifar10",
+        ),
         decides: false,
         help: "Folder with its files: IDX (.gz or not) for the MNISTs, binary batches for CIFAR-10; without it the hub's cache, then the hub",
         ..setting("data.data_dir", "data-dir", "DIR", Kind::Text)
@@ -325,6 +343,7 @@ const AFTER: &[Setting] = &[
         ..setting("train.precision", "precision", "NAME", Kind::Choice(&["f32", "tf32"]))
     },
     Setting {
+        reader: ReadBy::Unless("train.device", "cpu", "--device cuda reads it"),
         flag: None,
         default: "true",
         decides: false,
@@ -355,6 +374,7 @@ const AFTER: &[Setting] = &[
         ..setting("train.patience", "patience", "N", count(1, MOST))
     },
     Setting {
+        reader: ReadBy::Unless("train.patience", "none", "give --patience, for example 5"),
         flag: None,
         default: "0",
         help: "How much lower a validation loss must be to count as better",
@@ -390,12 +410,20 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_schedules_that_there_are() {
+    fn readers_are_schedules_and_settings_that_there_are() {
         for setting in SETTINGS.iter() {
-            if let ReadBy::Schedules(names) = setting.reader {
-                assert!(names.iter().all(|name| SCHEDULES.contains(name)), "{}", setting.key);
+            match setting.reader {
+                ReadBy::Schedules(names) => {
+                    assert!(names.iter().all(|name| SCHEDULES.contains(name)), "{}", setting.key);
+                }
+                ReadBy::Unless(key, value, _) => {
+                    let other = &SETTINGS[index(key).unwrap()];
+                    assert!(other.unset == Some(value) || other.kind.parse(value).is_ok(), "{}", setting.key);
+                }
+                ReadBy::Every | ReadBy::HiddenLayers => {}
             }
         }
+        assert!(BESIDE.iter().all(|(key, _)| index(key).is_some()));
     }
 
     #[test]

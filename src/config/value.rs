@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::groups::GroupText;
 pub use crate::optim::Range;
-use crate::optim::{Accepts, FAMILIES, Family, Shortest};
+use crate::optim::{Accepts, FAMILIES, Family, HyperValue, Shortest};
 
 /// What a setting accepts.
 #[derive(Clone, Copy, Debug)]
@@ -277,6 +277,17 @@ impl Value {
             Self::Groups(groups) => groups.iter().map(GroupText::to_json).collect(),
             Self::Widths(widths) => widths.clone().into(),
             Self::Text(_) | Self::Stretch(_) | Self::Time(_) => self.to_string().into(),
+        }
+    }
+}
+
+impl From<HyperValue> for Value {
+    fn from(value: HyperValue) -> Self {
+        match value {
+            HyperValue::Number(number) => Self::Number(number),
+            HyperValue::Count(count) => Self::Count(count),
+            HyperValue::Switch(on) => Self::Switch(on),
+            HyperValue::Word(word) => Self::Text(word.to_owned()),
         }
     }
 }

@@ -422,7 +422,7 @@ mod tests {
     /// A `point` line; without an accuracy it diverged.
     fn end(settings: &Json, accuracy: Option<f64>) -> Json {
         let status = if accuracy.is_some() { "finished" } else { "diverged" };
-        json!({"event": "point", "settings": settings, "status": status, "test_accuracy": accuracy})
+        json!({"event": "point", "settings": settings, "status": status, "valid_accuracy": accuracy})
     }
 
     /// Every number in the attributes of an SVG file.

@@ -72,6 +72,9 @@ impl Points {
                 _ => {}
             }
         }
+        for (index, values) in &axes {
+            warn_of(SETTINGS[*index].key, values);
+        }
         // One order of samples for all seeds.
         layers.fill("data.data_seed", Value::Count(0), Origin::Default);
         let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
@@ -161,6 +164,17 @@ impl Points {
             }
         }
         groups.into_iter().map(|(_, members)| members).collect()
+    }
+}
+
+/// Says what is odd about an axis.
+fn warn_of(key: &str, values: &[Value]) {
+    if let [value] = values {
+        tracing::warn!("`{key}` has one value, {value}: it is no axis");
+    }
+    let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
+    if let Some((_, value)) = twice {
+        tracing::warn!("`{key}` has the value {value} twice: its points are trained twice");
     }
 }
 

@@ -1,0 +1,56 @@
+//! Settings that work and are probably not what was meant: a run says so and goes on.
+
+use super::schedule;
+use crate::config::Config;
+use crate::optim::Decay;
+
+/// What is odd about this configuration on `examples` samples, in words.
+pub fn odd(config: &Config, examples: usize) -> Vec<String> {
+    let mut odd = Vec::new();
+    let plan = schedule(config, examples);
+    if plan.warmup_steps > plan.total_steps {
+        odd.push(format!(
+            "`schedule.warmup` takes {} steps, and the run has {}: the learning rate never reaches `optim.lr`",
+            plan.warmup_steps, plan.total_steps
+        ));
+    }
+    if config.batch_size > examples {
+        odd.push(format!(
+            "`train.batch_size` is {}, and there are {examples} samples to train on: an epoch is one step on all of them",
+            config.batch_size
+        ));
+    }
+    if config.form.decay == Decay::Step && config.form.step_epochs >= config.epochs {
+        odd.push(format!(
+            "`schedule.step_epochs` is {}, and the run has {}: the learning rate never falls",
+            config.form.step_epochs, config.epochs
+        ));
+    }
+    odd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Given, Sources};
+
+    #[test]
+    fn what_is_merely_odd_is_named() {
+        let odd = |settings: &[(&str, &str)]| {
+            let given =
+                |(key, text): &(&str, &str)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() };
+            let command_line = settings.iter().map(given).collect();
+            super::odd(&Config::load(&Sources { command_line, ..Sources::default() }).unwrap(), 1000)
+        };
+        assert!(odd(&[]).is_empty());
+        assert!(odd(&[("schedule.warmup", "10epochs"), ("train.batch_size", "1000")]).is_empty());
+        for (settings, word) in [
+            (&[("schedule.warmup", "11epochs")][..], "schedule.warmup"),
+            (&[("train.batch_size", "1001")], "train.batch_size"),
+            (&[("schedule.schedule", "step"), ("train.epochs", "5")], "schedule.step_epochs"),
+        ] {
+            let found = odd(settings);
+            assert!(found.len() == 1 && found[0].contains(word), "{found:?}");
+        }
+    }
+}
