@@ -121,7 +121,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let stop = epochs(&mut session).map_err(explained)?;
     let (stop, accuracy) = session.end(stop).map_err(explained)?;
     if let Some(bytes) = device::peak_bytes() {
-        tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
+        tracing::debug!("peak memory {}, {:?} in all", device::in_units(bytes), started.elapsed());
     }
     match &stop {
         Stop::Diverged(found) => Err(diverged(found.as_deref().unwrap_or_default()).into()),
@@ -178,9 +178,10 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
 /// Prints an error, its causes and what to do.
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
-    let (red, green) = match report::colours() {
-        true => (AnsiColor::Red.on_default().bold(), AnsiColor::Green.on_default()),
-        false => Default::default(),
+    let (red, green) = if report::colours() {
+        (AnsiColor::Red.on_default().bold(), AnsiColor::Green.on_default())
+    } else {
+        Default::default()
     };
     // There is nobody left to tell when standard error is closed.
     let _ = writeln!(stderr, "{red}error:{red:#} {}", escaped(&described(error)));
