@@ -296,7 +296,7 @@ class Check(Speed):
             # Here the process has a limit; the host's hint has no number.
             words = [*self.images(), "--epochs", "1", "--threads", "2"]
             refused = self.train("memory-a", *words, "--hidden", "4096,4096", code=None, limit=600_000)
-            self.refusal(subject, "nets too large", refused, r"needs about \d+ MB", r"hint: use a smaller --hidden")
+            self.refusal(subject, "nets too large", refused, r"needs about [\d.]+ [kMGT]B", r"hint: use a smaller --hidden")
             ran = self.train("memory-b", *words, code=None, limit=600_000)
             self.row(subject, "a smaller one under the same limit", ran.words() if ran.code else "trains", "trains", ran.code == 0)
             return
@@ -314,7 +314,7 @@ class Check(Speed):
             self.row(subject, "held by another process", f"{held['bytes'] / 1e9:.1f} GB, {held['free_bytes'] / 1e9:.2f} GB left")
             words = [*self.images(), "--epochs", "1", "--hidden", "2048,2048"]
             refused = self.train("memory-a", *words, "--batch-size", "60000", code=None)
-            hint = self.refusal(subject, "batches of 60,000 in a net of 2048-2048", refused, r"needs about \d+ MB",
+            hint = self.refusal(subject, "batches of 60,000 in a net of 2048-2048", refused, r"needs about [\d.]+ [kMGT]B",
                                 r"--batch-size (\d+)")
             if hint:
                 ran = self.train("memory-b", *words, "--batch-size", hint, code=None)
@@ -326,7 +326,7 @@ class Check(Speed):
                 ran = self.train(f"memory-sweep-{tries}", *words, "--lanes", str(lanes), code=None)
                 if ran.code == 0:
                     break
-                hint = self.refusal(subject, f"a sweep of {lanes} lanes", ran, r"needs about \d+ MB", r"--lanes (\d+)")
+                hint = self.refusal(subject, f"a sweep of {lanes} lanes", ran, r"needs about [\d.]+ [kMGT]B", r"--lanes (\d+)")
                 if not hint or int(hint) >= lanes or tries > 7:
                     break
                 lanes, tries = int(hint), tries + 1

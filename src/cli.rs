@@ -25,6 +25,7 @@ use crate::config::settings::{SETTINGS, Setting, index};
 use crate::config::value::Kind;
 use crate::optim::FAMILIES;
 use crate::report::Style;
+use crate::report::table::wrapped;
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -168,6 +169,7 @@ pub fn command() -> Command {
         .about("Trains linear nets and multi-layer perceptrons with a hand-written Adam")
         .after_help(after_help())
         .styles(styles())
+        .max_term_width(WIDTH)
         .args_override_self(true)
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
@@ -246,12 +248,15 @@ Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
   4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
   8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
 
+/// Help is written for a terminal of this width.
+const WIDTH: usize = 80;
+
 /// Settings without a flag, then examples, environment and exit codes.
 fn after_help() -> String {
     let settings = SETTINGS.iter().filter(|setting| setting.flag.is_none());
-    let lines: Vec<String> = settings.map(|setting| format!("  {:<22} {}", setting.key, help(setting))).collect();
-    let families = FAMILIES.iter().map(|family| format!("  {:<22} {}", family.name, family.about));
-    let families: Vec<String> = families.collect();
+    let line = |name: &str, about: &str| wrapped(&format!("  {name:<27} {about}"), WIDTH, 30);
+    let lines: Vec<String> = settings.map(|setting| line(setting.key, &help(setting))).collect();
+    let families: Vec<String> = FAMILIES.iter().map(|family| line(family.name, family.about)).collect();
     format!(
         "Optimizers (`adamtrain optimizers NAME` shows one with its formula):\n{}\n\nKeys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}",
         families.join("\n"),

@@ -88,6 +88,22 @@ pub fn set_precision(device: &Device, precision: Precision) -> Result<()> {
 /// Why `auto` took the CPU.
 static WHY_NOT_A_GPU: OnceLock<String> = OnceLock::new();
 
+/// A size in memory for people, in the unit that leaves few digits: `84.2 TB`.
+pub fn in_units(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let (mut number, mut unit) = (bytes as f64, 0);
+    while number >= 999.5 && unit + 1 < UNITS.len() {
+        number /= 1000.0;
+        unit += 1;
+    }
+    let digits = match (unit, number) {
+        (0, _) | (_, 99.95..) | (1 | 2, 9.95..) => 0,
+        (1 | 2, _) | (_, 9.995..) => 1,
+        _ => 2,
+    };
+    format!("{number:.digits$} {}", UNITS[unit])
+}
+
 /// The name of the device, and why `auto` took no GPU where this program could use one.
 pub fn described(device: &Device) -> String {
     match WHY_NOT_A_GPU.get().filter(|_| cfg!(feature = "cuda") && device.is_cpu()) {
@@ -187,6 +203,15 @@ fn field(path: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_that_leaves_few_digits() {
+        let sizes =
+            [0, 999, 1000, 34_000_000, 9_940_000, 999_600_000, 1_234_000_000, 67_250_000_000, 84_188_380_000_000];
+        let expected = ["0 B", "999 B", "1.0 kB", "34 MB", "9.9 MB", "1.00 GB", "1.23 GB", "67.3 GB", "84.2 TB"];
+        assert_eq!(sizes.map(in_units), expected);
+        assert_eq!(in_units(u64::MAX), "18.4 EB");
+    }
 
     #[test]
     fn device_names_are_read() {

@@ -18,7 +18,7 @@ use crate::config::layers::{Given, Sources, glance, glance_at_axes, glance_at_po
 use crate::config::settings::{SETTINGS, index};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
-use crate::report::table::word;
+use crate::report::table::{counted, word};
 use crate::run::{Status, Summary, lock, read, read_summary};
 use find::Found;
 
@@ -221,7 +221,7 @@ fn of_run(path: &Path) -> Row {
                 warn(&metrics, format!("only the first {MOST_METRICS} bytes are read: its seconds are not known"));
             }
             if lost > 0 {
-                complain(&metrics, &format!("{lost} lines are broken"));
+                complain(&metrics, &broken(lost));
             }
         }
         Err(error) => complain(&metrics, &error),
@@ -266,6 +266,11 @@ fn state(path: &Path) -> Result<(&'static str, Option<Summary>)> {
             summary => Ok(("killed", Some(summary))),
         },
     }
+}
+
+/// `1 line is broken`, `2 lines are broken`.
+fn broken(lines: usize) -> String {
+    format!("{} {} broken", counted(lines as u64, "line"), if lines == 1 { "is" } else { "are" })
 }
 
 fn settings(path: &Path) -> Result<Rc<Vec<Option<Value>>>, String> {
@@ -353,7 +358,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         Err(error) => warn(&results, error),
     }
     if lost > 0 {
-        warn(&results, format!("{lost} lines are broken and passed over"));
+        warn(&results, format!("{} and passed over", broken(lost)));
     }
     let row = |(number, (history, end)): (usize, (History, Option<PointEnd>))| {
         let status = match &end {

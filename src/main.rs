@@ -129,7 +129,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let ended = epochs(&mut session).and_then(|stop| session.end(stop)).map_err(explained);
     let (stop, accuracy) = ended.inspect_err(|error| session.fail(error))?;
     if let Some(bytes) = device::peak_bytes() {
-        tracing::debug!("peak memory {} MB, {:?} in all", bytes / 1_000_000, started.elapsed());
+        tracing::debug!("peak memory {}, {:?} in all", device::in_units(bytes), started.elapsed());
     }
     match &stop {
         Stop::Diverged(found) => Err(diverged(found.as_deref().unwrap_or_default()).into()),

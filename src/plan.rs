@@ -12,6 +12,7 @@ use crate::device;
 use crate::error::{Exit, Failure, described};
 use crate::kernel::{gpu, team};
 use crate::report::answer;
+use crate::report::table::counted;
 use crate::train::{Trainer, odd, schedule};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
@@ -21,7 +22,8 @@ use crate::train::{Trainer, odd, schedule};
 pub fn start_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or_else(device::cores);
     let refused = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Device, format!("{threads} threads cannot be started: {error}")).hint("use fewer --threads")
+        Failure::new(Exit::Device, format!("{} cannot be started: {error}", counted(threads as u64, "thread")))
+            .hint("use fewer --threads")
     };
     // Reading the data, and training.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
@@ -58,7 +60,7 @@ pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
 pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
     let refuse = |needed: u64, available: Option<u64>, place: &str, hint: &dyn Fn(u64) -> String| match available {
         Some(available) if needed > available => {
-            let (needed, left) = (megabytes(needed), megabytes(available));
+            let (needed, left) = (device::in_units(needed), device::in_units(available));
             let what = format!("the run needs about {needed}{place}, and {left} are available");
             Err(anyhow::Error::from(Failure::new(Exit::Device, what).hint(hint(available))))
         }
@@ -95,7 +97,7 @@ pub fn explained(error: anyhow::Error, config: &Config, on: &Device, lanes: usiz
     }
     let examples = config.spec.train;
     let needed = device_bytes(config, examples, lanes as u64);
-    let what = format!("{} is out of memory: the run needs about {}", device::name(on), megabytes(needed));
+    let what = format!("{} is out of memory: the run needs about {}", device::name(on), device::in_units(needed));
     // What this process has taken is not free now, so half of what was tried is the next try.
     let hint = match lanes {
         0 | 1 => format!("use a smaller --hidden, or try --batch-size {}", (config.batch_size / 2).max(1)),
@@ -107,10 +109,6 @@ pub fn explained(error: anyhow::Error, config: &Config, on: &Device, lanes: usiz
 /// Whether the words of an error are those of a device without memory.
 fn is_out_of_memory(words: &str) -> bool {
     ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"].iter().any(|word| words.contains(word))
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
 /// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.
@@ -146,9 +144,14 @@ pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     answer(as_json.then_some(&event), || {
         let mut text = String::new();
         let _ = writeln!(text, "# net         {} ({parameters} parameters)", config.shape);
-        let _ = writeln!(text, "# steps       {steps} in {} epochs of {examples} samples", config.epochs);
-        let _ = writeln!(text, "# validation  {held_out} samples");
-        let _ = writeln!(text, "# memory      about {}", megabytes(needed));
+        let _ = writeln!(
+            text,
+            "# steps       {steps} in {} of {}",
+            counted(config.epochs, "epoch"),
+            counted(examples as u64, "sample")
+        );
+        let _ = writeln!(text, "# validation  {}", counted(held_out as u64, "sample"));
+        let _ = writeln!(text, "# memory      about {}", device::in_units(needed));
         let _ = writeln!(text, "# device      {}\n", device::name(on));
         text + &config.to_toml(|origin| Some(origin.to_string()))
     })

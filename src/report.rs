@@ -133,24 +133,9 @@ impl Reporter {
         let validated = record.valid_loss.is_some();
         if !self.headed {
             self.headed = true;
-            let valid = if validated { "   valid loss   valid acc" } else { "" };
-            self.talk(&format!("epoch   train loss   train acc{valid}   test loss   test acc        lr        s"));
+            self.talk(if validated { HEAD_WITH_VALIDATION } else { HEAD });
         }
-        let valid = if validated {
-            format!("   {:>10}   {:>9}", Cell(record.valid_loss), Percent(record.valid_accuracy))
-        } else {
-            String::new()
-        };
-        self.talk(&format!(
-            "{:>5}   {:>10}   {:>9}{valid}   {:>9}   {:>8}   {:>7.1e}   {:>6.2}",
-            record.epoch,
-            Cell(record.train_loss),
-            Percent(record.train_accuracy),
-            Cell(record.test_loss),
-            Percent(record.test_accuracy),
-            record.lr,
-            record.seconds,
-        ));
+        self.talk(&row(record, validated));
     }
 
     /// Emits the `end` event, or the final summary, and says whether standard output took everything.
@@ -177,10 +162,10 @@ impl Reporter {
         if self.style.quiet {
             return;
         }
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            // Nobody reads a closed standard error.
-            None => drop(writeln!(io::stderr(), "{line}")),
+        match (&self.bar, table::width_of_talk()) {
+            (Some(bar), Some(width)) => bar.println(table::wrapped_lines(line, width)),
+            (Some(bar), None) => bar.println(line),
+            (None, _) => say(line),
         }
     }
 }
@@ -194,6 +179,40 @@ pub fn draws() -> bool {
 /// Whether standard error takes colours: on a terminal that draws, unless `NO_COLOR` is set (no-color.org).
 pub fn colours() -> bool {
     draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The head of the table of epochs, which fits 80 columns.
+const HEAD: &str = "epoch   train loss   train acc   test loss   test acc        lr     time";
+
+/// The same where there is a validation split.
+const HEAD_WITH_VALIDATION: &str = "\
+             train              valid              test
+epoch      loss      acc      loss      acc      loss      acc       lr    time";
+
+/// A line of the table of epochs.
+fn row(record: &Record, validated: bool) -> String {
+    let Record { epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr, seconds, .. } = record;
+    let train = (Cell(*train_loss), Percent(*train_accuracy));
+    let test = (Cell(*test_loss), Percent(*test_accuracy));
+    let time = table::duration(*seconds);
+    if !validated {
+        return format!(
+            "{epoch:>5}   {:>10}   {:>9}   {:>9}   {:>8}   {lr:>7.1e}   {time:>6}",
+            train.0, train.1, test.0, test.1
+        );
+    }
+    let valid = (Cell(record.valid_loss), Percent(record.valid_accuracy));
+    format!(
+        "{epoch:>5}  {:>8} {:>8}  {:>8} {:>8}  {:>8} {:>8}  {lr:>7.1e}  {time:>6}",
+        train.0, train.1, valid.0, valid.1, test.0, test.1
+    )
+}
+
+/// A line for people on standard error, in as many as the terminal needs.
+pub fn say(line: &str) {
+    let line = table::width_of_talk().map_or_else(|| line.to_owned(), |width| table::wrapped_lines(line, width));
+    // Nobody reads a closed standard error.
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 /// Time between two movements of the bar.
@@ -230,7 +249,9 @@ fn end_event(summary: &Summary, out: &str) -> Value {
 /// The final summary: a name and a value a line.
 fn lines(summary: &Summary, out: &str) -> Vec<String> {
     let mut lines = vec![format!("status          {}", summary.status.word())];
-    lines.extend(summary.reason.iter().map(|reason| format!("reason          {reason}")));
+    let width = table::width().unwrap_or(usize::MAX);
+    let reason = summary.reason.iter().map(|reason| table::wrapped(&format!("reason          {reason}"), width, 16));
+    lines.extend(reason);
     lines.push(format!("epochs          {}", summary.epochs));
     let mut numbers = |prefix: &str, record: &Record| {
         for (name, number) in [

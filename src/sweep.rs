@@ -24,7 +24,8 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::plan;
-use crate::report::{Output, Style, TICK, fields};
+use crate::report::table::duration;
+use crate::report::{self, Output, Style, TICK, fields};
 use crate::run::read;
 use crate::run::resolve::{better, score};
 use crate::run::signal::{self, Signals};
@@ -193,7 +194,7 @@ impl Sweep<'_> {
         let bytes = Trainer::bytes(config, examples);
         let by_memory = (memory / bytes.max(1)) as usize;
         if by_memory == 0 {
-            let what = format!("a lane needs about {} MB, more than half of what is available", bytes / 1_000_000);
+            let what = format!("a lane needs about {}, more than half of what is available", device::in_units(bytes));
             return Err(Failure::new(Exit::Device, what).hint("use a smaller --hidden or --batch-size").into());
         }
         Ok(lanes.min(by_memory))
@@ -207,8 +208,7 @@ impl Sweep<'_> {
 
     fn talk(&self, line: &str) {
         if !self.options.style.quiet {
-            // Nobody reads a closed standard error.
-            drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")));
+            report::say(line);
         }
     }
 
@@ -335,10 +335,11 @@ impl Sweep<'_> {
         let diverged = if diverged > 0 { format!(", {diverged} diverged") } else { String::new() };
         let (epoch, seconds) = records.first().map_or((0, 0.0), |(_, record)| (record.epoch, record.seconds));
         self.talk(&format!(
-            "points {}..{} epoch {epoch}/{} {seconds:.2}s{diverged}: {words}",
+            "points {}..{} epoch {epoch}/{} {}{diverged}: {words}",
             chunk.points[0].index,
             chunk.points[chunk.points.len() - 1].index,
             chunk.config().epochs,
+            duration(seconds),
         ));
     }
 

@@ -96,7 +96,7 @@ fn any_column_or_setting_sorts_and_mistakes_are_told() {
         ("--sort loss", "test_loss", true),
         ("--sort train_loss", "train_loss", true),
         ("--sort test_loss", "test_loss", true),
-        ("--sort seconds", "seconds", true),
+        ("--sort epochs", "epochs", true),
         ("--sort lr", "lr", true),
         ("--sort -optim.lr", "lr", false),
         ("--sort batch-size", "batch_size", true),
@@ -105,6 +105,10 @@ fn any_column_or_setting_sorts_and_mistakes_are_told() {
         assert!(!found.is_empty(), "{arguments}");
         assert!(if rises { found.is_sorted() } else { found.is_sorted_by(|a, b| a >= b) }, "{arguments}: {found:?}");
     }
+    let seconds: Vec<f64> = rows(&place, ". --sort time").iter().filter_map(|row| row["seconds"].as_f64()).collect();
+    assert!(seconds.len() == 9 && seconds.is_sorted(), "{seconds:?}");
+    let times = column(&place.succeed("runs . --sort seconds"), "time");
+    assert!(times.iter().all(|time| time.ends_with('s') && time.len() <= 6), "{times:?}");
     // By validation where all have it. A row without a value is last both ways.
     let outcome = place.succeed("runs runs/x-2 --sort loss");
     assert!(!outcome.stdout.contains("test_loss"), "{outcome:?}");
@@ -131,6 +135,43 @@ fn any_column_or_setting_sorts_and_mistakes_are_told() {
     place.run("runs sweeps/a/sweep.toml").refused(4, &["sweep.toml"]);
     place.run("runs runs/x-2 --svg a.svg").refused(4, &["holds no sweep"]);
     assert!(!place.path("a.svg").exists());
+}
+
+#[test]
+fn columns_are_chosen_and_those_without_room_are_left_out_and_told() {
+    let place = experiments();
+    let outcome = place.succeed("runs . --columns path,optim.lr,Test-Acc,time,threads");
+    let lines: Vec<&str> = outcome.stdout.lines().filter(|line| !line.starts_with("all: ")).collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["path", "lr", "test_accuracy", "time", "threads"]);
+    assert_eq!(lines.len(), 10);
+    for (arguments, words) in [
+        ("--columns lrr", &["--columns", "`lrr`", "did you mean `lr`"][..]),
+        ("--columns lr,,seed", &["--columns"]),
+        ("--columns zzzz", &["zzzz", "any column"]),
+    ] {
+        place.run(&format!("runs {arguments}")).refused(2, words);
+    }
+
+    // What changes no result is no column.
+    place.succeed("--limit-train 200 --batch-size 50 --epochs 2 --threads 2 --lr 1e-3 -q --out runs/two");
+    assert!(!place.succeed("runs .").stdout.contains("threads"));
+    assert!(rows(&place, ".")[0]["settings"]["train.threads"].is_u64(), "JSON has it");
+
+    let all = place.succeed("runs . --json").stdout;
+    let narrow =
+        |arguments: &str, width: &str| common::finish(place.adamtrain(arguments).env("COLUMNS", width)).expect(0);
+    assert_eq!(narrow("runs . --json", "60").stdout, all);
+    for width in ["60", "80", "100"] {
+        let outcome = narrow("runs . --sort seed", width).says(&["do not fit", "--columns"]);
+        let most: usize = width.parse().unwrap();
+        assert!(outcome.stdout.lines().all(|line| line.chars().count() <= most), "{outcome:?}");
+        let head = outcome.stdout.lines().find(|line| line.starts_with("path")).unwrap();
+        assert!(head.contains(" seed"), "what sorts it stays: {head}");
+    }
+    // Named columns are all shown, and everything goes to a program.
+    let named = narrow("runs . --columns path,lr,test_accuracy,train_loss,valid_loss,time,status,seed,data_seed", "40");
+    assert!(named.stderr.is_empty() && named.stdout.contains("data_seed"), "{named:?}");
+    assert!(place.succeed("runs .").stderr.is_empty());
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("--config missing.toml", 2, &["missing.toml", "No such file"]),
         ("--config .", 2, &["directory"]),
         ("--init nowhere", 4, &["nowhere", "No such file"]),
-        ("--hidden 1048576,1048576", 5, &["MB", "--hidden"]),
+        ("--hidden 1048576,1048576", 5, &["needs about ", " TB, and ", " GB are available", "--hidden"]),
         ("surplus", 2, &["surplus"]),
         ("eval", 2, &["RUN"]),
         ("eval nowhere", 4, &["nowhere", "No such file"]),
@@ -734,6 +734,7 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     ] {
         assert!(help.contains(&format!("--{flag}")), "--{flag}");
     }
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in ["-q", "-v", "Optimizer:", "Examples:", "default: 128", "eval"] {
         assert!(help.contains(words), "{words}");
     }
@@ -744,6 +745,77 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }
     assert!(place.succeed("--version").stdout.starts_with("adamtrain 0"));
+}
+
+#[test]
+fn everything_fits_a_terminal_of_80_columns() {
+    let place = Place::new();
+    let long = "--valid-fraction 0.1 --seed 1234567890 --lr 1e4 --hidden 8 --health";
+    let sweep = "sweep --lr log(1e-3,1e3,5) --beta2 0.99,0.999 --weight-decay 0,0.01 --seed 1234567890..1234567892";
+    let mut commands: Vec<String> = vec![
+        format!("{FAST} --out a --optimizer schedule-free-adamw {long}"),
+        format!("{FAST} --out b"),
+        format!("{FAST} {sweep} --out c"),
+        format!("{FAST} {sweep} --out d --json"),
+    ]
+    .into_iter()
+    .map(|words| match words.split_once("sweep ") {
+        Some((before, rest)) => format!("sweep {rest} {before}"),
+        None => words,
+    })
+    .collect();
+    let others = [
+        "--help",
+        "-h",
+        "train --help",
+        "sweep --help",
+        "runs --help",
+        "eval --help",
+        "inspect --help",
+        "data --help",
+        "optimizers --help",
+        "doctor --help",
+        "completions --help",
+        "man --help",
+        "optimizers",
+        "doctor",
+        "data digits",
+        "eval a",
+        "eval a --split train",
+        "inspect a",
+        "--dry-run",
+        "--dry-run --hidden 300,100 --optimizer muon",
+        "runs .",
+        "runs c",
+        "runs . --sort -seed,weight_decay",
+    ];
+    commands.extend(others.map(str::to_owned));
+    for arguments in commands {
+        let outcome = finish(place.adamtrain(&arguments).env("COLUMNS", "80")).expect(0);
+        let json = outcome.stdout.lines().filter(|line| line.starts_with('{')).count();
+        let lines = outcome.stdout.lines().filter(|line| !line.starts_with('{')).chain(outcome.stderr.lines());
+        for line in lines.filter(|line| !line.contains("WARN")) {
+            assert!(line.chars().count() <= 80, "{arguments}: {} in `{line}`", line.chars().count());
+        }
+        assert!(json == 0 || arguments.contains("--json"), "{arguments}");
+    }
+}
+
+#[test]
+fn times_sizes_and_numbers_are_written_for_people() {
+    let place = Place::new();
+    let outcome = place.succeed("--limit-train 50 --epochs 1 --threads 1 --out a");
+    assert!(outcome.stderr.contains("1 epoch of 1 step on") && outcome.stderr.contains("ms\n"), "{outcome:?}");
+    for arguments in ["--dry-run --epochs 1", "inspect a"] {
+        let outcome = place.succeed(arguments);
+        assert!(!outcome.stdout.contains("1 epochs") && outcome.stdout.contains("1 epoch"), "{outcome:?}");
+    }
+    let outcome = place.run("--hidden 1048576,1048576").refused(5, &[" TB, and "]);
+    assert!(!outcome.stderr.contains(" MB"), "{outcome:?}");
+    let outcome = place.succeed(&format!("{FAST} --lr 1e4 --hidden 8 --out b"));
+    let numbers = outcome.stdout.split_whitespace().chain(outcome.stderr.split_whitespace());
+    let large: Vec<&str> = numbers.filter(|word| word.parse::<f64>().is_ok_and(|number| number >= 1e6)).collect();
+    assert!(!large.is_empty() && large.iter().all(|number| number.contains('e')), "{outcome:?}");
 }
 
 #[test]

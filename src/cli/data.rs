@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::data::images::Images;
 use crate::data::{self, Scaling, Spec};
 use crate::report::answer;
+use crate::report::table::wrapped;
 
 /// A request for a description.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Data {
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
             let from_cache = if dataset.cached { ", read from the cache" } else { "" };
-            let _ = writeln!(text, "{}: {}", spec.name, spec.about);
+            let _ = writeln!(text, "{}", wrapped(&format!("{}: {}", spec.name, spec.about), super::WIDTH, 2));
             let _ = writeln!(text, "source   {}{from_cache}", dataset.source);
             let (channels, rows, columns) = (spec.channels, spec.rows, spec.columns);
             let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");

@@ -13,6 +13,7 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu::{self, Card, Library, Refusal};
 use crate::report::answer;
+use crate::report::table::wrapped;
 use selftest::{Outcome, SelfTest, Verdict};
 
 /// A request to look at the machine.
@@ -140,14 +141,15 @@ fn table(driver: &Result<i32, Refusal>, libraries: &[Library], devices: &[Examin
     let with = if cfg!(feature = "cuda") { "with" } else { "without" };
     let _ = writeln!(text, "adamtrain {} ({}), built {with} CUDA", env!("CARGO_PKG_VERSION"), env!("ADAMTRAIN_COMMIT"));
     let _ = writeln!(text, "\n{:<12} {}", "processor", device::cpu_name());
-    let _ = writeln!(text, "{:<12} {}", "features", device::cpu_features().join(" "));
+    let features = format!("{:<12} {}", "features", device::cpu_features().join(" "));
+    let _ = writeln!(text, "{}", wrapped(&features, super::WIDTH, 13));
     let _ = writeln!(text, "{:<12} {}", "threads", device::cores());
     let _ = writeln!(
         text,
         "{:<12} {}, of it free {}",
         "memory",
-        gigabytes(device::memory_bytes()),
-        gigabytes(device::available_bytes())
+        size(device::memory_bytes()),
+        size(device::available_bytes())
     );
     if cfg!(feature = "cuda") {
         let words = match (driver, device::gpu_driver()) {
@@ -155,26 +157,25 @@ fn table(driver: &Result<i32, Refusal>, libraries: &[Library], devices: &[Examin
             (Ok(number), None) => format!("for CUDA up to {}", version(*number)),
             (Err(refusal), _) => refusal.why.clone(),
         };
-        let _ = writeln!(text, "\n{:<12} {words}", "driver");
+        let _ = writeln!(text, "\n{}", wrapped(&format!("{:<12} {words}", "driver"), super::WIDTH, 13));
         for library in libraries {
             let needless = if library.required { "" } else { " (not needed)" };
             let place =
                 library.place.as_ref().map_or_else(|why| format!("{why}{needless}"), |path| path.display().to_string());
-            let _ = writeln!(text, "{:<12} {place}", library.name);
+            let _ = writeln!(text, "{}", wrapped(&format!("{:<12} {place}", library.name), super::WIDTH, 13));
         }
     }
     for Examined { name, card, free_bytes, .. } in devices {
         let Some(card) = card else { continue };
         let (major, minor) = card.capability;
-        let free = gigabytes(free_bytes.map(|free| free as u64));
-        let _ = writeln!(
-            text,
-            "\n{name:<12} {}\n{:<12} compute capability {major}.{minor}, {} multiprocessors, {}, of it free {free}",
-            card.name,
+        let free = size(free_bytes.map(|free| free as u64));
+        let about = format!(
+            "{:<12} compute capability {major}.{minor}, {} multiprocessors, {}, of it free {free}",
             "",
             card.multiprocessors,
-            gigabytes(Some(card.memory as u64)),
+            size(Some(card.memory as u64)),
         );
+        let _ = writeln!(text, "\n{name:<12} {}\n{}", card.name, wrapped(&about, super::WIDTH, 13));
     }
     text.push('\n');
     text.push_str(&selftest::heading());
@@ -182,13 +183,13 @@ fn table(driver: &Result<i32, Refusal>, libraries: &[Library], devices: &[Examin
         match verdicts {
             Ok(verdicts) => verdicts.iter().for_each(|verdict| verdict.write_row(&mut text, name)),
             Err(why) => {
-                let _ = writeln!(text, "{name:<8} cannot be opened: {why}");
+                let _ = writeln!(text, "{}", wrapped(&format!("{name:<8} cannot be opened: {why}"), super::WIDTH, 9));
             }
         }
     }
     text
 }
 
-fn gigabytes(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "unknown".into(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9))
+fn size(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".into(), device::in_units)
 }

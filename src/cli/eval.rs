@@ -16,6 +16,7 @@ use crate::data::{self, Split};
 use crate::error::{Exit, Failure};
 use crate::model::LinearNet;
 use crate::report::answer;
+use crate::report::table::{counted, number};
 use crate::run::resolve;
 use crate::train::{Evaluator, all_of, average, finite};
 
@@ -170,16 +171,17 @@ impl Eval {
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
             let _ = writeln!(text, "checkpoint  {}", path.display());
-            let _ = writeln!(text, "split       {} of {}, {examples} examples", self.split, config.spec.name);
-            let _ = writeln!(text, "loss        {:.4}", means.loss);
+            let count = counted(examples as u64, "example");
+            let _ = writeln!(text, "split       {} of {}, {count}", self.split, config.spec.name);
+            let _ = writeln!(text, "loss        {}", number(Some(means.loss)));
             let _ = writeln!(text, "accuracy    {:.4}", means.accuracy);
-            let _ = writeln!(text, "\n{:<12} {:>8} {:>9}   predicted as", "class", "examples", "accuracy");
+            let _ = writeln!(text, "\n{:<10} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");
             for (class, row) in confusion.iter().enumerate() {
                 let (name, examples, accuracy) = of_class(class);
                 let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
-                let _ = write!(text, "{name:<12} {examples:>8} {accuracy:>9}  ");
+                let _ = write!(text, "{name:<10} {examples:>8} {accuracy:>8} ");
                 for count in row {
-                    let _ = write!(text, "{count:>6}");
+                    let _ = write!(text, "{count:>5}");
                 }
                 text.push('\n');
             }

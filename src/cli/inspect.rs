@@ -7,7 +7,10 @@ use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
+use crate::device::in_units;
+use crate::error::escaped;
 use crate::report::answer;
+use crate::report::table::{Side, aligned, counted};
 use crate::run::checkpoint::{Checkpoint, Numbers};
 use crate::run::resolve;
 use crate::train::finite;
@@ -69,34 +72,31 @@ impl Inspect {
         answer(self.json.then_some(&as_json), || {
             let mut text = String::new();
             let progress = &meta.progress;
-            let _ = writeln!(text, "file        {} ({file_bytes} bytes, format {})", path.display(), meta.format);
+            let size = in_units(file_bytes);
+            let _ = writeln!(text, "file        {} ({size}, format {})", path.display(), meta.format);
             let _ = writeln!(text, "written by  adamtrain {}", meta.version);
             let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
-            let _ = writeln!(text, "data        {} (sha256 {})", meta.data.name, meta.data.sha256);
-            let _ = writeln!(text, "optimizer   {}, {} steps", meta.optimizer.name, meta.optimizer.steps);
-            let _ = writeln!(text, "progress    {} epochs and {} batches", progress.epoch, progress.position);
+            let _ = writeln!(text, "data        {}\nsha256      {}", meta.data.name, meta.data.sha256);
+            let steps = counted(meta.optimizer.steps, "step");
+            let _ = writeln!(text, "optimizer   {}, {steps}", meta.optimizer.name);
+            let epochs = counted(progress.epoch, "epoch");
+            let batches = if progress.position == 1 { "batch" } else { "batches" };
+            let _ = writeln!(text, "progress    {epochs} and {} {batches}", progress.position);
             if let Some(last) = &progress.last {
                 let accuracy = last.test_accuracy.map_or("-".into(), |share| format!("{share:.4}"));
                 let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
             }
-            let _ = writeln!(
-                text,
-                "\n{:<22} {:>12} {:>10} {:>11} {:>11} {:>11} {:>9}",
-                "tensor", "shape", "bytes", "norm", "min", "max", "zeros"
-            );
-            for (name, numbers, summary) in &rows {
+            let row = |(name, numbers, summary): &(&String, &Numbers, Summary)| {
                 let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-                let _ = writeln!(
-                    text,
-                    "{name:<22} {shape:>12} {:>10} {:>11.4e} {:>11.4e} {:>11.4e} {:>9}",
-                    4 * numbers.data.len(),
-                    summary.norm,
-                    summary.min,
-                    summary.max,
-                    summary.zeros
-                );
-            }
-            text
+                let mut cells = vec![escaped(name), shape, in_units(4 * numbers.data.len() as u64)];
+                cells.extend([summary.norm, summary.min, summary.max].map(|number| format!("{number:.2e}")));
+                cells.push(summary.zeros.to_string());
+                cells
+            };
+            let names = ["tensor", "shape", "size", "norm", "min", "max", "zeros"];
+            let side = |name| if name == "tensor" { Side::Left } else { Side::Right };
+            let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+            text + "\n" + &aligned(&names.map(|name| (name, side(name))), &rows)
         })
     }
 }

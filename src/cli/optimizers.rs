@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 use crate::config::value::Kind;
 use crate::optim::{FAMILIES, Family, Hyper, HyperValue, family};
 use crate::report::answer;
+use crate::report::table::wrapped;
+
+use super::WIDTH;
 
 /// A request to describe optimizers.
 #[derive(Debug)]
@@ -62,14 +65,16 @@ impl Optimizers {
 }
 
 fn write_family(text: &mut String, family: &Family) {
-    let _ = writeln!(text, "{}: {}", family.name, family.about);
-    let _ = writeln!(text, "  {}", family.source);
+    let mut lines = vec![format!("{}: {}", family.name, family.about), format!("  {}", family.source)];
     if !family.aliases.is_empty() {
-        let _ = writeln!(text, "  also called {}", family.aliases.join(", "));
+        lines.push(format!("  also called {}", family.aliases.join(", ")));
+    }
+    for line in lines {
+        let _ = writeln!(text, "{}", wrapped(&line, WIDTH, 4));
     }
     text.push('\n');
     for line in family.formula().lines() {
-        let _ = writeln!(text, "    {line}");
+        let _ = writeln!(text, "{}", wrapped(&format!("    {line}"), WIDTH, 8));
     }
     text.push('\n');
     for hyper in family.hypers {
@@ -78,7 +83,8 @@ fn write_family(text: &mut String, family: &Family) {
             "" => hyper.about.to_owned(),
             symbol => format!("{symbol}: {}", hyper.about),
         };
-        let _ = writeln!(text, "  {:<26} {:<9} {accepts:<30} {about}", hyper.key, hyper.default.to_string());
+        let _ = writeln!(text, "  {:<26} {:<9} {accepts}", hyper.key, hyper.default.to_string());
+        let _ = writeln!(text, "{}", wrapped(&format!("      {about}"), WIDTH, 6));
     }
     text.push('\n');
 }

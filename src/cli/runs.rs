@@ -9,10 +9,10 @@ use serde_json::{Map, Value as Json, json};
 use crate::config::Value;
 use crate::config::settings::SETTINGS;
 use crate::error::{Exit, Failure, escaped};
+use crate::listing;
 use crate::listing::key::{self, Column};
-use crate::listing::{self, Row};
-use crate::report::table::{Side, aligned, leaf};
-use crate::report::{Output, Style};
+use crate::report::table::{self, Side, aligned, counted, leaf};
+use crate::report::{Output, Style, say};
 use crate::run::write::replace;
 use crate::sweep::curve::{Figure, subject};
 
@@ -21,6 +21,7 @@ use crate::sweep::curve::{Figure, subject};
 pub struct Runs {
     folders: Vec<PathBuf>,
     sort: Option<String>,
+    columns: Option<String>,
     reverse: bool,
     limit: Option<usize>,
     svg: Option<PathBuf>,
@@ -29,8 +30,9 @@ pub struct Runs {
 
 const EXAMPLES: &str = "\
 A row is a run, or a point of a sweep (as DIR#POINT). Its numbers are those of the last epoch; `best` is the evaluation \
-with the lowest validation loss; `seconds` are of training, for a point those of all points that trained with it. \
-Settings that differ are columns, those that all rows share stand above if they are not the defaults.
+with the lowest validation loss; `time` is that of training, for a point that of all points that trained with it. \
+Settings that differ and change the result are columns, those that all rows share stand above if they are not the \
+defaults. On a terminal, columns that have no room are left out; --columns chooses, and a pipe has all.
 
 Status: finished, early_stopped, time_limit, interrupted and diverged as the run said; running while a process holds \
 its directory; killed where none does and it said nothing; broken where a file is missing or damaged.
@@ -43,6 +45,7 @@ Examples:
   adamtrain runs
   adamtrain runs --sort test_accuracy --limit 10
   adamtrain runs runs/mnist-* sweeps/a --sort optimizer,-lr
+  adamtrain runs --columns path,lr,test_accuracy,time
   adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
@@ -63,6 +66,10 @@ pub fn command() -> Command {
                 .value_name("KEY[,KEY]")
                 .allow_hyphen_values(true)
                 .help("Sort by a column or setting; see below [default: path]"),
+            Arg::new("columns")
+                .long("columns")
+                .value_name("NAME[,NAME]")
+                .help("Show these columns and settings [default: what differs and fits the terminal]"),
             Arg::new("reverse").long("reverse").action(ArgAction::SetTrue).help("The other way around"),
             Arg::new("limit")
                 .long("limit")
@@ -83,6 +90,7 @@ impl Runs {
         Self {
             folders: matches.get_many::<PathBuf>("DIR").into_iter().flatten().cloned().collect(),
             sort: matches.get_one::<String>("sort").cloned(),
+            columns: matches.get_one::<String>("columns").cloned(),
             reverse: matches.get_flag("reverse"),
             limit: matches.get_one::<u32>("limit").map(|limit| *limit as usize),
             svg: matches.get_one::<PathBuf>("svg").cloned(),
@@ -96,6 +104,7 @@ impl Runs {
     /// If a key or a folder is none, or something cannot be written.
     pub fn run(&self) -> Result<()> {
         let asked = self.sort.as_deref().map(key::parse).transpose()?.unwrap_or_default();
+        let named = self.columns.as_deref().map(key::named).transpose()?;
         if let Some(svg) = &self.svg {
             self.draw(svg)?;
         }
@@ -113,7 +122,10 @@ impl Runs {
         }
         key::sort(&mut rows, &keys);
         let (told, shared) = listing::told(&rows);
-        let columns = key::columns(&rows, &told, &keys);
+        let columns = match &named {
+            Some(named) => named.iter().map(|asked| asked.among(&rows).column).collect(),
+            None => key::columns(&rows, &told, &keys),
+        };
         let shown = &rows[..rows.len().min(self.limit.unwrap_or(usize::MAX))];
 
         let mut output = Output::default();
@@ -133,9 +145,25 @@ impl Runs {
             });
             output.line(&end.to_string());
         } else {
-            for line in table(shown, &columns, &listing::worth_telling(&shared)).lines() {
+            let width = table::width();
+            let cells = |columns: &[Column]| -> Vec<Vec<String>> {
+                shown.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect()
+            };
+            let (shared, all) = (listing::worth_telling(&shared), cells(&columns));
+            // What is named is shown, and so is all of it to a program.
+            let (fitting, left_out) = match width.filter(|_| named.is_none()) {
+                Some(width) => key::fitting(&columns, &all, &keys, width),
+                None => (columns.clone(), Vec::new()),
+            };
+            let text = if left_out.is_empty() { text(&columns, &all) } else { text(&fitting, &cells(&fitting)) };
+            let head = shared_by_all(&columns, &shared).map(|line| match width {
+                Some(width) => table::wrapped(&line, width, 5),
+                None => line,
+            });
+            for line in head.iter().flat_map(|head| head.lines()).chain(text.lines()) {
                 output.line(line);
             }
+            self.talk_of(&left_out);
         }
         self.talk(&folders, rows.len(), shown.len());
         output.finish()
@@ -153,9 +181,20 @@ impl Runs {
             _ => return,
         };
         if !self.style.quiet {
-            // Nobody reads a closed standard error.
-            drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", escaped(&line))));
+            say(&escaped(&line));
         }
+    }
+
+    /// Which columns had no room, on standard error.
+    fn talk_of(&self, left_out: &[Column]) {
+        if left_out.is_empty() || self.style.quiet {
+            return;
+        }
+        let names: Vec<&str> = left_out.iter().map(|column| column.name()).collect();
+        let do_not = if left_out.len() == 1 { "does" } else { "do" };
+        let columns = counted(left_out.len() as u64, "column");
+        let names = names.join(", ");
+        say(&format!("{columns} {do_not} not fit: {names}; `--columns NAME,NAME` chooses, `| less -S` has all"));
     }
 
     /// Draws the sweep that is asked for.
@@ -175,17 +214,19 @@ impl Runs {
     }
 }
 
-/// The table, under a line of what all rows share.
-fn table(rows: &[Row], columns: &[Column], shared: &[(usize, Value)]) -> String {
+/// The table.
+fn text(columns: &[Column], cells: &[Vec<String>]) -> String {
     let side = |column: &Column| if column.is_text() { Side::Left } else { Side::Right };
-    let names: Vec<(&str, Side)> = columns.iter().map(|column| (column.name(), side(column))).collect();
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect();
+    let names: Vec<(&str, Side)> = columns.iter().map(|column| (column.heading(), side(column))).collect();
+    aligned(&names, cells)
+}
+
+/// A line of what all rows share, where that is worth telling.
+fn shared_by_all(columns: &[Column], shared: &[(usize, Value)]) -> Option<String> {
     let told: Vec<String> = shared
         .iter()
         .filter(|(k, _)| !columns.contains(&Column::Setting(*k)))
         .map(|(k, value)| format!("{}={}", leaf(SETTINGS[*k].key), escaped(&value.to_string())))
         .collect();
-    let table = aligned(&names, &cells);
-    if told.is_empty() { table } else { format!("all: {}\n{table}", told.join(" ")) }
+    (!told.is_empty()).then(|| format!("all: {}", told.join(" ")))
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::config::layers::Sources;
 use crate::error::{Exit, Failure};
 use crate::plan;
+use crate::report::table::counted;
 use crate::report::{Output, Style};
 use crate::sweep::points::{Points, arguments, quoted};
 use crate::sweep::store::description_of;
@@ -128,7 +129,11 @@ impl Sweep {
     fn print(&self, points: &Points) -> Result<()> {
         let count = points.points.len();
         if let Some(index) = self.index.filter(|index| *index >= count) {
-            let what = format!("--index is {index}, expected 0..{}: the sweep has {count} points", count - 1);
+            let what = format!(
+                "--index is {index}, expected 0..{}: the sweep has {}",
+                count - 1,
+                counted(count as u64, "point")
+            );
             return Err(Failure::new(Exit::Usage, what).into());
         }
         let mut output = Output::default();

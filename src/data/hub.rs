@@ -220,7 +220,8 @@ const BYTES_PER_PIXEL: u64 = 3;
 pub(super) fn import(spec: &'static Spec, files: &[PathBuf]) -> Result<(Images, Images)> {
     let needed = BYTES_PER_PIXEL * ((spec.train + spec.test) * spec.inputs()) as u64;
     if crate::device::available_bytes().is_some_and(|available| available < needed) {
-        let what = format!("reading `{}` from the hub's files takes about {} MB", spec.name, needed / 1_000_000);
+        let what =
+            format!("reading `{}` from the hub's files takes about {}", spec.name, crate::device::in_units(needed));
         return Err(Failure::new(Exit::Device, what).hint("give a folder with its own files as --data-dir").into());
     }
     let bar = ProgressBar::new((spec.train + spec.test) as u64);

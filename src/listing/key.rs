@@ -7,7 +7,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::config::value::closest;
 use crate::config::{Stretch, Value};
 use crate::error::{Exit, Failure, escaped};
-use crate::report::table::{leaf, number};
+use crate::report::table::{duration, leaf, number};
 
 /// A number of a row that is no setting.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,33 @@ impl Column {
         }
     }
 
+    /// What stands above it: its name, but for times, which are shown with their unit.
+    pub fn heading(self) -> &'static str {
+        match self.name() {
+            "seconds" => "time",
+            name => name,
+        }
+    }
+
+    /// How soon it is left out where there is no room, the lowest first; none if it never is.
+    fn weight(self) -> Option<u8> {
+        match self {
+            Self::Path => None,
+            Self::Status => Some(9),
+            Self::Epochs => Some(4),
+            Self::Setting(_) => Some(6),
+            Self::Measure(k) => Some(match MEASURES[k].name {
+                "valid_accuracy" => 10,
+                "test_accuracy" => 8,
+                "valid_loss" => 7,
+                "best_valid_loss" => 5,
+                "best_epoch" => 2,
+                "seconds" => 1,
+                _ => 3,
+            }),
+        }
+    }
+
     /// What it shows of a row.
     pub fn cell(self, row: &Row) -> String {
         match self {
@@ -101,7 +128,7 @@ impl Column {
             Self::Measure(k) => {
                 let measure = (MEASURES[k].of)(row);
                 match MEASURES[k].name {
-                    "seconds" => measure.map_or("-".into(), |seconds| format!("{seconds:.2}")),
+                    "seconds" => measure.map_or("-".into(), duration),
                     "best_epoch" => measure.map_or("-".into(), |epoch| format!("{epoch:.0}")),
                     _ => number(measure),
                 }
@@ -126,8 +153,9 @@ impl Column {
 pub fn columns(rows: &[Row], told: &[usize], keys: &[Key]) -> Vec<Column> {
     let asked = |column: Column| keys.iter().any(|key| key.column == column);
     let mut settings = told.to_vec();
+    settings.retain(|&k| !WITHOUT_RESULT.contains(&SETTINGS[k].key));
     settings.extend(keys.iter().filter_map(|key| match key.column {
-        Column::Setting(k) if !told.contains(&k) => Some(k),
+        Column::Setting(k) => Some(k),
         _ => None,
     }));
     settings.sort_unstable();
@@ -138,6 +166,31 @@ pub fn columns(rows: &[Row], told: &[usize], keys: &[Key]) -> Vec<Column> {
     columns.extend(measures.filter(|&column| asked(column) || SHOWN.contains(&column.name()) && column.has(rows)));
     columns
 }
+
+/// Parts `columns` into those that fit into `width` with these cells of theirs, and those that are left out: what the rows are sorted
+/// by stays.
+pub fn fitting(columns: &[Column], cells: &[Vec<String>], keys: &[Key], width: usize) -> (Vec<Column>, Vec<Column>) {
+    let longest = |k: usize| {
+        let cells = cells.iter().map(|row| row[k].chars().count());
+        cells.max().unwrap_or(0).max(columns[k].heading().chars().count())
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(longest).collect();
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let is_asked = |k: usize| keys.iter().any(|key| key.column == columns[k]);
+    while kept.iter().map(|&k| widths[k] + 2).sum::<usize>() > width + 2 {
+        let candidates = kept.iter().copied().filter(|&k| !is_asked(k));
+        // Of settings the widest goes first: a path, or a list of groups.
+        let first = candidates.filter_map(|k| Some((columns[k].weight()?, std::cmp::Reverse(widths[k]), k))).min();
+        let Some((_, _, k)) = first else { break };
+        kept.retain(|&other| other != k);
+    }
+    let left_out = (0..columns.len()).filter(|k| !kept.contains(k)).map(|k| columns[k]).collect();
+    (kept.into_iter().map(|k| columns[k]).collect(), left_out)
+}
+
+/// Settings whose value changes no result.
+const WITHOUT_RESULT: [&str; 5] =
+    ["data.data_dir", "train.graph", "train.threads", "train.save_every", "train.max_time"];
 
 /// A column that is no setting, by its name.
 fn own(name: &str) -> Option<Column> {
@@ -179,10 +232,18 @@ impl Asked {
 /// # Errors
 /// If there is no such key ([`Exit::Usage`]).
 pub fn parse(text: &str) -> Result<Vec<Asked>, Failure> {
-    text.split(',').map(|typed| one(typed.trim())).collect()
+    text.split(',').map(|typed| one(typed.trim(), "--sort")).collect()
 }
 
-fn one(typed: &str) -> Result<Asked, Failure> {
+/// Reads the columns that `--columns` names.
+///
+/// # Errors
+/// If there is no such column ([`Exit::Usage`]).
+pub fn named(text: &str) -> Result<Vec<Asked>, Failure> {
+    text.split(',').map(|typed| one(typed.trim(), "--columns")).collect()
+}
+
+fn one(typed: &str, flag: &str) -> Result<Asked, Failure> {
     let (turned, bare) = typed.strip_prefix('-').map_or((false, typed), |rest| (true, rest));
     let name = bare.trim_start_matches('-').replace('-', "_").to_lowercase();
     let columns: Vec<Column> = if let Some(column) = own(&name) {
@@ -206,7 +267,7 @@ fn one(typed: &str) -> Result<Asked, Failure> {
         }
     };
     let shown: String = escaped(&bare.chars().take(80).collect::<String>());
-    Err(Failure::new(Exit::Usage, format!("--sort: there is no column or setting `{shown}`")).hint(hint))
+    Err(Failure::new(Exit::Usage, format!("{flag}: there is no column or setting `{shown}`")).hint(hint))
 }
 
 /// Sorts rows: by `keys`, then by path. Rows that a key has no value for come last, whichever way it is turned.
@@ -306,14 +367,14 @@ mod tests {
             ("time", measure("seconds"), false),
             ("accuracy", measure("valid_accuracy"), false),
         ] {
-            let asked = one(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
+            let asked = one(typed, "--sort").unwrap_or_else(|error| panic!("{typed}: {error}"));
             assert_eq!((asked.columns[0], asked.turned), (column, turned), "{typed}");
         }
         for (typed, like) in [("test_acuracy", "test_accuracy"), ("optim.bta2", "optim.beta2"), ("secnds", "seconds")] {
-            let failure = one(typed).unwrap_err();
+            let failure = one(typed, "--sort").unwrap_err();
             assert!(failure.advice().unwrap().contains(like), "{failure}: {:?}", failure.advice());
         }
-        assert!(one("").is_err() && one("-").is_err() && parse("lr,,seed").is_err());
+        assert!(one("", "--sort").is_err() && one("-", "--sort").is_err() && parse("lr,,seed").is_err());
         assert_eq!(parse("optimizer,-seed").unwrap().len(), 2);
     }
 

@@ -90,7 +90,7 @@ impl Meta {
         }
         let Progress { step, skipped, .. } = self.progress;
         (self.optimizer.steps.checked_add(skipped) != Some(step))
-            .then(|| format!("its optimizer took {} steps, its run {step}", self.optimizer.steps))
+            .then(|| format!("its optimizer stands at step {}, its run at {step}", self.optimizer.steps))
     }
 }
 

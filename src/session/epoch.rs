@@ -39,8 +39,7 @@ impl Session {
         let mut record = self.running_record("epoch")?;
         if record.train_loss.is_none() && self.progress.skipped_examples >= self.data.members.len() as u64 {
             let (epoch, steps) = (self.progress.epoch + 1, self.batches);
-            let what =
-                format!("epoch {epoch}: all its {steps} steps were skipped, since their gradients are not finite");
+            let what = format!("epoch {epoch}: every step of {steps} was skipped, since no gradient is finite");
             return Ok(Some(Stop::Diverged(Some(what))));
         }
         if record.train_loss.is_none() {

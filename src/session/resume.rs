@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::config::layers::Sources;
 use crate::config::{Config, Stretch};
 use crate::error::{Exit, Failure};
+use crate::report::table::counted;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::{Run, Status, Summary, resolve};
 
@@ -49,7 +50,7 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
             return Err(Failure::new(
                 Exit::Usage,
                 format!(
-                    "{out}: {} epochs are more than the {} that the schedule was made for",
+                    "{out}: --epochs {} is more than the {} that the schedule was made for",
                     config.epochs, before.epochs
                 ),
             )
@@ -68,8 +69,8 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "{out}: its end was evaluated after {} epochs, between two evaluations of a longer run",
-                before.epochs
+                "{out}: its end was evaluated after {}, between two evaluations of a longer run",
+                counted(before.epochs, "epoch")
             ),
         )
         .hint("--init starts a new run from its weights; --eval-every 1epoch would have let it go on")
@@ -119,7 +120,7 @@ pub fn find(run: &Run, config: &Config) -> Result<Found> {
         if meta.progress.epoch > config.epochs {
             return Err(Failure::new(
                 Exit::Run,
-                format!("{out}: `train.epochs` is {epochs}, but {} epochs are done", meta.progress.epoch),
+                format!("{out}: `train.epochs` is {epochs}, but {} are done", meta.progress.epoch),
             )
             .hint("give as many --epochs or more, or choose another folder with --out")
             .into());

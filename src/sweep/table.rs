@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
-use crate::report::table::{Side, aligned, leaf, number, word};
+use crate::report::table::{Side, aligned, leaf, number, width, word, wrapped};
 
 /// A row: all seeds of one combination.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,15 +101,54 @@ pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
         let mut cells: Vec<String> = row.settings.values().map(word).collect();
         cells.push((row.points.len() - row.diverged).to_string());
         cells.extend([number(row.mean), number(row.deviation), row.diverged.to_string()]);
-        cells.push(row.points.iter().map(usize::to_string).collect::<Vec<_>>().join(","));
+        cells.push(ranges(&row.points));
         cells
     };
-    let mut text = aligned(&names, &rows.iter().map(cells).collect::<Vec<_>>());
+    let mut cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let width = width().unwrap_or(usize::MAX);
+    let mut text = aligned(&names, &cells);
+    // What says least goes where there is no room.
+    for spare in ["points", "diverged", "n"] {
+        if text.lines().all(|line| line.chars().count() <= width) {
+            break;
+        }
+        let Some(place) = names.iter().rposition(|(name, _)| *name == spare) else { continue };
+        names.remove(place);
+        for row in &mut cells {
+            row.remove(place);
+        }
+        text = aligned(&names, &cells);
+    }
     if rows.iter().any(|row| row.deviation.is_some()) {
-        let _ = writeln!(
-            text,
-            "σ is over seeds of the weights; the order of samples is one, that of --data-seed {data_seed}"
-        );
+        let what =
+            format!("σ is over seeds of the weights; the order of samples is one, that of --data-seed {data_seed}");
+        let _ = writeln!(text, "{}", wrapped(&what, width, 2));
     }
     text
+}
+
+/// `0..4,7` for 0, 1, 2, 3, 4 and 7.
+fn ranges(numbers: &[usize]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let word = |&(first, last): &(usize, usize)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}..{last}"),
+    };
+    ranges.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn points_in_a_row_are_a_range() {
+        assert_eq!(super::ranges(&[0, 1, 2, 3, 7, 9, 10]), "0..3,7,9,10");
+        assert_eq!(super::ranges(&[]), "");
+    }
 }

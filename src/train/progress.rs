@@ -155,8 +155,8 @@ impl Progress {
     pub fn out_of_patience(&self) -> String {
         let loss = self.best.as_ref().and_then(|best| best.valid_loss).unwrap_or_default();
         let epoch = self.best.as_ref().map_or(0, |best| best.epoch);
-        let evaluations = self.since_best;
-        format!("the validation loss has not fallen below {loss:.6} of epoch {epoch} for {evaluations} evaluations")
+        let (evaluations, s) = (self.since_best, if self.since_best == 1 { "" } else { "s" });
+        format!("the validation loss has not fallen below {loss:.6} of epoch {epoch} for {evaluations} evaluation{s}")
     }
 }
 

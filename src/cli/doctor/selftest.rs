@@ -17,6 +17,7 @@ use crate::data::images::Images;
 use crate::data::{self, Split};
 use crate::error::described;
 use crate::kernel::Channel;
+use crate::report::table::wrapped;
 use crate::train::{Batch, Trainer, all_of, finite};
 
 /// Steps of Adam; the last ten count for the time.
@@ -187,7 +188,10 @@ impl Verdict {
                     if self.is_well() { "ok" } else { "FAILED" }
                 )
             }
-            Err(why) => writeln!(text, "{device:<8} {:<14} FAILED: {why}", self.net),
+            Err(why) => {
+                let line = format!("{device:<8} {:<14} FAILED: {why}", self.net);
+                writeln!(text, "{}", wrapped(&line, super::super::WIDTH, 9))
+            }
         };
     }
 }
@@ -195,8 +199,8 @@ impl Verdict {
 /// What the table shows.
 pub fn heading() -> String {
     format!(
-        "self-test: {STEPS} steps of Adam on `digits`; mean loss of the last ten; a GPU's loss and weights may differ from the \
-         CPU's by {LOSS_TOLERANCE:.0e} and {WEIGHT_TOLERANCE:.0e}\n\
+        "self-test: {STEPS} steps of Adam on `digits`; mean loss of the last ten;\n\
+         a GPU's loss and weights may differ from the CPU's by {LOSS_TOLERANCE:.0e} and {WEIGHT_TOLERANCE:.0e}\n\
          {:<8} {:<14} {:>8} {:>10} {:>10} {:>9}\n",
         "device", "net", "loss", "loss diff", "weight diff", "µs/step"
     )
