@@ -353,7 +353,8 @@ def muon(h, t, lr, theta, g, b):
         gram = product(x, x.T)
         x = 3.4445 * x + product(-4.7750 * gram + 2.0315 * product(gram, gram), x)
     x = x.T if rows > columns else x
-    scale = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}
+    scale = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns)),
+             "spectral_unclamped": math.sqrt(rows / columns)}
     return theta * (1 - lr * h.weight_decay) - lr * scale[h.adjust] * x, b
 
 
@@ -483,6 +484,7 @@ CASES = {
     "muon": ("muon", {}),
     "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,
                                 adjust="match_rms_adamw")),
+    "muon-spectral": ("muon", dict(adjust="spectral_unclamped")),
 }
 SLOPES = {"schedule-free-adamw-rising": 0.05}  # its averaging looks at the largest lr so far
 
