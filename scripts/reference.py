@@ -248,6 +248,21 @@ def cautious_decay_lion(h, t, lr, theta, g, m):
     return theta - lr * (u + h.weight_decay * theta * (u * theta >= 0)), h.beta2 * m + (1 - h.beta2) * g
 
 
+@transcribed("m v", "C-Optim with cautious weight decay, arXiv:2411.16085, arXiv:2510.12402")
+def both_cautious_adamw(h, t, lr, theta, g, m, v):
+    """Decay asks the update before the mask."""
+    m, v = adam_moments(h, g, m, v)
+    u = adam_update(h, t, m, v)
+    return theta - lr * (u * mask(m * g) + h.weight_decay * theta * (u * theta >= 0)), m, v
+
+
+@transcribed("m", "C-Optim with cautious weight decay, arXiv:2411.16085, arXiv:2510.12402")
+def both_cautious_lion(h, t, lr, theta, g, m):
+    u = (h.beta1 * m + (1 - h.beta1) * g).sign()
+    decayed = h.weight_decay * theta * (u * theta >= 0)
+    return theta - lr * (u * mask(u * g) + decayed), h.beta2 * m + (1 - h.beta2) * g
+
+
 @transcribed("m v", "optax.nadamw")
 def constant_nadamw(h, t, lr, theta, g, m, v):
     theta = theta * (1 - lr * h.weight_decay)
@@ -338,7 +353,8 @@ def muon(h, t, lr, theta, g, b):
         gram = product(x, x.T)
         x = 3.4445 * x + product(-4.7750 * gram + 2.0315 * product(gram, gram), x)
     x = x.T if rows > columns else x
-    scale = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}
+    scale = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns)),
+             "spectral_unclamped": math.sqrt(rows / columns)}
     return theta * (1 - lr * h.weight_decay) - lr * scale[h.adjust] * x, b
 
 
@@ -385,8 +401,10 @@ FAMILIES = {
                             dict(lr=2.5e-3, **ADAM, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
 }
-# (family, option): the rule where the option is on
+# (family, options): the rule where these options are on; the first that fits is taken
 OPTIONS = {
+    ("adamw", "cautious", "cautious_decay"): both_cautious_adamw,
+    ("lion", "cautious", "cautious_decay"): both_cautious_lion,
     ("adam", "cautious"): coupled(cautious_adamw),
     ("adamw", "cautious"): cautious_adamw,
     ("adamw", "cautious_decay"): cautious_decay_adamw,
@@ -412,6 +430,7 @@ CASES = {
     "adamw-amsgrad": ("adamw", dict(beta2=0.99, amsgrad=True)),
     "adamw-cautious": ("adamw", dict(beta2=0.95, weight_decay=0.1, cautious=True)),
     "adamw-cautious-decay": ("adamw", dict(weight_decay=0.1, cautious_decay=True)),
+    "adamw-cautious-both": ("adamw", dict(weight_decay=0.1, cautious=True, cautious_decay=True)),
     "nadam": ("nadam", {}),
     "nadam-l2": ("nadam", dict(weight_decay=0.01)),
     "nadam-other": ("nadam", dict(lr=5e-4, beta1=0.8, beta2=0.95, eps=1e-6, momentum_decay=0.02)),
@@ -439,6 +458,7 @@ CASES = {
     "lion-other": ("lion", dict(lr=3e-4, beta1=0.95, beta2=0.98, weight_decay=0.1)),
     "lion-cautious": ("lion", dict(weight_decay=0.1, cautious=True)),
     "lion-cautious-decay": ("lion", dict(weight_decay=1.0, cautious_decay=True)),
+    "lion-cautious-both": ("lion", dict(weight_decay=1.0, cautious=True, cautious_decay=True)),
     "adabelief": ("adabelief", {}),
     "adabelief-other": ("adabelief", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-12, weight_decay=0.1)),
     "adabelief-plain": ("adabelief", dict(eps=1e-8, weight_decay=0.01, decoupled=False, rectify=False)),
@@ -464,13 +484,14 @@ CASES = {
     "muon": ("muon", {}),
     "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,
                                 adjust="match_rms_adamw")),
+    "muon-spectral": ("muon", dict(adjust="spectral_unclamped")),
 }
 SLOPES = {"schedule-free-adamw-rising": 0.05}  # its averaging looks at the largest lr so far
 
 
 def peer_of(family, theta, hyper):
     """The peer that makes a case."""
-    chosen = [rule for (of, option), rule in OPTIONS.items() if of == family and hyper[option]]
+    chosen = [rule for (of, *options), rule in OPTIONS.items() if of == family and all(map(hyper.get, options))]
     own = chosen[0] if chosen else FAMILIES[family][0]
     return Transcribed(theta, own, hyper) if hasattr(own, "names") else own(theta, hyper)
 

@@ -137,7 +137,10 @@ fn mistakes_around_optimizers_are_told() {
         ("--optimizer sgd --set optim.nesterov=true", &["optim.nesterov", "optim.momentum"]),
         ("--set optim.amsgrad=yes", &["`yes`", "true or false"]),
         ("--set optim.amsgrad=true --set optim.cautious=true", &["optim.cautious", "optim.amsgrad"]),
-        ("--optimizer muon --set optim.adjust=none", &["optim.adjust", "original, match_rms_adamw"]),
+        (
+            "--optimizer muon --set optim.adjust=none",
+            &["optim.adjust", "original, match_rms_adamw, spectral_unclamped"],
+        ),
         ("--set optim.group=*.bias", &["optim.group"]),
         ("--schedule plateau", &["plateau", "--valid-fraction"]),
         ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),

@@ -13,7 +13,8 @@
 //! corrects it by the present 1−β₂ᵗ (optax takes the maximum of the corrected ones, the paper corrects nothing). Defaults are
 //! PyTorch's.
 //!
-//! Cautious decay (Chen et al. 2025, arXiv:2510.12402) decays only the parameters that the step moves towards 0.
+//! Cautious decay (Chen et al. 2025, arXiv:2510.12402) decays only the parameters that the update moves towards 0, u·θ ≥ 0;
+//! with a cautious update as well it asks the update as it is before that mask: see `cautious.rs`.
 //!
 //! Two rewritings, equal in exact arithmetic:
 //! - The moments are averaged as m + (1−β)·(g − m): see [`Real::averaged`].
@@ -145,18 +146,23 @@ pub(super) fn moments<R: Real>([weight1, weight2, _, _, coupled, _]: [R; 6], the
     [m.averaged(weight1, g), v.averaged_square(weight2, g)]
 }
 
-/// The new parameter from the new moments.
+/// The update from the new moments, up to the factor α·√(1−β₂ᵗ)/(1−β₁ᵗ).
+#[inline(always)]
+pub(super) fn proposed<R: Real>([_, _, _, eps, ..]: [R; 6], m: R, v: R) -> R {
+    m / (v.sqrt() + eps)
+}
+
+/// The new parameter from the update `u`, of which `taken` is what a cautious mask leaves. Decay asks `u`.
 #[inline(always)]
 pub(super) fn moved<R: Real, const SELECTIVE: bool>(
-    [_, _, minus_step, eps, _, decay]: [R; 6],
+    [_, _, minus_step, _, _, decay]: [R; 6],
     theta: R,
-    m: R,
-    v: R,
+    u: R,
+    taken: R,
 ) -> R {
-    let u = m / (v.sqrt() + eps);
     let zero = R::constant(0.0);
     let decay = if SELECTIVE { R::select((u * theta).less(zero), zero, decay) } else { decay };
-    theta.moved(decay, minus_step * u)
+    theta.moved(decay, minus_step * taken)
 }
 
 impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
@@ -169,7 +175,8 @@ impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
     #[inline(always)]
     fn update<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let [m, v] = moments(h, theta, g, state);
-        (moved::<R, SELECTIVE>(h, theta, m, v), [m, v])
+        let u = proposed(h, m, v);
+        (moved::<R, SELECTIVE>(h, theta, u, u), [m, v])
     }
 
     fn floor(&self, t: u64) -> Option<Floor> {
@@ -188,7 +195,8 @@ impl<const SELECTIVE: bool> Rule<3, 0, 6> for Adam<true, SELECTIVE> {
     fn update<R: Real>(h: [R; 6], theta: R, g: R, [m, v, v_max]: [R; 3]) -> (R, [R; 3]) {
         let [m, v] = moments(h, theta, g, [m, v]);
         let v_max = v_max.larger(v);
-        (moved::<R, SELECTIVE>(h, theta, m, v_max), [m, v, v_max])
+        let u = proposed(h, m, v_max);
+        (moved::<R, SELECTIVE>(h, theta, u, u), [m, v, v_max])
     }
 
     fn floor(&self, t: u64) -> Option<Floor> {

@@ -215,9 +215,9 @@ pub const NS_STEPS: Hyper = Hyper {
 pub const ADJUST: Hyper = Hyper {
     key: "optim.adjust",
     symbol: "",
-    accepts: Accepts::Word(&["original", "match_rms_adamw"]),
+    accepts: Accepts::Word(&["original", "match_rms_adamw", "spectral_unclamped"]),
     default: HyperValue::Word("original"),
-    about: "scale of a matrix's step: √max(1, rows/columns), or 0.2·√max(rows, columns)",
+    about: "scale of a matrix's step: √max(1, rows/columns), 0.2·√max(rows, columns) or √(rows/columns)",
 };
 /// Nesterov's momentum.
 pub const NESTEROV: Hyper = switch("optim.nesterov", "look one step of momentum ahead");

@@ -5,7 +5,8 @@
 //!     mₜ = β₂·mₜ₋₁ + (1−β₂)·gₜ
 //!
 //! Chen et al. 2023, arXiv:2302.06675, Algorithm 2; defaults are its repository's (google/automl). A learning rate 3 to 10 times
-//! smaller than Adam's is the paper's advice. sign(0) is 0.
+//! smaller than Adam's is the paper's advice. sign(0) is 0. Cautious decay (Chen et al. 2025, arXiv:2510.12402) decays only where
+//! u·θ ≥ 0, with uₜ as above whether the update is cautious or not.
 
 use super::cautious::CautiousLion;
 use super::driver::{one_pass, two_pass};
@@ -73,11 +74,11 @@ pub(super) fn direction<R: Real>([weight1, weight2, ..]: [R; 5], g: R, m: R) -> 
     (weight1.mul_add(g - m, m).sign(), m.averaged(weight2, g))
 }
 
-/// The new parameter.
+/// The new parameter from uₜ, of which `taken` is what a cautious mask leaves. Decay asks uₜ.
 #[inline(always)]
-pub(super) fn moved<R: Real>([_, _, minus_lr, toward, away]: [R; 5], theta: R, u: R) -> R {
+pub(super) fn moved<R: Real>([_, _, minus_lr, toward, away]: [R; 5], theta: R, u: R, taken: R) -> R {
     let decay = R::select((u * theta).less(R::constant(0.0)), away, toward);
-    theta.moved(decay, minus_lr * u)
+    theta.moved(decay, minus_lr * taken)
 }
 
 impl Rule<1, 0, 5> for Lion {
@@ -90,6 +91,6 @@ impl Rule<1, 0, 5> for Lion {
     #[inline(always)]
     fn update<R: Real>(h: [R; 5], theta: R, g: R, [m]: [R; 1]) -> (R, [R; 1]) {
         let (u, m) = direction(h, g, m);
-        (moved(h, theta, u), [m])
+        (moved(h, theta, u, u), [m])
     }
 }

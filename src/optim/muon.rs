@@ -5,10 +5,13 @@
 //!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix
 //!     θₜ = θₜ₋₁ − α·λ·θₜ₋₁ − α·s·Oₜ
 //!     s = √max(1, rows/columns)                  adjust = match_rms_adamw: 0.2·√max(rows, columns)
+//!                                                adjust = spectral_unclamped: √(rows/columns)
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; as torch.optim.Muon, but in f32 where it
-//! computes in bf16. The second scale is that of Liu et al. 2025, arXiv:2502.16982. Biases and the output layer, where
-//! orthogonality has no meaning, follow AdamW at the rate `adam_lr`, with the same schedule, decay, and β₁, β₂ and ε.
+//! computes in bf16. A weight has a row for each output and a column for each input. The second scale is that of Liu et al. 2025,
+//! arXiv:2502.16982, the third that of Bernstein 2025, "Deriving Muon"; it takes smaller steps than the first where a layer
+//! narrows. Biases and the output layer, where orthogonality has no meaning, follow AdamW at the rate `adam_lr`, with the same
+//! schedule, decay, and β₁, β₂ and ε.
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor, Var};
@@ -116,6 +119,7 @@ impl Muon {
         let (rows, columns) = (rows as f64, columns as f64);
         let scale = match hypers.word(&ADJUST) {
             "match_rms_adamw" => 0.2 * rows.max(columns).sqrt(),
+            "spectral_unclamped" => (rows / columns).sqrt(),
             _ => (rows / columns).max(1.0).sqrt(),
         };
         let momentum = hypers.number(&MOMENTUM);

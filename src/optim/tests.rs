@@ -4,6 +4,7 @@
 //! gradients: zeros, denormals and magnitudes from 1e-20 to 1e10, with another learning rate in each step. Its head describes
 //! their layout. An optimizer joins the table by being listed in `FAMILIES`, and must have a case.
 
+mod cautious;
 mod kernels;
 mod properties;
 mod table;
