@@ -9,11 +9,11 @@
 
 pub mod checkpoint;
 pub mod lock;
-pub mod read;
 pub mod signal;
 mod summary;
 pub mod write;
 
+pub use crate::read;
 pub use summary::{Status, Summary, read_summary};
 
 use std::ffi::OsString;
