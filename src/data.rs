@@ -8,6 +8,7 @@ pub mod cache;
 pub mod cifar;
 pub mod digits;
 mod file;
+mod gzip;
 #[cfg(feature = "hub")]
 mod hub;
 pub mod idx;

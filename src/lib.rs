@@ -22,9 +22,10 @@ pub mod optim;
 // Memory and machines.
 pub mod device;
 pub mod kernel;
-// Mathematics and words that know nothing of the rest.
+// Mathematics, words and calls of the system that know nothing of the rest.
 pub mod digest;
 pub mod error;
+pub mod read;
 pub mod rng;
 pub mod rule;
 

@@ -9,12 +9,12 @@
 
 pub mod checkpoint;
 pub mod lock;
-pub mod read;
 pub mod resolve;
 pub mod signal;
 mod summary;
 pub mod write;
 
+pub use crate::read;
 pub use summary::{Status, Summary, read_summary};
 
 use std::ffi::OsString;

@@ -14,15 +14,14 @@
 //! ```
 //!
 //! The check sums find damage, not malice: who can write to the user's cache can forge them. Even so no content makes
-//! this code panic or take more memory than the file is long. Nothing here is fatal: what cannot be used is reported
-//! to the log and imported again.
+//! this code panic or take more memory than the file is long. Nothing here is fatal: what cannot be used or read is told as a
+//! warning and imported again; only a file that is absent, or of other data, is passed over in silence.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use etcetera::base_strategy::{BaseStrategy as _, Xdg};
@@ -33,6 +32,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::file;
 use super::images::Images;
 use super::imported::{ChannelSums, Imported, arrays};
+use crate::read::{self, uninterrupted};
 
 /// First bytes of a cache file. The line ends show a transfer that took it for text, as in PNG.
 const MAGIC: [u8; 8] = *b"adamu8\r\n";
@@ -80,7 +80,7 @@ impl Fingerprint {
     pub fn of(source: &str, files: &[PathBuf]) -> anyhow::Result<Self> {
         let stamp = |path: &PathBuf| {
             let metadata = file::regular(path)?;
-            let canonical = fs::canonicalize(path).map_err(|error| file::unreadable(path, &error))?;
+            let canonical = uninterrupted(|| fs::canonicalize(path)).map_err(|error| file::unreadable(path, &error))?;
             anyhow::Ok(Stamp {
                 path: canonical.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
                 bytes: metadata.len(),
@@ -121,16 +121,23 @@ pub fn load(
     classes: usize,
     image_len: usize,
 ) -> Option<Imported> {
+    // Without a home folder nothing is kept either, and `store` says so.
     let path = directory().ok()?.join(fingerprint.file_name(name));
     let shape = Shape::new(channels, classes, image_len);
-    reported(&path, read(&path, shape, |found| found == fingerprint))
+    reported(&path, "importing again", read(&path, shape, |found| found == fingerprint))
 }
 
 /// Like [`load`], for a `source` whose files may be gone: the newest file imported from it under any fingerprint.
 #[must_use]
 pub fn load_any(name: &str, source: &str, channels: usize, classes: usize, image_len: usize) -> Option<Imported> {
     let shape = Shape::new(channels, classes, image_len);
-    load_newest(&directory().ok()?, name, source, shape)
+    match directory() {
+        Ok(directory) => load_newest(&directory, name, source, shape),
+        Err(error) => {
+            tracing::warn!("no cache of data sets: {error:#}");
+            None
+        }
+    }
 }
 
 /// Keeps `imported` for [`load`] and returns the file. Safe against a crash and against others doing the same.
@@ -174,6 +181,8 @@ enum Miss {
     Unfit(String),
     /// Not what was written.
     Damaged(String),
+    /// The system does not give it, or it is no file; the path is named.
+    Unreadable(String),
 }
 
 impl From<io::Error> for Miss {
@@ -190,30 +199,39 @@ fn damaged<T>(why: impl Into<String>) -> Result<T, Miss> {
     Err(Miss::Damaged(why.into()))
 }
 
-fn reported(path: &Path, outcome: Result<Imported, Miss>) -> Option<Imported> {
+/// What a file gave; what is wrong with it is told, and what happens `then`.
+fn reported(path: &Path, then: &str, outcome: Result<Imported, Miss>) -> Option<Imported> {
     match outcome {
         Ok(imported) => return Some(imported),
         Err(Miss::Unfit(why)) => tracing::debug!("{}: not used: {why}", path.display()),
-        Err(Miss::Damaged(why)) => {
-            tracing::warn!("{}: damaged cache file: {why}; importing again", path.display());
-        }
+        Err(Miss::Damaged(why)) => tracing::warn!("{}: damaged cache file: {why}; {then}", path.display()),
+        Err(Miss::Unreadable(why)) => tracing::warn!("cache file {why}; {then}"),
     }
     None
 }
 
 fn load_newest(directory: &Path, name: &str, source: &str, shape: Shape) -> Option<Imported> {
+    let names = read::optional(read::names(directory)).unwrap_or_else(|error| {
+        tracing::warn!("{}: the cache of data sets cannot be read: {error}", directory.display());
+        None
+    });
     let mut candidates = Vec::new();
-    for entry in fs::read_dir(directory).ok()?.flatten() {
-        if is_named(&entry.file_name().to_string_lossy(), name, ".u8") {
-            let written = entry.metadata().and_then(|metadata| metadata.modified());
-            candidates.push((written.unwrap_or(SystemTime::UNIX_EPOCH), entry.path()));
+    for file_name in names.unwrap_or_default() {
+        if !is_named(&file_name.to_string_lossy(), name, ".u8") {
+            continue;
+        }
+        let path = directory.join(file_name);
+        match uninterrupted(|| fs::metadata(&path)).and_then(|metadata| metadata.modified()) {
+            Ok(written) => candidates.push((written, path)),
+            // Which one is the newest cannot be told, so this is none of them.
+            Err(error) => tracing::warn!("{}: cache file not used: {error}", path.display()),
         }
     }
     candidates.sort();
-    candidates
-        .into_iter()
-        .rev()
-        .find_map(|(_, path)| reported(&path, read(&path, shape, |found| found.source == source)))
+    candidates.into_iter().rev().find_map(|(_, path)| {
+        let then = "looking for an older one";
+        reported(&path, then, read(&path, shape, |found| found.source == source))
+    })
 }
 
 /// Whether `file_name` is `<name>-<16 hexadecimal digits><anything><ending>`.
@@ -226,10 +244,13 @@ fn is_named(file_name: &str, name: &str, ending: &str) -> bool {
 }
 
 fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Result<Imported, Miss> {
-    let file::Opened { file, bytes } = match file::open(path) {
-        Ok(opened) => opened,
-        Err(failure) => return unfit(failure.to_string()),
-    };
+    match read::present(path) {
+        Ok(None) => return unfit("it is not there"),
+        Ok(Some(_)) => {}
+        Err(error) => return Err(Miss::Unreadable(format!("{}: {error}", path.display()))),
+    }
+    let opened = file::open(path).map_err(|failure| Miss::Unreadable(failure.to_string()))?;
+    let file::Opened { file, bytes } = opened;
     let (header, begin) = read_header(&file, bytes)?;
     if !fits(&header.fingerprint) {
         return unfit("the files that it was imported from have changed");
@@ -332,7 +353,8 @@ fn zeroed(pixels: u64, labels: u64) -> Result<Images, Miss> {
 }
 
 fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(directory).with_context(|| format!("{}: cannot be made", directory.display()))?;
+    uninterrupted(|| fs::create_dir_all(directory))
+        .with_context(|| format!("{}: cannot be made", directory.display()))?;
     sweep(directory, name);
     let path = directory.join(fingerprint.file_name(name));
     let unfinished = {
@@ -340,7 +362,8 @@ fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &
         let random = RandomState::new().build_hasher().finish();
         path.with_extension(format!("u8.{random:016x}{UNFINISHED}"))
     };
-    let written = write(&unfinished, fingerprint, imported).and_then(|()| Ok(fs::rename(&unfinished, &path)?));
+    let written =
+        write(&unfinished, fingerprint, imported).and_then(|()| Ok(uninterrupted(|| fs::rename(&unfinished, &path))?));
     if written.is_err() {
         // What remains is swept up by the next import, should this fail as well.
         let _ = fs::remove_file(&unfinished);
@@ -358,14 +381,14 @@ fn write(path: &Path, fingerprint: &Fingerprint, imported: &Imported) -> anyhow:
         channel_sums: imported.channel_sums.clone(),
         check_sum: check_sum(arrays),
     })?;
-    let mut file = File::create_new(path)?;
+    let mut file = uninterrupted(|| File::create_new(path))?;
     // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
     let _ = file.try_lock();
     file.write_all(&sealed(&json)?)?;
     for array in arrays {
         file.write_all(array)?;
     }
-    file.sync_all()?;
+    uninterrupted(|| file.sync_all())?;
     Ok(())
 }
 
@@ -380,13 +403,22 @@ fn sealed(json: &[u8]) -> anyhow::Result<Vec<u8>> {
 
 /// Removes what imports of `name` that were killed left behind: unfinished files that nobody holds a lock on.
 fn sweep(directory: &Path, name: &str) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if is_named(&entry.file_name().to_string_lossy(), name, UNFINISHED)
-            && file::open(&path).is_ok_and(|opened| opened.file.try_lock().is_ok())
-            && fs::remove_file(&path).is_ok()
+    let names = read::names(directory).unwrap_or_else(|error| {
+        tracing::warn!("{}: what killed imports left is not looked for: {error}", directory.display());
+        Vec::new()
+    });
+    for file_name in names {
+        let path = directory.join(&file_name);
+        if !is_named(&file_name.to_string_lossy(), name, UNFINISHED)
+            || !file::open(&path).is_ok_and(|opened| opened.file.try_lock().is_ok())
         {
-            tracing::debug!("{}: left by an import that was killed, removed", path.display());
+            continue;
+        }
+        match uninterrupted(|| fs::remove_file(&path)) {
+            Ok(()) => tracing::debug!("{}: left by an import that was killed, removed", path.display()),
+            // Another import may have been quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!("{}: left by an import that was killed: {error}", path.display()),
         }
     }
 }
@@ -407,7 +439,7 @@ fn combined(check_sums: &[u64]) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     const SHAPE: Shape = Shape { channels: 2, classes: 10, image_bytes: 6 };
 
@@ -495,8 +527,10 @@ mod tests {
         let (folder, _, fingerprint) = source();
         assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
         let path = folder.path().join(fingerprint.file_name("toy"));
-        file::tests::for_each_impostor(&path, |_| {
-            assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
+        file::tests::for_each_impostor(&path, |words| {
+            let outcome = load_in(folder.path(), &fingerprint);
+            let Err(Miss::Unreadable(why)) = outcome else { panic!("{outcome:?}") };
+            assert!(why.contains(words), "{why}");
         });
     }
 

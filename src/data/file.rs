@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
+use crate::read::{self, uninterrupted};
 
 /// Remedy for a file whose content is not what its format promises.
 const FETCH_AGAIN: &str = "the file is cut, damaged or another's: fetch it again";
@@ -32,10 +33,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
     // Without waiting: a FIFO may have come under the name since.
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = options.open(path).map_err(|error| unreadable(path, &error))?;
+    let file = uninterrupted(|| options.open(path)).map_err(|error| unreadable(path, &error))?;
     // Asked again of the open file: the path may have been given to another between the two calls.
-    let metadata = file
-        .metadata()
+    let metadata = uninterrupted(|| file.metadata())
         .map_err(|error| unreadable(path, &error))
         .and_then(|metadata| expect_regular(path, metadata))?;
     Ok(Opened { file, bytes: metadata.len() })
@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
 /// # Errors
 /// A file that is missing or of another kind.
 pub(super) fn regular(path: &Path) -> Result<Metadata, Failure> {
-    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = uninterrupted(|| fs::metadata(path)).map_err(|error| unreadable(path, &error))?;
     expect_regular(path, metadata)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn regular(path: &Path) -> Result<Metadata, Failure> {
 /// # Errors
 /// A folder that is missing, or something else under its name.
 pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
-    let failure = match fs::metadata(path) {
+    let failure = match uninterrupted(|| fs::metadata(path)) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(metadata) => {
             let kind = kind(metadata.file_type());
@@ -71,11 +71,8 @@ pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// If the system does not say.
 pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.is_dir()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unreadable(path, &error)),
-    }
+    let metadata = read::optional(uninterrupted(|| fs::metadata(path))).map_err(|error| unreadable(path, &error))?;
+    Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
 }
 
 /// The text of a file of at most `most` bytes; none where there is no file.
@@ -84,12 +81,8 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
 /// A file that cannot be read, or is longer, of another kind or no text.
 #[cfg(feature = "hub")]
 pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failure> {
-    match fs::symlink_metadata(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(unreadable(path, &error)),
-        Ok(_) => {}
+    if read::present(path).map_err(|error| unreadable(path, &error))?.is_none() {
+        return Ok(None);
     }
     let mut text = String::new();
     let read = open(path)?.file.take(most + 1).read_to_string(&mut text);
@@ -106,24 +99,24 @@ pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failu
 /// A folder that cannot be read.
 #[cfg(feature = "hub")]
 pub(super) fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>, Failure> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>();
-    match read() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        outcome => outcome.map_err(|error| unreadable(folder, &error)),
-    }
+    let names = read::optional(read::names(folder)).map_err(|error| unreadable(folder, &error))?;
+    Ok(names.unwrap_or_default())
 }
 
 /// The first of `paths` that is a regular file; else the first that is there at all: opening it says what it is.
 ///
 /// # Errors
-/// A folder that may not be searched.
+/// A folder that may not be searched, or a link that cannot be followed.
 pub(super) fn first_present(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<PathBuf>, Failure> {
     let mut other = None;
     for path in paths {
-        match fs::symlink_metadata(&path) {
-            Ok(_) if path.is_file() => return Ok(Some(path)),
-            Ok(_) => other = other.or(Some(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        match read::present(&path) {
+            Ok(Some(_)) => match read::is_file(&path) {
+                Ok(true) => return Ok(Some(path)),
+                Ok(false) => other = other.or(Some(path)),
+                Err(error) => return Err(unreadable(&path, &error)),
+            },
+            Ok(None) => {}
             Err(error) => return Err(unreadable(&path, &error)),
         }
     }

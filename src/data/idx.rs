@@ -7,17 +7,17 @@
 //!
 //! A header is believed only as far as the file bears it out: a raw file must have exactly the length that its header
 //! promises, known before any memory is taken; a gzipped one is inflated to that length and at most one byte further,
-//! the CRC of each of its members is checked (RFC 1952, 2.2: there may be several), and nothing may follow. Format: <http://yann.lecun.com/exdb/mnist/>.
+//! the CRC of each of its members is checked (RFC 1952, 2.2: there may be several), and nothing may follow. A file that begins as
+//! gzip does is gzipped, whatever its name, since an IDX file begins with two zeros. Format: <http://yann.lecun.com/exdb/mnist/>.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
-use super::file;
 use super::images::Images;
+use super::{file, gzip};
 use crate::error::Failure;
+use crate::read::Steady;
 
 /// Most images in one file: EMNIST's digits, the largest set of this format with ten classes, has 240,000 for training.
 /// Whatever a header claims, a file of 28×28 images takes no more than 206 MB.
@@ -25,9 +25,6 @@ const MOST_IMAGES: u32 = 262_144;
 
 /// Bytes read from a gzipped file at a time; larger gained nothing.
 const BUFFER_BYTES: usize = 1 << 16;
-
-/// First bytes of a gzip stream (RFC 1952, 2.3.1). An IDX file begins with two zeros, so the content tells which it is.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Names of the four files: training images and labels, test images and labels.
 const NAMES: [&str; 4] =
@@ -163,10 +160,10 @@ struct Idx<'a> {
 impl<'a> Idx<'a> {
     fn open(path: &'a Path, kind: Kind) -> Result<Self, Failure> {
         let file::Opened { file, bytes } = file::open(path)?;
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, Steady(file));
         let begin = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
-        let gzipped = begin.starts_with(&GZIP_MAGIC);
-        let mut body = if gzipped { Body::Gzip(Box::new(MultiGzDecoder::new(reader))) } else { Body::Raw(reader) };
+        let gzipped = begin.starts_with(&gzip::MAGIC);
+        let mut body = if gzipped { Body::Gzip(Box::new(gzip::Reader::new(reader))) } else { Body::Raw(reader) };
 
         let header_bytes = kind.header_bytes();
         let mut header = [0; 16];
@@ -203,8 +200,8 @@ impl<'a> Idx<'a> {
 
 /// A file's content, inflated where it is gzipped.
 enum Body {
-    Raw(BufReader<File>),
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Raw(BufReader<Steady<File>>),
+    Gzip(Box<gzip::Reader<BufReader<Steady<File>>>>),
 }
 
 impl Read for Body {
@@ -447,7 +444,8 @@ mod tests {
             }
             for rest in [&b"\0"[..], b"rest", b"a rest that is longer than a header"] {
                 let longer = [&packed[..], rest].concat();
-                assert_says(&refusal(which, longer), NAMES[which]);
+                let words = format!("{}: goes on after its gzip stream with what is not gzip", NAMES[which]);
+                assert_says(&refusal(which, longer), &words);
             }
             let twice = [&packed[..], &packed].concat();
             assert_says(&refusal(which, twice), "holds more than the");

@@ -1,4 +1,4 @@
-//! Files of a run read with bounds: what lies under their names may be anything.
+//! Files read with bounds: what lies under their names may be anything.
 //!
 //! Only "not found" means that there is nothing; every other error is one. A name is opened without waiting, so that a FIFO under
 //! it is refused and not waited on. A call that a signal interrupts is made again.
@@ -56,6 +56,16 @@ pub fn is_file(path: &Path) -> io::Result<bool> {
 /// If it is none, or one of its names cannot be read.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     uninterrupted(|| fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect())
+}
+
+/// A reader whose calls are made again as long as a signal interrupts them, for those who read from it that do not.
+#[derive(Debug)]
+pub struct Steady<R>(pub R);
+
+impl<R: io::Read> io::Read for Steady<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        uninterrupted(|| self.0.read(buffer))
+    }
 }
 
 /// A regular file, open for reading.
