@@ -567,6 +567,25 @@ mod tests {
     }
 
     #[test]
+    fn mutated_files_are_refused_or_read_and_nothing_else() {
+        let whole =
+            load(&[("model.hidden", "30,10"), ("optim.group", "*.bias weight_decay=0")]).unwrap().to_toml(|_| None);
+        let sweep = "[sweep]\npoints = 4\nrandom = 3\n[optim]\nlr = [1e-3, 0.1]\n[train]\nseed = \"0..1\"\n".to_owned();
+        let folder = crate::fuzz::folder();
+        let path = folder.path().join("config.toml");
+        crate::fuzz::run("TOML", &[whole.into_bytes(), sweep.into_bytes()], |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                drop((layers::glance(text), layers::glance_at_axes(text), layers::glance_at_points(text)));
+            }
+            let of_sweep = Sources { files: vec![path.clone()], sweeps: true, ..Sources::default() };
+            let _ = layers::Layers::gather(&of_sweep);
+            let config = Config::load(&Sources { files: vec![path.clone()], ..Sources::default() });
+            config.is_ok_and(|config| config.expect_read().is_ok())
+        });
+    }
+
+    #[test]
     fn defaults_follow_the_optimizer_and_the_seed() {
         let config = load(&[("optim.optimizer", "adamw"), ("train.seed", "7")]).unwrap();
         assert_eq!(config.hypers.number(&family("adamw").unwrap().hypers[4]), 0.01);

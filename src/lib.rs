@@ -25,6 +25,8 @@ pub mod kernel;
 // Mathematics, words and calls of the system that know nothing of the rest.
 pub mod digest;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod read;
 pub mod rng;
 pub mod rule;

@@ -460,3 +460,83 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<u64, Json>, Settings)> {
     results.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
     Ok((ended, Settings { common, own: Vec::new() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Record;
+    use std::fs;
+
+    /// A run of two epochs and a sweep of two points, of which one has ended.
+    fn written(folder: &Path) {
+        let (run, sweep) = (folder.join("run"), folder.join("sweep"));
+        fs::create_dir_all(run.join("ckpt")).unwrap();
+        fs::create_dir_all(&sweep).unwrap();
+        let config = Config::load(&Sources::default()).unwrap();
+        fs::write(run.join("config.toml"), config.to_toml(|_| None)).unwrap();
+        let record = |epoch| Record {
+            event: "epoch".into(),
+            epoch,
+            valid_loss: Some(0.5),
+            valid_accuracy: Some(0.7),
+            test_accuracy: Some(0.75),
+            ..Record::default()
+        };
+        let line = |epoch, point: Option<u32>| {
+            let mut line = json!(record(epoch));
+            line["point"] = json!(point);
+            format!("{line}\n")
+        };
+        fs::write(run.join("metrics.jsonl"), line(1, None) + &line(2, None)).unwrap();
+        let summary = json!({
+            "status": "finished", "reason": null, "exit_code": 0, "epochs": 2, "best": record(2), "last": record(2),
+            "version": "0", "git": "", "argv": ["adamtrain"], "device": "cpu", "cpu": "", "threads": 1,
+            "data": {"name": "digits"}, "config_hash": "00",
+        });
+        fs::write(run.join("run.json"), summary.to_string()).unwrap();
+        let text = "[sweep]\npoints = 2\ncheckpoints = \"best\"\n\n[optim]\nlr = [0.001, 0.1]\n";
+        fs::write(sweep.join("sweep.toml"), text).unwrap();
+        let mut end = json!(record(1));
+        end["event"] = "point".into();
+        for (key, value) in
+            [("point", json!(0)), ("status", json!("finished")), ("settings", json!({"optim.lr": 0.001}))]
+        {
+            end[key] = value;
+        }
+        fs::write(sweep.join("results.jsonl"), line(1, Some(0)) + &line(1, Some(1)) + &format!("{end}\n")).unwrap();
+    }
+
+    #[test]
+    fn a_run_and_the_points_of_a_sweep_are_rows() {
+        let folder = crate::fuzz::folder();
+        written(folder.path());
+        let rows = rows(&[folder.path().to_owned()]).unwrap();
+        let found: Vec<_> = rows.iter().map(|row| (row.point, row.status, row.epochs)).collect();
+        assert_eq!(found, [(None, "finished", 2), (Some(0), "finished", 1), (Some(1), "interrupted", 1)]);
+    }
+
+    #[test]
+    fn mutated_files_of_runs_and_sweeps_cost_their_rows_and_nothing_else() {
+        let folder = crate::fuzz::folder();
+        written(folder.path());
+        let folders = [folder.path().to_owned()];
+        for name in ["run/config.toml", "run/run.json", "run/metrics.jsonl", "sweep/sweep.toml", "sweep/results.jsonl"]
+        {
+            let path = folder.path().join(name);
+            let whole = fs::read(&path).unwrap();
+            crate::fuzz::run(name, std::slice::from_ref(&whole), |bytes| {
+                fs::write(&path, bytes).unwrap();
+                let rows = rows(&folders).unwrap();
+                let (differing, shared) = told(&rows);
+                for row in &rows {
+                    let _ = row.to_json(&differing).to_string();
+                }
+                drop(worth_telling(&shared));
+                drop(ended(&folder.path().join("sweep")));
+                drop(crate::run::resolve::open(&folder.path().join("sweep"), false));
+                rows.iter().all(|row| row.status != BROKEN)
+            });
+            fs::write(&path, whole).unwrap();
+        }
+    }
+}

@@ -403,10 +403,10 @@ fn data_bytes(header: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn small() -> Checkpoint {
+    pub(crate) fn small() -> Checkpoint {
         let shape = Shape { inputs: 3, hidden: vec![], classes: 2 };
         let channels = [Channel { scale: 1.0 / 255.0, shift: -0.5 }];
         let meta = Meta {
@@ -475,6 +475,29 @@ mod tests {
             let same = read.as_ref().is_ok_and(|read| at < 8 + header && read.tensors == small().tensors);
             assert!(read.is_err() || same, "byte {at}");
         }
+    }
+
+    #[test]
+    fn mutated_files_are_refused_or_read_and_nothing_else() {
+        let (_folder, _, bytes) = written();
+        crate::fuzz::run("checkpoint", &[bytes], |bytes| Checkpoint::from_bytes("file", bytes).is_ok());
+        let folder = crate::fuzz::folder();
+        let path = folder.path().join("file");
+        crate::fuzz::run("checkpoint file", &[small().to_bytes().unwrap()], |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            Checkpoint::read(&path).is_ok()
+        });
+    }
+
+    #[test]
+    fn mutated_metadata_with_the_right_digest_is_refused_or_read_and_nothing_else() {
+        let text = small().meta.to_text().unwrap();
+        crate::fuzz::run("checkpoint metadata", &[text.into_bytes()], |json| {
+            let Ok(meta) = serde_json::from_slice(json) else { return false };
+            let forged = Checkpoint { meta, ..small() };
+            // JSON has no number that is not finite.
+            forged.to_bytes().is_ok_and(|bytes| Checkpoint::from_bytes("file", &bytes).is_ok())
+        });
     }
 
     #[test]

@@ -207,3 +207,21 @@ impl Saved {
 fn name(point: usize) -> String {
     format!("point-{point:05}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mutated_files_are_refused_or_read_and_nothing_else() {
+        let lost = Lost { point: 2, progress: Progress::default(), reason: "epoch 1".into() };
+        let mut manifest = Manifest::new(vec![0, 2], vec![lost]);
+        manifest.sweep = "00".into();
+        let folder = crate::fuzz::folder();
+        let path = folder.path().join("lanes.safetensors");
+        Saved { manifest, lanes: vec![(0, crate::run::checkpoint::tests::small())] }.write(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(Saved::from_bytes(&path, &whole).is_ok());
+        crate::fuzz::run("lanes", &[whole], |bytes| Saved::from_bytes(&path, bytes).is_ok());
+    }
+}

@@ -321,3 +321,31 @@ fn deciding(description: &str) -> Vec<&str> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Given, Sources};
+
+    #[test]
+    fn mutated_results_are_refused_or_read_and_nothing_else() {
+        let given = Given { key: "optim.lr".into(), text: "0.001,0.1".into(), flag: "--lr".into() };
+        let sources = Sources { command_line: vec![given], ..Sources::default() };
+        let points = Points::load(&sources, None).unwrap();
+        let line = |event: &str, point: usize| {
+            let settings = points.settings(&points.points[point]);
+            serde_json::json!({"event": event, "point": point, "settings": settings, "status": "finished"}).to_string()
+                + "\n"
+        };
+        let whole = line("epoch", 0) + &line("epoch", 1) + &line("point", 0);
+        let mut manifest = Manifest::new(vec![1], vec![]);
+        manifest.results_bytes = whole.len() as u64;
+        assert!(Results::up_to(whole.as_bytes(), &manifest).is_some());
+        crate::fuzz::run("results", &[whole.into_bytes()], |bytes| {
+            let ended = Results::of_ended(bytes);
+            let saved = Results::up_to(bytes, &manifest);
+            assert!(bytes.len() >= saved.as_ref().map_or(0, |saved| saved.text.len()));
+            [Some(ended), saved].into_iter().flatten().all(|results| results.expect_own(&points).is_ok())
+        });
+    }
+}
