@@ -75,6 +75,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     }
     let config = Config::load(&sources)?;
     config.expect_read()?;
+    config.warn_of_idle_muon();
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
