@@ -8,6 +8,7 @@ pub mod eval;
 pub mod inspect;
 pub mod optimizers;
 pub mod runs;
+pub mod schedules;
 pub mod sweep;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub enum Request {
     Doctor(doctor::Doctor),
     /// Show the optimizers.
     Optimizers(optimizers::Optimizers),
+    /// Show the schedules.
+    Schedules(schedules::Schedules),
     /// Print completions for this shell.
     Completions(Shell),
     /// Print the manual page.
@@ -90,6 +93,7 @@ pub fn parse() -> Result<Invocation, clap::Error> {
         Some(("runs", matches)) => Request::Runs(runs::Runs::from_matches(matches)),
         Some(("doctor", matches)) => Request::Doctor(doctor::Doctor::from_matches(matches)),
         Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
+        Some(("schedules", matches)) => Request::Schedules(schedules::Schedules::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
         }
@@ -174,6 +178,7 @@ pub fn command() -> Command {
     .subcommand(inspect::command())
     .subcommand(data::command())
     .subcommand(optimizers::command())
+    .subcommand(schedules::command())
     .subcommand(doctor::command())
     .subcommand(
         Command::new("completions").about("Print completions for a shell").arg(

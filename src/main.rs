@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             doctor.run().map(|()| 0)
         }
         Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
+        Request::Schedules(schedules) => schedules.run().map(|()| 0),
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
         }
