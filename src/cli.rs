@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod optimizers;
 mod refusal;
 pub mod runs;
+pub mod schedules;
 pub mod sweep;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub enum Request {
     Doctor(doctor::Doctor),
     /// Show the optimizers.
     Optimizers(optimizers::Optimizers),
+    /// Show the schedules.
+    Schedules(schedules::Schedules),
     /// Print completions for this shell.
     Completions(Shell),
     /// Print the manual page.
@@ -101,6 +104,7 @@ pub fn parse() -> Result<Option<Invocation>> {
         Some(("runs", matches)) => Request::Runs(runs::Runs::from_matches(matches)),
         Some(("doctor", matches)) => Request::Doctor(doctor::Doctor::from_matches(matches)),
         Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
+        Some(("schedules", matches)) => Request::Schedules(schedules::Schedules::from_matches(matches)),
         Some(("completions", matches)) => {
             Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
         }
@@ -187,6 +191,7 @@ pub fn command() -> Command {
     .subcommand(inspect::command())
     .subcommand(data::command())
     .subcommand(optimizers::command())
+    .subcommand(schedules::command())
     .subcommand(doctor::command())
     .subcommand(
         Command::new("completions").about("Print completions for a shell").arg(

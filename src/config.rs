@@ -26,6 +26,15 @@ use settings::{ReadBy, SETTINGS, Setting, index};
 use value::closest;
 pub use value::{Stretch, Value};
 
+/// A moving average of the weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ema {
+    /// d, in [0, 1).
+    pub decay: f64,
+    /// Whether the decay rises to it over the first steps.
+    pub warmup: bool,
+}
+
 /// When a rate on a plateau falls, as torch.optim.lr_scheduler.ReduceLROnPlateau.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
@@ -82,8 +91,8 @@ pub struct Config {
     pub clip_adaptive: Option<f64>,
     /// Batches of a step.
     pub accumulate: usize,
-    /// Decay of the weights' moving average.
-    pub ema_decay: Option<f64>,
+    /// The weights' moving average.
+    pub ema: Option<Ema>,
     /// Whether a step whose gradient is not finite is skipped.
     pub skip_non_finite: bool,
     /// Whether the health of training is measured.
@@ -290,6 +299,22 @@ impl Config {
         Ok(())
     }
 
+    /// Says where Muon has no hidden matrix to drive, and answers whether it did. A group of biases is no surprise.
+    pub fn warn_of_idle_muon(&self) -> bool {
+        let is_weight = |member: &&usize| member.is_multiple_of(2);
+        let is_idle = |group: &groups::Group| {
+            let mut weights = group.members.iter().filter(is_weight).peekable();
+            weights.peek().is_some() && weights.all(|member| member / 2 >= self.shape.hidden.len())
+        };
+        let found = self.groups.iter().any(|group| group.family.name == "muon" && is_idle(group));
+        if found {
+            tracing::warn!(
+                "muon: there is no hidden matrix, so AdamW drives every parameter at `optim.adam_lr`, and `optim.lr` has no effect"
+            );
+        }
+        found
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.family.refuse)(&self.hypers) {
@@ -301,7 +326,7 @@ impl Config {
                 "give --valid-fraction, for example 0.1",
             );
         }
-        if self.ema_decay.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+        if self.ema.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
             return usage(
                 "`train.ema_decay` has no meaning for schedule-free-adamw, which evaluates at an average of its own",
                 "leave train.ema_decay out, or choose another optimizer",
@@ -495,6 +520,7 @@ impl Reader<'_> {
             other => return Self::wrong("model.hidden", other),
         };
         let device = self.word("train.device")?;
+        let ema_warmup = *self.value("train.ema_warmup")? == Value::Switch(true);
         let shape = Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() };
         let groups = match self.value("optim.group")? {
             Value::Groups(texts) => groups::divide(texts, self.origin("optim.group"), family, &hypers, &shape)?,
@@ -535,7 +561,7 @@ impl Reader<'_> {
             clip_value: self.number("train.clip_value")?,
             clip_adaptive: self.number("train.clip_adaptive")?,
             accumulate: self.count("train.accumulate")? as usize,
-            ema_decay: self.number("train.ema_decay")?,
+            ema: self.number("train.ema_decay")?.map(|decay| Ema { decay, warmup: ema_warmup }),
             skip_non_finite: self.word("train.non_finite")? == "skip",
             health: *self.value("train.health")? == Value::Switch(true),
             label_smoothing: self.real("train.label_smoothing")?,

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             doctor.run().map(|()| 0)
         }
         Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
+        Request::Schedules(schedules) => schedules.run().map(|()| 0),
         Request::Completions(shell) => {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
         }
@@ -80,6 +81,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     if dry_run || !goes_on {
         config.expect_read()?;
     }
+    config.warn_of_idle_muon();
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;

@@ -32,7 +32,7 @@ pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
-pub use schedule::{Decay, Form, Schedule};
+pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
 
 use anyhow::Result;
 use candle_core::{Tensor, Var};

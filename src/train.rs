@@ -19,7 +19,7 @@ pub use progress::{PlateauState, Progress, Record, finite};
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 
-use crate::config::{Config, Stretch};
+use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
 use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
@@ -153,7 +153,7 @@ impl Trainer {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
         let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
-        let kept = u64::from(config.ema_decay.is_some()) + 2 * u64::from(config.health);
+        let kept = u64::from(config.ema.is_some()) + 2 * u64::from(config.health);
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
         (4 * copies * tensors)
             .saturating_mul(parameters)
@@ -374,8 +374,8 @@ fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
 
 /// The moving averages of the lanes' weights: all lanes have one, or none.
 fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
-    let decays: Option<Vec<f64>> = lanes.iter().map(|lane| lane.ema_decay).collect();
-    decays.map(|decays| Average::new(net, decays)).transpose()
+    let all: Option<Vec<Ema>> = lanes.iter().map(|lane| lane.ema).collect();
+    all.map(|lanes| Average::new(net, lanes)).transpose()
 }
 
 /// The optimizer that a configuration describes, over the parameters of `net`.

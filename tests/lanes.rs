@@ -75,6 +75,7 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--optimizer adam,sgd,schedule-free --seed 3,4", "--hidden 20"),
         ("--dropout 0,0.4 --clip-norm none,0.1 --schedule constant,cosine", "--hidden 12,7"),
         ("--set train.ema_decay=0.5,0.9 --lr 1e-3,1e-2", "--valid-fraction 0.2"),
+        ("--set train.ema_decay=0.5,0.9 --set train.ema_warmup=true --lr 1e-3,1e-2", ""),
         ("--schedule plateau,cosine --set schedule.plateau_patience=0,1", "--valid-fraction 0.2 --lr 0.1 --epochs 8"),
         ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
         ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),

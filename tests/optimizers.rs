@@ -65,6 +65,7 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--optimizer nadamw --weight-decay 0.1 --set optim.constant_beta1=true",
         "--optimizer ademamix --set optim.alpha_warmup=5 --set optim.beta3_warmup=7",
         "--set train.ema_decay=0.5 --valid-fraction 0.2",
+        "--set train.ema_decay=0.999 --set train.ema_warmup=true",
         "--health --set train.clip_value=0.01 --set train.clip_adaptive=0.1 --clip-norm 0.1",
         "--set train.accumulate=3 --dropout 0.3",
         "--set train.non_finite=skip",
@@ -129,6 +130,40 @@ fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
 }
 
 #[test]
+fn the_listing_of_schedules_shows_formula_settings_and_end_of_each() {
+    let place = Place::new();
+    let names = ["constant", "linear", "cosine", "step", "exponential", "polynomial", "one-cycle", "wsd", "plateau"];
+    let text = place.succeed("schedules").stdout;
+    let answer = place.answer("schedules --json");
+    assert!(text.contains(answer["letters"].as_str().unwrap()) && text.contains(answer["warm_up"].as_str().unwrap()));
+    let listed = answer["schedules"].as_array().unwrap();
+    assert_eq!(listed.iter().map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
+    for one in listed {
+        let name = one["name"].as_str().unwrap();
+        for key in ["about", "source", "formula", "end"] {
+            for line in one[key].as_str().unwrap().lines() {
+                assert!(!line.is_empty() && text.contains(line), "{name}: {key}");
+            }
+        }
+        assert!(one["formula"].as_str().unwrap().starts_with('α'), "{name}");
+        // What is listed is what a run does.
+        let plan = place.answer(&format!("--schedule {name} --valid-fraction 0.1 --dry-run --json"));
+        for setting in one["settings"].as_array().unwrap() {
+            let key = setting["key"].as_str().unwrap();
+            assert!(text.contains(key), "{name}: {key}");
+            let value = &plan["config"]["schedule"][key.strip_prefix("schedule.").unwrap()];
+            assert_eq!(setting["default"], *value, "{name}: {key}");
+        }
+    }
+    let one = place.succeed("schedules Cosine").stdout;
+    assert!(one.contains("cos(π·p)") && !one.contains("OneCycleLR"), "{one}");
+    assert!(place.succeed("optimizers LION").stdout.contains("sign("));
+    place.run("schedules cosin").refused(2, &["cosin", "'cosine'"]);
+    assert!(place.succeed("completions bash").stdout.contains("schedules"));
+    assert!(place.succeed("man").stdout.contains("schedules"));
+}
+
+#[test]
 fn mistakes_around_optimizers_are_told() {
     let place = Place::new();
     for (arguments, words) in [
@@ -146,6 +181,7 @@ fn mistakes_around_optimizers_are_told() {
         ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),
         ("--set train.accumulate=0", &["train.accumulate"]),
         ("--set train.ema_decay=1", &["train.ema_decay"]),
+        ("--set train.ema_warmup=true", &["train.ema_warmup", "does nothing", "train.ema_decay"]),
         ("--health=maybe", &["--health", "`maybe`"]),
         ("--optimizer schedule-free --set train.ema_decay=0.9", &["train.ema_decay", "schedule-free-adamw"]),
     ] {
@@ -164,6 +200,23 @@ fn mistakes_around_optimizers_are_told() {
         common::finish(&mut place.command(&["--set", &group])).refused(2, words);
     }
     assert!(place.entries().iter().all(|entry| !entry.starts_with("runs")), "{:?}", place.entries());
+}
+
+#[test]
+fn a_dry_run_says_as_a_run_that_muon_has_no_hidden_matrix() {
+    let place = Place::new();
+    let words = &["muon: there is no hidden matrix", "optim.adam_lr"];
+    let arguments = "--optimizer muon --limit-train 300 --epochs 1 -q";
+    for arguments in
+        [arguments.to_owned(), format!("{arguments} --dry-run"), format!("sweep {arguments} --lr 1e-3,1e-2")]
+    {
+        let told = place.succeed(&arguments).says(words).stderr.matches(words[0]).count();
+        assert_eq!(told, 1, "{arguments}");
+    }
+    for arguments in ["--hidden 8", "--hidden 8 --dry-run"] {
+        let outcome = place.succeed(&format!("--optimizer muon --limit-train 300 --epochs 1 -q {arguments}"));
+        assert!(!outcome.stderr.contains("hidden matrix"), "{outcome:?}");
+    }
 }
 
 #[test]

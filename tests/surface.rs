@@ -740,7 +740,7 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     }
     let short = place.succeed("-h").stdout;
     assert!(short.contains("--lr"));
-    for command in ["train", "eval", "inspect", "data", "doctor", "optimizers", "completions", "man"] {
+    for command in ["train", "eval", "inspect", "data", "doctor", "optimizers", "schedules", "completions", "man"] {
         let help = place.succeed(&format!("{command} --help")).stdout;
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }

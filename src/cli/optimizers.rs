@@ -37,7 +37,7 @@ pub fn command() -> Command {
 
 impl Optimizers {
     pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self { name: matches.get_one::<String>("NAME").cloned(), json: matches.get_flag("json") }
+        Self { name: matches.get_one::<String>("NAME").map(|name| name.to_lowercase()), json: matches.get_flag("json") }
     }
 
     /// Describes them.

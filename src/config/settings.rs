@@ -180,12 +180,12 @@ const AFTER: &[Setting] = &[
     },
     Setting {
         default: "constant",
-        help: "Learning-rate schedule",
+        help: "Learning-rate schedule; `adamtrain schedules` shows each with formula, settings and defaults",
         ..setting("schedule.schedule", "schedule", "NAME", Kind::Choice(SCHEDULES))
     },
     Setting {
         default: "0steps",
-        help: "Linear warm-up",
+        help: "Linear warm-up, in optimizer steps or epochs; part of the schedule's steps",
         ..setting(
             "schedule.warmup",
             "warmup",
@@ -294,7 +294,7 @@ const AFTER: &[Setting] = &[
     Setting {
         flag: None,
         default: "1",
-        help: "Batches whose mean gradient makes one step",
+        help: "Batches that make one step, by the mean of the gradient over all their samples, however many the last batch has",
         ..setting("train.accumulate", "", "N", count(1, 1 << 20))
     },
     Setting {
@@ -302,6 +302,13 @@ const AFTER: &[Setting] = &[
         unset: Some("none"),
         help: "Keep a moving average of the weights with this decay; it is evaluated beside them, and by `eval --ema`",
         ..setting("train.ema_decay", "", "F", number(0.0, true, 1.0, false))
+    },
+    Setting {
+        reader: ReadBy::Unless("train.ema_decay", "none", "give --set train.ema_decay=0.999"),
+        flag: None,
+        default: "false",
+        help: "Let the decay of that average rise: min(ema_decay, (1 + t)/(10 + t)) in step t, from 1",
+        ..setting("train.ema_warmup", "", "BOOL", Kind::Switch)
     },
     Setting {
         flag: None,
@@ -316,7 +323,7 @@ const AFTER: &[Setting] = &[
     },
     Setting {
         default: "0",
-        help: "Share of each target spread over all classes; training only",
+        help: "Share of each target spread over all classes; train_loss has it, test_loss and valid_loss do not",
         ..setting("train.label_smoothing", "label-smoothing", "F", number(0.0, true, 1.0, false))
     },
     Setting {

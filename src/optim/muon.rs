@@ -54,14 +54,7 @@ fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>
         (0..parameters.len()).partition(|&index| parameters[index].is_hidden);
     let select = |members: &[usize]| -> Vec<Parameter> { members.iter().map(|&i| parameters[i].clone()).collect() };
     let mut parts = Vec::new();
-    if hidden.is_empty() {
-        // A group of biases is no surprise.
-        if parameters.iter().any(|parameter| parameter.var.rank() == 3) {
-            tracing::warn!(
-                "muon: there is no hidden matrix, so AdamW drives every parameter at `optim.adam_lr`, and `optim.lr` has no effect"
-            );
-        }
-    } else {
+    if !hidden.is_empty() {
         parts.push(Part {
             optimizer: Box::new(Muon::new(&select(&hidden), lanes)?),
             members: hidden,

@@ -1,20 +1,24 @@
 //! Learning-rate schedules, each a pure function of the step; that on a plateau also of the steps at which it fell.
 //!
-//! With T steps in all, W of warm-up and progress p = (s − W)/(T − W) of the 0-based step s; e is the epoch, from 0:
+//! `adamtrain schedules` prints what is set in here, and `docs/schedules.md` repeats it.
 //!
-//!     warm-up      α·(s + 1)/W                       for s < W
+//!     letters      s: the step, from 0; T: all steps, W: those of the warm-up; p = (s − W)/(T − W); e: the epoch, from 0
+//!
+//!     warm-up      α·(s + 1)/W                           for s < W; all but one-cycle have it
 //!     constant     α
-//!     linear       α·(1 − (1 − f)·p)                 f: final_factor
-//!     cosine       α·(f + (1 − f)·(1 + cos(π·p))/2)  Loshchilov & Hutter 2016, arXiv:1608.03983, one cycle
-//!     step         α·γ^⌊e/E⌋                         every E = step_epochs epochs
-//!     exponential  α·γ^e
-//!     polynomial   α·(f + (1 − f)·(1 − p)^k)         k: power
-//!     one-cycle    from α·i to α over the part r of all steps, then to α·f, each along half a cosine
-//!     wsd          α, over the last part d of all steps in a straight line to α·f
-//!     plateau      α·max(γⁿ, f) after n falls
+//!     linear       α·(1 − (1 − f)·p)                     f: final_factor
+//!     cosine       α·(f + (1 − f)·(1 + cos(π·p))/2)      f: final_factor
+//!     step         α·γ^⌊e/E⌋                             γ: gamma, E: step_epochs
+//!     exponential  α·γ^e                                 γ: gamma
+//!     polynomial   α·(f + (1 − f)·(1 − p)^k)             f: final_factor, k: power
+//!     one-cycle    α·c(i, 1, s/(r·T − 1))                for s < r·T − 1; i: initial_factor, r: rise
+//!                  α·c(1, f, (s − r·T + 1)/(T − r·T))    from there on; f: final_factor
+//!                  c(a, b, x) = b + (a − b)·(1 + cos(π·x))/2
+//!     wsd          α·(1 − (1 − f)·max(0, 1 − (T − s)/D)) D = min(d·T, T − W), d: decay_fraction, f: final_factor
+//!     plateau      α·max(γⁿ, f)                          after n falls; γ: gamma, f: final_factor
 //!
-//! One-cycle is Smith & Topin 2017, arXiv:1708.07120, in the form of torch.optim.lr_scheduler.OneCycleLR, whose defaults are
-//! i = 1/25, r = 0.3 and f = i·10⁻⁴; the momentum is not cycled. Warm-up–stable–decay is Hu et al. 2024, arXiv:2404.06395.
+//! [`CURVES`] has the source of each and what it ends with. The warm-up is that of Goyal et al. 2017, arXiv:1706.02677, §2.2, over
+//! steps and from the first: the step 0 has α/W, the steps W − 1 and W have α. T counts it.
 
 use std::f64::consts::PI;
 
@@ -43,17 +47,125 @@ pub enum Decay {
 
 impl Decay {
     /// Names and values, in the order of help.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("constant", Self::Constant),
-        ("linear", Self::Linear),
-        ("cosine", Self::Cosine),
-        ("step", Self::Step),
-        ("exponential", Self::Exponential),
-        ("polynomial", Self::Polynomial),
-        ("one-cycle", Self::OneCycle),
-        ("wsd", Self::Wsd),
-        ("plateau", Self::Plateau),
-    ];
+    pub const ALL: [(&'static str, Self); CURVES.len()] = {
+        let mut all = [("", Self::Constant); CURVES.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = (CURVES[index].name, CURVES[index].decay);
+            index += 1;
+        }
+        all
+    };
+}
+
+/// A schedule as the configuration names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Curve {
+    /// Name on the command line and in files.
+    pub name: &'static str,
+    /// Its form.
+    pub decay: Decay,
+    /// One line for help.
+    pub about: &'static str,
+    /// Where the last step stands.
+    pub end: &'static str,
+    /// Paper, and the implementation that is followed.
+    pub source: &'static str,
+}
+
+/// The schedules, from simple to complex.
+pub const CURVES: [Curve; 9] = [
+    Curve {
+        name: "constant",
+        decay: Decay::Constant,
+        about: "the rate stays",
+        end: "the last step has α",
+        source: "as torch.optim.lr_scheduler.ConstantLR with factor 1",
+    },
+    Curve {
+        name: "linear",
+        decay: Decay::Linear,
+        about: "in a straight line",
+        end: "one step before α·f: the last step has p = 1 − 1/(T − W)",
+        source: "as torch.optim.lr_scheduler.LinearLR from 1 to f over T − W",
+    },
+    Curve {
+        name: "cosine",
+        decay: Decay::Cosine,
+        about: "along half a cosine",
+        end: "one step before α·f: the last step has p = 1 − 1/(T − W)",
+        source: "Loshchilov & Hutter 2016, arXiv:1608.03983, one cycle; as torch.optim.lr_scheduler.CosineAnnealingLR over T − W",
+    },
+    Curve {
+        name: "step",
+        decay: Decay::Step,
+        about: "down by a factor every few epochs",
+        end: "the last step has the rate of its epoch",
+        source: "as torch.optim.lr_scheduler.StepLR, epoch by epoch",
+    },
+    Curve {
+        name: "exponential",
+        decay: Decay::Exponential,
+        about: "down by a factor every epoch",
+        end: "the last step has the rate of its epoch",
+        source: "as torch.optim.lr_scheduler.ExponentialLR, epoch by epoch",
+    },
+    Curve {
+        name: "polynomial",
+        decay: Decay::Polynomial,
+        about: "as a power of what is left",
+        end: "one step before α·f: the last step has p = 1 − 1/(T − W)",
+        source: "as torch.optim.lr_scheduler.PolynomialLR over T − W, which ends at f = 0",
+    },
+    Curve {
+        name: "one-cycle",
+        decay: Decay::OneCycle,
+        about: "up and down once, each along half a cosine; the momentum is not cycled",
+        end: "the last step has α·f",
+        source: "Smith & Topin 2017, arXiv:1708.07120; as torch.optim.lr_scheduler.OneCycleLR with cycle_momentum off",
+    },
+    Curve {
+        name: "wsd",
+        decay: Decay::Wsd,
+        about: "warm-up, stable, decay: the rate stays until the last part of the run, and falls in a straight line",
+        end: "one step before α·f: the last step has (T − s)/D = 1/D",
+        source: "Hu et al. 2024, arXiv:2404.06395, with the straight line of Hägele et al. 2024, arXiv:2405.18392",
+    },
+    Curve {
+        name: "plateau",
+        decay: Decay::Plateau,
+        about: "down by a factor where the validation loss no longer falls",
+        end: "the last step has the rate of the last fall",
+        source: "as torch.optim.lr_scheduler.ReduceLROnPlateau by a relative threshold; a fall of less than 1e-8 counts too",
+    },
+];
+
+impl Curve {
+    /// The formula, as the head of this file has it, its own lines alone.
+    pub fn formula(&self) -> String {
+        set_in(self.name)
+    }
+}
+
+/// The letters of the formulas.
+pub fn letters() -> String {
+    set_in("letters")
+}
+
+/// The formula of the warm-up.
+pub fn warm_up() -> String {
+    set_in("warm-up")
+}
+
+/// The lines that the head of this file sets in under a name, without it.
+fn set_in(name: &str) -> String {
+    const WIDTH: usize = 13;
+    let lines = include_str!("schedule.rs").lines().map_while(|line| line.strip_prefix("//!"));
+    let lines = lines.filter_map(|line| line.strip_prefix("     ")).map(|line| line.split_at(line.len().min(WIDTH)));
+    let starts = |(head, _): &(&str, &str)| head.trim_end() == name;
+    let mut own = lines.skip_while(|line| !starts(line)).enumerate();
+    let own = own.by_ref().take_while(|(index, (head, _))| *index == 0 || head.trim().is_empty());
+    own.map(|(_, (_, rest))| rest.trim_end()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// The numbers of a schedule.
@@ -160,6 +272,46 @@ mod tests {
             decay_fraction: 0.25,
         };
         Schedule { lr: 0.1, form, warmup_steps: 10, total_steps: 110, epoch_steps: 11, falls: vec![40, 70] }
+    }
+
+    #[test]
+    fn the_page_of_schedules_says_what_the_code_does() {
+        let page = include_str!("../../docs/schedules.md");
+        let set_in = |text: &str| format!("    {}\n", text.replace('\n', "\n    "));
+        let mut lacking = Vec::new();
+        let mut expect = |part: String| {
+            if !page.contains(&part) {
+                lacking.push(part);
+            }
+        };
+        expect(letters());
+        expect(set_in(&warm_up()));
+        // Ten epochs of ten steps at α = 1, one of them warm-up; the numbers are the defaults but E = 3.
+        let form = Form {
+            decay: Decay::Constant,
+            final_factor: 0.0,
+            gamma: 0.1,
+            step_epochs: 3,
+            power: 2.0,
+            initial_factor: 0.04,
+            rise: 0.3,
+            decay_fraction: 0.2,
+        };
+        for curve in CURVES {
+            expect(format!("## {}\n\n{}\n", curve.name, set_in(&curve.formula())));
+            expect(curve.end.to_owned());
+            let (gamma, final_factor) = match curve.decay {
+                Decay::Exponential => (0.95, 0.0),
+                Decay::OneCycle => (0.1, 4e-6),
+                _ => (0.1, 0.0),
+            };
+            let form = Form { decay: curve.decay, gamma, final_factor, ..form };
+            let falls = vec![35, 75];
+            let run = Schedule { lr: 1.0, form, warmup_steps: 10, total_steps: 100, epoch_steps: 10, falls };
+            let rates = [0, 9, 10, 40, 70, 90, 99].map(|step| format!("{:.4}", run.lr(step)));
+            expect(format!("| `{}` | {} |", curve.name, rates.join(" | ")));
+        }
+        assert!(lacking.is_empty(), "docs/schedules.md lacks:\n{}", lacking.join("\n"));
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Points {
             points.push(Point { index, choice, config });
         }
         expect_read(&points)?;
+        points.iter().any(|point| point.config.warn_of_idle_muon());
         let axes: Vec<Axis> =
             axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
         let derived = derived(&axes, &points);

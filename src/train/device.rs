@@ -83,11 +83,16 @@ impl Trainer {
                 None => None,
             };
             self.optimizer.apply(&Clipped { gradients, factors })?;
-            match &self.average {
+            match self.average.as_ref().filter(|average| !average.is_warmed_up()) {
                 Some(average) => average.update(&self.net, self.optimizer.steps()),
                 None => Ok(()),
             }
-        })
+        })?;
+        // A recorded step repeats its numbers: a decay that rises stands outside.
+        match self.average.as_ref().filter(|average| average.is_warmed_up()) {
+            Some(average) => average.update(&self.net, self.optimizer.steps()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,130 @@
+//! `adamtrain schedules [NAME]`: formula, settings, defaults, end and source of each learning-rate schedule.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::config::layers::{Given, Sources};
+use crate::config::settings::{ReadBy, SETTINGS, Setting};
+use crate::optim::{CURVES, Curve, Decay, letters, warm_up};
+use crate::report::answer;
+
+/// A request to describe schedules.
+#[derive(Debug)]
+pub struct Schedules {
+    name: Option<String>,
+    json: bool,
+}
+
+/// Its command line.
+pub fn command() -> Command {
+    Command::new("schedules")
+        .about("Show the learning-rate schedules: formula, settings, defaults, end and source")
+        .after_help("Examples:\n  adamtrain schedules\n  adamtrain schedules cosine\n  adamtrain schedules --json | jq '.schedules[].name'")
+        .args_override_self(true)
+        .arg(
+            Arg::new("NAME")
+                .hide_possible_values(true)
+                .value_parser(super::NameOf("schedule.schedule"))
+                .help("One of them; without it, all"),
+        )
+        .args(super::output_arguments())
+}
+
+impl Schedules {
+    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+        Self { name: matches.get_one::<String>("NAME").cloned(), json: matches.get_flag("json") }
+    }
+
+    /// Describes them.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn run(&self) -> Result<()> {
+        let is_asked = |curve: &Curve| self.name.as_ref().is_none_or(|name| curve.name.eq_ignore_ascii_case(name));
+        let curves: Vec<(Curve, Config)> = CURVES
+            .into_iter()
+            .filter(is_asked)
+            .map(|curve| Ok((curve, defaults(curve.name)?)))
+            .collect::<Result<_>>()?;
+        let as_json = json!({
+            "event": "schedules",
+            "letters": letters(),
+            "warm_up": warm_up(),
+            "schedules": curves.iter().map(|(curve, config)| described(*curve, config)).collect::<Vec<_>>(),
+        });
+        answer(self.json.then_some(&as_json), || {
+            let mut text = format!("{}\nwarm-up: {}\n\n", letters(), warm_up());
+            for (curve, config) in &curves {
+                write_curve(&mut text, *curve, config);
+            }
+            if self.name.is_none() {
+                text.push_str("Chosen by --schedule, with --warmup; settings without a flag are set by --set KEY=V.\n");
+            }
+            text
+        })
+    }
+}
+
+/// The configuration of a run with this schedule and nothing else set.
+fn defaults(name: &str) -> Result<Config> {
+    let given = |key: &str, text: &str| Given { key: key.to_owned(), text: text.to_owned(), flag: "--set".to_owned() };
+    // A plateau is that of a validation split.
+    let given = vec![given("schedule.schedule", name), given("data.valid_fraction", "0.1")];
+    Config::load(&Sources { command_line: given, ..Sources::default() })
+}
+
+/// The settings that a schedule reads.
+fn settings(curve: Curve) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| match setting.reader {
+        ReadBy::Schedules(names) => names.contains(&curve.name),
+        _ => setting.key == "schedule.warmup" && has_warm_up(curve),
+    })
+}
+
+fn has_warm_up(curve: Curve) -> bool {
+    curve.decay != Decay::OneCycle
+}
+
+fn default(config: &Config, setting: &Setting) -> String {
+    let found = config.entries().find(|(other, ..)| other.key == setting.key);
+    found.map_or_else(String::new, |(_, value, _)| value.to_string())
+}
+
+fn write_curve(text: &mut String, curve: Curve, config: &Config) {
+    let _ = writeln!(text, "{}: {}", curve.name, curve.about);
+    let _ = writeln!(text, "  {}\n", curve.source);
+    for line in curve.formula().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+    let _ = writeln!(text, "\n  {}\n", curve.end);
+    for setting in settings(curve) {
+        let (default, accepts) = (default(config, setting), setting.kind.to_string());
+        let _ = writeln!(text, "  {:<26} {default:<9} {accepts:<30} {}", setting.key, setting.help);
+    }
+    text.push('\n');
+}
+
+fn described(curve: Curve, config: &Config) -> Value {
+    let values = config.to_json();
+    let setting = |setting: &Setting| {
+        let (section, name) = setting.key.split_once('.').unwrap_or_default();
+        json!({
+            "key": setting.key,
+            "default": values[section][name],
+            "accepts": setting.kind.to_string(),
+            "about": setting.help,
+        })
+    };
+    json!({
+        "name": curve.name,
+        "about": curve.about,
+        "source": curve.source,
+        "formula": curve.formula(),
+        "end": curve.end,
+        "settings": settings(curve).map(setting).collect::<Vec<_>>(),
+    })
+}
