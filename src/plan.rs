@@ -36,12 +36,12 @@ pub fn start_threads(threads: Option<usize>) -> Result<usize> {
 /// Bytes of the program itself: measured, rounded up.
 const PROGRAM: u64 = 20 << 20;
 
-/// Bytes that a run takes: data, net, optimizer, batches, checkpoints; and an eighth for packed matrices and the allocator's
+/// Bytes that a run takes, or a sweep by so many lanes: data, net, optimizer, batches, checkpoints; and an eighth for packed matrices and the allocator's
 /// slack.
-fn bytes(config: &Config, examples: usize) -> u64 {
+pub fn bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
     let images = (config.spec.train + config.spec.test) as u64;
     let data = images * (config.spec.inputs() as u64 + 8);
-    let needed = data.saturating_add(Trainer::bytes(config, examples));
+    let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes));
     needed.saturating_add(needed / 8).saturating_add(PROGRAM)
 }
 
@@ -67,7 +67,7 @@ pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
         _ => Ok(()),
     };
     let examples = config.spec.train;
-    refuse(bytes(config, examples), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
+    refuse(bytes(config, examples, 1), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
     let place = format!(" on {}", device::name(on));
     let free = gpu::free_bytes(on).map(|bytes| bytes as u64);
     refuse(device_bytes(config, examples, 1), free, &place, &|free| smaller(config, examples, free))
@@ -111,23 +111,31 @@ fn is_out_of_memory(words: &str) -> bool {
     ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"].iter().any(|word| words.contains(word))
 }
 
-/// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.
+/// Examples of an epoch, and those held out for validation; reads data only where that costs no download.
 ///
 /// # Errors
 /// If the data is missing or broken.
-pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
+pub fn examples(config: &Config) -> Result<(usize, usize)> {
     let count = match &config.data_dir {
         Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir))?.imported.train.len(),
         _ => config.spec.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);
-    let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));
+    Ok(((count - held_out).min(config.limit_train.unwrap_or(usize::MAX)), held_out))
+}
+
+/// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.
+///
+/// # Errors
+/// If the data is missing or broken.
+pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
+    let (examples, held_out) = examples(config)?;
     for odd in odd(config, examples) {
         tracing::warn!("{odd}");
     }
     let steps = schedule(config, examples).total_steps;
     let parameters = config.shape.parameters();
-    let needed = bytes(config, examples);
+    let needed = bytes(config, examples, 1);
 
     let origins: Map<_, _> =
         config.entries().map(|(setting, _, origin)| (setting.key.to_owned(), json!(origin.to_string()))).collect();

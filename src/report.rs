@@ -3,6 +3,7 @@
 //! Standard output is data. A reader that has gone away is no error; a disk that is full is told once, training goes on, and
 //! the process leaves with 7.
 
+mod health;
 pub mod table;
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -80,6 +81,7 @@ pub struct Reporter {
     bar: Option<ProgressBar>,
     epochs: u64,
     headed: bool,
+    troubles: health::Troubles,
 }
 
 impl Reporter {
@@ -91,7 +93,7 @@ impl Reporter {
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { style, output: Output::of_run(), bar, epochs, headed: false }
+        Self { style, output: Output::of_run(), bar, epochs, headed: false, troubles: health::Troubles::default() }
     }
 
     /// Emits the `start` event, or says in a line what begins.
@@ -130,6 +132,9 @@ impl Reporter {
             let line = serde_json::to_string(record).unwrap_or_default();
             self.output.line(&line);
         }
+        for new in record.health.iter().flat_map(|health| self.troubles.take(record.epoch, health)) {
+            tracing::warn!("epoch {}: {new}", record.epoch);
+        }
         let validated = record.valid_loss.is_some();
         if !self.headed {
             self.headed = true;
@@ -146,10 +151,17 @@ impl Reporter {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        for again in self.troubles.again() {
+            tracing::warn!("{again}");
+        }
         let out = out.display().to_string();
         if self.style.json {
             self.output.line(&end_event(summary, &out).to_string());
         } else {
+            let health = summary.last.as_ref().and_then(|last| Some((last.epoch, last.health.as_ref()?)));
+            if let Some((epoch, health)) = health {
+                self.output.line(&health::table(epoch, health, table::width().unwrap_or(usize::MAX)));
+            }
             for line in lines(summary, &out) {
                 self.output.line(&line);
             }

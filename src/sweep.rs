@@ -4,6 +4,7 @@ mod chunk;
 pub mod curve;
 mod live;
 pub mod points;
+pub mod preview;
 mod saved;
 pub mod store;
 pub mod table;
@@ -130,7 +131,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
         }
         let config = &group[0].config;
         let dataset = data::load(config.spec, config.data_dir.as_deref())?;
-        let lanes = sweep.lanes(config, dataset.imported.train.len(), &device)?;
+        let lanes = lanes_at_once(options, config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
         let odd = group.iter().flat_map(|point| odd(&point.config, splits.members.len()));
         for odd in odd.collect::<BTreeSet<_>>() {
@@ -173,33 +174,33 @@ fn description(points: &Points, options: Options) -> String {
     text
 }
 
-impl Sweep<'_> {
-    /// How many lanes run at once.
-    fn lanes(&self, config: &Config, examples: usize, device: &Device) -> Result<usize> {
-        if let Some(lanes) = self.options.lanes {
-            return Ok(lanes);
-        }
-        if let Some(free) = gpu::free_bytes(device) {
-            // A GPU has no use for few lanes: as many as half of its memory holds.
-            let of_lane = Trainer::device_bytes(config, examples).max(1);
-            let data = plan::device_bytes(config, examples, 0);
-            let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
-            return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);
-        }
-        let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
-        let of_lane = 4 * config.shape.parameters() * (2 + state);
-        let by_cache = (CACHE / of_lane.max(1)) as usize;
-        let lanes = by_cache.clamp(self.options.threads.max(1), MOST_LANES);
-        let memory = device::available_bytes().unwrap_or(u64::MAX) / 2;
-        let bytes = Trainer::bytes(config, examples);
-        let by_memory = (memory / bytes.max(1)) as usize;
-        if by_memory == 0 {
-            let what = format!("a lane needs about {}, more than half of what is available", device::in_units(bytes));
-            return Err(Failure::new(Exit::Device, what).hint("use a smaller --hidden or --batch-size").into());
-        }
-        Ok(lanes.min(by_memory))
+/// How many lanes run at once.
+fn lanes_at_once(options: Options, config: &Config, examples: usize, device: &Device) -> Result<usize> {
+    if let Some(lanes) = options.lanes {
+        return Ok(lanes);
     }
+    if let Some(free) = gpu::free_bytes(device) {
+        // A GPU has no use for few lanes: as many as half of its memory holds.
+        let of_lane = Trainer::device_bytes(config, examples).max(1);
+        let data = plan::device_bytes(config, examples, 0);
+        let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
+        return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);
+    }
+    let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+    let of_lane = 4 * config.shape.parameters() * (2 + state);
+    let by_cache = (CACHE / of_lane.max(1)) as usize;
+    let lanes = by_cache.clamp(options.threads.max(1), MOST_LANES);
+    let memory = device::available_bytes().unwrap_or(u64::MAX) / 2;
+    let bytes = Trainer::bytes(config, examples);
+    let by_memory = (memory / bytes.max(1)) as usize;
+    if by_memory == 0 {
+        let what = format!("a lane needs about {}, more than half of what is available", device::in_units(bytes));
+        return Err(Failure::new(Exit::Device, what).hint("use a smaller --hidden or --batch-size").into());
+    }
+    Ok(lanes.min(by_memory))
+}
 
+impl Sweep<'_> {
     fn tell(&mut self, event: &Json) {
         if self.options.style.json {
             self.output.line(&event.to_string());

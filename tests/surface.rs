@@ -785,6 +785,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         "inspect a",
         "--dry-run",
         "--dry-run --hidden 300,100 --optimizer muon",
+        "sweep --lr log(1e-3,1e-1,20) --beta2 0.99,0.999 --hidden none;300,100 --dry-run",
         "runs .",
         "runs c",
         "runs . --sort -seed,weight_decay",
@@ -799,6 +800,58 @@ fn everything_fits_a_terminal_of_80_columns() {
         }
         assert!(json == 0 || arguments.contains("--json"), "{arguments}");
     }
+}
+
+#[test]
+fn a_dry_run_of_a_sweep_tells_its_points_and_what_they_take_and_leaves_nothing() {
+    let place = Place::new();
+    let sweep = "sweep --lr 1e-3,1e-2 --hidden none;300,100 --seed 0..2 --limit-train 500 --epochs 3 --batch-size 50";
+    let event = place.answer(&format!("{sweep} --dry-run --out a"));
+    assert_eq!(event["event"], "dry_run");
+    let keys: Vec<_> = event["axes"].as_array().unwrap().iter().map(|axis| axis["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["model.hidden", "optim.lr", "train.seed"]);
+    let points = event["points"].as_array().unwrap();
+    assert_eq!(points.len(), 12);
+    let last = serde_json::json!({"model.hidden": [300, 100], "optim.lr": 0.01, "train.seed": 2});
+    assert_eq!(points[11]["settings"], last);
+    let groups = event["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2);
+    for (group, parameters) in groups.iter().zip([7850_u64, 266_610]) {
+        assert_eq!((&group["parameters"], &group["steps"]), (&parameters.into(), &30.into()));
+        assert_eq!(group["points"].as_array().unwrap().len(), 6);
+        let (lanes, rounds) = (group["lanes"].as_u64().unwrap(), group["rounds"].as_u64().unwrap());
+        assert!(lanes * rounds >= 6 && lanes <= 6, "{group}");
+        assert!(group["memory_bytes"].as_u64().unwrap() > 4 * parameters * lanes, "{group}");
+    }
+    let text = place.succeed(&format!("{sweep} --dry-run")).stdout;
+    for words in
+        ["axis     optim.lr: 0.001, 0.01", "12, in 2 groups", "6..11", "784-300-100-10", "memory   about", "none"]
+    {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    let one = place.answer(&format!("{sweep} --lanes 2 --random 5 --dry-run"));
+    assert_eq!((one["points"].as_array().unwrap().len(), &one["random"]), (5, &5.into()));
+    assert_eq!(one["groups"][0]["lanes"], 2);
+    assert!(place.entries().is_empty());
+    place.run("sweep --lr 1,0 --dry-run").refused(2, &["--lr"]);
+}
+
+#[test]
+fn health_ends_in_a_table_and_a_trouble_is_told_once_with_its_count() {
+    let place = Place::new();
+    let outcome = place.succeed("--hidden 16 --limit-train 1000 --epochs 4 --health --eps 10 --threads 1 --out a");
+    let table: Vec<&str> = outcome.stdout.lines().take_while(|line| !line.is_empty()).collect();
+    assert!(table[0].starts_with("tensor") && table.len() >= 6, "{outcome:?}");
+    for tensor in ["layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight"] {
+        assert!(table.iter().any(|line| line.starts_with(tensor)), "{tensor}: {outcome:?}");
+        let told = outcome.stderr.lines().filter(|line| line.contains("WARN") && line.contains(&format!("`{tensor}`")));
+        assert_eq!(told.count(), 2, "first, and how often: {outcome:?}");
+    }
+    let outcome = outcome.says(&["epoch 1: `layers.0.bias`", "in 4 epochs from 1 to 4: `layers.0.bias`"]);
+    assert!(outcome.stdout.ends_with("out             a\n"), "{outcome:?}");
+    let last = place.succeed("--out a --resume").stdout;
+    assert!(last.starts_with("tensor") && last.contains("health of epoch 4"), "{last}");
+    assert!(!place.succeed(&format!("{FAST} --out b")).stdout.contains("tensor"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::report::table::counted;
 use crate::report::{Output, Style};
 use crate::sweep::points::{Points, arguments, quoted};
 use crate::sweep::store::description_of;
-use crate::sweep::{self, Options};
+use crate::sweep::{self, Options, preview};
 
 /// A request to sweep.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Sweep {
     resume: bool,
     random: Option<usize>,
     expand: bool,
+    dry_run: bool,
     index: Option<usize>,
     lanes: Option<usize>,
     all_checkpoints: Option<bool>,
@@ -37,6 +38,7 @@ Points that differ in numbers alone train together; each gives what its own run 
 Examples:
   adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4 --epochs 5
   adamtrain sweep --optimizer adam,lion --hidden 'none;64' --valid-fraction 0.1 --out sweeps/a
+  adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3";
 
@@ -82,6 +84,10 @@ pub fn command() -> Command {
                 .long("expand")
                 .action(ArgAction::SetTrue)
                 .help("Print the command of each point, with --out DIR into DIR/points/N, and train nothing")),
+            own(Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Print axes, points, lanes, steps and memory; train nothing")),
             own(Arg::new("index")
                 .long("index")
                 .value_name("I")
@@ -100,6 +106,7 @@ impl Sweep {
             resume: matches.get_flag("resume"),
             random: number("random"),
             expand: matches.get_flag("expand"),
+            dry_run: matches.get_flag("dry-run"),
             index: number("index"),
             lanes: number("lanes"),
             all_checkpoints: matches.get_one::<String>("checkpoints").map(|which| which == "all"),
@@ -123,6 +130,9 @@ impl Sweep {
         let threads = plan::start_threads(points.points[0].config.threads)?;
         let all_checkpoints = self.all_checkpoints.or(points.all_checkpoints).unwrap_or(false);
         let options = Options { lanes: self.lanes, all_checkpoints, style: self.style, threads };
+        if self.dry_run {
+            return preview::show(&points, options).map(|()| 0);
+        }
         sweep::run(&points, self.out, self.resume, options)
     }
 

@@ -44,6 +44,28 @@ pub fn aligned(names: &[(&str, Side)], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// The same in at most `width` characters, as far as leaving out the columns `spare`, in this order, brings it there.
+pub fn aligned_within(
+    width: usize,
+    spare: &[&str],
+    mut names: Vec<(&str, Side)>,
+    mut rows: Vec<Vec<String>>,
+) -> String {
+    let mut text = aligned(&names, &rows);
+    for spare in spare {
+        if text.lines().all(|line| line.chars().count() <= width) {
+            break;
+        }
+        let Some(place) = names.iter().rposition(|(name, _)| name == spare) else { continue };
+        names.remove(place);
+        for row in &mut rows {
+            row.remove(place);
+        }
+        text = aligned(&names, &rows);
+    }
+    text
+}
+
 /// A setting's value as the command line takes it.
 pub fn word(value: &Json) -> String {
     match value {

@@ -39,7 +39,10 @@ impl Session {
         let mut record = self.running_record("epoch")?;
         if record.train_loss.is_none() && self.progress.skipped_examples >= self.data.members.len() as u64 {
             let (epoch, steps) = (self.progress.epoch + 1, self.batches);
-            let what = format!("epoch {epoch}: every step of {steps} was skipped, since no gradient is finite");
+            let what = match steps {
+                1 => format!("epoch {epoch}: its only step was skipped, since its gradients are not finite"),
+                _ => format!("epoch {epoch}: all its {steps} steps were skipped, since their gradients are not finite"),
+            };
             return Ok(Some(Stop::Diverged(Some(what))));
         }
         if record.train_loss.is_none() {
@@ -94,16 +97,12 @@ impl Session {
         Ok(None)
     }
 
-    /// The health of the epoch that ends, where it is measured; warnings go to the log too.
+    /// The health of the epoch that ends, where it is measured.
     fn health(&mut self) -> Result<Option<Health>> {
         let Some(monitor) = &self.trainer.monitor else { return Ok(None) };
         let ruled = self.trainer.optimizer.ruled_by_epsilon()?;
         let dead = self.evaluator.dead_units(&self.trainer.net, &self.data.train, &self.data.sample)?;
-        let health = monitor.health(&self.config.shape.parameter_names(), &ruled, &dead);
-        for warning in &health.warnings {
-            tracing::warn!("epoch {}: {warning}", self.progress.epoch + 1);
-        }
-        Ok(Some(health))
+        Ok(Some(monitor.health(&self.config.shape.parameter_names(), &ruled, &dead)))
     }
 
     fn publish(&mut self, record: Record) -> Result<()> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
-use crate::report::table::{Side, aligned, leaf, number, width, word, wrapped};
+use crate::report::table::{Side, aligned_within, leaf, number, width, word, wrapped};
 
 /// A row: all seeds of one combination.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,21 +104,8 @@ pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
         cells.push(ranges(&row.points));
         cells
     };
-    let mut cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let width = width().unwrap_or(usize::MAX);
-    let mut text = aligned(&names, &cells);
-    // What says least goes where there is no room.
-    for spare in ["points", "diverged", "n"] {
-        if text.lines().all(|line| line.chars().count() <= width) {
-            break;
-        }
-        let Some(place) = names.iter().rposition(|(name, _)| *name == spare) else { continue };
-        names.remove(place);
-        for row in &mut cells {
-            row.remove(place);
-        }
-        text = aligned(&names, &cells);
-    }
+    let mut text = aligned_within(width, &["points", "diverged", "n"], names, rows.iter().map(cells).collect());
     if rows.iter().any(|row| row.deviation.is_some()) {
         let what =
             format!("σ is over seeds of the weights; the order of samples is one, that of --data-seed {data_seed}");
@@ -128,7 +115,7 @@ pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
 }
 
 /// `0..4,7` for 0, 1, 2, 3, 4 and 7.
-fn ranges(numbers: &[usize]) -> String {
+pub fn ranges(numbers: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &number in numbers {
         match ranges.last_mut() {

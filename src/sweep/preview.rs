@@ -1,0 +1,155 @@
+//! What a sweep will train, known before it begins: its axes, points and groups, and what they take.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use candle_core::Device;
+use serde_json::{Value as Json, json};
+
+use super::points::{Point, Points};
+use super::table::ranges;
+use super::{Options, lanes_at_once};
+use crate::config::Value;
+use crate::device;
+use crate::kernel::gpu;
+use crate::plan;
+use crate::report::answer;
+use crate::report::table::{Side, aligned, aligned_within, counted, leaf, width, word, wrapped};
+use crate::train::schedule;
+
+/// Points that can train together.
+struct Group<'a> {
+    points: Vec<&'a Point>,
+    /// Training examples of an epoch.
+    examples: usize,
+    /// How many of them train at once.
+    lanes: usize,
+    /// Steps of each point.
+    steps: u64,
+    /// Bytes that as many lanes take, on the host or on the GPU.
+    bytes: u64,
+}
+
+/// Prints what would be trained; reads data only where that costs no download, and writes no file.
+///
+/// # Errors
+/// If the device or the data is missing.
+pub fn show(points: &Points, options: Options) -> Result<()> {
+    let first = &points.points[0].config;
+    let on = first.device.open_at(first.precision)?;
+    let groups = points.groups().into_iter().map(|group| Group::of(group, options, &on));
+    let groups = groups.collect::<Result<Vec<_>>>()?;
+    let event = described(points, &groups, &on);
+    answer(options.style.json.then_some(&event), || text(points, &groups, &on))
+}
+
+impl<'a> Group<'a> {
+    fn of(points: Vec<&'a Point>, options: Options, on: &Device) -> Result<Self> {
+        let config = &points[0].config;
+        let examples = plan::examples(config)?.0;
+        let lanes = lanes_at_once(options, config, examples, on)?.min(points.len());
+        let bytes = match gpu::free_bytes(on) {
+            Some(_) => plan::device_bytes(config, examples, lanes as u64),
+            None => plan::bytes(config, examples, lanes as u64),
+        };
+        Ok(Self { examples, lanes, steps: schedule(config, examples).total_steps, bytes, points })
+    }
+
+    /// How often a model of lanes is trained.
+    fn rounds(&self) -> u64 {
+        self.points.len().div_ceil(self.lanes) as u64
+    }
+
+    fn indices(&self) -> Vec<usize> {
+        self.points.iter().map(|point| point.index).collect()
+    }
+}
+
+fn described(points: &Points, groups: &[Group<'_>], on: &Device) -> Json {
+    let group = |group: &Group<'_>| {
+        let config = &group.points[0].config;
+        json!({
+            "points": group.indices(),
+            "net": config.shape.to_string(),
+            "optimizer": config.family.name,
+            "parameters": config.shape.parameters(),
+            "examples": group.examples,
+            "epochs": config.epochs,
+            "steps": group.steps,
+            "lanes": group.lanes,
+            "rounds": group.rounds(),
+            "memory_bytes": group.bytes,
+        })
+    };
+    json!({
+        "event": "dry_run",
+        "axes": points.axes.iter().map(|axis| json!({
+            "key": axis.setting.key,
+            "values": axis.values.iter().map(Value::to_json).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "random": points.random,
+        "device": device::name(on),
+        "groups": groups.iter().map(group).collect::<Vec<_>>(),
+        "memory_bytes": groups.iter().map(|group| group.bytes).max(),
+        "points": points.points.iter().map(|point| json!({
+            "point": point.index,
+            "settings": points.settings(point),
+            "derived": points.derived(point),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn text(points: &Points, groups: &[Group<'_>], on: &Device) -> String {
+    let width = width().unwrap_or(usize::MAX);
+    let mut text = String::new();
+    for axis in &points.axes {
+        let values: Vec<String> = axis.values.iter().map(|value| word(&value.to_json())).collect();
+        let between = if values.iter().any(|value| value.contains(',')) { "; " } else { ", " };
+        let line = format!("axis     {}: {}", axis.setting.key, values.join(between));
+        let _ = writeln!(text, "{}", wrapped(&line, width, 9));
+    }
+    let drawn = if points.random.is_some() { ", drawn from all combinations" } else { "" };
+    let count = points.points.len() as u64;
+    let _ = writeln!(text, "points   {count}{drawn}, in {}", counted(groups.len() as u64, "group"));
+    let memory = groups.iter().map(|group| group.bytes).max().unwrap_or_default();
+    let _ = writeln!(text, "memory   about {}", device::in_units(memory));
+    let _ = writeln!(text, "device   {}\n", device::name(on));
+
+    let names = ["points", "net", "optimizer", "parameters", "epochs", "steps", "lanes", "rounds", "memory"];
+    let side = |name| if matches!(name, "points" | "net" | "optimizer") { Side::Left } else { Side::Right };
+    let row = |group: &Group<'_>| {
+        let config = &group.points[0].config;
+        vec![
+            short(&ranges(&group.indices())),
+            short(&config.shape.to_string()),
+            config.family.name.to_owned(),
+            config.shape.parameters().to_string(),
+            config.epochs.to_string(),
+            group.steps.to_string(),
+            group.lanes.to_string(),
+            group.rounds().to_string(),
+            device::in_units(group.bytes),
+        ]
+    };
+    let names = names.map(|name| (name, side(name))).to_vec();
+    text += &aligned_within(width, &["epochs", "rounds", "optimizer"], names, groups.iter().map(row).collect());
+
+    let keys: Vec<&str> = points.axes.iter().map(|axis| leaf(axis.setting.key)).collect();
+    let names: Vec<(&str, Side)> =
+        std::iter::once(("point", Side::Right)).chain(keys.into_iter().map(|key| (key, Side::Left))).collect();
+    let row = |point: &Point| {
+        let settings = points.settings(point);
+        std::iter::once(point.index.to_string()).chain(settings.values().map(word)).collect()
+    };
+    text.push('\n');
+    text + &aligned(&names, &points.points.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A list that is longer than its column, cut.
+fn short(list: &str) -> String {
+    const MOST: usize = 20;
+    if list.chars().count() <= MOST {
+        return list.to_owned();
+    }
+    list.chars().take(MOST - 1).collect::<String>() + "…"
+}
