@@ -28,6 +28,7 @@ pub mod error;
 pub mod read;
 pub mod rng;
 pub mod rule;
+pub mod terminal;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

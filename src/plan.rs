@@ -119,7 +119,7 @@ fn megabytes(bytes: u64) -> String {
 /// If the data is missing or broken.
 pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     let count = match &config.data_dir {
-        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir))?.imported.train.len(),
+        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir), true)?.imported.train.len(),
         _ => config.spec.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);

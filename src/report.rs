@@ -5,7 +5,7 @@
 
 pub mod table;
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Exit, Failure, escaped};
 use crate::run::Summary;
+pub use crate::terminal::draws;
 use crate::train::Record;
 
 /// Standard output, of which a failure is kept for later.
@@ -173,12 +174,6 @@ impl Reporter {
             None => drop(writeln!(io::stderr(), "{line}")),
         }
     }
-}
-
-/// Whether standard error is a terminal on which lines can be drawn anew; on any other, plain lines are written.
-pub fn draws() -> bool {
-    let is_plain = |name: std::ffi::OsString| name.is_empty() || name == "dumb";
-    io::stderr().is_terminal() && !std::env::var_os("TERM").is_none_or(is_plain)
 }
 
 /// Time between two movements of the bar.

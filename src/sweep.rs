@@ -117,7 +117,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
             continue;
         }
         let config = &group[0].config;
-        let dataset = data::load(config.spec, config.data_dir.as_deref())?;
+        let dataset = data::load(config.spec, config.data_dir.as_deref(), sweep.options.style.quiet)?;
         let lanes = sweep.lanes(config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
         for points in sweep.chunks(&group, lanes) {

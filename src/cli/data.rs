@@ -9,14 +9,14 @@ use serde_json::json;
 
 use crate::data::images::Images;
 use crate::data::{self, Scaling, Spec};
-use crate::report::answer;
+use crate::report::{Style, answer};
 
 /// A request for a description.
 #[derive(Debug)]
 pub struct Data {
     name: String,
     folder: Option<PathBuf>,
-    json: bool,
+    style: Style,
 }
 
 /// Its command line.
@@ -41,7 +41,7 @@ impl Data {
         Self {
             name: matches.get_one::<String>("NAME").cloned().unwrap_or_default(),
             folder: matches.get_one::<PathBuf>("data-dir").cloned(),
-            json: matches.get_flag("json"),
+            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
     }
 
@@ -51,7 +51,7 @@ impl Data {
     /// If it is missing or broken.
     pub fn run(&self) -> Result<()> {
         let spec = Spec::named(&self.name).context("there is no such data set")?;
-        let dataset = data::load(spec, self.folder.as_deref())?;
+        let dataset = data::load(spec, self.folder.as_deref(), self.style.quiet)?;
         let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
         let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));
         let standard = dataset.channels(Scaling::Standard);
@@ -69,7 +69,7 @@ impl Data {
             "standard": standard,
             "sha256": dataset.imported.sha256,
         });
-        answer(self.json.then_some(&as_json), || {
+        answer(self.style.json.then_some(&as_json), || {
             let mut text = String::new();
             let from_cache = if dataset.cached { ", read from the cache" } else { "" };
             let _ = writeln!(text, "{}: {}", spec.name, spec.about);
