@@ -94,7 +94,7 @@ fn main() -> Result<()> {
         ["export", name, folder] => (name, Some(folder)),
         _ => bail!("{USAGE}"),
     };
-    let dataset = data::load(Spec::named(name).context("no such data set")?, request.data_dir.as_deref())?;
+    let dataset = data::load(Spec::named(name).context("no such data set")?, request.data_dir.as_deref(), true)?;
     match folder {
         Some(folder) => export(&dataset, Path::new(folder)),
         None => train(dataset, &request),

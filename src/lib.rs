@@ -30,6 +30,7 @@ mod fuzz;
 pub mod read;
 pub mod rng;
 pub mod rule;
+pub mod terminal;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

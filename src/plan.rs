@@ -117,7 +117,7 @@ fn is_out_of_memory(words: &str) -> bool {
 /// If the data is missing or broken.
 pub fn examples(config: &Config) -> Result<(usize, usize)> {
     let count = match &config.data_dir {
-        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir))?.imported.train.len(),
+        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir), true)?.imported.train.len(),
         _ => config.spec.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);

@@ -6,7 +6,7 @@
 mod health;
 pub mod table;
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Exit, Failure, escaped};
 use crate::run::Summary;
+pub use crate::terminal::draws;
 use crate::train::Record;
 
 /// Standard output, of which a failure is kept for later.
@@ -180,12 +181,6 @@ impl Reporter {
             (None, _) => say(line),
         }
     }
-}
-
-/// Whether standard error is a terminal on which lines can be drawn anew; on any other, plain lines are written.
-pub fn draws() -> bool {
-    let is_plain = |name: std::ffi::OsString| name.is_empty() || name == "dumb";
-    io::stderr().is_terminal() && !std::env::var_os("TERM").is_none_or(is_plain)
 }
 
 /// Whether standard error takes colours: on a terminal that draws, unless `NO_COLOR` is set (no-color.org).

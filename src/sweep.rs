@@ -99,15 +99,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
     points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
     let out = out.map_or_else(next, Ok)?;
     let store = Store::open(&out, resume, &description(points, options), points)?;
-    let has_choice = points.axes.iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
-    if has_choice && !points.points.iter().any(|point| point.config.valid_fraction > 0.0) {
-        let kept =
-            if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
-        tracing::warn!(
-            "without a validation split no point is the best{kept}: the test split judges a choice, and makes none; \
-             `--valid-fraction 0.1` lets the sweep choose"
-        );
-    }
+    warn_of_choice(points, options);
     let best = store.ended.iter().filter_map(|(&point, end)| Some((score(end)?, point))).reduce(better);
     if !options.all_checkpoints {
         store.keep_alone(best.map(|(_, point)| point))?;
@@ -130,13 +122,10 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
             continue;
         }
         let config = &group[0].config;
-        let dataset = data::load(config.spec, config.data_dir.as_deref())?;
+        let dataset = data::load(config.spec, config.data_dir.as_deref(), options.style.quiet)?;
         let lanes = lanes_at_once(options, config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
-        let odd = group.iter().flat_map(|point| odd(&point.config, splits.members.len()));
-        for odd in odd.collect::<BTreeSet<_>>() {
-            tracing::warn!("{odd}");
-        }
+        warn_of_odd(&group, splits.members.len());
         for points in sweep.chunks(&group, lanes) {
             let count = points.len();
             let stop = sweep.train(points, &splits, &device);
@@ -172,6 +161,27 @@ fn description(points: &Points, options: Options) -> String {
         let _ = writeln!(text, "{name} = {value}");
     }
     text
+}
+
+/// Says that a sweep without a validation split has no best point.
+fn warn_of_choice(points: &Points, options: Options) {
+    let has_choice = points.axes.iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
+    if has_choice && !points.points.iter().any(|point| point.config.valid_fraction > 0.0) {
+        let kept =
+            if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
+        tracing::warn!(
+            "without a validation split no point is the best{kept}: the test split judges a choice, and makes none; \
+             `--valid-fraction 0.1` lets the sweep choose"
+        );
+    }
+}
+
+/// Says what is odd about points, each thing once.
+fn warn_of_odd(points: &[&Point], examples: usize) {
+    let odd = points.iter().flat_map(|point| odd(&point.config, examples));
+    for odd in odd.collect::<BTreeSet<_>>() {
+        tracing::warn!("{odd}");
+    }
 }
 
 /// How many lanes run at once.

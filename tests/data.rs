@@ -31,6 +31,9 @@ const DIGITS: &str = "8cc3a90367e6e971df359d9c7b267a1334f60e5be5b54101cf2943336d
 /// ```
 const MNIST: &str = "979e081520cdfe92cbc9643ead5b074180ca1113bbc6dc45cf9621bbecaef15c";
 
+/// The digest of Fashion-MNIST, by the same program, from the files of Debian's package dataset-fashion-mnist.
+const FASHION_MNIST: &str = "cb991ffa68f04198396170795f7d73772182465a45140610f6c6b6fa98745470";
+
 /// The digest that `data --json` must give for these arrays.
 fn digest(arrays: [&[u8]; 4]) -> String {
     let mut hash = Sha256::new();
@@ -127,6 +130,126 @@ fn cifar_batches_are_read_in_order_from_the_folder_or_the_archive_s_own() {
         assert_eq!(found["standard"].as_array().unwrap().len(), 3);
     }
     place.succeed(&format!("--dataset cifar10 --data-dir {} --epochs 2 --hidden 5", place.path("flat").display()));
+}
+
+/// A batch of CIFAR-10's Python version as Python 2 wrote it: `b"labels"` and `b"data"`, with what else stands there.
+fn pickled(batch: &[u8]) -> Vec<u8> {
+    let records: Vec<&[u8]> = batch.chunks(3073).collect();
+    let labels: Vec<u8> = records.iter().flat_map(|record| [b'K', record[0]]).collect();
+    let pixels: Vec<u8> = records.iter().flat_map(|record| &record[1..]).copied().collect();
+    let count = (records.len() as u16).to_le_bytes();
+    [
+        &b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05("[..],
+        &labels,
+        b"eU\x04dataq\x06cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\0\x85q\tU\x01b\x87Rq\n(K\x01M",
+        &count,
+        b"M\0\x0c\x86cnumpy\ndtype\nq\x0bU\x02u1K\0K\x01\x87Rq\x0c(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89T",
+        &(pixels.len() as u32).to_le_bytes(),
+        &pixels,
+        b"tbU\tfilenamesq\r]q\x0e(U\x05a.pngq\x0fU\x05b.pngq\x10eu.",
+    ]
+    .concat()
+}
+
+/// Packs a folder of `place` with the system's tar.
+fn packed(place: &Place, root: &str, folder: &str, archive: &str) {
+    let mut tar = place.program("tar");
+    tar.args(["-czf", archive, folder]).current_dir(place.path(root));
+    assert!(tar.status().unwrap().success());
+}
+
+#[test]
+fn cifar_is_the_same_in_every_published_form() {
+    let place = Place::new();
+    let python: [&str; 6] = CIFAR_NAMES.map(|name| name.trim_end_matches(".bin"));
+    let (binary_folder, python_folder) = ("cifar-10-batches-bin", "cifar-10-batches-py");
+    cifar_folder(&place.path("flat"), 3);
+    for (form, names) in [(binary_folder, CIFAR_NAMES), (python_folder, python)] {
+        let folder = place.path("root").join(form);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, source) in names.iter().zip(CIFAR_NAMES) {
+            let batch = fs::read(place.path("flat").join(source)).unwrap();
+            fs::write(folder.join(name), if form == python_folder { pickled(&batch) } else { batch }).unwrap();
+        }
+        fs::write(folder.join("readme.html"), "<html>").unwrap();
+    }
+    let expected = describe(&place, "cifar10", &place.path("flat"));
+    let is_same = |root: &str| {
+        let found = describe(&place, "cifar10", &place.path(root));
+        assert_eq!(found["sha256"], expected["sha256"], "{root}");
+        assert_eq!(found["train"], expected["train"], "{root}");
+        // It is kept, and found again.
+        assert_eq!(
+            (&found["cached"], &describe(&place, "cifar10", &place.path(root))["cached"]),
+            (&json!(false), &json!(true))
+        );
+    };
+    is_same("root/cifar-10-batches-py");
+    for (folder, archive) in [(python_folder, "cifar-10-python.tar.gz"), (binary_folder, "cifar-10-binary.tar.gz")] {
+        let moved = format!("of-{folder}");
+        fs::create_dir(place.path(&moved)).unwrap();
+        packed(&place, "root", folder, archive);
+        fs::rename(place.path("root").join(folder), place.path(&moved).join(folder)).unwrap();
+        is_same(&moved);
+        let alone = format!("packed-{folder}");
+        fs::create_dir(place.path(&alone)).unwrap();
+        fs::rename(place.path("root").join(archive), place.path(&alone).join(archive)).unwrap();
+        is_same(&alone);
+    }
+    // Who waits for an archive is told so, once.
+    let line = |arguments: &str| {
+        fs::remove_dir_all(place.cache()).unwrap();
+        let folder = place.path("packed-cifar-10-batches-py");
+        place.succeed(&format!("data cifar10 --data-dir {} {arguments}", folder.display())).stderr
+    };
+    assert!(line("").contains("reading cifar10 from ") && line("").matches("for the first time").count() == 1);
+    assert_eq!(line("-q"), "");
+    assert_eq!(place.succeed("data cifar10 --data-dir packed-cifar-10-batches-py").stderr, "");
+}
+
+#[test]
+fn hostile_cifar_archives_and_pickles_are_refused_naming_the_file() {
+    let place = Place::new();
+    let folder = "root/cifar-10-batches-py";
+    fs::create_dir_all(place.path(folder)).unwrap();
+    let good = |seed: u64| pickled(&cifar_batch(2, seed));
+    for (seed, name) in CIFAR_NAMES.iter().enumerate() {
+        place.write(&format!("{folder}/{}", name.trim_end_matches(".bin")), good(seed as u64));
+    }
+    let pack = || packed(&place, "root", "cifar-10-batches-py", "../cifar-10-python.tar.gz");
+    let place_of = |name: &str| place.path(folder).join(name);
+    let refuse =
+        |words: &[&str]| broken(&place, "cifar10", &place.path(""), &[&["cifar-10-python.tar.gz"], words].concat());
+
+    place.write(&format!("{folder}/data_batch_4"), b"\x80\x02cos\nsystem\nU\x04trueq\x01\x85R.");
+    broken(&place, "cifar10", &place.path("root"), &["data_batch_4", "`os.system`"]);
+    pack();
+    refuse(&["data_batch_4", "`os.system`"]);
+    place.write(&format!("{folder}/data_batch_4"), good(3));
+    pack();
+    let whole = fs::read(place.path("cifar-10-python.tar.gz")).unwrap();
+    for (what, bytes) in [
+        ("cut", whole[..whole.len() / 2].to_vec()),
+        ("its last byte lost", whole[..whole.len() - 1].to_vec()),
+        ("empty", Vec::new()),
+        ("a page", b"<html>404 Not Found</html>".to_vec()),
+        ("more behind it", [&whole[..], b"more"].concat()),
+        ("packed twice", gzipped(&whole)),
+    ] {
+        place.write("cifar-10-python.tar.gz", bytes);
+        refuse(if what == "more behind it" { &["what is not gzip"] } else { &[] });
+    }
+    fs::remove_file(place_of("data_batch_2")).unwrap();
+    pack();
+    refuse(&["has no `cifar-10-batches-py/data_batch_2`"]);
+    std::os::unix::fs::symlink("/etc/passwd", place_of("data_batch_2")).unwrap();
+    pack();
+    refuse(&["data_batch_2: is a link"]);
+    fs::remove_file(place_of("data_batch_2")).unwrap();
+    place.write(&format!("{folder}/data_batch_2"), good(1));
+    place.write(&format!("{folder}/other"), "");
+    pack();
+    refuse(&["cifar-10-batches-py/other: is none of the files"]);
 }
 
 #[test]
@@ -491,6 +614,49 @@ fn real_mnist_is_the_same_from_gzipped_idx_from_the_hub_and_from_the_cache() {
     // What came from the hub once is there when the hub's cache is not.
     let third = ask(&place.path("gone"));
     assert_eq!((&third["cached"], &third["sha256"]), (&json!(true), &json!(MNIST)));
+}
+
+#[test]
+fn the_files_of_another_set_are_told_once() {
+    let place = Place::new();
+    let Some(folder) = shared("mnist") else {
+        return;
+    };
+    for (name, count) in [("fashion-mnist", 1), ("mnist", 0)] {
+        for _first_and_cached in 0..2 {
+            let outcome = place.succeed(&format!("data {name} --data-dir {} -q", folder.display()));
+            let warning = format!("these are the files of `mnist`, read as `{name}`");
+            assert_eq!(outcome.stderr.matches(&warning).count(), count, "{outcome:?}");
+            assert_eq!(outcome.stderr.lines().count(), count, "{outcome:?}");
+        }
+    }
+    // Where Debian's package of it is installed.
+    let folder = Path::new("/usr/share/datasets/fashion-mnist");
+    if folder.is_dir() {
+        let arguments = format!("data mnist --data-dir {} --json", folder.display());
+        let outcome = place.succeed(&arguments).says(&["these are the files of `fashion-mnist`, read as `mnist`"]);
+        assert_eq!(outcome.events()[0]["sha256"], FASHION_MNIST);
+    }
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_hub_cache_that_lacks_a_part_or_cannot_be_read_is_3() {
+    let place = Place::new();
+    let ask = || {
+        let mut command = place.adamtrain("data cifar10");
+        finish(command.env("HF_HOME", place.path("home")).env("HF_HUB_OFFLINE", "1"))
+    };
+    let repository = "home/hub/datasets--uoft-cs--cifar10";
+    let snapshot = format!("{repository}/snapshots/a/plain_text");
+    fs::create_dir_all(place.path(&snapshot)).unwrap();
+    for name in ["test-00000-of-00001", "train-00000-of-00003", "train-00002-of-00003"] {
+        place.write(&format!("{snapshot}/{name}.parquet"), "");
+    }
+    ask().refused(3, &["plain_text/train-00001-of-00003.parquet: is not there", "fetch the data set again"]);
+    fs::remove_dir_all(place.path(repository)).unwrap();
+    place.write(repository, "a file where a folder should be");
+    ask().refused(3, &["datasets--uoft-cs--cifar10", "Not a directory"]);
 }
 
 #[cfg(feature = "hub")]

@@ -9,15 +9,15 @@ use serde_json::json;
 
 use crate::data::images::Images;
 use crate::data::{self, Scaling, Spec};
-use crate::report::answer;
 use crate::report::table::wrapped;
+use crate::report::{Style, answer};
 
 /// A request for a description.
 #[derive(Debug)]
 pub struct Data {
     name: String,
     folder: Option<PathBuf>,
-    json: bool,
+    style: Style,
 }
 
 /// Its command line.
@@ -42,7 +42,7 @@ impl Data {
         Self {
             name: matches.get_one::<String>("NAME").cloned().unwrap_or_default(),
             folder: matches.get_one::<PathBuf>("data-dir").cloned(),
-            json: matches.get_flag("json"),
+            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
     }
 
@@ -53,7 +53,7 @@ impl Data {
     pub fn run(&self) -> Result<()> {
         let spec = Spec::named(&self.name).context("there is no such data set")?;
         spec.expect_read(self.folder.as_deref())?;
-        let dataset = data::load(spec, self.folder.as_deref())?;
+        let dataset = data::load(spec, self.folder.as_deref(), self.style.quiet)?;
         let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
         let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));
         let standard = dataset.channels(Scaling::Standard);
@@ -71,7 +71,7 @@ impl Data {
             "standard": standard,
             "sha256": dataset.imported.sha256,
         });
-        answer(self.json.then_some(&as_json), || {
+        answer(self.style.json.then_some(&as_json), || {
             let mut text = String::new();
             let from_cache = if dataset.cached { ", read from the cache" } else { "" };
             let _ = writeln!(text, "{}", wrapped(&format!("{}: {}", spec.name, spec.about), super::WIDTH, 2));

@@ -15,8 +15,8 @@ use crate::data::batches::Division;
 use crate::data::{self, Split};
 use crate::error::{Exit, Failure};
 use crate::model::LinearNet;
-use crate::report::answer;
 use crate::report::table::{counted, number};
+use crate::report::{Style, answer};
 use crate::run::resolve;
 use crate::train::{Evaluator, all_of, average, finite};
 
@@ -28,7 +28,7 @@ pub struct Eval {
     ema: bool,
     split: String,
     overrides: Vec<Given>,
-    json: bool,
+    style: Style,
 }
 
 /// Its command line.
@@ -83,7 +83,7 @@ impl Eval {
             ema: matches.get_flag("ema"),
             split: matches.get_one::<String>("split").cloned().unwrap_or_default(),
             overrides: overrides.collect(),
-            json: matches.get_flag("json"),
+            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
     }
 
@@ -115,7 +115,7 @@ impl Eval {
         if self.overrides.iter().any(|given| given.key == "data.data_dir") {
             config.spec.expect_read(config.data_dir.as_deref())?;
         }
-        let dataset = data::load(config.spec, config.data_dir.as_deref())?;
+        let dataset = data::load(config.spec, config.data_dir.as_deref(), self.style.quiet)?;
         if dataset.imported.sha256 != meta.data.sha256 {
             tracing::info!("the data is not what the run was trained on");
         }
@@ -168,7 +168,7 @@ impl Eval {
             })).collect::<Vec<_>>(),
             "confusion": confusion,
         });
-        answer(self.json.then_some(&as_json), || {
+        answer(self.style.json.then_some(&as_json), || {
             let mut text = String::new();
             let _ = writeln!(text, "checkpoint  {}", path.display());
             let count = counted(examples as u64, "example");

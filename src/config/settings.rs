@@ -125,7 +125,7 @@ const BEFORE: &[Setting] = &[
             "`digits` is generated; give --dataset mnist, fashion-mnist or cifar10",
         ),
         decides: false,
-        help: "Folder with its files: IDX (.gz or not) for the MNISTs, binary batches for CIFAR-10; without it the hub's cache, then the hub",
+        help: "Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the hub's cache, then the hub",
         ..setting("data.data_dir", "data-dir", "DIR", Kind::Text)
     },
     Setting {

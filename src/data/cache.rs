@@ -438,6 +438,7 @@ fn combined(check_sums: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
     use proptest::prelude::*;
     use std::time::{Duration, SystemTime};
 
@@ -479,7 +480,7 @@ mod tests {
 
     /// Writes a file that is sealed as it should be, whatever `json` and `payload` say, and reads it.
     fn forged(json: &[u8], payload: &[u8]) -> Result<Imported, Miss> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = fuzz::folder();
         let path = folder.path().join("forged.u8");
         fs::write(&path, [&sealed(json).unwrap(), payload].concat()).unwrap();
         read(&path, SHAPE, |_| true)
@@ -722,5 +723,22 @@ mod tests {
         ) {
             prop_assert!(forged(&json, &payload).is_err());
         }
+    }
+
+    #[test]
+    fn mutated_cache_files_give_nothing_or_the_same() {
+        let (_source, _, fingerprint) = source();
+        let folder = fuzz::folder();
+        let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let seeds = [fs::read(&path).unwrap()];
+        fuzz::run("cache file", &seeds, |bytes| {
+            fs::write(&path, bytes).unwrap();
+            let found = load_in(folder.path(), &fingerprint).ok();
+            assert!(found.as_ref().is_none_or(|found| *found == imported()));
+            found.is_some()
+        });
+        // Sealed anew, so that what the header says is believed.
+        let json = serde_json::to_vec(&header(&fingerprint)).unwrap();
+        fuzz::run("header of a cache file", &[json], |json| forged(json, &payload()).is_ok());
     }
 }

@@ -1,19 +1,24 @@
-//! CIFAR-10's binary version, read strictly.
+//! CIFAR-10 in its published forms, read strictly: the binary and the Python version, unpacked or as the archives that they are
+//! downloaded as.
 //!
 //! ```text
-//! record   1 label byte, 3072 pixel bytes: red, green and blue plane of 32 rows of 32 pixels
+//! binary   records of 1 label byte and 3072 pixel bytes
+//! Python   a pickled dict: `labels`, a list of N numbers; `data`, an array of bytes [N, 3072]
 //! ```
 //!
-//! A file is records and nothing else, 10,000 of them in each of the original's five training batches and one test
-//! batch; there is no header, so its length is all that it claims. Format: Krizhevsky 2009,
-//! <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! An image's bytes are the red, green and blue plane of 32 rows of 32 pixels in both. A file is one of five training batches or the
+//! test batch, 10,000 images each in the original. The binary one has no header, so its length is all that it claims. Format:
+//! Krizhevsky 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
-use std::io::Read as _;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::file;
 use super::images::Images;
+use super::pickle::Pickle;
+use super::progress::Progress;
+use super::{file, gzip, tar};
 use crate::error::Failure;
+use crate::read::Steady;
 
 /// Pixels of one image: three planes of 32×32.
 const IMAGE_BYTES: usize = 3 * 32 * 32;
@@ -21,140 +26,317 @@ const IMAGE_BYTES: usize = 3 * 32 * 32;
 /// Label and pixels.
 const RECORD_BYTES: usize = 1 + IMAGE_BYTES;
 
-/// Most records in one file, six times the original's 10,000: a file takes no more than 202 MB.
-const MOST_RECORDS: usize = 65_536;
+/// Most images in one file, six times the original's 10,000: their pixels take no more than 202 MB.
+const MOST_IMAGES: usize = 65_536;
+
+/// Longest pickle: that of 10,000 images has 31 MB, and where bytes stand as characters 46 MB.
+const MOST_PICKLE_BYTES: u64 = 1 << 28;
+
+/// Longest of an archive's files that hold no images.
+const MOST_OTHER_BYTES: u64 = 1 << 20;
 
 /// Records read at a time: they stay in a core's cache while label and pixels are parted.
 const BLOCK_RECORDS: usize = 64;
 
-/// Names of the files: the training batches, then the test batch.
-const NAMES: [&str; 6] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-    "test_batch.bin",
-];
+/// Bytes read from an archive at a time.
+const BUFFER_BYTES: usize = 1 << 16;
 
-/// How many of them are training batches.
+/// How many of a form's files are training batches.
 const TRAIN_BATCHES: usize = 5;
 
-/// The folder that the original archive unpacks to.
-const ARCHIVE_FOLDER: &str = "cifar-10-batches-bin";
-
-/// Reads the training and the test split of `dir`, or of its folder `cifar-10-batches-bin`; labels below `classes`.
-///
-/// # Errors
-/// A folder or file that is missing, of another kind, no whole number of records, or with a label out of range.
-pub fn read_dir(dir: &Path, classes: usize) -> anyhow::Result<(Images, Images)> {
-    let paths = locate(dir)?;
-    let (train, test) = paths.split_at(TRAIN_BATCHES);
-    let (train, test) = rayon::join(|| read_split(train, classes), || read_split(test, classes));
-    Ok((train?, test?))
+/// A form in which the set is published.
+#[derive(Debug)]
+struct Form {
+    coding: Coding,
+    /// Names of the files: the training batches in order, then the test batch.
+    names: [&'static str; 6],
+    /// The folder that the archive unpacks to.
+    folder: &'static str,
+    archive: &'static str,
+    /// What else the archive holds.
+    others: &'static [&'static str],
 }
 
-/// The six files that [`read_dir`] reads: the training batches in order, then the test batch.
+/// How a batch is written down.
+#[derive(Clone, Copy, Debug)]
+enum Coding {
+    Binary,
+    Python,
+}
+
+const FORMS: [Form; 2] = [
+    Form {
+        coding: Coding::Binary,
+        names: [
+            "data_batch_1.bin",
+            "data_batch_2.bin",
+            "data_batch_3.bin",
+            "data_batch_4.bin",
+            "data_batch_5.bin",
+            "test_batch.bin",
+        ],
+        folder: "cifar-10-batches-bin",
+        archive: "cifar-10-binary.tar.gz",
+        others: &["batches.meta.txt", "readme.html"],
+    },
+    Form {
+        coding: Coding::Python,
+        names: ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"],
+        folder: "cifar-10-batches-py",
+        archive: "cifar-10-python.tar.gz",
+        others: &["batches.meta", "readme.html"],
+    },
+];
+
+/// Where a form lies.
+enum Place {
+    /// The six files, in the order of its names.
+    Files(&'static Form, Vec<PathBuf>),
+    Archive(&'static Form, PathBuf),
+}
+
+/// Reads the training and the test split of `dir`; labels below `classes`. What is looked for, in this order: the batches of either
+/// form in `dir`; in the folder that its archive unpacks to; in the archive itself.
+///
+/// # Errors
+/// A folder or file that is missing, of another kind, cut, damaged, or with a label out of range.
+pub(super) fn read_dir(dir: &Path, classes: usize, progress: &mut Progress) -> anyhow::Result<(Images, Images)> {
+    match locate(dir)? {
+        Place::Files(form, paths) => {
+            let (train, test) = paths.split_at(TRAIN_BATCHES);
+            let (train, test) =
+                rayon::join(|| read_split(form.coding, train, classes), || read_split(form.coding, test, classes));
+            Ok((train?, test?))
+        }
+        Place::Archive(form, path) => Ok(read_archive(form, &path, classes, progress)?),
+    }
+}
+
+/// The files that [`read_dir`] reads: the training batches in order and the test batch, or an archive.
 ///
 /// # Errors
 /// A folder that is missing, or that lacks one of the files.
-pub fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(locate(dir)?)
+pub(super) fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(match locate(dir)? {
+        Place::Files(_, paths) => paths,
+        Place::Archive(_, path) => vec![path],
+    })
 }
 
-fn locate(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn locate(dir: &Path) -> Result<Place, Failure> {
+    const HINT: &str = "`cifar-10-binary.tar.gz` and `cifar-10-python.tar.gz` are at \
+                        https://www.cs.toronto.edu/~kriz/cifar.html, and read packed or unpacked; without `--data-dir` the hub is asked";
     file::expect_folder(dir)?;
-    let inner = dir.join(ARCHIVE_FOLDER);
-    // The archive's folder counts only where `dir` itself holds no batch: those of two sets are never mixed.
-    let folder = match file::first_present(NAMES.map(|name| dir.join(name)))? {
-        None if inner.is_dir() => &inner,
-        _ => dir,
-    };
-    let mut missing = Vec::new();
-    for name in NAMES {
-        if file::first_present([folder.join(name)])?.is_none() {
-            missing.push(format!("`{name}`"));
+    let here = FORMS.iter().map(|form| (form, dir.to_owned()));
+    let below = FORMS.iter().map(|form| (form, dir.join(form.folder)));
+    for (form, folder) in here.chain(below) {
+        if !file::is_folder(&folder)? {
+            continue;
+        }
+        // The first folder that holds a batch is the one: those of two sets are never mixed.
+        let mut missing = Vec::new();
+        for name in form.names {
+            if file::first_present([folder.join(name)])?.is_none() {
+                missing.push(format!("`{name}`"));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Place::Files(form, form.names.map(|name| folder.join(name)).into()));
+        }
+        if missing.len() < form.names.len() {
+            return Err(file::broken(&folder, format_args!("has no {}", missing.join(", "))).hint(HINT));
         }
     }
-    if missing.is_empty() {
-        return Ok(NAMES.map(|name| folder.join(name)).into());
+    for form in &FORMS {
+        if let Some(path) = file::first_present([dir.join(form.archive)])? {
+            return Ok(Place::Archive(form, path));
+        }
     }
-    let what = format!("has no {}", missing.join(", "));
-    Err(file::broken(folder, what).hint(
-        "unpack `cifar-10-binary.tar.gz` (not the Python version) from https://www.cs.toronto.edu/~kriz/cifar.html; \
-         without `--data-dir` the hub is asked",
-    ))
+    let names = FORMS.each_ref().map(|form| form.names[0]);
+    let names = names.into_iter().chain(FORMS.iter().flat_map(|form| [form.folder, form.archive]));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    Err(file::broken(dir, format_args!("has no {}", names.join(", no "))).hint(HINT))
 }
 
 /// Reads the batches `paths` one after the other. All lengths are known to be good before the first is read.
-fn read_split(paths: &[PathBuf], classes: usize) -> Result<Images, Failure> {
+fn read_split(coding: Coding, paths: &[PathBuf], classes: usize) -> Result<Images, Failure> {
     let mut batches = Vec::with_capacity(paths.len());
-    let mut records = 0;
+    let mut most = 0;
     for path in paths {
-        let batch = Batch::open(path)?;
-        records += batch.records;
-        batches.push(batch);
+        let opened = file::open(path)?;
+        most += coding.most_images(path, opened.bytes)?;
+        batches.push((path, opened));
     }
-
-    let mut images = Images {
-        pixels: file::reserved(&paths[0], records * IMAGE_BYTES)?,
-        labels: file::reserved(&paths[0], records)?,
-    };
-    for batch in batches {
-        batch.read_into(&mut images, classes)?;
+    let mut images = room(&paths[0], most)?;
+    for (path, opened) in batches {
+        coding.read(path, Steady(&opened.file), opened.bytes, classes, &mut images)?;
     }
     Ok(images)
 }
 
-/// An open file whose length is some whole number of records.
-struct Batch<'a> {
-    path: &'a Path,
-    opened: file::Opened,
-    records: usize,
+/// Reads the archive at `path`, whose batches may lie in it in any order.
+fn read_archive(
+    form: &Form,
+    path: &Path,
+    classes: usize,
+    progress: &mut Progress,
+) -> Result<(Images, Images), Failure> {
+    let opened = file::open(path)?;
+    progress.begin();
+    let damaged = |error: std::io::Error| file::damaged(path, error);
+    let reader = gzip::Reader::new(BufReader::with_capacity(BUFFER_BYTES, Steady(&opened.file)));
+    let mut archive = tar::Archive::new(reader);
+    let mut batches = form.names.map(|_| None);
+    while let Some(entry) = archive.next().map_err(damaged)? {
+        let inside = PathBuf::from(format!("{}/{}", path.display(), entry.name));
+        let name = entry.name.strip_prefix("./").unwrap_or(&entry.name);
+        let is_folder = name.trim_end_matches('/') == form.folder;
+        let name = name.strip_prefix(form.folder).and_then(|rest| rest.strip_prefix('/'));
+        let which = name.and_then(|name| form.names.iter().position(|&of_batch| of_batch == name));
+        match (entry.kind, which, name) {
+            (tar::Kind::Folder, ..) if is_folder => {}
+            (tar::Kind::File, None, Some(name)) if form.others.contains(&name) && entry.bytes <= MOST_OTHER_BYTES => {}
+            (tar::Kind::File, Some(which), _) if batches[which].is_none() => {
+                let mut images = room(&inside, form.coding.most_images(&inside, entry.bytes)?)?;
+                form.coding.read(&inside, archive.content(), entry.bytes, classes, &mut images)?;
+                progress.advance(images.len());
+                batches[which] = Some(images);
+            }
+            (tar::Kind::File, Some(_), _) => return Err(file::damaged(&inside, "is there twice")),
+            (tar::Kind::Other(kind), ..) => {
+                return Err(file::damaged(&inside, format_args!("is {kind}, expected a regular file")));
+            }
+            _ => return Err(file::damaged(&inside, "is none of the files that the published archive holds")),
+        }
+    }
+    let mut found = Vec::with_capacity(batches.len());
+    for (name, batch) in form.names.iter().zip(batches) {
+        found.push(batch.ok_or_else(|| file::damaged(path, format_args!("has no `{}/{name}`", form.folder)))?);
+    }
+    let test = found.split_off(TRAIN_BATCHES);
+    Ok((joined(path, found)?, joined(path, test)?))
 }
 
-impl<'a> Batch<'a> {
-    fn open(path: &'a Path) -> Result<Self, Failure> {
-        let opened = file::open(path)?;
-        let bytes = usize::try_from(opened.bytes).unwrap_or(usize::MAX);
-        let records = bytes / RECORD_BYTES;
-        if bytes % RECORD_BYTES != 0 || !(1..=MOST_RECORDS).contains(&records) {
-            let what = format!(
-                "is {} bytes long, expected a multiple of {RECORD_BYTES}, for 1 to {MOST_RECORDS} images",
-                opened.bytes
-            );
-            return Err(file::damaged(path, what));
+/// The images of `batches` one after the other.
+fn joined(path: &Path, batches: Vec<Images>) -> Result<Images, Failure> {
+    let mut all = room(path, batches.iter().map(Images::len).sum())?;
+    for batch in batches {
+        all.pixels.extend(batch.pixels);
+        all.labels.extend(batch.labels);
+    }
+    Ok(all)
+}
+
+/// No images yet, and memory for `count` of them.
+fn room(path: &Path, count: usize) -> Result<Images, Failure> {
+    Ok(Images { pixels: file::reserved(path, count * IMAGE_BYTES)?, labels: file::reserved(path, count)? })
+}
+
+impl Coding {
+    /// How many images a file of so many bytes holds at most.
+    fn most_images(self, path: &Path, bytes: u64) -> Result<usize, Failure> {
+        let count = bytes / RECORD_BYTES as u64;
+        match self {
+            Self::Binary
+                if !bytes.is_multiple_of(RECORD_BYTES as u64) || !(1..=MOST_IMAGES as u64).contains(&count) =>
+            {
+                let what = format!(
+                    "is {bytes} bytes long, expected a multiple of {RECORD_BYTES}, for 1 to {MOST_IMAGES} images"
+                );
+                Err(file::damaged(path, what))
+            }
+            Self::Python if bytes > MOST_PICKLE_BYTES => {
+                let what = format!("is {bytes} bytes long, expected at most {MOST_PICKLE_BYTES}");
+                Err(file::damaged(path, what))
+            }
+            // A pickle has at least two bytes more for a label than a record.
+            Self::Binary | Self::Python => Ok(count as usize),
         }
-        Ok(Self { path, opened, records })
     }
 
-    /// Appends the batch to `images`.
-    fn read_into(&self, images: &mut Images, classes: usize) -> Result<(), Failure> {
+    /// Appends the batch that `reader` gives in `bytes` to `images`.
+    fn read(
+        self,
+        path: &Path,
+        reader: impl Read,
+        bytes: u64,
+        classes: usize,
+        images: &mut Images,
+    ) -> Result<(), Failure> {
         let begin = images.len();
-        let mut file = &self.opened.file;
-        let mut block = vec![0; BLOCK_RECORDS * RECORD_BYTES];
-        for first in (0..self.records).step_by(BLOCK_RECORDS) {
-            let records = BLOCK_RECORDS.min(self.records - first);
-            let block = &mut block[..records * RECORD_BYTES];
-            file.read_exact(block).map_err(|error| {
-                let what = format!("{error}, in the {records} records after {first}");
-                file::damaged(self.path, what)
-            })?;
-            for record in block.chunks_exact(RECORD_BYTES) {
-                images.labels.push(record[0]);
-                images.pixels.extend_from_slice(&record[1..]);
+        match self {
+            Self::Binary => read_records(path, reader, bytes as usize / RECORD_BYTES, images)?,
+            Self::Python => {
+                let pickle = file::read_exactly(path, reader, bytes)?;
+                unpickle(&pickle, images).map_err(|what| file::damaged(path, what))?;
             }
         }
-        file::expect_labels(self.path, &images.labels[begin..], classes, "record")
+        file::expect_labels(path, &images.labels[begin..], classes, "record")
     }
+}
+
+fn read_records(path: &Path, mut reader: impl Read, records: usize, images: &mut Images) -> Result<(), Failure> {
+    let mut block = vec![0; BLOCK_RECORDS * RECORD_BYTES];
+    for first in (0..records).step_by(BLOCK_RECORDS) {
+        let count = BLOCK_RECORDS.min(records - first);
+        let block = &mut block[..count * RECORD_BYTES];
+        reader.read_exact(block).map_err(|error| {
+            let what = format!("{error}, in the {count} records after {first}");
+            file::damaged(path, what)
+        })?;
+        for record in block.chunks_exact(RECORD_BYTES) {
+            images.labels.push(record[0]);
+            images.pixels.extend_from_slice(&record[1..]);
+        }
+    }
+    Ok(())
+}
+
+/// Appends the batch that is pickled as `bytes`.
+fn unpickle(bytes: &[u8], images: &mut Images) -> Result<(), String> {
+    let pickle = Pickle::read(bytes)?;
+    let get = |key| pickle.get(key)?.ok_or_else(|| format!("holds no `{key}`"));
+    if pickle.get("fine_labels")?.is_some() {
+        return Err("holds `fine_labels`: this is CIFAR-100".into());
+    }
+    let labels = pickle.wholes(get("labels")?).ok_or("`labels` is no list of whole numbers")?;
+    let (shape, content) = pickle.array(get("data")?).ok_or("`data` is no array of bytes")?;
+    let count = labels.len();
+    if !(1..=MOST_IMAGES).contains(&count) {
+        return Err(format!("holds {count} labels, expected 1 to {MOST_IMAGES}"));
+    }
+    if shape != [count as i64, IMAGE_BYTES as i64] || content.byte_count() != Some(count * IMAGE_BYTES) {
+        let bytes = content.byte_count().unwrap_or(0);
+        return Err(format!(
+            "`data` has shape {shape:?} and {bytes} bytes, expected [{count}, {IMAGE_BYTES}] as there are {count} labels"
+        ));
+    }
+    for (place, label) in labels.into_iter().enumerate() {
+        let label = u8::try_from(label).map_err(|_| format!("record {place} is labelled {label}"))?;
+        images.labels.push(label);
+    }
+    content.append_bytes(&mut images.pixels);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::file::tests::{for_each_impostor, message};
+    use super::super::{Spec, pickle, tar};
     use super::*;
+    use crate::fuzz;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use proptest::prelude::*;
     use std::fs;
+    use std::io::Write as _;
+
+    const NAMES: [&str; 6] = FORMS[0].names;
+
+    fn read_dir(dir: &Path, classes: usize) -> anyhow::Result<(Images, Images)> {
+        let spec = Spec::named("cifar10").unwrap();
+        super::read_dir(dir, classes, &mut Progress::new(spec, "a test", true))
+    }
 
     /// A folder with one batch per entry of `labels`; every pixel of an image is its label times 7.
     fn folder(labels: [&[u8]; 6]) -> tempfile::TempDir {
@@ -215,7 +397,7 @@ mod tests {
     #[test]
     fn the_folder_of_the_archive_is_found_unless_batches_lie_outside_it() {
         let outer = tempfile::tempdir().unwrap();
-        let inner = outer.path().join(ARCHIVE_FOLDER);
+        let inner = outer.path().join(FORMS[0].folder);
         fs::rename(good().keep(), &inner).unwrap();
         assert_eq!(read(&outer).unwrap(), read_dir(&inner, 10).unwrap());
         assert_eq!(files(outer.path()).unwrap()[5], inner.join("test_batch.bin"));
@@ -241,6 +423,144 @@ mod tests {
         assert_says(&message(read_dir(&file, 10)), "expected a folder");
         let nowhere = folder.path().join("nowhere");
         assert_says(&message(files(&nowhere)), "No such file");
+        let empty = tempfile::tempdir().unwrap();
+        let message = message(files(empty.path()));
+        for form in &FORMS {
+            for name in [form.names[0], form.folder, form.archive] {
+                assert_says(&message, &format!("no `{name}`"));
+            }
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The batches of [`good`] in a form, by its names.
+    fn batches(form: &Form) -> Vec<Vec<u8>> {
+        let labels: [&[u8]; 6] = [&[0, 1], &[2], &[3, 4, 5], &[6], &[7], &[8, 9]];
+        let coded = |labels: &[u8]| match form.coding {
+            Coding::Binary => batch(labels),
+            Coding::Python => {
+                let pixels: Vec<u8> = labels.iter().flat_map(|label| [label * 7; IMAGE_BYTES]).collect();
+                pickle::tests::original(labels, IMAGE_BYTES as u16, &pixels)
+            }
+        };
+        labels.map(coded).into()
+    }
+
+    /// An archive of them in an order of its own, as the published ones have it, after `first`.
+    fn archive(form: &Form, first: &[Vec<u8>]) -> Vec<u8> {
+        let mut entries = first.to_vec();
+        entries.push(tar::tests::entry(&format!("{}/", form.folder), b'5', b""));
+        for (name, batch) in form.names.iter().zip(batches(form)).rev() {
+            entries.push(tar::tests::entry(&format!("{}/{name}", form.folder), b'0', &batch));
+        }
+        entries.push(tar::tests::entry(&format!("{}/readme.html", form.folder), b'0', b"<html>"));
+        gzip(&tar::tests::archive(&entries))
+    }
+
+    #[test]
+    fn every_form_gives_the_same_images() {
+        let expected = read(&good()).unwrap();
+        for form in &FORMS {
+            for inner in ["", form.folder] {
+                let root = tempfile::tempdir().unwrap();
+                let folder = root.path().join(inner);
+                fs::create_dir_all(&folder).unwrap();
+                for (name, batch) in form.names.iter().zip(batches(form)) {
+                    fs::write(folder.join(name), batch).unwrap();
+                }
+                assert_eq!(read(&root).unwrap(), expected, "{form:?} in `{inner}`");
+                assert_eq!(files(root.path()).unwrap().len(), 6);
+                // torchvision leaves the archive beside the folder, which need not be unpacked again.
+                fs::write(root.path().join(form.archive), "not looked at").unwrap();
+                assert_eq!(read(&root).unwrap(), expected);
+            }
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join(form.archive);
+            fs::write(&path, archive(form, &[])).unwrap();
+            fs::create_dir(root.path().join(form.folder)).unwrap();
+            assert_eq!(read(&root).unwrap(), expected, "{form:?} packed");
+            assert_eq!(files(root.path()).unwrap(), [path]);
+        }
+    }
+
+    /// What reading says of an archive of `form`.
+    fn refused_archive(form: &Form, bytes: &[u8]) -> String {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(form.archive), bytes).unwrap();
+        let message = message(read(&root));
+        assert_says(&message, form.archive);
+        message
+    }
+
+    #[test]
+    fn an_archive_that_is_not_the_published_one_is_refused_by_name() {
+        use tar::tests::{entry, header};
+        for form in &FORMS {
+            let inside = |name: &str| format!("{}/{name}", form.folder);
+            let batch = &batches(form)[0];
+            let first = inside(form.names[0]);
+            let with = |entry| refused_archive(form, &archive(form, &[entry]));
+            assert_says(&with(entry(&first, b'0', batch)), "is there twice");
+            assert_says(&with(entry(&first, b'2', b"")), &format!("{first}: is a link, expected a regular file"));
+            assert_says(&with(entry(&first, b'1', b"")), "is a hard link");
+            assert_says(&with(entry(&first, b'5', b"")), "is none of the files");
+            for name in
+                ["../escape", "/etc/passwd", form.names[0], &inside("data_batch_6"), &inside(&inside("readme.html"))]
+            {
+                assert_says(&with(entry(name, b'0', batch)), &format!("{name}: is none of the files"));
+            }
+            assert_says(&with(entry(&inside("readme.html"), b'0', &vec![0; 1 << 21])), "is none of the files");
+            assert_says(&with(header(&first, b'0', 1 << 32)), "bytes long, expected");
+            let short = with(entry(&first, b'0', &batch[..batch.len() - 1]));
+            assert_says(&short, &format!("{first}: "));
+
+            let only = |entries: &[Vec<u8>]| refused_archive(form, &gzip(&tar::tests::archive(entries)));
+            assert_says(&only(&[entry(&first, b'0', batch)]), &format!("has no `{}`", inside(form.names[1])));
+            assert_says(&only(&[]), &format!("has no `{first}`"));
+            let whole = archive(form, &[]);
+            for length in (0..whole.len()).step_by(97) {
+                refused_archive(form, &whole[..length]);
+            }
+            assert_says(&refused_archive(form, &[&whole[..], b"more"].concat()), "with what is not gzip");
+            assert_says(&refused_archive(form, b"<html>404</html>"), "invalid gzip header");
+        }
+    }
+
+    #[test]
+    fn a_pickle_of_another_kind_is_refused_by_name() {
+        let form = &FORMS[1];
+        let refusal = |bytes: &[u8]| {
+            let root = tempfile::tempdir().unwrap();
+            for (name, batch) in form.names.iter().zip(batches(form)) {
+                fs::write(root.path().join(name), batch).unwrap();
+            }
+            fs::write(root.path().join(form.names[2]), bytes).unwrap();
+            let message = message(read(&root));
+            assert_says(&message, "data_batch_3: ");
+            message
+        };
+        let pickled = |labels: &[u8], columns: usize, bytes: usize| {
+            pickle::tests::original(labels, columns as u16, &vec![0; bytes])
+        };
+        assert_says(&refusal(&pickled(&[1, 2], 3072, 6143)), "6143 bytes, expected [2, 3072]");
+        assert_says(&refusal(&pickled(&[1, 2], 3071, 6142)), "shape [2, 3071]");
+        assert_says(&refusal(&pickled(&[], 3072, 0)), "holds 0 labels");
+        assert_says(&refusal(&pickled(&[1, 10], 3072, 6144)), "record 1 is labelled 10, expected 0 to 9");
+        assert_says(&refusal(b"\x80\x02cos\nsystem\nU\x02id\x85R."), "`os.system`");
+        assert_says(&refusal(b"\x80\x02]."), "holds no dict");
+        assert_says(&refusal(b"\x80\x02}."), "holds no `labels`");
+        assert_says(&refusal(b"\x80\x02}(U\x06labels]U\x04data]u."), "`data` is no array of bytes");
+        assert_says(&refusal(b"\x80\x02}U\x0bfine_labels]s."), "this is CIFAR-100");
+        assert_says(&refusal(&batch(&[1])), "data_batch_3: ");
+        let whole = &batches(form)[2];
+        for length in (0..whole.len()).step_by(101).chain([whole.len() - 1]) {
+            refusal(&whole[..length]);
+        }
     }
 
     #[test]
@@ -267,7 +587,7 @@ mod tests {
     fn a_file_of_too_many_records_is_refused_by_its_length_alone() {
         let folder = good();
         let file = fs::File::create(folder.path().join(NAMES[2])).unwrap();
-        file.set_len((MOST_RECORDS as u64 + 1) * RECORD_BYTES as u64).unwrap();
+        file.set_len((MOST_IMAGES as u64 + 1) * RECORD_BYTES as u64).unwrap();
         assert_says(&message(read(&folder)), "is 201395201 bytes long");
         file.set_len(u64::MAX / 4).unwrap_or_default(); // file systems differ in what they take
         assert_says(&message(read(&folder)), "bytes long, expected");
@@ -294,6 +614,53 @@ mod tests {
             prop_assert_eq!(&test.labels, &labels[5]);
             let expected: Vec<u8> = train.labels.iter().flat_map(|label| [label * 7; IMAGE_BYTES]).collect();
             prop_assert_eq!(train.pixels, expected);
+        }
+    }
+
+    /// Reads a folder; whether it was taken.
+    fn takes(folder: &Path) -> bool {
+        match read_dir(folder, 10) {
+            Ok((train, test)) => {
+                for images in [train, test] {
+                    assert_eq!(images.pixels.len(), images.len() * IMAGE_BYTES);
+                    assert!(images.labels.iter().all(|&label| label < 10));
+                }
+                true
+            }
+            Err(error) => message::<()>(Err(error)).is_empty(),
+        }
+    }
+
+    #[test]
+    fn mutated_batches_are_refused_or_read() {
+        for (form, name) in FORMS.iter().zip(["CIFAR-10 batch, binary", "CIFAR-10 batch, pickled"]) {
+            let root = fuzz::folder();
+            for (name, batch) in form.names.iter().zip(batches(form)) {
+                fs::write(root.path().join(name), batch).unwrap();
+            }
+            fuzz::run(name, &batches(form)[1..3], |bytes| {
+                fs::write(root.path().join(form.names[2]), bytes).unwrap();
+                takes(root.path())
+            });
+        }
+    }
+
+    #[test]
+    fn mutated_archives_are_refused_or_read() {
+        for (form, name) in FORMS.iter().zip(["CIFAR-10 archive, binary", "CIFAR-10 archive, pickled"]) {
+            let root = fuzz::folder();
+            let path = root.path().join(form.archive);
+            let packed = archive(form, &[]);
+            let mut plain = Vec::new();
+            gzip::Reader::new(&packed[..]).read_to_end(&mut plain).unwrap();
+            fuzz::run(&format!("{name}, gzip stream"), &[packed], |bytes| {
+                fs::write(&path, bytes).unwrap();
+                takes(root.path())
+            });
+            fuzz::run(&format!("{name}, tar in a good gzip stream"), &[plain], |bytes| {
+                fs::write(&path, gzip(bytes)).unwrap();
+                takes(root.path())
+            });
         }
     }
 }

@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 /// First bytes of a member (RFC 1952, 2.3.1).
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Most members without content in a row. Programs write one at the end of a file at most; each takes as long as some kilobytes.
+/// Most members without content in a row: nothing else bounds them. Programs write one at the end of a file at most.
 const MOST_EMPTY: u32 = 1 << 16;
 
 /// Reads what the members of a gzip file hold.

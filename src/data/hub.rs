@@ -13,15 +13,17 @@ use anyhow::{Context as _, Result};
 use candle_datasets::hub::FileReader as _;
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use indicatif::{ProgressBar, ProgressStyle};
+use parquet::errors::ParquetError;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::record::{Field, Row};
 use rayon::prelude::*;
 
-#[cfg(test)]
-use super::Origin;
 use super::images::Images;
-use super::{Repository, Spec, broken};
+use super::progress::Progress;
+use super::{Repository, Spec, broken, file};
 use crate::error::{Exit, Failure};
+use crate::read::{optional, uninterrupted};
+use crate::terminal::draws;
 
 /// The branch on which the hub keeps its parquet conversions.
 const REVISION: &str = "refs/convert/parquet";
@@ -30,25 +32,37 @@ const REVISION: &str = "refs/convert/parquet";
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The parquet files of a data set in the hub's cache.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// The commit they belong to.
     pub revision: String,
-    /// Test and train.
-    pub files: Vec<PathBuf>,
+    /// The parts of the test split, in order.
+    test: Vec<PathBuf>,
+    /// The parts of the training split.
+    train: Vec<PathBuf>,
+}
+
+impl Found {
+    /// All of them, test and train.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [&self.test[..], &self.train].concat()
+    }
 }
 
 /// Looks in the hub's cache, without the network: under each name of the set, for each revision that is named there, and where none
 /// is, among the snapshots themselves.
 ///
 /// # Errors
-/// If the cache is there and cannot be read.
+/// If the cache is there and cannot be read, or lacks a part of a split.
 pub(super) fn find(repository: &Repository) -> Result<Option<Found>, Failure> {
     let cache = hf_hub::resolve_cache_dir();
     for id in std::iter::once(&repository.id).chain(repository.others) {
         let root = cache.join(format!("datasets--{}", id.replace('/', "--")));
         for revision in revisions(&root)? {
-            if let Some(files) = parquet_files(&root.join("snapshots").join(&revision), repository)? {
-                return Ok(Some(Found { revision, files }));
+            let folder = root.join("snapshots").join(&revision).join(repository.folder);
+            let (test, train) = (parts(&folder, "test")?, parts(&folder, "train")?);
+            if !test.is_empty() && !train.is_empty() {
+                return Ok(Some(Found { revision, test, train }));
             }
         }
     }
@@ -64,7 +78,7 @@ fn revisions(root: &Path) -> Result<Vec<String>, Failure> {
     let mut revisions = Vec::new();
     for reference in [REVISION, "main"] {
         let path = root.join("refs").join(reference);
-        if let Some(text) = super::file::short_text(&path, MOST_REFERENCE)? {
+        if let Some(text) = file::short_text(&path, MOST_REFERENCE)? {
             revisions.push(text.trim().to_owned());
         }
     }
@@ -72,8 +86,13 @@ fn revisions(root: &Path) -> Result<Vec<String>, Failure> {
     revisions.retain(|revision| Path::new(revision).file_name().is_some_and(|name| name == revision.as_str()));
     let snapshots = root.join("snapshots");
     let mut others = Vec::new();
-    for name in super::file::names(&snapshots)? {
-        let written = std::fs::metadata(snapshots.join(&name)).and_then(|metadata| metadata.modified()).ok();
+    for name in file::names(&snapshots)? {
+        let path = snapshots.join(&name);
+        let written = uninterrupted(|| std::fs::metadata(&path)).and_then(|metadata| metadata.modified());
+        // One that has gone since, or a link to nothing, is none; of any other it must be known which is the newest.
+        let Some(written) = optional(written).map_err(|error| file::unreadable(&path, &error))? else {
+            continue;
+        };
         others.extend(name.into_string().ok().map(|name| (written, name)));
     }
     others.sort();
@@ -81,19 +100,41 @@ fn revisions(root: &Path) -> Result<Vec<String>, Failure> {
     Ok(revisions)
 }
 
-/// The parquet files of a snapshot, test and train, if it holds both: `test/0000.parquet`, or `test-00000-of-00001.parquet`.
-fn parquet_files(snapshot: &Path, repository: &Repository) -> Result<Option<Vec<PathBuf>>, Failure> {
-    let mut files = Vec::new();
-    for split in ["test", "train"] {
-        let spellings = [format!("{split}/0000.parquet"), format!("{split}-00000-of-00001.parquet")];
-        let paths = spellings.map(|spelling| snapshot.join(repository.folder).join(spelling));
-        match super::file::first_present(paths)? {
-            Some(path) => files.push(path),
-            None => return Ok(None),
+/// The parquet files of a split in a snapshot's folder, in order; none where it holds none. They are called `test/0000.parquet`,
+/// `test/0001.parquet` and so on, or `test-00000-of-00001.parquet`, which says how many there are.
+fn parts(folder: &Path, split: &str) -> Result<Vec<PathBuf>, Failure> {
+    let number = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    // A part's number, and how many there are.
+    let of_known = |name: &str| -> Option<(usize, usize)> {
+        let numbers = name.strip_prefix(split)?.strip_prefix('-')?.strip_suffix(".parquet")?;
+        let (part, count) = numbers.split_once("-of-")?;
+        Some((number(part)?, number(count)?))
+    };
+    let of_unknown = |name: &str| -> Option<usize> { number(name.strip_suffix(".parquet")?) };
+
+    let inner = folder.join(split);
+    let inner_names = if file::is_folder(&inner)? { file::names(&inner)? } else { Vec::new() };
+    let last = inner_names.iter().filter_map(|name| of_unknown(name.to_str()?)).max();
+    let names: Vec<PathBuf> = if let Some(last) = last {
+        (0..=last.min(MOST_PARTS)).map(|part| inner.join(format!("{part:04}.parquet"))).collect()
+    } else {
+        let outer_names = if file::is_folder(folder)? { file::names(folder)? } else { Vec::new() };
+        let counts = outer_names.iter().filter_map(|name| of_known(name.to_str()?)).map(|(_, count)| count);
+        let count = counts.min().unwrap_or(0).min(MOST_PARTS);
+        (0..count).map(|part| folder.join(format!("{split}-{part:05}-of-{count:05}.parquet"))).collect()
+    };
+    for path in &names {
+        if file::first_present([path.clone()])?.is_none() {
+            let what = format_args!("is not there, but other parts of the split `{split}` are");
+            let hint = format!("fetch the data set again, or delete {}", folder.display());
+            return Err(file::broken(path, what).hint(hint));
         }
     }
-    Ok(Some(files))
+    Ok(names)
 }
+
+/// Most parts of a split that are looked for.
+const MOST_PARTS: usize = 10_000;
 
 fn names(repository: &Repository) -> [String; 2] {
     ["test", "train"].map(|split| format!("{}/{split}/0000.parquet", repository.folder))
@@ -105,11 +146,11 @@ fn is_offline() -> bool {
     std::env::var("HF_HUB_OFFLINE").is_ok_and(is_on)
 }
 
-/// Downloads what is missing into the hub's cache, with a progress bar.
+/// Downloads what is missing into the hub's cache, unless `quiet` with a progress bar.
 ///
 /// # Errors
 /// Where there is no network, within ten seconds; nothing half-written stays under a final name.
-pub(super) fn download(repository: &'static Repository) -> Result<Found> {
+pub(super) fn download(repository: &'static Repository, quiet: bool) -> Result<Found> {
     if is_offline() {
         let what = format!(
             "`{}` is not in the hub's cache {}, and HF_HUB_OFFLINE forbids to fetch it",
@@ -119,7 +160,7 @@ pub(super) fn download(repository: &'static Repository) -> Result<Found> {
         let hint = "unset HF_HUB_OFFLINE, give a folder with its files as --data-dir, or use --dataset digits";
         return Err(broken(what).hint(hint).into());
     }
-    let bar = ProgressBar::no_length();
+    let bar = if quiet || !draws() { ProgressBar::hidden() } else { ProgressBar::no_length() };
     if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} {bar:30} {eta}") {
         bar.set_style(style);
     }
@@ -217,66 +258,70 @@ const BYTES_PER_PIXEL: u64 = 3;
 ///
 /// # Errors
 /// If they are broken, or memory does not suffice.
-pub(super) fn import(spec: &'static Spec, files: &[PathBuf]) -> Result<(Images, Images)> {
+pub(super) fn import(spec: &Spec, found: &Found, progress: &mut Progress) -> Result<(Images, Images)> {
     let needed = BYTES_PER_PIXEL * ((spec.train + spec.test) * spec.inputs()) as u64;
     if crate::device::available_bytes().is_some_and(|available| available < needed) {
         let what =
             format!("reading `{}` from the hub's files takes about {}", spec.name, crate::device::in_units(needed));
         return Err(Failure::new(Exit::Device, what).hint("give a folder with its own files as --data-dir").into());
     }
-    let bar = ProgressBar::new((spec.train + spec.test) as u64);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {pos} of {len} images {bar:30}") {
-        bar.set_style(style);
-    }
-    bar.set_message(format!("reading {} for the first time:", spec.name));
-    let mut splits = Vec::new();
-    for (file, count) in files.iter().zip([spec.test, spec.train]) {
-        // The readers of foreign formats are not ours to trust.
-        let split = crate::quietly(|| split(spec, file, count, &bar));
-        splits.push(split.unwrap_or_else(Err).map_err(|what| damaged(spec, &format!("{}: {what}", file.display())))?);
-    }
-    bar.finish_and_clear();
-    let [test, train] = splits.try_into().map_err(|_| damaged(spec, "a split is missing"))?;
-    Ok((train, test))
+    progress.begin();
+    let read = |parts: &[PathBuf], count: usize| -> Result<Images> {
+        let mut images =
+            Images { pixels: Vec::with_capacity(count * spec.inputs()), labels: Vec::with_capacity(count) };
+        for path in parts {
+            // The readers of foreign formats are not ours to trust.
+            let outcome = crate::quietly(|| append(spec, path, count, &mut images, progress));
+            outcome.unwrap_or_else(Err).map_err(|what| damaged(spec, &format!("{}: {what}", path.display())))?;
+        }
+        if images.len() != count {
+            let last = parts.last().map(|path| path.display().to_string()).unwrap_or_default();
+            let what = format!("{last}: {} images up to its end, expected {count}", images.len());
+            return Err(damaged(spec, &what).into());
+        }
+        Ok(images)
+    };
+    let test = read(&found.test, spec.test)?;
+    Ok((read(&found.train, spec.train)?, test))
 }
 
 /// Rows decoded at a time.
 const ROWS: usize = 2048;
 
-/// The images of a parquet file, which must be `count`.
-fn split(spec: &Spec, file: &Path, count: usize, bar: &ProgressBar) -> Result<Images, String> {
-    let opened = super::file::open(file).map_err(|failure| failure.to_string())?;
-    let reader = SerializedFileReader::new(opened.file).map_err(|error| error.to_string())?;
+/// Appends the images of a parquet file to those of its split, which has `count`.
+fn append(spec: &Spec, path: &Path, count: usize, images: &mut Images, progress: &Progress) -> Result<(), String> {
+    let opened = file::open(path).map_err(|failure| failure.to_string())?;
+    let reader = SerializedFileReader::new(opened.file).map_err(shortened)?;
     let promised = reader.metadata().file_metadata().num_rows();
-    if usize::try_from(promised) != Ok(count) {
-        return Err(format!("{promised} images, expected {count}"));
-    }
+    let end = usize::try_from(promised).ok().and_then(|promised| promised.checked_add(images.len()));
+    let Some(end) = end.filter(|&end| end <= count) else {
+        return Err(format!("{promised} images after {}, expected {count} in all", images.len()));
+    };
     let mut rows = reader.into_iter();
-    let mut images = Images { pixels: Vec::with_capacity(count * spec.inputs()), labels: Vec::with_capacity(count) };
     loop {
         let coded: Vec<(Vec<u8>, u8)> =
             rows.by_ref().take(ROWS).map(|row| coded(row, spec.classes.len())).collect::<Result<_, String>>()?;
         if coded.is_empty() {
             break;
         }
-        if images.len() + coded.len() > count {
-            return Err(format!("holds more than the {count} images expected"));
+        if images.len() + coded.len() > end {
+            return Err(format!("holds more than the {promised} images that it promises"));
         }
         let pixels: Vec<Vec<u8>> =
             coded.par_iter().map(|(bytes, _)| pixels(spec, bytes)).collect::<Result<_, String>>()?;
         images.labels.extend(coded.iter().map(|(_, label)| *label));
         images.pixels.extend(pixels.iter().flatten());
-        bar.inc(coded.len() as u64);
+        progress.advance(coded.len());
     }
-    if images.len() != count {
-        return Err(format!("{} images, expected {count}", images.len()));
+    if images.len() != end {
+        return Err(format!("holds fewer than the {promised} images that it promises"));
     }
-    Ok(images)
+    Ok(())
 }
 
 /// The bytes of the coded image and the label of a row.
 fn coded(row: parquet::errors::Result<Row>, classes: usize) -> Result<(Vec<u8>, u8), String> {
-    let row = row.map_err(|error| error.to_string())?;
+    let row = row.map_err(shortened)?;
     let (mut image, mut label) = (None, None);
     for (_, field) in row.get_column_iter() {
         match field {
@@ -297,6 +342,17 @@ fn coded(row: parquet::errors::Result<Row>, classes: usize) -> Result<(Vec<u8>, 
     match u8::try_from(label) {
         Ok(byte) if usize::from(byte) < classes => Ok((image, byte)),
         _ => Err(format!("a label is {label}, expected 0 to {}", classes - 1)),
+    }
+}
+
+/// A parquet file's error, which may cite the whole of a column.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` gives it
+fn shortened(error: ParquetError) -> String {
+    const MOST_LETTERS: usize = 200;
+    let text = error.to_string();
+    match text.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text,
     }
 }
 
@@ -326,7 +382,16 @@ fn damaged(spec: &Spec, what: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Origin;
+    use super::super::file::tests::message;
     use super::*;
+    use crate::fuzz;
+    use parquet::basic::Compression;
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    use std::sync::Arc;
 
     fn named(name: &str) -> &'static Spec {
         Spec::named(name).unwrap()
@@ -356,23 +421,195 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_set_is_found_under_each_revision() {
-        let root = tempfile::tempdir().unwrap();
-        let make = |path: &str, text: &str| {
-            let path = root.path().join(path);
+    /// A folder below which files are made.
+    struct Root(tempfile::TempDir);
+
+    impl Root {
+        fn make(&self, path: &str, text: &str) {
+            let path = self.0.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
+        }
+
+        fn parts(&self, split: &str) -> Result<Vec<String>, String> {
+            let found = parts(self.0.path(), split).map_err(|failure| failure.to_string())?;
+            let below = found.iter().map(|path| path.strip_prefix(self.0.path()).unwrap().display().to_string());
+            Ok(below.collect())
+        }
+    }
+
+    #[test]
+    fn a_set_is_found_under_each_revision() {
+        let root = Root(tempfile::tempdir().unwrap());
+        let revisions = || revisions(root.0.path()).unwrap();
+        assert!(revisions().is_empty());
+        root.make("snapshots/a/plain_text/train-00000-of-00001.parquet", "");
+        assert_eq!(revisions(), ["a"]);
+        root.make("refs/main", "b\n");
+        root.make("refs/refs/convert/parquet", "../c");
+        assert_eq!(revisions(), ["b", "a"]);
+        // The newest first, and a link to nothing not at all.
+        root.make("snapshots/d/file", "");
+        let later = std::time::SystemTime::now() + Duration::from_mins(1);
+        std::fs::File::open(root.0.path().join("snapshots/d")).unwrap().set_modified(later).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.0.path().join("snapshots/e")).unwrap();
+        assert_eq!(revisions(), ["b", "d", "a"]);
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_read_is_not_an_absent_one() {
+        let root = Root(tempfile::tempdir().unwrap());
+        let message = |root: &Root| revisions(root.0.path()).unwrap_err().to_string();
+        root.make("refs/refs/convert", "a file where a folder should be");
+        assert!(message(&root).contains("refs/refs/convert/parquet: cannot be read: Not a directory"));
+        let root = Root(tempfile::tempdir().unwrap());
+        std::fs::create_dir(root.0.path().join("snapshots")).unwrap();
+        std::os::unix::fs::symlink("a", root.0.path().join("snapshots/a")).unwrap();
+        assert!(message(&root).contains("snapshots/a: cannot be read: "));
+    }
+
+    #[test]
+    fn all_parts_of_a_split_are_found_in_order() {
+        let root = Root(tempfile::tempdir().unwrap());
+        assert!(root.parts("test").unwrap().is_empty());
+        for name in [
+            "train-00001-of-00003",
+            "train-00000-of-00003",
+            "test-00000-of-00001",
+            "train-extra",
+            "retrain-00000-of-00001",
+        ] {
+            root.make(&format!("{name}.parquet"), "");
+        }
+        assert_eq!(root.parts("test").unwrap(), ["test-00000-of-00001.parquet"]);
+        let message = root.parts("train").unwrap_err();
+        assert!(message.contains("train-00002-of-00003.parquet: is not there"), "{message}");
+        root.make("train-00002-of-00003.parquet", "");
+        let expected = [0, 1, 2].map(|part| format!("train-0000{part}-of-00003.parquet"));
+        assert_eq!(root.parts("train").unwrap(), expected);
+
+        for name in ["0000", "0002", "index"] {
+            root.make(&format!("test/{name}.parquet"), "");
+        }
+        assert!(root.parts("test").unwrap_err().contains("test/0001.parquet: is not there"));
+        root.make("test/0001.parquet", "");
+        assert_eq!(root.parts("test").unwrap(), [0, 1, 2].map(|part| format!("test/000{part}.parquet")));
+        // A number that nobody writes makes no list of that length.
+        root.make("test/99999999999.parquet", "");
+        assert!(root.parts("test").unwrap_err().contains("test/0003.parquet"));
+    }
+
+    /// A set of four images of 2×2 pixels.
+    const TOY: Spec = Spec {
+        name: "toy",
+        about: "",
+        channels: 3,
+        rows: 2,
+        columns: 2,
+        classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        train: 4,
+        test: 4,
+        published: None,
+        folders: &[],
+        origin: Origin::Generated,
+    };
+
+    /// A parquet file of these images and labels, as the hub has them.
+    fn parquet(images: &[Vec<u8>], labels: &[i64], compression: Compression) -> Vec<u8> {
+        let schema = "message schema { optional group image { optional binary bytes; optional binary path (UTF8); } \
+                      optional int64 label; }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let images: Vec<ByteArray> = images.iter().map(|image| ByteArray::from(image.clone())).collect();
+        let paths = vec![ByteArray::from("0.png"); images.len()];
+        for texts in [images, paths] {
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(&texts, Some(&vec![2; texts.len()]), None).unwrap();
+            column.close().unwrap();
+        }
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(labels, Some(&vec![1; labels.len()]), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    /// A folder with a file of each split, and where they were found.
+    fn toy(test: &[&[u8]], train: &[&[u8]]) -> (tempfile::TempDir, Found) {
+        let folder = fuzz::folder();
+        let write = |split: &str, parts: &[&[u8]]| {
+            let count = parts.len();
+            for (part, bytes) in parts.iter().enumerate() {
+                std::fs::write(folder.path().join(format!("{split}-{part:05}-of-{count:05}.parquet")), bytes).unwrap();
+            }
+            parts_of(folder.path(), split)
         };
-        assert!(revisions(root.path()).unwrap().is_empty());
-        make("snapshots/a/plain_text/train-00000-of-00001.parquet", "");
-        make("snapshots/a/plain_text/test-00000-of-00001.parquet", "");
-        assert_eq!(revisions(root.path()).unwrap(), ["a"]);
-        make("refs/main", "b\n");
-        make("refs/refs/convert/parquet", "../c");
-        assert_eq!(revisions(root.path()).unwrap(), ["b", "a"]);
-        let Origin::Cifar(repository) = &named("cifar10").origin else { panic!("no hub") };
-        assert!(parquet_files(&root.path().join("snapshots/b"), repository).unwrap().is_none());
-        assert_eq!(parquet_files(&root.path().join("snapshots/a"), repository).unwrap().unwrap().len(), 2);
+        let (test, train) = (write("test", test), write("train", train));
+        (folder, Found { revision: "a".into(), test, train })
+    }
+
+    fn parts_of(folder: &Path, split: &str) -> Vec<PathBuf> {
+        parts(folder, split).map_err(|failure| failure.to_string()).unwrap()
+    }
+
+    fn import_toy(found: &Found) -> Result<(Images, Images)> {
+        import(&TOY, found, &mut Progress::new(&TOY, "a test", true))
+    }
+
+    /// Four files' worth of pictures, one of them coded with loss.
+    fn pictures() -> Vec<Vec<u8>> {
+        let jpeg = |level: u8| {
+            let mut bytes = Cursor::new(Vec::new());
+            let image = image::RgbImage::from_pixel(2, 2, image::Rgb([level; 3]));
+            image.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
+            bytes.into_inner()
+        };
+        vec![png(2, 2), jpeg(200), png(2, 2), png(2, 2)]
+    }
+
+    #[test]
+    fn all_parts_of_a_split_are_read_in_order() {
+        let of = |range: std::ops::Range<usize>| {
+            let labels: Vec<i64> = range.clone().map(|label| label as i64).collect();
+            parquet(&pictures()[range], &labels, Compression::SNAPPY)
+        };
+        let (_folder, found) = toy(&[&of(0..4)], &[&of(0..1), &of(1..3), &of(3..4)]);
+        let (train, test) = import_toy(&found).unwrap();
+        assert_eq!((&train.labels[..], &train), (&[0, 1, 2, 3][..], &test));
+        assert_eq!(train.pixels[..4], [0, 1, 7, 8]);
+
+        let refused = |train: &[&[u8]], words: &str| {
+            let message = message(import_toy(&toy(&[&of(0..4)], train).1));
+            assert!(message.contains(words), "{message}");
+        };
+        refused(&[&of(0..1), &of(1..3)], "train-00001-of-00002.parquet: 3 images up to its end, expected 4");
+        refused(&[&of(0..4), &of(1..3)], "train-00001-of-00002.parquet: 2 images after 4, expected 4 in all");
+    }
+
+    #[test]
+    fn mutated_parquet_files_are_refused_or_read() {
+        let seeds = [Compression::SNAPPY, Compression::UNCOMPRESSED].map(|by| parquet(&pictures(), &[3, 1, 4, 1], by));
+        let (_folder, found) = toy(&[&seeds[0]], &[&seeds[0]]);
+        fuzz::run("parquet file", &seeds, |bytes| {
+            std::fs::write(&found.train[0], bytes).unwrap();
+            match import_toy(&found) {
+                Ok((train, _)) => {
+                    assert!(
+                        (train.len(), train.pixels.len()) == (4, 48) && train.labels.iter().all(|&label| label < 10)
+                    );
+                    true
+                }
+                Err(error) => message::<()>(Err(error)).is_empty(),
+            }
+        });
+        fuzz::run("picture", &pictures()[..2], |bytes| {
+            // As `import` does.
+            let found = crate::quietly(|| pixels(&TOY, bytes)).unwrap_or_else(Err);
+            found.is_ok_and(|pixels| pixels.len() == 12)
+        });
     }
 }

@@ -254,6 +254,7 @@ mod tests {
     use super::super::file::tests::{for_each_impostor, message};
     use super::*;
     use crate::error::failure;
+    use crate::fuzz;
     use flate2::write::GzEncoder;
     use flate2::{Compress, Compression, FlushCompress};
     use proptest::prelude::*;
@@ -582,5 +583,49 @@ mod tests {
                 message::<()>(Err(error));
             }
         }
+    }
+
+    /// Reads file `which` of a good set as `bytes`; whether it was taken.
+    fn takes(folder: &Path, which: usize, bytes: &[u8]) -> bool {
+        fs::write(folder.join(NAMES[which]), bytes).unwrap();
+        match read_dir(folder, &[], [ROWS, COLUMNS], 10) {
+            Ok((train, test)) => {
+                for images in [train, test] {
+                    assert_eq!(images.pixels.len(), images.len() * ROWS * COLUMNS);
+                    assert!(images.labels.iter().all(|&label| label < 10));
+                }
+                true
+            }
+            Err(error) => message::<()>(Err(error)).is_empty(),
+        }
+    }
+
+    /// A good set in memory.
+    fn in_memory() -> tempfile::TempDir {
+        let folder = fuzz::folder();
+        for (name, bytes) in NAMES.iter().zip(good()) {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn mutated_idx_files_are_refused_or_read() {
+        let folders = [0, 1].map(|which| (which, in_memory()));
+        for (which, folder) in &folders {
+            let name = ["idx images", "idx labels"][*which];
+            fuzz::run(name, &good()[*which..=*which], |bytes| takes(folder.path(), *which, bytes));
+        }
+    }
+
+    #[test]
+    fn mutated_gzip_files_are_refused_or_read() {
+        let folder = in_memory();
+        let whole = good()[0].clone();
+        let (begin, end) = whole.split_at(17);
+        let seeds = [gzip(&whole), [gzip(begin), gzip(&[]), gzip(end)].concat(), gzip(&[])];
+        fuzz::run("idx images, gzipped", &seeds, |bytes| takes(folder.path(), 0, bytes));
+        // Damage that the check sum of the stream does not tell.
+        fuzz::run("idx images in a good gzip stream", &[whole], |bytes| takes(folder.path(), 0, &gzip(bytes)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::points::{Point, Points};
 use super::table::ranges;
-use super::{Options, lanes_at_once};
+use super::{Options, lanes_at_once, warn_of_choice, warn_of_odd};
 use crate::config::Value;
 use crate::device;
 use crate::kernel::gpu;
@@ -39,6 +39,10 @@ pub fn show(points: &Points, options: Options) -> Result<()> {
     let on = first.device.open_at(first.precision)?;
     let groups = points.groups().into_iter().map(|group| Group::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
+    warn_of_choice(points, options);
+    for group in &groups {
+        warn_of_odd(&group.points, group.examples);
+    }
     let event = described(points, &groups, &on);
     answer(options.style.json.then_some(&event), || text(points, &groups, &on))
 }
