@@ -153,6 +153,7 @@ impl Row {
     pub fn to_json(&self, told: &[usize]) -> Json {
         let mut event = Map::from_iter([
             ("event".to_owned(), "run".into()),
+            ("format".to_owned(), crate::report::FORMAT.into()),
             ("path".to_owned(), self.path.as_str().into()),
             ("point".to_owned(), self.point.into()),
             ("status".to_owned(), self.status.into()),

@@ -20,6 +20,10 @@ use crate::run::Summary;
 pub use crate::terminal::draws;
 use crate::train::Record;
 
+/// The format of `--json`, which `start`, `run` and every answer of one line carry as `format`. Fields may be added to it; where one
+/// goes away or changes its meaning, it is another number. README.md lists the fields.
+pub const FORMAT: u64 = 1;
+
 /// Standard output, of which a failure is kept for later.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -304,14 +308,22 @@ impl std::fmt::Display for Percent {
     }
 }
 
-/// Prints one JSON object or lines of text, for commands that only answer.
+/// An event with the number of its format behind its name.
+pub fn with_format(event: Value) -> Value {
+    let Value::Object(mut fields) = event else { return event };
+    let name = fields.shift_remove("event");
+    let first = name.map(|name| ("event".to_owned(), name)).into_iter().chain([("format".to_owned(), FORMAT.into())]);
+    Value::Object(first.chain(fields).collect())
+}
+
+/// Prints one JSON object, with the number of its format, or lines of text, for commands that only answer.
 ///
 /// # Errors
 /// If standard output cannot be written ([`Exit::Output`]).
 pub fn answer(json: Option<&impl Serialize>, text: impl FnOnce() -> String) -> Result<()> {
     let mut output = Output::default();
     match json {
-        Some(value) => output.line(&serde_json::to_string(value)?),
+        Some(value) => output.line(&with_format(json!(value)).to_string()),
         None => output.line(text().trim_end_matches('\n')),
     }
     output.finish()

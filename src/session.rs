@@ -25,7 +25,7 @@ use crate::kernel::{self, Channel};
 use crate::metrics::Sums;
 use crate::optim::Shortest;
 use crate::report::table::counted;
-use crate::report::{Reporter, Style, TICK};
+use crate::report::{self, Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
@@ -37,6 +37,7 @@ use splits::Splits;
 pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json::Value {
     json!({
         "event": "start",
+        "format": report::FORMAT,
         "config": config.to_json(),
         "device": summary.device,
         "gpu": summary.gpu,

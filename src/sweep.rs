@@ -109,6 +109,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
     let mut sweep = Sweep { points, options, store, signals, output: Output::of_run(), best, clock, live };
     sweep.tell(&json!({
         "event": "start",
+        "format": crate::report::FORMAT,
         "points": points.points.len(),
         "ended": sweep.store.ended.len(),
         "axes": points.axes.iter().map(|axis| json!({

@@ -137,6 +137,7 @@ impl Runs {
                 shared.iter().map(|(k, value)| (SETTINGS[*k].key.to_owned(), value.to_json())).collect();
             let end = json!({
                 "event": "end",
+                "format": crate::report::FORMAT,
                 "status": "finished",
                 "found": rows.len(),
                 "shown": shown.len(),
