@@ -87,6 +87,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
                 .to_owned(),
         ),
         ("sweep", format!("sweep {small} --epochs 1 --lr 1e-3,1e-2 --out sweeps/a")),
+        ("sweep --dry-run", "sweep --lr 1e-3,1e-2 --dry-run".to_owned()),
         ("sweep --expand", "sweep --lr 1e-3,1e-2 --expand".to_owned()),
         ("--dry-run", "--dry-run".to_owned()),
         ("eval", "eval runs/a".to_owned()),
