@@ -73,7 +73,10 @@ fn run(train: Train, started: Instant) -> Result<i32> {
 
     // Flags, configuration, run directory and device: all before the first byte of data.
     if resume {
-        sources.run = out.as_ref().map(|out| run::config_of(out)).transpose()?.flatten();
+        sources.run = match &out {
+            Some(out) if run::write::is_folder(out)? => run::config_of(out)?,
+            _ => None,
+        };
     }
     let config = Config::load(&sources)?;
     // Of a run that goes on, what differs is told first.

@@ -50,19 +50,10 @@ impl Run {
     /// # Errors
     /// As [`Run::open`].
     pub fn check(out: &Path, resume: bool) -> Result<(), Failure> {
-        let unreadable = |error: std::io::Error| unwritable(out, &error);
-        if read::present(out).map_err(unreadable)?.is_none() {
+        if !write::is_folder(out)? {
             return Ok(());
         }
-        let metadata = read::uninterrupted(|| fs::metadata(out)).map_err(unreadable)?;
-        if !metadata.is_dir() {
-            return Err(Failure::new(
-                Exit::Output,
-                format!("{}: is no folder, expected a run directory", out.display()),
-            )
-            .hint("choose another folder with --out"));
-        }
-        let names = read::names(out).map_err(unreadable)?;
+        let names = read::names(out).map_err(|error| unwritable(out, &error))?;
         let holds_something = !names.is_empty();
         let config = out.join("config.toml");
         let is_run = read::is_file(&config).map_err(|error| broken(&config, &error))?;

@@ -419,7 +419,9 @@ impl Sweep<'_> {
         };
         if let Some(why) = why {
             let (ended, all) = (self.store.ended.len(), self.points.points.len());
-            self.talk(&format!("{why}: saved, {ended} of {all} points have ended; `--resume` goes on"));
+            self.talk(&format!("{why}: saved, {ended} of {all} points have ended"));
+            let out = self.store.path().display().to_string();
+            self.talk(&format!("go on: adamtrain sweep --out {} --resume", points::quoted(&[out])));
         }
         let rows = table::rows(self.points, &self.store.ended);
         let mut measures = self.store.ended.values().map(table::measure);

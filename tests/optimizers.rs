@@ -158,7 +158,7 @@ fn the_listing_of_schedules_shows_formula_settings_and_end_of_each() {
     let one = place.succeed("schedules Cosine").stdout;
     assert!(one.contains("cos(π·p)") && !one.contains("OneCycleLR"), "{one}");
     assert!(place.succeed("optimizers LION").stdout.contains("sign("));
-    place.run("schedules cosin").refused(2, &["cosin", "'cosine'"]);
+    place.run("schedules cosin").refused(2, &["cosin", "`cosine`"]);
     assert!(place.succeed("completions bash").stdout.contains("schedules"));
     assert!(place.succeed("man").stdout.contains("schedules"));
 }

@@ -353,7 +353,7 @@ fn what_is_merely_odd_is_a_warning() {
         assert_eq!(outcome.stderr.matches("WARN").count(), 1, "{outcome:?}");
     }
     place.succeed("sweep --lr 1e-3,1e-3 --expand").says(&["WARN", "optim.lr", "twice"]);
-    place.succeed("sweep --lr 1e-3,1e-2 --seed 3..3 --expand").says(&["WARN", "train.seed", "one value"]);
+    place.succeed("sweep --lr 1e-3,1e-2 --seed 3..3 --expand").says(&["WARN", "train.seed", "one value, 3"]);
 }
 
 #[test]
@@ -371,6 +371,24 @@ fn expanded_commands_have_their_own_folders_and_what_expands_reads_nothing_else(
     for words in ["--lanes 3", "--checkpoints all"] {
         place.run(&format!("sweep --lr 1e-3,1e-2 --expand {words}")).refused(2, &["--expand"]);
     }
+}
+
+#[test]
+fn an_out_that_can_be_no_folder_is_7_whatever_is_asked() {
+    let place = Place::new();
+    place.write("file", "");
+    std::os::unix::fs::symlink("nowhere", place.path("dangling")).unwrap();
+    let long = "a".repeat(300);
+    for out in ["file", "file/under", "dangling", "/proc/x", "/dev/null", long.as_str()] {
+        for command in [FAST.to_owned(), format!("sweep --lr 1e-3,1e-2 {FAST}")] {
+            for resume in
+                ["", "--resume", "--dry-run"].iter().filter(|word| **word != "--dry-run" || !command.contains("sweep"))
+            {
+                place.run(&format!("{command} --out {out} {resume}")).refused(7, &[out]);
+            }
+        }
+    }
+    assert_eq!(place.entries(), ["dangling", "file"]);
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn write_family(text: &mut String, family: &Family) {
             "" => hyper.about.to_owned(),
             symbol => format!("{symbol}: {}", hyper.about),
         };
-        let _ = writeln!(text, "  {:<26} {:<9} {accepts}", hyper.key, hyper.default.to_string());
+        let line = format!("  {:<26} {:<9} {accepts}", hyper.key, hyper.default.to_string());
+        let _ = writeln!(text, "{}", wrapped(&line, WIDTH, 39));
         let _ = writeln!(text, "{}", wrapped(&format!("      {about}"), WIDTH, 6));
     }
     text.push('\n');

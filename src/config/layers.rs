@@ -199,6 +199,9 @@ impl Layers {
             let failure = usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text)));
             self.advised(failure, setting, text, &origin.to_string())
         })?;
+        if let ([value], Err(_)) = (&values[..], parse(setting, text)) {
+            tracing::warn!("{origin}: `{}` is `{text}`: one value, {value}, and no axis", setting.key);
+        }
         self.put(index, values, origin);
         Ok(())
     }

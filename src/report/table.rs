@@ -105,7 +105,7 @@ pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut length = 0;
     for (k, word) in text.split(' ').enumerate() {
         let count = word.chars().count();
-        if k > 0 && length + 1 + count > width && length > indent {
+        if k > 0 && count > 0 && length + 1 + count > width && length > indent {
             lines.truncate(lines.trim_end().len());
             lines.push('\n');
             lines.push_str(&" ".repeat(indent));

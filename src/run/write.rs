@@ -89,6 +89,22 @@ fn not_regular() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "is no regular file")
 }
 
+/// Whether `out` is a folder; it may be absent, to be made.
+///
+/// # Errors
+/// If something else lies there, or the system does not say ([`Exit::Output`]).
+pub fn is_folder(out: &Path) -> Result<bool, Failure> {
+    let unreadable = |error: io::Error| unwritable(out, &error);
+    if present(out).map_err(unreadable)?.is_none() {
+        return Ok(false);
+    }
+    if uninterrupted(|| fs::metadata(out)).map_err(unreadable)?.is_dir() {
+        return Ok(true);
+    }
+    let what = format!("{}: is no folder, expected one, or nothing", out.display());
+    Err(Failure::new(Exit::Output, what).hint("choose another folder with --out"))
+}
+
 /// Makes a folder and those above it, where they are absent; returns those, the innermost first.
 ///
 /// # Errors

@@ -170,9 +170,6 @@ impl Points {
 
 /// Says what is odd about an axis.
 fn warn_of(key: &str, values: &[Value]) {
-    if let [value] = values {
-        tracing::warn!("`{key}` has one value, {value}: it is no axis");
-    }
     let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
     if let Some((_, value)) = twice {
         tracing::warn!("`{key}` has the value {value} twice: its points are trained twice");

@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::write::{folder, folders, growing, remove, replace, sweep, unwritable};
+use crate::run::write::{folder, folders, growing, is_folder, remove, replace, sweep, unwritable};
 use crate::run::{lock, read, resolve};
 
 /// A sweep directory that this process holds.
@@ -54,10 +54,7 @@ impl Store {
         let unreadable = |path: &Path, error: std::io::Error| {
             Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
         };
-        let is_other = read::optional(read::uninterrupted(|| fs::metadata(out))).map_err(unwritten)?;
-        if is_other.is_some_and(|metadata| !metadata.is_dir()) {
-            return Err(fail(Exit::Output, "is no folder").hint("choose another folder with --out").into());
-        }
+        is_folder(out)?;
         folders(out).map_err(unwritten)?;
         let lock = lock::take(out, "sweeps in this directory")?;
         let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
@@ -229,8 +226,11 @@ impl Store {
 /// The `sweep.toml` of the sweep in `path`, if it holds one.
 ///
 /// # Errors
-/// If the system does not say ([`Exit::Run`]).
+/// If `path` can be no folder ([`Exit::Output`]), or the system does not say ([`Exit::Run`]).
 pub fn description_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    if !is_folder(path)? {
+        return Ok(None);
+    }
     let file = path.join("sweep.toml");
     let unreadable = |error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", file.display()));
     let is_there = read::is_file(&file).map_err(unreadable)?;
