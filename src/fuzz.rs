@@ -1,7 +1,8 @@
 //! Damages good files in every way that disks, transfers and malice do, and gives them to their reader.
 //!
 //! A reader must come to an end, without a panic and in bounded memory, whatever it is given. Each test tries inputs for a second;
-//! `ADAMTRAIN_FUZZ_SECONDS` makes it longer. The inputs follow from the number of the try alone.
+//! `ADAMTRAIN_FUZZ_SECONDS` makes it longer. The inputs follow from the number of the try alone, and one that is at fault is kept:
+//! `ADAMTRAIN_FUZZ_INPUT` gives it to the reader again.
 //!
 //!     ADAMTRAIN_FUZZ_SECONDS=180 cargo test --release --lib mutated -- --nocapture --test-threads 1
 
@@ -26,6 +27,12 @@ pub(crate) fn folder() -> tempfile::TempDir {
 pub(crate) fn run(name: &str, seeds: &[Vec<u8>], mut read: impl FnMut(&[u8]) -> bool) {
     let asked = std::env::var("ADAMTRAIN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let end = Instant::now() + Duration::from_secs(asked.unwrap_or(1));
+    if let Some(path) = std::env::var_os("ADAMTRAIN_FUZZ_INPUT") {
+        let begin = Instant::now();
+        let is_taken = read(&std::fs::read(path).unwrap());
+        eprintln!("{name}: taken {is_taken}, after {:?}", begin.elapsed());
+        return;
+    }
     let (mut tried, mut taken, mut slowest) = (0_u64, 0_u64, Duration::ZERO);
     while tried == 0 || Instant::now() < end {
         let mut random = Random(Stream::new(0, Purpose::Order, tried));

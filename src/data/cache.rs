@@ -181,13 +181,18 @@ enum Miss {
     Unfit(String),
     /// Not what was written.
     Damaged(String),
-    /// The system does not give it, or it is no file; the path is named.
+    /// It is no file, or cannot be opened; the path is named.
     Unreadable(String),
+    /// The system does not give it.
+    Failed(io::Error),
 }
 
 impl From<io::Error> for Miss {
     fn from(error: io::Error) -> Self {
-        Self::Damaged(error.to_string())
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Damaged(error.to_string()),
+            _ => Self::Failed(error),
+        }
     }
 }
 
@@ -206,6 +211,7 @@ fn reported(path: &Path, then: &str, outcome: Result<Imported, Miss>) -> Option<
         Err(Miss::Unfit(why)) => tracing::debug!("{}: not used: {why}", path.display()),
         Err(Miss::Damaged(why)) => tracing::warn!("{}: damaged cache file: {why}; {then}", path.display()),
         Err(Miss::Unreadable(why)) => tracing::warn!("cache file {why}; {then}"),
+        Err(Miss::Failed(error)) => tracing::warn!("cache file {}: cannot be read: {error}; {then}", path.display()),
     }
     None
 }
@@ -244,10 +250,8 @@ fn is_named(file_name: &str, name: &str, ending: &str) -> bool {
 }
 
 fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Result<Imported, Miss> {
-    match read::present(path) {
-        Ok(None) => return unfit("it is not there"),
-        Ok(Some(_)) => {}
-        Err(error) => return Err(Miss::Unreadable(format!("{}: {error}", path.display()))),
+    if read::present(path)?.is_none() {
+        return unfit("it is not there");
     }
     let opened = file::open(path).map_err(|failure| Miss::Unreadable(failure.to_string()))?;
     let file::Opened { file, bytes } = opened;

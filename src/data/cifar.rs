@@ -300,7 +300,7 @@ fn unpickle(bytes: &[u8], images: &mut Images) -> Result<(), String> {
         return Err("holds `fine_labels`: this is CIFAR-100".into());
     }
     let labels = pickle.wholes(get("labels")?).ok_or("`labels` is no list of whole numbers")?;
-    let (shape, content) = pickle.array(get("data")?).ok_or("`data` is no array of bytes")?;
+    let (shape, content, fortran) = pickle.array(get("data")?).ok_or("`data` is no array of bytes")?;
     let count = labels.len();
     if !(1..=MOST_IMAGES).contains(&count) {
         return Err(format!("holds {count} labels, expected 1 to {MOST_IMAGES}"));
@@ -315,7 +315,13 @@ fn unpickle(bytes: &[u8], images: &mut Images) -> Result<(), String> {
         let label = u8::try_from(label).map_err(|_| format!("record {place} is labelled {label}"))?;
         images.labels.push(label);
     }
-    content.append_bytes(&mut images.pixels);
+    if fortran {
+        let mut planes = Vec::new();
+        content.append_bytes(&mut planes); // [3072, N]
+        images.pixels.extend((0..count).flat_map(|image| planes[image..].iter().step_by(count)));
+    } else {
+        content.append_bytes(&mut images.pixels);
+    }
     Ok(())
 }
 
@@ -529,6 +535,24 @@ mod tests {
             assert_says(&refused_archive(form, &[&whole[..], b"more"].concat()), "with what is not gzip");
             assert_says(&refused_archive(form, b"<html>404</html>"), "invalid gzip header");
         }
+    }
+
+    #[test]
+    fn an_array_in_fortran_s_order_gives_the_same_images() {
+        let pixels: Vec<u8> = (0..2 * IMAGE_BYTES).map(|place| (place % 251) as u8).collect();
+        let images = |bytes: &[u8]| {
+            let mut images = Images { pixels: Vec::new(), labels: Vec::new() };
+            unpickle(bytes, &mut images).unwrap();
+            images
+        };
+        let expected = images(&pickle::tests::original(&[3, 1], IMAGE_BYTES as u16, &pixels));
+        assert_eq!(expected.pixels, pixels);
+        let columns: Vec<u8> =
+            (0..IMAGE_BYTES).flat_map(|place| [pixels[place], pixels[IMAGE_BYTES + place]]).collect();
+        let mut bytes = pickle::tests::original(&[3, 1], IMAGE_BYTES as u16, &columns);
+        let order = bytes.windows(2).position(|window| window == b"\x89T").unwrap();
+        bytes[order] = 0x88;
+        assert_eq!(images(&bytes), expected);
     }
 
     #[test]

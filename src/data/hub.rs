@@ -258,7 +258,19 @@ const BYTES_PER_PIXEL: u64 = 3;
 ///
 /// # Errors
 /// If they are broken, or memory does not suffice.
-pub(super) fn import(spec: &Spec, found: &Found, progress: &mut Progress) -> Result<(Images, Images)> {
+pub(super) fn import(spec: &'static Spec, found: &Found, progress: &mut Progress) -> Result<(Images, Images)> {
+    import_within(spec, found, progress, READING_PATIENCE)
+}
+
+/// A file of which nothing has come for this long does not end; [`ROWS`] take a tenth of a second.
+const READING_PATIENCE: Duration = Duration::from_secs(30);
+
+fn import_within(
+    spec: &'static Spec,
+    found: &Found,
+    progress: &mut Progress,
+    patience: Duration,
+) -> Result<(Images, Images)> {
     let needed = BYTES_PER_PIXEL * ((spec.train + spec.test) * spec.inputs()) as u64;
     if crate::device::available_bytes().is_some_and(|available| available < needed) {
         let what =
@@ -270,9 +282,8 @@ pub(super) fn import(spec: &Spec, found: &Found, progress: &mut Progress) -> Res
         let mut images =
             Images { pixels: Vec::with_capacity(count * spec.inputs()), labels: Vec::with_capacity(count) };
         for path in parts {
-            // The readers of foreign formats are not ours to trust.
-            let outcome = crate::quietly(|| append(spec, path, count, &mut images, progress));
-            outcome.unwrap_or_else(Err).map_err(|what| damaged(spec, &format!("{}: {what}", path.display())))?;
+            append(spec, path, count, patience, &mut images, progress)
+                .map_err(|what| damaged(spec, &format!("{}: {what}", path.display())))?;
         }
         if images.len() != count {
             let last = parts.last().map(|path| path.display().to_string()).unwrap_or_default();
@@ -285,17 +296,57 @@ pub(super) fn import(spec: &Spec, found: &Found, progress: &mut Progress) -> Res
     Ok((read(&found.train, spec.train)?, test))
 }
 
+/// Appends the images of a parquet file to those of its split, which has `count`.
+fn append(
+    spec: &'static Spec,
+    path: &Path,
+    count: usize,
+    patience: Duration,
+    images: &mut Images,
+    progress: &Progress,
+) -> Result<(), String> {
+    // The readers of foreign formats are not ours to trust: broken files make them panic, or read for minutes. So they work on a
+    // thread that this one can give up on, and are at most a few images ahead.
+    let (sender, pieces) = mpsc::sync_channel(1);
+    let (path, before) = (path.to_owned(), images.len());
+    let work = move || {
+        let outcome = crate::quietly(|| decode(spec, &path, before, count, &sender));
+        if let Err(why) = outcome.unwrap_or_else(Err) {
+            // Nobody listens after a time-out.
+            let _ = sender.send(Err(why));
+        }
+    };
+    std::thread::Builder::new().name("parquet".into()).spawn(work).map_err(|error| error.to_string())?;
+    loop {
+        match pieces.recv_timeout(patience) {
+            Ok(piece) => {
+                let piece = piece?;
+                progress.advance(piece.len());
+                images.pixels.extend(piece.pixels);
+                images.labels.extend(piece.labels);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => return Err(format!("does not end: nothing came for {patience:?}")),
+        }
+    }
+}
+
 /// Rows decoded at a time.
 const ROWS: usize = 2048;
 
-/// Appends the images of a parquet file to those of its split, which has `count`.
-fn append(spec: &Spec, path: &Path, count: usize, images: &mut Images, progress: &Progress) -> Result<(), String> {
+/// Sends the images of a parquet file, of which there are `before` already and `count` in all, piece by piece.
+fn decode(
+    spec: &Spec,
+    path: &Path,
+    before: usize,
+    count: usize,
+    pieces: &mpsc::SyncSender<Result<Images, String>>,
+) -> Result<(), String> {
     let opened = file::open(path).map_err(|failure| failure.to_string())?;
     let reader = SerializedFileReader::new(opened.file).map_err(shortened)?;
     let promised = reader.metadata().file_metadata().num_rows();
-    let end = usize::try_from(promised).ok().and_then(|promised| promised.checked_add(images.len()));
-    let Some(end) = end.filter(|&end| end <= count) else {
-        return Err(format!("{promised} images after {}, expected {count} in all", images.len()));
+    let Some(mut left) = usize::try_from(promised).ok().filter(|&promised| promised <= count - before) else {
+        return Err(format!("{promised} images after {before}, expected {count} in all"));
     };
     let mut rows = reader.into_iter();
     loop {
@@ -304,17 +355,19 @@ fn append(spec: &Spec, path: &Path, count: usize, images: &mut Images, progress:
         if coded.is_empty() {
             break;
         }
-        if images.len() + coded.len() > end {
+        let Some(rest) = left.checked_sub(coded.len()) else {
             return Err(format!("holds more than the {promised} images that it promises"));
-        }
+        };
+        left = rest;
         let pixels: Vec<Vec<u8>> =
             coded.par_iter().map(|(bytes, _)| pixels(spec, bytes)).collect::<Result<_, String>>()?;
-        images.labels.extend(coded.iter().map(|(_, label)| *label));
-        images.pixels.extend(pixels.iter().flatten());
-        progress.advance(coded.len());
+        let labels = coded.iter().map(|(_, label)| *label).collect();
+        if pieces.send(Ok(Images { pixels: pixels.concat(), labels })).is_err() {
+            break;
+        }
     }
-    if images.len() != end {
-        return Err(format!("holds fewer than the {promised} images that it promises"));
+    if left > 0 {
+        return Err(format!("holds {left} images fewer than the {promised} that it promises"));
     }
     Ok(())
 }
@@ -557,7 +610,7 @@ mod tests {
     }
 
     fn import_toy(found: &Found) -> Result<(Images, Images)> {
-        import(&TOY, found, &mut Progress::new(&TOY, "a test", true))
+        import_within(&TOY, found, &mut Progress::new(&TOY, "a test", true), Duration::from_secs(2))
     }
 
     /// Four files' worth of pictures, one of them coded with loss.
@@ -588,6 +641,19 @@ mod tests {
         };
         refused(&[&of(0..1), &of(1..3)], "train-00001-of-00002.parquet: 3 images up to its end, expected 4");
         refused(&[&of(0..4), &of(1..3)], "train-00001-of-00002.parquet: 2 images after 4, expected 4 in all");
+    }
+
+    #[test]
+    fn a_file_that_is_read_for_minutes_is_given_up() {
+        let whole = parquet(&pictures(), &[3, 1, 4, 1], Compression::UNCOMPRESSED);
+        // The header of the first page, a field of which becomes a list of 2^26 numbers of eight bytes: their reader skips each of
+        // them beyond the end of the file. 2^31 - 1, the most there can be, take minutes.
+        let begin = [0x15, 0x04];
+        let mut bytes = whole.clone();
+        let place = bytes.windows(2).position(|window| window == begin).unwrap();
+        bytes[place..place + 8].copy_from_slice(&[0xf9, 0xf7, 0x80, 0x80, 0x80, 0x20, 0x00, 0x00]);
+        let message = message(import_toy(&toy(&[&whole], &[&bytes]).1));
+        assert!(message.contains("does not end: nothing came for 2s"), "{message}");
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) enum Value<'a> {
     List(Vec<Id>),
     /// A dict: keys and values.
     Dict(Vec<(Id, Id)>),
-    /// numpy's array of bytes: shape and content.
-    Array { shape: Id, content: Id },
+    /// numpy's array of bytes; its content with the first index outermost, or, as Fortran has it, the last.
+    Array { shape: Id, content: Id, fortran: bool },
     /// An array that has no content yet.
     EmptyArray,
     /// numpy's type of a byte.
@@ -115,10 +115,12 @@ impl<'a> Pickle<'a> {
         items.iter().map(whole).collect()
     }
 
-    /// The shape of an array of bytes, and its content; none if it is something else.
-    pub fn array(&self, value: &Value) -> Option<(Vec<i64>, &Value<'a>)> {
-        match value {
-            Value::Array { shape, content } => Some((self.wholes(&self.values[*shape])?, &self.values[*content])),
+    /// The shape of an array of bytes, its content, and whether the last index is the outermost; none if it is something else.
+    pub fn array(&self, value: &Value) -> Option<(Vec<i64>, &Value<'a>, bool)> {
+        match *value {
+            Value::Array { shape, content, fortran } => {
+                Some((self.wholes(&self.values[shape])?, &self.values[content], fortran))
+            }
             _ => None,
         }
     }
@@ -388,9 +390,10 @@ impl<'a> Machine<'a> {
         let arguments: Vec<&Value<'a>> = ids.iter().map(|&id| &self.values[id]).collect();
         let made = match (callable, &arguments[..]) {
             (Callable::Reconstruct, [Value::Callable(Callable::Ndarray), ..]) => Value::EmptyArray,
-            (Callable::FromBuffer, [Value::Bytes(_), Value::Byte, Value::Tuple(_), Value::Text("C")]) => {
-                Value::Array { shape: ids[2], content: ids[0] }
-            }
+            (
+                Callable::FromBuffer,
+                &[Value::Bytes(_), Value::Byte, Value::Tuple(_), &Value::Text(order @ ("C" | "F"))],
+            ) => Value::Array { shape: ids[2], content: ids[0], fortran: order == "F" },
             (Callable::Dtype, [Value::Text("u1") | Value::Bytes(b"u1"), ..]) => Value::Byte,
             (Callable::Dtype, [Value::Text(name), ..]) => {
                 return Err(format!("numbers of type `{name}`, expected `u1`"));
@@ -414,7 +417,7 @@ impl<'a> Machine<'a> {
         let Value::Tuple(state) = &self.values[state] else {
             return Err("no state".into());
         };
-        // Of an array: version, shape, type of its numbers, whether columns are outermost, content.
+        // Of an array: version, shape, type of its numbers, whether the last index is outermost, content.
         let state = <[Id; 5]>::try_from(&state[..]).ok();
         match (self.top()?, state) {
             // The order of a byte's bytes is none.
@@ -423,10 +426,10 @@ impl<'a> Machine<'a> {
                 if !matches!(self.values[of], Value::Byte) {
                     return Err("an array of something else than bytes".into());
                 }
-                if !matches!(self.values[order], Value::Truth(false)) {
-                    return Err("an array with its columns outermost".into());
-                }
-                *self.top()? = Value::Array { shape, content };
+                let Value::Truth(fortran) = self.values[order] else {
+                    return Err("an array of an unknown order".into());
+                };
+                *self.top()? = Value::Array { shape, content, fortran };
                 Ok(())
             }
             _ => Err("the state of something else than an array of bytes".into()),
@@ -492,8 +495,8 @@ pub(super) mod tests {
             let pickle = Pickle::read(bytes).unwrap();
             let labels = pickle.get("labels").unwrap().unwrap();
             assert_eq!(pickle.wholes(labels).unwrap(), [3, 1]);
-            let (shape, content) = pickle.array(pickle.get("data").unwrap().unwrap()).unwrap();
-            assert_eq!((shape, content.byte_count()), (vec![2, 2], Some(4)));
+            let (shape, content, fortran) = pickle.array(pickle.get("data").unwrap().unwrap()).unwrap();
+            assert_eq!((shape, content.byte_count(), fortran), (vec![2, 2], Some(4), false));
             let mut bytes = Vec::new();
             content.append_bytes(&mut bytes);
             assert_eq!(bytes, [1, 200, 3, 4]);
@@ -561,7 +564,7 @@ pub(super) mod tests {
             for key in ["labels", "data"] {
                 let Ok(Some(value)) = pickle.get(key) else { continue };
                 pickle.wholes(value);
-                if let Some((_, content)) = pickle.array(value) {
+                if let Some((_, content, _)) = pickle.array(value) {
                     let mut bytes = Vec::new();
                     content.append_bytes(&mut bytes);
                     assert_eq!(bytes.len(), content.byte_count().unwrap_or(0));

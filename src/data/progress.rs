@@ -11,8 +11,8 @@ use crate::terminal::draws;
 /// What a user sees of a first read.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// What is read, and where.
-    words: String,
+    name: &'static str,
+    source: String,
     images: usize,
     quiet: bool,
     bar: Option<ProgressBar>,
@@ -21,8 +21,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of reading `spec` from `source`; it shows nothing yet, and if `quiet` never does.
     pub fn new(spec: &Spec, source: &str, quiet: bool) -> Self {
-        let words = escaped(&format!("reading {} from {source} for the first time", spec.name));
-        Self { words, images: spec.train + spec.test, quiet, bar: None }
+        Self { name: spec.name, source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
     }
 
     /// Begins to show.
@@ -32,14 +31,15 @@ impl Progress {
         }
         if !draws() {
             // Nobody reads a closed standard error.
-            drop(writeln!(io::stderr(), "{}", self.words));
+            drop(writeln!(io::stderr(), "reading {} from {} for the first time", self.name, self.source));
             return;
         }
         let bar = ProgressBar::new(self.images as u64);
-        if let Ok(style) = ProgressStyle::with_template("{msg}: {pos} of {len} images {bar:30}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg}: {pos} of {len} images {bar:20}") {
             bar.set_style(style);
         }
-        bar.set_message(self.words.clone());
+        // It fits into 80 columns; where the set lies is said at the end.
+        bar.set_message(format!("reading {} for the first time", self.name));
         self.bar = Some(bar);
     }
 
