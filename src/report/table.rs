@@ -105,6 +105,10 @@ pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut length = 0;
     for (k, word) in text.split(' ').enumerate() {
         let count = word.chars().count();
+        // Blanks at the end of a line are none.
+        if count == 0 && length >= width {
+            continue;
+        }
         if k > 0 && length + 1 + count > width && length > indent {
             lines.truncate(lines.trim_end().len());
             lines.push('\n');
