@@ -24,7 +24,7 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::plan;
-use crate::report::table::duration;
+use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, TICK, fields};
 use crate::run::read;
 use crate::run::signal::{self, Signals};
@@ -313,7 +313,7 @@ impl Sweep<'_> {
         best.sort_by(|(_, a), (_, b)| accuracy(b).unwrap_or(-1.0).total_cmp(&accuracy(a).unwrap_or(-1.0)));
         let words = |(point, record): &&(usize, Record)| {
             let settings = self.points.settings(&self.points.points[*point]);
-            let settings: Vec<String> = settings.values().map(ToString::to_string).collect();
+            let settings: Vec<String> = settings.values().map(word).collect();
             let accuracy = accuracy(record).map_or("-".into(), |accuracy| format!("{:.2}%", 100.0 * accuracy));
             format!("{accuracy} ({})", settings.join(" "))
         };
