@@ -25,7 +25,7 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::plan;
-use crate::report::table::duration;
+use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, TICK, fields};
 use crate::run::read;
 use crate::run::resolve::{better, score};
@@ -336,7 +336,7 @@ impl Sweep<'_> {
         } else {
             let words = |(accuracy, point): &(f64, usize)| {
                 let settings = self.points.settings(&self.points.points[*point]);
-                let settings: Vec<String> = settings.values().map(ToString::to_string).collect();
+                let settings: Vec<String> = settings.values().map(word).collect();
                 format!("{} ({})", percent(*accuracy), settings.join(" "))
             };
             let found = if chosen.is_empty() { of(|record| record.test_accuracy) } else { chosen };

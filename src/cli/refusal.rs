@@ -6,83 +6,12 @@ use anyhow::Result;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
+use crate::config::meant::NAMES;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::{Kind, closest, plain};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::{table::leaf, unwritten};
 use crate::sweep::points::quoted;
-
-/// Flags of other programs, as [`plain`] writes them, and what does the same here. A single word is a flag, which keeps its value.
-const FLAGS: &[(&[&str], &str)] = &[
-    (&["learningrate", "eta", "steplength", "stepsize", "alpha0"], "lr"),
-    (&["epsilon", "adamepsilon"], "eps"),
-    (&["adambeta1", "b1"], "beta1"),
-    (&["adambeta2", "b2"], "beta2"),
-    (&["betas"], "--beta1 0.9 --beta2 0.999"),
-    (&["wd", "l2", "decay", "weightdecayrate"], "weight-decay"),
-    (&["opt", "optim", "optimiser", "algorithm", "algo"], "optimizer"),
-    (&["scheduler", "lrscheduler", "lrschedule", "lrschedulertype", "sched"], "schedule"),
-    (&["warmupsteps", "warmupepochs", "numwarmupsteps", "lrwarmup"], "warmup"),
-    (&["batch", "bs", "batchsizetrain", "trainbatchsize", "perdevicetrainbatchsize", "b"], "batch-size"),
-    (&["nepochs", "numepochs", "maxepochs", "numtrainepochs", "e"], "epochs"),
-    (
-        &[
-            "layers",
-            "hiddensize",
-            "hiddensizes",
-            "hiddenlayers",
-            "hiddenlayersizes",
-            "hiddendim",
-            "hiddendims",
-            "units",
-            "widths",
-            "width",
-        ],
-        "hidden",
-    ),
-    (&["data", "datasetname", "ds", "d"], "dataset"),
-    (&["datapath", "dataroot", "datafolder", "datasetdir", "root"], "data-dir"),
-    (
-        &["valfraction", "valsplit", "validationsplit", "validationfraction", "valratio", "val", "valid", "holdout"],
-        "valid-fraction",
-    ),
-    (&["maxtrain", "trainlimit", "limit", "subset", "ntrain", "maxtrainsamples"], "limit-train"),
-    (
-        &[
-            "clip",
-            "gradclip",
-            "clipgrad",
-            "clipgradnorm",
-            "gradclipnorm",
-            "maxgradnorm",
-            "gradientclip",
-            "gradientclipval",
-        ],
-        "clip-norm",
-    ),
-    (&["earlystopping", "earlystop", "earlystoppingpatience"], "patience"),
-    (&["smoothing", "ls"], "label-smoothing"),
-    (&["randomseed", "rng", "manualseed", "randomstate"], "seed"),
-    (&["gpu", "cuda", "usecuda", "usegpu"], "--device cuda"),
-    (&["cpu", "nocuda", "nogpu"], "--device cpu"),
-    (&["tf32", "allowtf32", "fp32"], "--precision tf32"),
-    (&["numthreads", "nthreads", "workers", "numworkers", "jobs", "j", "t"], "threads"),
-    (
-        &["output", "outputdir", "outdir", "savedir", "savepath", "logdir", "rundir", "workdir", "o", "name", "run"],
-        "out",
-    ),
-    (&["checkpoint", "ckpt", "load", "from", "pretrained", "initfrom", "weights"], "init"),
-    (&["resumefrom", "resumefromcheckpoint", "continue", "restart"], "--out DIR --resume"),
-    (&["saveinterval", "savefreq", "savesteps", "checkpointevery", "checkpointinterval"], "save-every"),
-    (&["evalinterval", "evalfreq", "evalsteps", "evaluationstrategy", "evaluate"], "eval-every"),
-    (&["timeout", "timelimit", "maxhours", "maxduration", "walltime"], "max-time"),
-    (&["conf", "cfg", "configfile", "c"], "config"),
-    (&["dryrun", "dry", "n", "check", "printconfig", "showconfig"], "--dry-run"),
-    (&["silent", "noprogress", "s"], "--quiet"),
-    (&["debug"], "-vv"),
-    (&["sortby", "orderby", "order"], "sort"),
-    (&["v", "ver"], "--version"),
-];
 
 /// Words that are no command, and what does that.
 const COMMANDS: &[(&[&str], &str)] = &[
@@ -235,7 +164,7 @@ impl Typed<'_> {
         if let Some(long) = longs.iter().find(|long| plain(long) == name) {
             return Some(meant(&format!("--{long}")));
         }
-        if let Some((_, word)) = FLAGS.iter().find(|(words, _)| words.contains(&name.as_str())) {
+        if let Some((_, word)) = NAMES.iter().find(|(words, _)| words.contains(&name.as_str())) {
             let shown = if word.starts_with('-') { (*word).to_owned() } else { format!("--{word}") };
             let first = shown.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
             if longs.contains(&first) || matches!(first, "vv" | "version") {

@@ -497,7 +497,8 @@ fn suggestion(key: &str) -> String {
     let leaf = key.rsplit('.').next().unwrap_or(key);
     // The right name in the wrong section is surer than any likeness.
     let misplaced = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(leaf));
-    let like = misplaced.map(|s| s.key).or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
+    let like =
+        misplaced.map(|s| s.key).or_else(|| meant::key(leaf)).or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
     like.map_or_else(|| "`adamtrain --dry-run` prints every key".to_owned(), |key| format!("did you mean `{key}`?"))
 }
 

@@ -1,7 +1,7 @@
 //! What was probably meant by a value that its setting does not accept.
 
 use super::axes;
-use super::settings::Setting;
+use super::settings::{SETTINGS, Setting};
 use super::value::{Kind, Stretch, Value, closest, plain};
 use crate::data::SETS;
 use crate::optim::FAMILIES;
@@ -84,6 +84,86 @@ const DATA_SETS: &Synonyms = &[
     (&["ylecun/mnist", "lecun", "handwritten", "emnist", "qmnist", "kmnist", "mnist784"], "mnist"),
     (&["digit", "loaddigits", "sklearn", "toy", "synthetic", "embedded", "generated"], "digits"),
 ];
+
+/// What other programs call settings and flags, as [`plain`] writes it, and what does the same here: the name of a flag, or words of the
+/// command line.
+pub const NAMES: &[(&[&str], &str)] = &[
+    (&["learningrate", "eta", "steplength", "stepsize", "alpha0"], "lr"),
+    (&["epsilon", "adamepsilon"], "eps"),
+    (&["adambeta1", "b1"], "beta1"),
+    (&["adambeta2", "b2"], "beta2"),
+    (&["betas"], "--beta1 0.9 --beta2 0.999"),
+    (&["wd", "l2", "decay", "weightdecayrate"], "weight-decay"),
+    (&["opt", "optim", "optimiser", "algorithm", "algo"], "optimizer"),
+    (&["scheduler", "lrscheduler", "lrschedule", "lrschedulertype", "sched"], "schedule"),
+    (&["warmupsteps", "warmupepochs", "numwarmupsteps", "lrwarmup"], "warmup"),
+    (&["batch", "bs", "batchsizetrain", "trainbatchsize", "perdevicetrainbatchsize", "b"], "batch-size"),
+    (&["nepochs", "numepochs", "maxepochs", "numtrainepochs", "e"], "epochs"),
+    (
+        &[
+            "layers",
+            "hiddensize",
+            "hiddensizes",
+            "hiddenlayers",
+            "hiddenlayersizes",
+            "hiddendim",
+            "hiddendims",
+            "units",
+            "widths",
+            "width",
+        ],
+        "hidden",
+    ),
+    (&["data", "datasetname", "ds", "d"], "dataset"),
+    (&["datapath", "dataroot", "datafolder", "datasetdir", "root"], "data-dir"),
+    (
+        &["valfraction", "valsplit", "validationsplit", "validationfraction", "valratio", "val", "valid", "holdout"],
+        "valid-fraction",
+    ),
+    (&["maxtrain", "trainlimit", "limit", "subset", "ntrain", "maxtrainsamples"], "limit-train"),
+    (
+        &[
+            "clip",
+            "gradclip",
+            "clipgrad",
+            "clipgradnorm",
+            "gradclipnorm",
+            "maxgradnorm",
+            "gradientclip",
+            "gradientclipval",
+        ],
+        "clip-norm",
+    ),
+    (&["earlystopping", "earlystop", "earlystoppingpatience"], "patience"),
+    (&["smoothing", "ls"], "label-smoothing"),
+    (&["randomseed", "rng", "manualseed", "randomstate"], "seed"),
+    (&["gpu", "cuda", "usecuda", "usegpu"], "--device cuda"),
+    (&["cpu", "nocuda", "nogpu"], "--device cpu"),
+    (&["tf32", "allowtf32", "fp32"], "--precision tf32"),
+    (&["numthreads", "nthreads", "workers", "numworkers", "jobs", "j", "t"], "threads"),
+    (
+        &["output", "outputdir", "outdir", "savedir", "savepath", "logdir", "rundir", "workdir", "o", "name", "run"],
+        "out",
+    ),
+    (&["checkpoint", "ckpt", "load", "from", "pretrained", "initfrom", "weights"], "init"),
+    (&["resumefrom", "resumefromcheckpoint", "continue", "restart"], "--out DIR --resume"),
+    (&["saveinterval", "savefreq", "savesteps", "checkpointevery", "checkpointinterval"], "save-every"),
+    (&["evalinterval", "evalfreq", "evalsteps", "evaluationstrategy", "evaluate"], "eval-every"),
+    (&["timeout", "timelimit", "maxhours", "maxduration", "walltime"], "max-time"),
+    (&["conf", "cfg", "configfile", "c"], "config"),
+    (&["dryrun", "dry", "n", "check", "printconfig", "showconfig"], "--dry-run"),
+    (&["silent", "noprogress", "s"], "--quiet"),
+    (&["debug"], "-vv"),
+    (&["sortby", "orderby", "order"], "sort"),
+    (&["v", "ver"], "--version"),
+];
+
+/// The key of the setting that other programs call `name`.
+pub fn key(name: &str) -> Option<&'static str> {
+    let name = plain(name);
+    let (_, flag) = NAMES.iter().find(|(words, _)| words.contains(&name.as_str()))?;
+    SETTINGS.iter().find(|setting| setting.flag == Some(flag)).map(|setting| setting.key)
+}
 
 /// What may have been meant by `text`, which the setting refuses: as words of help, if there is anything to say.
 pub fn hint(setting: &Setting, text: &str) -> Option<String> {
@@ -226,7 +306,7 @@ fn device(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::layers::{Given, Sources};
-    use crate::config::settings::{SETTINGS, index};
+    use crate::config::settings::index;
     use crate::config::{Config, layers::parse};
 
     fn told(key: &str, text: &str) -> String {
