@@ -2,6 +2,8 @@
 //!
 //! This is the table of contents; imports point down the list.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 // A run as a whole, and many.
 pub mod listing;
 pub mod plan;

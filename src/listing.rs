@@ -447,7 +447,7 @@ pub fn worth_telling(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
 /// If it is no sweep directory or cannot be read ([`Exit::Run`]).
 pub fn ended(path: &Path) -> Result<(BTreeMap<u64, Json>, Settings)> {
     let fail = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
-    if !path.join("sweep.toml").is_file() {
+    if !read::is_file(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: cannot be read: {error}")))? {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;

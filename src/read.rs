@@ -50,6 +50,14 @@ pub fn is_file(path: &Path) -> io::Result<bool> {
     Ok(optional(uninterrupted(|| fs::metadata(path)))?.is_some_and(|metadata| metadata.is_file()))
 }
 
+/// Whether a folder, or a link to one, lies under a name.
+///
+/// # Errors
+/// If the system does not say.
+pub fn is_folder(path: &Path) -> io::Result<bool> {
+    Ok(optional(uninterrupted(|| fs::metadata(path)))?.is_some_and(|metadata| metadata.is_dir()))
+}
+
 /// The names in a folder.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use crate::listing;
 use crate::listing::key::{self, Column};
 use crate::report::table::{self, Side, aligned, counted, leaf};
 use crate::report::{Output, Style, say};
+use crate::run::read;
 use crate::run::write::replace;
 use crate::sweep::curve::{Figure, subject};
 
@@ -110,7 +111,13 @@ impl Runs {
         }
         let mut folders = self.folders.clone();
         if folders.is_empty() {
-            folders.extend(["runs", "sweeps"].map(PathBuf::from).into_iter().filter(|folder| folder.is_dir()));
+            for folder in ["runs", "sweeps"].map(PathBuf::from) {
+                let unreadable =
+                    |error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", folder.display()));
+                if read::is_folder(&folder).map_err(unreadable)? {
+                    folders.push(folder);
+                }
+            }
         }
         let mut rows = listing::rows(&folders)?;
         let mut keys: Vec<key::Key> = asked.iter().map(|asked| asked.among(&rows)).collect();

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::warn;
 use crate::error::{Exit, Failure};
+use crate::read::{is_folder, uninterrupted};
 
 /// A directory that holds something to list.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,16 +47,16 @@ pub fn below(folders: &[PathBuf]) -> Result<Vec<Found>> {
 
 /// Adds what the directory `path` is; otherwise returns the directories in it.
 fn look(path: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<Found>) -> io::Result<Vec<PathBuf>> {
-    let metadata = fs::metadata(path)?;
+    let metadata = uninterrupted(|| fs::metadata(path))?;
     let mut inside = Vec::new();
     if !seen.insert((metadata.dev(), metadata.ino())) {
         return Ok(inside);
     }
     let mut names = HashSet::new();
-    for entry in fs::read_dir(path)? {
+    for entry in uninterrupted(|| fs::read_dir(path))? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        if kind.is_dir() || kind.is_symlink() && entry.path().is_dir() {
+        if kind.is_dir() || kind.is_symlink() && is_folder(&entry.path())? {
             inside.push(entry.path());
         }
         names.insert(entry.file_name());

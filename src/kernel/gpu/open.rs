@@ -15,6 +15,7 @@ use candle_core::cuda_backend::{CudaDevice, CudaError, kernels};
 use super::libraries::{DRIVER, TOOLKIT};
 use super::{Card, KERNELS, RULES, Refusal};
 use crate::error::plain;
+use crate::read;
 
 /// Bytes of cuBLAS's workspace: what its documentation recommends for sm_90, and more than others need.
 const WORKSPACE: usize = 32 << 20;
@@ -25,7 +26,8 @@ const WORKSPACE: usize = 32 << 20;
 /// If the driver or its library is missing or fails.
 pub fn driver() -> Result<i32, Refusal> {
     // Where the system's kernel has NVIDIA's module there is a GPU.
-    let is_there = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    let is_there =
+        read::present(std::path::Path::new("/proc/driver/nvidia/version")).is_ok_and(|found| found.is_some());
     DRIVER.load().map_err(|why| Refusal { is_there, why, remedy: INSTALL.into() })?;
     result::init().map_err(|error| match error.0 {
         sys::CUresult::CUDA_ERROR_NO_DEVICE => no_gpu(),
