@@ -6,9 +6,10 @@
 //! The elements of a tensor on a GPU are brought to host memory, and back if they were lent for writing: a synchronisation, for
 //! what is done once a run or an epoch.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, Var, bail};
 
@@ -100,19 +101,24 @@ pub(super) fn lend_here<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [
         range: range(tensor.layout())?,
         element: std::marker::PhantomData::<T>,
     };
-    DOORS.with_borrow(|doors| doors.get(&tensor.id()).unwrap_or(tensor).inplace_op1(&op))?;
+    // Taken out of the lock, since a body may lend other tensors.
+    let door = doors().get(&tensor.id()).cloned();
+    door.as_ref().unwrap_or(tensor).inplace_op1(&op)?;
     match op.answer.into_inner() {
         Some(answer) => Ok(answer),
         None => bail!("the tensor was not lent"),
     }
 }
 
-thread_local! {
-    /// A view of one element for each tensor that is lent again and again.
-    static DOORS: RefCell<HashMap<TensorId, Tensor>> = RefCell::default();
+/// A view of one element for each tensor that is lent again and again. One map for all threads: what keeps a tensor may be made on
+/// one, used on another and dropped on a third.
+static DOORS: LazyLock<Mutex<HashMap<TensorId, Tensor>>> = LazyLock::new(Mutex::default);
+
+fn doors() -> MutexGuard<'static, HashMap<TensorId, Tensor>> {
+    DOORS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tensors that the thread which made this lends for writing without taking memory, as long as this lives.
+/// Tensors that are lent for writing without taking memory, as long as this lives.
 ///
 /// Before an in-place op candle sorts the strides of the tensor in a vector, which it takes from the heap each time. A view of one
 /// element has no strides to sort, and the op is lent the same storage.
@@ -129,7 +135,7 @@ impl Kept {
         for tensor in tensors {
             if tensor.elem_count() > 0 && tensor.is_contiguous() && tensor.device().is_cpu() {
                 let door = tensor.flatten_all()?.narrow(0, 0, 1)?.reshape(())?;
-                DOORS.with_borrow_mut(|doors| doors.insert(tensor.id(), door));
+                doors().insert(tensor.id(), door);
                 kept.0.push(tensor.id());
             }
         }
@@ -139,12 +145,12 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // A thread that ends has let go of them before.
-        let _ = DOORS.try_with(|doors| {
-            for id in &self.0 {
-                doors.borrow_mut().remove(id);
-            }
-        });
+        // The tensors go after the lock: what they free may take it.
+        let freed: Vec<Option<Tensor>> = {
+            let mut doors = doors();
+            self.0.iter().map(|id| doors.remove(id)).collect()
+        };
+        drop(freed);
     }
 }
 
@@ -212,10 +218,27 @@ mod tests {
         assert_eq!(super::super::alloc::count(), before, "a kept tensor is lent without taking memory");
         assert_eq!(tensor.to_vec2::<f32>()?, [[1.0, 0.0, 0.0], [2.0, 3.0, 2.0]]);
         drop(kept);
-        assert!(DOORS.with_borrow(HashMap::is_empty));
+        assert!([&tensor, &row].iter().all(|tensor| !doors().contains_key(&tensor.id())));
         assert!(lend_mut(&row, |_: &mut [u8]| ()).is_err(), "wrong type");
         assert!(lend(&row, |_: &[u8]| ()).is_err(), "wrong type");
         assert!(lend(&tensor.t()?, |_: &[f32]| ()).is_err(), "not contiguous");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_kept_on_one_thread_is_let_go_on_another() -> Result<()> {
+        let tensor = Tensor::zeros(1000, candle_core::DType::F32, &Device::Cpu)?;
+        let kept = Kept::new([&tensor])?;
+        assert!(doors().contains_key(&tensor.id()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let before = super::super::alloc::count();
+                lend_mut(&tensor, |all: &mut [f32]| all[0] = 1.0).unwrap();
+                assert_eq!(super::super::alloc::count(), before, "lent without taking memory here as well");
+                drop(kept);
+            });
+        });
+        assert!(!doors().contains_key(&tensor.id()));
         Ok(())
     }
 }
