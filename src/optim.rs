@@ -34,8 +34,8 @@ pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
 pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
 
-use anyhow::Result;
-use candle_core::{Tensor, Var};
+use anyhow::{Context as _, Result, ensure};
+use candle_core::{DType, Tensor, Var};
 
 /// The numbers of one step that change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +63,36 @@ pub trait Gradients {
     fn factors(&self) -> Option<&Tensor> {
         None
     }
+}
+
+/// Requires that the parameter `name` can be stepped along its gradient: nothing may fail once a step has begun.
+fn expect_fitting(name: &str, var: &Var, gradient: Option<&Tensor>) -> Result<()> {
+    let gradient = gradient.with_context(|| format!("parameter `{name}` has no gradient"))?;
+    ensure!(
+        gradient.elem_count() == var.elem_count(),
+        "the gradient of `{name}` has shape {:?}, expected {:?}",
+        gradient.dims(),
+        var.dims()
+    );
+    ensure!(
+        gradient.dtype() == var.dtype(),
+        "the gradient of `{name}` is {:?}, expected {:?}",
+        gradient.dtype(),
+        var.dtype()
+    );
+    ensure!(gradient.is_contiguous(), "the gradient of `{name}` is not contiguous");
+    Ok(())
+}
+
+/// Requires parameters of a type that rules compute in, whose elements lie in their order.
+fn expect_numbers(name: &str, var: &Var) -> Result<()> {
+    ensure!(
+        matches!(var.dtype(), DType::F32 | DType::F64),
+        "parameter `{name}` is {:?}, expected F32 or F64",
+        var.dtype()
+    );
+    ensure!(var.is_contiguous(), "parameter `{name}` is not contiguous");
+    Ok(())
 }
 
 impl Gradients for candle_core::backprop::GradStore {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::family::Parameters;
-use super::{Gradients, Optimizer, StepScalars};
+use super::{Gradients, Optimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::{Evaluation, Floor, Rule, TwoPass};
 
@@ -178,7 +178,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
     /// Takes the parameters, named, and one rule per lane.
     ///
     /// # Errors
-    /// If two variables share storage, a variable has not K lanes, or memory does not suffice.
+    /// If two variables share storage, a variable has not K lanes or another type than F32 and F64, or memory does not suffice.
     pub fn new(parameters: &Parameters, rules: Vec<U>) -> Result<Self> {
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
@@ -189,6 +189,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
         let evaluated = rules.first().and_then(Formula::evaluation);
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
         for (name, var) in names.iter().zip(&vars) {
+            expect_numbers(name, var)?;
             let lanes = var.dims().first().copied().unwrap_or(0);
             ensure!(
                 lanes == rules.len(),
@@ -233,16 +234,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
 impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Driver<U, S, P, H> {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
-            let gradient = gradients.gradient(index, var);
-            ensure!(gradient.is_some(), "parameter `{name}` has no gradient");
-            if let Some(gradient) = gradient {
-                ensure!(
-                    gradient.elem_count() == var.elem_count(),
-                    "the gradient of `{name}` has shape {:?}, expected {:?}",
-                    gradient.dims(),
-                    var.dims()
-                );
-            }
+            expect_fitting(name, var, gradients.gradient(index, var))?;
         }
         Ok(())
     }

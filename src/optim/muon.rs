@@ -21,7 +21,7 @@ use super::groups::{Grouped, Part};
 use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
-use super::{Gradients, Optimizer, StepScalars, adam};
+use super::{Gradients, Optimizer, StepScalars, adam, expect_fitting};
 use crate::kernel::{self, MuonStep};
 
 /// Muon.
@@ -132,9 +132,7 @@ impl Muon {
 impl Optimizer for Muon {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
-            let gradient = gradients.gradient(index, var);
-            let is_same = gradient.is_some_and(|gradient| gradient.elem_count() == var.elem_count());
-            ensure!(is_same, "parameter `{name}` has no gradient of its shape");
+            expect_fitting(name, var, gradients.gradient(index, var))?;
         }
         Ok(())
     }

@@ -298,6 +298,35 @@ fn variables_that_share_storage_are_refused() {
     assert!(error.contains("`a` and `b` share storage"), "{error}");
 }
 
+#[test]
+fn what_cannot_be_stepped_is_refused_before_anything_moves() -> Result<()> {
+    let numbers = tensor(&[1.0, 2.0], DType::F32);
+    let scalars = [StepScalars { lr: 0.1, gradient_scale: 1.0 }];
+    for name in ["adam", "adamw", "lion", "lamb", "schedule-free-adamw"] {
+        let family = family(name).unwrap();
+        let half = Var::from_tensor(&numbers.to_dtype(DType::F16)?)?;
+        let whole = Var::from_tensor(&numbers)?;
+        let error = (family.build)(&[Parameter::new("a", &whole), Parameter::new("b", &half)], &[family.defaults()]);
+        assert!(error.err().unwrap().to_string().contains("parameter `b` is F16"), "{name}");
+
+        let second = Var::from_tensor(&tensor(&[3.0, 4.0], DType::F32))?;
+        let parameters = [Parameter::new("a", &whole), Parameter::new("b", &second)];
+        let mut optimizer = (family.build)(&parameters, &[family.defaults()])?;
+        let good = numbers.clone();
+        let crossed = tensor(&[1.0, 2.0, 3.0, 4.0], DType::F32).reshape((2, 2))?.t()?.narrow(0, 0, 1)?;
+        let bad = [numbers.to_dtype(DType::F64)?, tensor(&[1.0], DType::F32), crossed];
+        for (gradient, word) in bad.into_iter().zip(["F64", "shape", "contiguous"]) {
+            let error = optimizer.step(&vec![good.clone(), gradient], &scalars).unwrap_err().to_string();
+            assert!(error.contains("`b`") && error.contains(word), "{name}: {error}");
+        }
+        assert!(optimizer.step(&vec![good.clone()], &scalars).unwrap_err().to_string().contains("`b` has no gradient"));
+        assert_eq!((optimizer.steps(), read(&whole)), (0, vec![1.0, 2.0]), "{name}");
+        optimizer.step(&vec![good.clone(), good], &scalars)?;
+        assert_eq!(optimizer.steps(), 1);
+    }
+    Ok(())
+}
+
 /// `cargo test --release --lib accuracy_table -- --ignored --nocapture` prints the table of `docs/optimizers.md`.
 #[test]
 #[ignore = "prints a table"]
