@@ -20,6 +20,7 @@ use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::table::{counted, word};
 use crate::run::{Status, Summary, lock, read, read_summary};
+use crate::train::is_better;
 use find::Found;
 
 /// A configuration longer than this is another file.
@@ -66,12 +67,22 @@ struct History {
     last: Option<Measures>,
     best: Option<Measures>,
     seconds: f64,
+    /// By how much a validation loss must be lower to be better.
+    min_delta: f64,
 }
 
 impl History {
+    /// One without lines, of a run with these settings.
+    fn of(settings: &[Option<Value>]) -> Self {
+        match index("train.min_delta").and_then(|index| settings.get(index)?.as_ref()) {
+            Some(Value::Number(min_delta)) => Self { min_delta: *min_delta, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
     fn add(&mut self, line: Measures) {
-        let is_better = |loss: f64| self.best.as_ref().and_then(|best| best.valid_loss).is_none_or(|best| loss < best);
-        if line.valid_loss.is_some_and(is_better) {
+        let best = self.best.as_ref().and_then(|best| best.valid_loss);
+        if line.valid_loss.is_some_and(|loss| is_better(loss, best, self.min_delta)) {
             self.best = Some(line.clone());
         }
         if line.event == "epoch" {
@@ -209,7 +220,7 @@ fn of_run(path: &Path) -> Row {
         Ok(common) => row.settings.common = common,
         Err(error) => complain(&path.join("config.toml"), &error),
     }
-    let mut history = History::default();
+    let mut history = History::of(&row.settings.common);
     let metrics = path.join("metrics.jsonl");
     let mut lost = 0;
     match read::lines(&metrics, MOST_METRICS, |line| match serde_json::from_slice(line) {
@@ -346,8 +357,12 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             Some((measures.point?, measures, end))
         };
         match entry() {
-            Some((number, _, Some(Some(end)))) => points.entry(number).or_default().1 = Some(end),
-            Some((number, measures, None)) => points.entry(number).or_default().0.add(measures),
+            Some((number, _, Some(Some(end)))) => {
+                points.entry(number).or_insert_with(|| (History::of(&common), None)).1 = Some(end)
+            }
+            Some((number, measures, None)) => {
+                points.entry(number).or_insert_with(|| (History::of(&common), None)).0.add(measures)
+            }
             _ => lost += 1,
         }
     });
@@ -514,6 +529,28 @@ mod tests {
         let rows = rows(&[folder.path().to_owned()]).unwrap();
         let found: Vec<_> = rows.iter().map(|row| (row.point, row.status, row.epochs)).collect();
         assert_eq!(found, [(None, "finished", 2), (Some(0), "finished", 1), (Some(1), "interrupted", 1)]);
+    }
+
+    #[test]
+    fn the_best_epoch_of_a_run_that_was_killed_is_the_one_that_training_would_keep() {
+        let folder = crate::fuzz::folder();
+        written(folder.path());
+        let run = folder.path().join("run");
+        let given = [("train.min_delta", "0.2"), ("train.patience", "9"), ("data.valid_fraction", "0.1")];
+        let given = given.map(|(key, text)| Given { key: key.into(), text: text.into(), flag: "--set".into() });
+        let config = Config::load(&Sources { command_line: given.into(), ..Sources::default() }).unwrap();
+        fs::write(run.join("config.toml"), config.to_toml(|_| None)).unwrap();
+        fs::remove_file(run.join("run.json")).unwrap();
+        let mut progress = crate::train::Progress::default();
+        let mut lines = String::new();
+        for (epoch, loss) in (1..).zip([1.0, 0.9, 0.75, 0.7, 0.56]) {
+            let record = Record { event: "epoch".into(), epoch, valid_loss: Some(loss), ..Record::default() };
+            progress.judge(&record, &config);
+            lines += &format!("{}\n", json!(record));
+        }
+        fs::write(run.join("metrics.jsonl"), lines).unwrap();
+        let rows = rows(&[run]).unwrap();
+        assert_eq!((rows[0].best.as_ref().unwrap().epoch, progress.best.unwrap().epoch), (3, 3));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod progress;
 
 pub use evaluator::{Evaluator, all_of};
 pub use odd::odd;
-pub use progress::{PlateauState, Progress, Record, finite};
+pub use progress::{PlateauState, Progress, Record, finite, is_better};
 
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};

@@ -128,7 +128,7 @@ impl Progress {
         self.evaluated_step = self.step;
         let Some(loss) = record.valid_loss else { return };
         let best = self.best.as_ref().and_then(|best| best.valid_loss);
-        if best.is_none_or(|best| loss < best - config.min_delta) {
+        if is_better(loss, best, config.min_delta) {
             self.best = Some(record.clone());
             self.since_best = 0;
         } else {
@@ -204,6 +204,11 @@ impl Record {
             (self.ema_valid_loss, self.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
         }
     }
+}
+
+/// Whether a validation loss is the best so far: lower than `best` by more than `min_delta`. Every reader of results asks here.
+pub fn is_better(loss: f64, best: Option<f64>, min_delta: f64) -> bool {
+    best.is_none_or(|best| loss < best - min_delta)
 }
 
 /// `number` where JSON can hold it.
