@@ -358,10 +358,10 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         };
         match entry() {
             Some((number, _, Some(Some(end)))) => {
-                points.entry(number).or_insert_with(|| (History::of(&common), None)).1 = Some(end)
+                points.entry(number).or_insert_with(|| (History::of(&common), None)).1 = Some(end);
             }
             Some((number, measures, None)) => {
-                points.entry(number).or_insert_with(|| (History::of(&common), None)).0.add(measures)
+                points.entry(number).or_insert_with(|| (History::of(&common), None)).0.add(measures);
             }
             _ => lost += 1,
         }
@@ -542,13 +542,13 @@ mod tests {
         fs::write(run.join("config.toml"), config.to_toml(|_| None)).unwrap();
         fs::remove_file(run.join("run.json")).unwrap();
         let mut progress = crate::train::Progress::default();
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for (epoch, loss) in (1..).zip([1.0, 0.9, 0.75, 0.7, 0.56]) {
             let record = Record { event: "epoch".into(), epoch, valid_loss: Some(loss), ..Record::default() };
             progress.judge(&record, &config);
-            lines += &format!("{}\n", json!(record));
+            lines.push(format!("{}\n", json!(record)));
         }
-        fs::write(run.join("metrics.jsonl"), lines).unwrap();
+        fs::write(run.join("metrics.jsonl"), lines.concat()).unwrap();
         let rows = rows(&[run]).unwrap();
         assert_eq!((rows[0].best.as_ref().unwrap().epoch, progress.best.unwrap().epoch), (3, 3));
     }
