@@ -240,7 +240,7 @@ Examples:
     adamtrain --optimizer adamw --lr 3e-3 --schedule cosine --warmup 1epoch
     adamtrain --valid-fraction 0.1 --patience 5 --epochs 100
   A file of settings with one of them changed, shown and not run:
-    adamtrain --config configs/mnist-linear.toml --set optim.beta2=0.99 --dry-run
+    adamtrain --config configs/mnist-linear.toml --beta2 0.99 --dry-run
   Start, or go on after a kill, with the same command:
     adamtrain --out runs/a --resume
   For scripts:
@@ -252,6 +252,22 @@ Order: default < --config < environment < flags; of two flags the last wins.
 Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
   4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
   8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
+
+/// The manual page: training, then each command with its options.
+///
+/// # Errors
+/// None in fact: it is written to memory.
+pub fn man() -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let command = command();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for command in command.get_subcommands().filter(|command| !matches!(command.get_name(), "train" | "help")) {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        page.extend(format!(".SH ADAMTRAIN {}\n{about}\n", command.get_name().to_uppercase()).into_bytes());
+        clap_mangen::Man::new(command.clone()).render_options_section(&mut page)?;
+    }
+    Ok(page)
+}
 
 /// Help is written for a terminal of this width.
 const WIDTH: usize = 80;

@@ -8,6 +8,7 @@ use adamtrain::cli::{self, Invocation, Request, Train};
 use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
+use adamtrain::report::table;
 use adamtrain::run::signal::{self, Signals};
 use adamtrain::run::{self, Run, Status};
 use adamtrain::session::{self, Found, Session, Stop, Surroundings};
@@ -53,8 +54,7 @@ fn main() -> ExitCode {
             written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
         }
         Request::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(cli::command()).render(&mut page)?;
+            let page = cli::man()?;
             written(|out| out.extend(page))
         }
     });
@@ -196,10 +196,30 @@ fn complain(error: &anyhow::Error) {
     } else {
         Default::default()
     };
+    let fitting = |text: String, indent| match table::width_of_talk() {
+        Some(width) => table::wrapped(&text, width, indent),
+        None => text,
+    };
+    let what = fitting(format!("error: {}", escaped(&described(error))), 2);
     // There is nobody left to tell when standard error is closed.
-    let _ = writeln!(stderr, "{red}error:{red:#} {}", escaped(&described(error)));
+    let _ = writeln!(stderr, "{red}error:{red:#}{}", what.strip_prefix("error:").unwrap_or(&what));
     if let Some(hint) = failure(error).and_then(Failure::advice) {
-        let _ = writeln!(stderr, "  {green}hint:{green:#} {}", escaped(hint));
+        let hint = fitting(format!("  hint: {}", escaped(hint)), 4);
+        let _ = writeln!(stderr, "  {green}hint:{green:#}{}", hint.strip_prefix("  hint:").unwrap_or(&hint));
+    }
+}
+
+/// Standard error, on which the lines of the log fit the terminal.
+struct Talk;
+
+impl std::io::Write for Talk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        report::say(String::from_utf8_lossy(bytes).trim_end());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -214,7 +234,7 @@ fn log(verbosity: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Talk)
         .with_ansi(report::colours())
         .with_target(false)
         .without_time()

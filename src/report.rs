@@ -196,9 +196,10 @@ pub fn colours() -> bool {
 const HEAD: &str = "epoch   train loss   train acc   test loss   test acc        lr     time";
 
 /// The same where there is a validation split.
-const HEAD_WITH_VALIDATION: &str = "\
-             train              valid              test
-epoch      loss      acc      loss      acc      loss      acc       lr    time";
+const HEAD_WITH_VALIDATION: &str = concat!(
+    "            train              valid              test\n",
+    "epoch      loss      acc      loss      acc      loss      acc       lr    time"
+);
 
 /// A line of the table of epochs.
 fn row(record: &Record, validated: bool) -> String {

@@ -29,7 +29,7 @@ use crate::report::{self, Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
-use crate::sweep::points::quoted;
+use crate::sweep::points::quoted_path;
 use crate::train::{Evaluator, Progress, Record, Trainer, odd};
 use splits::Splits;
 
@@ -402,8 +402,7 @@ impl Session {
         self.run.write_summary(&summary)?;
         self.has_ended = true;
         if matches!(stop, Stop::TimeLimit | Stop::Signal(_)) {
-            let out = self.run.path().display().to_string();
-            self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted(&[out])));
+            self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted_path(self.run.path())));
         }
         self.reporter.end(&summary, self.run.path())?;
         Ok((stop, summary.last.and_then(|last| last.test_accuracy)))
@@ -436,7 +435,7 @@ impl Session {
         match stop {
             Stop::Finished => None,
             Stop::EarlyStopped => Some(self.progress.out_of_patience()),
-            Stop::TimeLimit => Some(format!("{}s are over", self.config.max_time.unwrap_or_default())),
+            Stop::TimeLimit => Some(format!("the time limit of {}s is over", self.config.max_time.unwrap_or_default())),
             Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),
             Stop::Diverged(found) => found.clone(),
         }

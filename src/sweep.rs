@@ -420,12 +420,13 @@ impl Sweep<'_> {
         if let Some(why) = why {
             let (ended, all) = (self.store.ended.len(), self.points.points.len());
             self.talk(&format!("{why}: saved, {ended} of {all} points have ended"));
-            let out = self.store.path().display().to_string();
-            self.talk(&format!("go on: adamtrain sweep --out {} --resume", points::quoted(&[out])));
+            self.talk(&format!("go on: adamtrain sweep --out {} --resume", points::quoted_path(self.store.path())));
         }
         let rows = table::rows(self.points, &self.store.ended);
         let mut measures = self.store.ended.values().map(table::measure);
-        let measured = measures.find(|(_, accuracy)| accuracy.is_some()).map_or("accuracy", |(name, _)| name);
+        let validates = self.points.points.iter().any(|point| point.config.valid_fraction > 0.0);
+        let expected = if validates { table::CHOSEN_BY } else { "test_accuracy" };
+        let measured = measures.find(|(_, accuracy)| accuracy.is_some()).map_or(expected, |(name, _)| name);
         let diverged = self.store.ended.values().filter(|end| end["status"] == "diverged").count();
         let best = self.best.map(|(_, point)| &self.store.ended[&point]);
         let path = self.store.path().display().to_string();
@@ -445,12 +446,12 @@ impl Sweep<'_> {
             });
             self.output.line(&event.to_string());
         } else {
-            let text = table::to_text(&rows, measured, self.points.points[0].config.data_seed);
-            for line in text.lines() {
-                self.output.line(line);
-            }
-            for line in figure.to_text().lines() {
-                self.output.line(line);
+            // Of no points there is nothing to show.
+            if !rows.is_empty() {
+                let table = table::to_text(&rows, measured, self.points.points[0].config.data_seed);
+                for line in table.lines().chain(figure.to_text().lines()) {
+                    self.output.line(line);
+                }
             }
             let best = match self.best {
                 Some((_, point)) => {
@@ -458,7 +459,8 @@ impl Sweep<'_> {
                     let is_there = read::is_file(&path).unwrap_or(false);
                     format!("point {point}, {}{}", path.display(), if is_there { "" } else { " (missing)" })
                 }
-                None if measured == table::CHOSEN_BY => "none".into(),
+                None if rows.is_empty() => "none: no point has ended".into(),
+                None if validates => "none: every point has diverged".into(),
                 None => "none: no validation split to choose by (--valid-fraction 0.1)".into(),
             };
             self.output.line(&format!("best   {best}"));

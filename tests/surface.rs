@@ -393,6 +393,38 @@ fn an_out_that_can_be_no_folder_is_7_whatever_is_asked() {
 }
 
 #[test]
+fn what_a_sweep_says_of_its_best_is_why_there_is_none() {
+    let place = Place::new();
+    let diverged =
+        place.run("sweep --optimizer sgd --lr 1e30,1e31 --hidden 8 --epochs 1 --valid-fraction .1 -q --out a");
+    assert!(diverged.stdout.contains("best   none: every point has diverged"), "{diverged:?}");
+    assert!(diverged.stdout.contains("valid_accuracy"), "{diverged:?}");
+    place.run("eval a").refused(4, &["every point of this sweep has diverged"]);
+    let begun =
+        place.run("sweep --lr 1e-3,1e-2 --hidden 512,512 --valid-fraction .1 -q --max-time 1ms --out b").expect(75);
+    assert_eq!(begun.stdout, "best   none: no point has ended\nout    b\n");
+    // Some points do not read what is swept.
+    for words in ["--hidden none;8 --dropout 0.1,0.2", "--schedule cosine,step --set schedule.gamma=0.5,0.2"] {
+        place.succeed(&format!("sweep {words} --expand")).says(&[
+            "WARN",
+            "1 point repeats others",
+            "does nothing there",
+        ]);
+    }
+    // A folder that begins with a dash is no flag.
+    let dash = finish(&mut place.command(&["sweep", "--lr", "1e-3,1e-2", "--max-time", "1ms", "--out=-s"])).expect(75);
+    dash.says(&["go on: adamtrain sweep --out ./-s --resume"]);
+}
+
+#[test]
+fn the_manual_has_every_flag_of_every_command() {
+    let page = Place::new().succeed("man").stdout.replace('\\', "");
+    for flag in ["--best", "--checkpoints", "--columns", "--expand", "--lanes", "--split", "--svg", "--lr"] {
+        assert!(page.contains(flag), "{flag}");
+    }
+}
+
+#[test]
 fn later_sources_win_default_file_environment_flag() {
     let place = Place::new();
     place.write("low.toml", "[optim]\nlr = 0.1\nbeta1 = 0.1\n");

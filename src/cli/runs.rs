@@ -35,8 +35,8 @@ with the lowest validation loss; `time` is that of training, for a point that of
 Settings that differ and change the result are columns, those that all rows share stand above if they are not the \
 defaults. On a terminal, columns that have no room are left out; --columns chooses, and a pipe has all.
 
-Status: finished, early_stopped, time_limit, interrupted and diverged as the run said; running while a process holds \
-its directory; killed where none does and it said nothing; broken where a file is missing or damaged.
+Status: finished, early_stopped, time_limit, interrupted, diverged and failed (an error ended it, such as a full disk) \
+as the run said; running while a process holds its directory; killed where none does and it said nothing; broken where a file is missing or damaged.
 
 KEY is a column, a setting by its name or full key, or one of accuracy and loss (of the validation split where all \
 rows have one, else of the test split), best, time, name. Accuracies are sorted highest first, everything else lowest \

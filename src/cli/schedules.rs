@@ -6,11 +6,13 @@ use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
+use super::WIDTH;
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::config::settings::{ReadBy, SETTINGS, Setting};
 use crate::optim::{CURVES, Curve, Decay, letters, warm_up};
 use crate::report::answer;
+use crate::report::table::wrapped;
 
 /// A request to describe schedules.
 #[derive(Debug)]
@@ -57,7 +59,11 @@ impl Schedules {
             "schedules": curves.iter().map(|(curve, config)| described(*curve, config)).collect::<Vec<_>>(),
         });
         answer(self.json.then_some(&as_json), || {
-            let mut text = format!("{}\nwarm-up: {}\n\n", letters(), warm_up());
+            let mut text = String::new();
+            for line in letters().lines().chain([format!("warm-up: {}", warm_up()).as_str()]) {
+                let _ = writeln!(text, "{}", wrapped(line, WIDTH, 2));
+            }
+            text.push('\n');
             for (curve, config) in &curves {
                 write_curve(&mut text, *curve, config);
             }
@@ -95,15 +101,19 @@ fn default(config: &Config, setting: &Setting) -> String {
 }
 
 fn write_curve(text: &mut String, curve: Curve, config: &Config) {
-    let _ = writeln!(text, "{}: {}", curve.name, curve.about);
-    let _ = writeln!(text, "  {}\n", curve.source);
-    for line in curve.formula().lines() {
-        let _ = writeln!(text, "    {line}");
+    let mut line = |line: &str, indent| {
+        let _ = writeln!(text, "{}", wrapped(line, WIDTH, indent));
+    };
+    line(&format!("{}: {}", curve.name, curve.about), 4);
+    line(&format!("  {}\n", curve.source), 4);
+    for formula in curve.formula().lines() {
+        line(&format!("    {formula}"), 8);
     }
-    let _ = writeln!(text, "\n  {}\n", curve.end);
+    line(&format!("\n  {}\n", curve.end), 2);
     for setting in settings(curve) {
         let (default, accepts) = (default(config, setting), setting.kind.to_string());
-        let _ = writeln!(text, "  {:<26} {default:<9} {accepts:<30} {}", setting.key, setting.help);
+        line(&format!("  {:<26} {default:<9} {accepts}", setting.key), 39);
+        line(&format!("      {}", setting.help), 6);
     }
     text.push('\n');
 }

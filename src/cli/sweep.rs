@@ -36,8 +36,8 @@ separated by `;`, as in --hidden 'none;300,100'. In TOML: lr = [1e-3, 1e-2] or l
 Points that differ in numbers alone train together; each gives what its own run gives.
 
 Examples:
-  adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4 --epochs 5
-  adamtrain sweep --optimizer adam,lion --hidden 'none;64' --valid-fraction 0.1 --out sweeps/a
+  adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4
+  adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3";
@@ -47,6 +47,8 @@ pub fn command() -> Command {
     let own = |arg: Arg| arg.help_heading("Sweep");
     let train = super::train_arguments().into_iter();
     let train = train.filter(|arg| !matches!(arg.get_id().as_str(), "dry-run" | "expect-accuracy" | "resume" | "out"));
+    // A sweep refuses it, with what to do.
+    let train = train.map(|arg| if arg.get_id() == "health" { arg.hide(true) } else { arg });
     Command::new("sweep")
         .about("Train every combination of several values together")
         .after_help(EXAMPLES)

@@ -60,8 +60,11 @@ fn spaced(piece: &str) -> Result<Option<Vec<String>>, String> {
     if let Some((a, b)) = piece.split_once("..") {
         let expected = || "expected a range of whole numbers like `0..4`".to_owned();
         let (a, b): (u64, u64) = (a.trim().parse().map_err(|_| expected())?, b.trim().parse().map_err(|_| expected())?);
-        if a > b || b - a >= MOST as u64 {
+        if a > b {
             return Err(expected());
+        }
+        if b - a >= MOST as u64 {
+            return Err(format!("expected at most {MOST} values"));
         }
         return Ok(Some((a..=b).map(|number| number.to_string()).collect()));
     }
@@ -72,7 +75,10 @@ fn spaced(piece: &str) -> Result<Option<Vec<String>>, String> {
         let [a, b, n] = inside.split(',').map(str::trim).collect::<Vec<_>>()[..] else { return Err(expected()) };
         let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(expected);
         let (a, b) = (number(a)?, number(b)?);
-        let count = n.parse::<usize>().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(expected)?;
+        let count = n.parse::<usize>().ok().filter(|count| *count > 0).ok_or_else(expected)?;
+        if count > MOST {
+            return Err(format!("expected at most {MOST} values"));
+        }
         if is_log && (a <= 0.0 || b <= 0.0) {
             return Err(format!("{}; a factor needs ends above 0", expected()));
         }

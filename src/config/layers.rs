@@ -253,14 +253,15 @@ impl Layers {
         let rest = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
         let Some((section, leaf)) = rest.split_once("__") else {
             // Other programs may use the prefix; only what is surely meant for this one is refused.
-            let is_meant = |key: &str| key.split('.').nth(1) == Some(rest.as_str()) || key.replace('.', "_") == rest;
-            let meant = SETTINGS.iter().find(|setting| is_meant(setting.key));
-            return meant.map_or(Ok(()), |setting| {
-                let better = variable(setting.key);
-                Err(usage(format!("${name}: a setting's variable has two underscores after its section"))
-                    .hint(format!("did you mean `{better}`?"))
-                    .into())
-            });
+            let together = |text: &str| text.replace(['.', '_'], "");
+            let is_meant = |key: &str| key.split('.').nth(1) == Some(rest.as_str()) || together(key) == together(&rest);
+            let Some(setting) = SETTINGS.iter().find(|setting| is_meant(setting.key)) else {
+                tracing::warn!("${name} is no setting's variable and is not read");
+                return Ok(());
+            };
+            return Err(usage(format!("${name}: a setting's variable has two underscores after its section"))
+                .hint(format!("did you mean `{}`?", variable(setting.key)))
+                .into());
         };
         let key = format!("{section}.{leaf}");
         let index = known(&key).map_err(|hint| usage(format!("${name}: unknown key `{key}`")).hint(hint))?;

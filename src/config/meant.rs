@@ -92,7 +92,7 @@ pub const NAMES: &[(&[&str], &str)] = &[
     (&["epsilon", "adamepsilon"], "eps"),
     (&["adambeta1", "b1"], "beta1"),
     (&["adambeta2", "b2"], "beta2"),
-    (&["betas"], "--beta1 0.9 --beta2 0.999"),
+    (&["betas"], "--beta1 B1 --beta2 B2"),
     (&["wd", "l2", "decay", "weightdecayrate"], "weight-decay"),
     (&["opt", "optim", "optimiser", "algorithm", "algo"], "optimizer"),
     (&["scheduler", "lrscheduler", "lrschedule", "lrschedulertype", "sched"], "schedule"),

@@ -103,13 +103,13 @@ impl Column {
     fn weight(self) -> Option<u8> {
         match self {
             Self::Path => None,
-            Self::Status => Some(9),
+            Self::Status => Some(7),
             Self::Epochs => Some(4),
-            Self::Setting(_) => Some(6),
+            Self::Setting(_) => Some(8),
             Self::Measure(k) => Some(match MEASURES[k].name {
                 "valid_accuracy" => 10,
-                "test_accuracy" => 8,
-                "valid_loss" => 7,
+                "test_accuracy" => 9,
+                "valid_loss" => 6,
                 "best_valid_loss" => 5,
                 "best_epoch" => 2,
                 "seconds" => 1,
@@ -184,6 +184,15 @@ pub fn fitting(columns: &[Column], cells: &[Vec<String>], keys: &[Key], width: u
         let Some((_, _, k)) = first else { break };
         kept.retain(|&other| other != k);
     }
+    // What is narrow may still have room where something wide has left.
+    let mut left: Vec<usize> = (0..columns.len()).filter(|k| !kept.contains(k)).collect();
+    left.sort_by_key(|&k| std::cmp::Reverse((columns[k].weight(), std::cmp::Reverse(widths[k]))));
+    for k in left {
+        if kept.iter().chain([&k]).map(|&k| widths[k] + 2).sum::<usize>() <= width + 2 {
+            kept.push(k);
+        }
+    }
+    kept.sort_unstable();
     let left_out = (0..columns.len()).filter(|k| !kept.contains(k)).map(|k| columns[k]).collect();
     (kept.into_iter().map(|k| columns[k]).collect(), left_out)
 }

@@ -39,12 +39,13 @@ impl fmt::Display for Range {
     }
 }
 
-/// A real number as files hold it: the shortest text that reads back to the same bits, with `.0` left off.
+/// A real number as files hold it: the shortest text that reads back to the same bits, with `.0` left off, and from a million on in
+/// scientific form.
 pub struct Shortest(pub f64);
 
 impl fmt::Display for Shortest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:?}", self.0);
+        let text = if self.0.abs() >= 1e6 { format!("{:e}", self.0) } else { format!("{:?}", self.0) };
         f.pad(text.strip_suffix(".0").unwrap_or(&text))
     }
 }

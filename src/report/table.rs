@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use crate::optim::Shortest;
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -73,6 +75,7 @@ pub fn word(value: &Json) -> String {
         Json::Array(items) if items.is_empty() => "none".into(),
         Json::Array(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         Json::Null => "none".into(),
+        Json::Number(number) if number.is_f64() => Shortest(number.as_f64().unwrap_or_default()).to_string(),
         other => other.to_string(),
     }
 }

@@ -361,6 +361,9 @@ pub fn read_bytes(path: &Path, most_header: u64) -> std::io::Result<Result<Vec<u
     if found == start.len() && *first != b'{' {
         return broken("is no safetensors file: no header stands at its beginning".into());
     }
+    if length < 9 && size[..found.min(8)].iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
+        return broken("is no safetensors file: it is a short text".into());
+    }
     if length < 9 {
         return broken(format!("is cut: {length} bytes are too short for a safetensors file"));
     }

@@ -95,17 +95,19 @@ fn best_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
 }
 
 fn newest_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
-    let mut last = None;
+    let mut broken = Vec::new();
     for path in list(&run.join("ckpt"))? {
         match Checkpoint::read_whole(&path)? {
-            Ok(checkpoint) => return Ok((path, checkpoint)),
-            Err(failure) => {
-                tracing::warn!("{failure}; the next older one is used");
-                last = Some(failure);
+            Ok(checkpoint) => {
+                for failure in broken {
+                    tracing::warn!("{failure}; the next older one is used");
+                }
+                return Ok((path, checkpoint));
             }
+            Err(failure) => broken.push(failure),
         }
     }
-    Err(last.unwrap_or_else(|| missing(run, "holds no checkpoint", ANY)))
+    Err(broken.into_iter().next().unwrap_or_else(|| missing(run, "holds no checkpoint", ANY)))
 }
 
 /// The sweep and the point that `SWEEP#POINT` names.
@@ -124,22 +126,25 @@ fn of_sweep(sweep: &Path, point: Option<usize>) -> Result<(PathBuf, Checkpoint),
     let lines = read::lines(&results, MOST_RESULTS, |line| {
         let line: Json = serde_json::from_slice(line).unwrap_or_default();
         if let Some(point) = line["point"].as_u64().filter(|_| line["event"] == "point") {
-            ended.push((point as usize, score(&line)));
+            ended.push((point as usize, score(&line), line["status"] == "diverged"));
         }
     });
     read::optional(lines).map_err(|error| broken(&results, &error))?;
-    let scored = ended.iter().filter_map(|&(point, score)| Some((score?, point)));
+    let scored = ended.iter().filter_map(|&(point, score, _)| Some((score?, point)));
     let best = scored.reduce(better).map(|(_, point)| point);
     let Some(point) = point.or(best) else {
         let (what, hint) = match ended.len() {
             0 => ("no point of this sweep has ended", "go on with --resume"),
+            _ if ended.iter().all(|(.., diverged)| *diverged) => {
+                ("every point of this sweep has diverged", "lower --lr")
+            }
             _ => ("no point of this sweep is the best: it has no validation split to choose by", CHOOSE),
         };
         return Err(missing(sweep, what, hint));
     };
     let path = of_point(sweep, point);
     if !read::is_file(&path).map_err(|error| broken(&path, &error))? {
-        let what = if ended.iter().any(|(ended, _)| *ended == point) {
+        let what = if ended.iter().any(|(ended, ..)| *ended == point) {
             format!("holds no checkpoint of point {point}")
         } else {
             format!("its point {point} has not ended, or there is none")

@@ -1,6 +1,8 @@
 //! The points of a sweep: every combination of its axes, each a valid configuration of its own.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Map, Value as Json};
@@ -10,6 +12,7 @@ use crate::config::settings::{SETTINGS, Setting};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
 use crate::optim::{Accepts, HYPERS};
+use crate::report::table::counted;
 use crate::rng::{Purpose, Stream};
 
 /// More points than this are a slip of the hand.
@@ -112,6 +115,7 @@ impl Points {
             points.push(Point { index, choice, config });
         }
         expect_read(&points)?;
+        warn_of_same(&points);
         points.iter().any(|point| point.config.warn_of_idle_muon());
         let axes: Vec<Axis> =
             axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
@@ -176,6 +180,29 @@ fn warn_of(key: &str, values: &[Value]) {
     }
 }
 
+/// Says that points are the same in all that they read.
+fn warn_of_same(points: &[Point]) {
+    let mut seen: HashMap<Vec<(&str, String)>, usize> = HashMap::new();
+    let (mut same, mut example) = (0, None);
+    for point in points {
+        let unread: Vec<&str> = point.config.unread().map(|(setting, ..)| setting.key).collect();
+        let read = point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key));
+        let read = read.map(|(setting, value, _)| (setting.key, value.to_string())).collect();
+        let first = *seen.entry(read).or_insert(point.index);
+        // A value that stands twice on its axis has been told.
+        if first != point.index && !unread.is_empty() {
+            same += 1;
+            example.get_or_insert((first, point));
+        }
+    }
+    if let Some((first, point)) = example {
+        let key = point.config.unread().next().map_or("a setting", |(setting, ..)| setting.key);
+        let number = counted(same, "point");
+        let second = point.index;
+        tracing::warn!("point {second} repeats point {first}, since `{key}` does nothing there: {number} of this kind");
+    }
+}
+
 /// The arguments that train this point alone: what was given, what is swept, and the data seed; nothing that it does not read.
 pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
     let mut words = Vec::new();
@@ -204,6 +231,12 @@ pub fn quoted(words: &[String]) -> String {
         }
     };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as a shell and this program read it: not as a flag.
+pub fn quoted_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    quoted(&[if text.starts_with('-') { format!("./{text}") } else { text }])
 }
 
 /// Whether lanes of one model may differ in this setting: a number that changes no shape.

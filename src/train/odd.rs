@@ -3,6 +3,7 @@
 use super::schedule;
 use crate::config::Config;
 use crate::optim::Decay;
+use crate::report::table::counted;
 
 /// What is odd about this configuration on `examples` samples, in words.
 pub fn odd(config: &Config, examples: usize) -> Vec<String> {
@@ -16,9 +17,14 @@ pub fn odd(config: &Config, examples: usize) -> Vec<String> {
     }
     if config.batch_size > examples {
         odd.push(format!(
-            "`train.batch_size` is {}, and there are {examples} samples to train on: an epoch is one step on all of them",
-            config.batch_size
+            "`train.batch_size` is {}, more than the {} to train on: an epoch is one step",
+            config.batch_size,
+            counted(examples as u64, "sample")
         ));
+    }
+    if let Some(limit) = config.limit_train.filter(|limit| *limit > examples) {
+        let samples = counted(examples as u64, "sample");
+        odd.push(format!("`data.limit_train` is {limit}, more than the {samples} to train on: all of them are used"));
     }
     if config.form.decay == Decay::Step && config.form.step_epochs >= config.epochs {
         odd.push(format!(
@@ -47,6 +53,7 @@ mod tests {
         for (settings, word) in [
             (&[("schedule.warmup", "11epochs")][..], "schedule.warmup"),
             (&[("train.batch_size", "1001")], "train.batch_size"),
+            (&[("data.limit_train", "1001")], "data.limit_train"),
             (&[("schedule.schedule", "step"), ("train.epochs", "5")], "schedule.step_epochs"),
         ] {
             let found = odd(settings);
