@@ -301,6 +301,7 @@ fn mistakes_in_the_environment_are_named() {
         ("ADAMTRAIN_OPTIM__LRR", "1", ["ADAMTRAIN_OPTIM__LRR", "optim.lr"]),
         ("ADAMTRAIN_OPTIM__LR", "-1", ["ADAMTRAIN_OPTIM__LR", "`-1`"]),
         ("ADAMTRAIN_LR", "1", ["ADAMTRAIN_LR", "ADAMTRAIN_OPTIM__LR"]),
+        ("ADAMTRAIN_OPTIMLR", "1", ["ADAMTRAIN_OPTIMLR", "ADAMTRAIN_OPTIM__LR"]),
         ("ADAMTRAIN_TRAIN__EPOCHS", "x", ["TRAIN__EPOCHS", "whole"]),
     ] {
         let mut command = place.adamtrain(FAST);
@@ -335,6 +336,9 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         let outcome = finish(place.command(&words).arg("--dry-run")).expect(0);
         assert!(!outcome.stderr.contains("WARN"), "{outcome:?}");
     }
+    // A flag that is no setting is none in the environment.
+    let mut command = place.adamtrain("--dry-run");
+    finish(command.env("ADAMTRAIN_OUT", "a")).expect(0).says(&["WARN", "$ADAMTRAIN_OUT", "--out"]);
     // What changes no result may stand in the environment of every run, and a point of a sweep may do without.
     let mut command = place.adamtrain("--dry-run");
     finish(command.env("ADAMTRAIN_DATA__DATA_DIR", "data")).expect(0).says(&["WARN", "data.data_dir"]);
@@ -407,7 +411,7 @@ fn what_a_sweep_says_of_its_best_is_why_there_is_none() {
     for words in ["--hidden none;8 --dropout 0.1,0.2", "--schedule cosine,step --set schedule.gamma=0.5,0.2"] {
         place.succeed(&format!("sweep {words} --expand")).says(&[
             "WARN",
-            "1 point repeats others",
+            "point 1 repeats point 0",
             "does nothing there",
         ]);
     }

@@ -90,6 +90,9 @@ pub struct Sources {
 /// What the name of a variable of the environment begins with.
 pub const PREFIX: &str = "ADAMTRAIN_";
 
+/// Flags that are no settings, as variables would write them.
+const FLAGS: [&str; 9] = ["out", "resume", "json", "quiet", "verbose", "dry_run", "expect_accuracy", "config", "set"];
+
 /// The table of a sweep's file that holds no settings.
 pub const SWEEP: &str = "sweep";
 
@@ -256,7 +259,9 @@ impl Layers {
             let together = |text: &str| text.replace(['.', '_'], "");
             let is_meant = |key: &str| key.split('.').nth(1) == Some(rest.as_str()) || together(key) == together(&rest);
             let Some(setting) = SETTINGS.iter().find(|setting| is_meant(setting.key)) else {
-                tracing::warn!("${name} is no setting's variable and is not read");
+                if FLAGS.contains(&rest.as_str()) {
+                    tracing::warn!("${name} is not read: --{} is a flag and no setting", rest.replace('_', "-"));
+                }
                 return Ok(());
             };
             return Err(usage(format!("${name}: a setting's variable has two underscores after its section"))
