@@ -13,6 +13,7 @@ use crate::error::{Exit, Failure, described};
 use crate::kernel::{gpu, team};
 use crate::report::answer;
 use crate::report::table::counted;
+use crate::session::splits::expect_some;
 use crate::train::{Trainer, odd, schedule};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
@@ -121,7 +122,9 @@ pub fn examples(config: &Config) -> Result<(usize, usize)> {
         _ => config.spec.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);
-    Ok(((count - held_out).min(config.limit_train.unwrap_or(usize::MAX)), held_out))
+    let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));
+    expect_some(config, count, examples, held_out)?;
+    Ok((examples, held_out))
 }
 
 /// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.

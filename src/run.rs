@@ -20,7 +20,7 @@ pub use summary::{Status, Summary, read_summary};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -81,6 +81,7 @@ impl Run {
     /// If another process holds it ([`Exit::Busy`]), it holds something and `resume` is off ([`Exit::Usage`]), it holds
     /// something else than a run ([`Exit::Run`]), or it cannot be written ([`Exit::Output`]).
     pub fn open(out: &Path, resume: bool) -> Result<Self> {
+        write::is_folder(out)?;
         let made = write::folders(out).map_err(|error| unwritable(out, &error))?;
         Self::take(out, resume, made)
     }
@@ -134,19 +135,17 @@ impl Run {
         write::folder(&folder)?;
         sweep(&self.path)?;
         sweep(&folder)?;
+        // What cannot be written to is found out before anything is put aside.
+        let path = self.path.join("metrics.jsonl");
+        let metrics = growing(&path).map_err(|error| unwritable(&path, &error))?;
         for late in list(&folder)?.into_iter().filter(|path| step_of(path) > Some(progress.step)) {
             let aside = late.with_extension("safetensors.bad");
             read::uninterrupted(|| fs::rename(&late, &aside)).map_err(|error| unwritable(&late, &error))?;
             tracing::warn!("{} is kept as {}", late.display(), aside.display());
         }
         replace(&self.path.join("config.toml"), config.as_bytes())?;
-        let path = self.path.join("metrics.jsonl");
-        let open = || {
-            let file = growing(&path)?;
-            read::uninterrupted(|| file.set_len(progress.metrics_bytes))?;
-            Ok(file)
-        };
-        self.metrics = Some(open().map_err(|error| unwritable(&path, &error))?);
+        read::uninterrupted(|| metrics.set_len(progress.metrics_bytes)).map_err(|error| unwritable(&path, &error))?;
+        self.metrics = Some(metrics);
         self.made.clear();
         self.write_summary(summary)
     }
@@ -237,18 +236,23 @@ impl Run {
     /// older one ([`Exit::Run`]).
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
         let path = self.path.join("metrics.jsonl");
-        let metrics = read::optional(read::bytes(&path, u64::MAX - 1)).map_err(|error| broken(&path, &error))?;
-        let metrics = metrics.unwrap_or_default();
+        let unreadable = |error: std::io::Error| broken(&path, &error);
+        let metrics = Lines::open(&path).map_err(unreadable)?;
         let mut without_metrics = None;
         let mut last_error = None;
         for path in list(&self.checkpoints())? {
             match Checkpoint::read_whole(&path)? {
-                Ok(checkpoint) if whole_lines(&metrics, checkpoint.meta.progress.metrics_bytes) => {
-                    return Ok(Some(checkpoint));
-                }
                 Ok(checkpoint) => {
-                    tracing::warn!("{}: metrics.jsonl has lost lines that it counts on", path.display());
-                    without_metrics.get_or_insert(checkpoint);
+                    let counted = checkpoint.meta.progress.metrics_bytes;
+                    // One that counts on no lines is no better than a newer one whose lines are gone.
+                    let has_all = metrics.end_at(counted).map_err(unreadable)?;
+                    if has_all && (counted > 0 || without_metrics.is_none()) {
+                        return Ok(Some(checkpoint));
+                    }
+                    if !has_all {
+                        tracing::warn!("{}: metrics.jsonl has lost lines that it counts on", path.display());
+                        without_metrics.get_or_insert(checkpoint);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!("{error}; the next older one is used");
@@ -257,8 +261,8 @@ impl Run {
             }
         }
         if let Some(mut checkpoint) = without_metrics {
-            let end = metrics.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-            checkpoint.meta.progress.metrics_bytes = end as u64;
+            let counted = checkpoint.meta.progress.metrics_bytes;
+            checkpoint.meta.progress.metrics_bytes = metrics.last_end(counted).map_err(unreadable)?;
             return Ok(Some(checkpoint));
         }
         match last_error {
@@ -314,9 +318,41 @@ fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
 }
 
-/// Whether `metrics` has at least `bytes` bytes and they end with a line.
-fn whole_lines(metrics: &[u8], bytes: u64) -> bool {
-    bytes == 0 || metrics.get(bytes as usize - 1) == Some(&b'\n')
+/// The lines of a file that may be far longer than what counts of it: only single bytes are read.
+struct Lines(Option<File>);
+
+impl Lines {
+    /// Those of `path`; none where there is no file.
+    fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self(read::optional(read::open(path))?))
+    }
+
+    /// Whether a line ends with the first `bytes` bytes.
+    fn end_at(&self, bytes: u64) -> std::io::Result<bool> {
+        let mut last = [0];
+        match &self.0 {
+            _ if bytes == 0 => Ok(true),
+            Some(file) => Ok(read::uninterrupted(|| file.read_at(&mut last, bytes - 1))? == 1 && last == *b"\n"),
+            None => Ok(false),
+        }
+    }
+
+    /// Where the last whole line within the first `bytes` bytes ends.
+    fn last_end(&self, bytes: u64) -> std::io::Result<u64> {
+        let Some(file) = &self.0 else { return Ok(0) };
+        let mut end = read::uninterrupted(|| file.metadata())?.len().min(bytes);
+        let mut piece = vec![0; 1 << 16];
+        while end > 0 {
+            let start = end.saturating_sub(piece.len() as u64);
+            let piece = &mut piece[..(end - start) as usize];
+            file.read_exact_at(piece, start)?;
+            if let Some(newline) = piece.iter().rposition(|&byte| byte == b'\n') {
+                return Ok(start + newline as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(0)
+    }
 }
 
 /// Makes the file `label` name `checkpoint`.
@@ -358,13 +394,13 @@ fn is_other(kind: ErrorKind) -> bool {
 }
 
 /// Whether a folder with these names holds only what a process leaves that was killed before its run began.
-fn only_unfinished(folder: &Path, names: &[OsString]) -> Result<bool, Failure> {
+pub(crate) fn only_unfinished(folder: &Path, names: &[OsString]) -> Result<bool, Failure> {
     for name in names {
         let path = folder.join(name);
         let is_nothing = match name.to_string_lossy() {
-            name if name.ends_with(".tmp") => true,
+            name if write::is_unfinished(&name) => true,
             name if name == "ckpt" => match read::names(&path) {
-                Ok(inside) => inside.is_empty(),
+                Ok(inside) => inside.iter().all(|name| write::is_unfinished(&name.to_string_lossy())),
                 Err(error) if error.kind() == ErrorKind::NotADirectory => false,
                 Err(error) => return Err(broken(&path, &error)),
             },

@@ -27,7 +27,7 @@ use crate::kernel::gpu;
 use crate::plan;
 use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, TICK, fields};
-use crate::run::read;
+use crate::run::checkpoint::Checkpoint;
 use crate::run::resolve::{better, score};
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
@@ -456,8 +456,12 @@ impl Sweep<'_> {
             let best = match self.best {
                 Some((_, point)) => {
                     let path = self.store.checkpoint(point);
-                    let is_there = read::is_file(&path).unwrap_or(false);
-                    format!("point {point}, {}{}", path.display(), if is_there { "" } else { " (missing)" })
+                    let state = match Checkpoint::read_whole(&path) {
+                        Ok(Ok(_)) => "",
+                        Ok(Err(_)) => " (broken)",
+                        Err(_) => " (missing)",
+                    };
+                    format!("point {point}, {}{state}", path.display())
                 }
                 None if rows.is_empty() => "none: no point has ended".into(),
                 None if validates => "none: every point has diverged".into(),

@@ -357,6 +357,30 @@ fn a_sweep_chooses_by_validation_and_without_it_chooses_none() {
 }
 
 #[test]
+fn a_path_with_dots_is_no_range() {
+    let place = Place::new();
+    common::idx_folder(&place.path("data..x"), 300, 100);
+    fs::create_dir(place.path("inner")).unwrap();
+    for folder in ["data..x", "inner/../data..x"] {
+        let words = format!("sweep --dataset mnist --data-dir {folder} --lr 1e-3,1e-2 --epochs 1");
+        assert_eq!(place.succeed(&format!("{words} --expand")).stdout.lines().count(), 2, "{folder}");
+    }
+}
+
+#[test]
+fn a_best_checkpoint_that_is_gone_or_broken_is_said() {
+    let place = Place::new();
+    let words = format!("sweep --lr 1e-3,1e-2 {SMALL} --valid-fraction 0.2 --epochs 1 --out a");
+    place.succeed(&words);
+    let best = place.path("a/ckpt").join(&common::names(&place.path("a/ckpt"))[0]);
+    let whole = fs::read(&best).unwrap();
+    fs::write(&best, &whole[..100]).unwrap();
+    assert!(place.succeed(&format!("{words} --resume")).stdout.contains("(broken)"));
+    fs::remove_file(&best).unwrap();
+    assert!(place.succeed(&format!("{words} --resume")).stdout.contains("(missing)"));
+}
+
+#[test]
 fn axes_are_read_from_files_and_mistakes_are_told() {
     let place = Place::new();
     place.write("axes.toml", "[optim]\nlr = [1e-3, 1e-2]\n[model]\nhidden = [[], [8]]\n[train]\nseed = \"0..2\"\n");

@@ -697,6 +697,60 @@ fn metrics_that_cannot_grow_are_7_and_the_run_is_whole() {
 }
 
 #[test]
+fn metrics_that_are_gone_or_a_link_put_no_checkpoint_aside() {
+    let arguments = small(2) + " --save-every 1step";
+    let whole = undisturbed(&arguments);
+    let place = Place::new();
+    let mut running = Running::start(&mut place.adamtrain(&format!("{arguments} --max-time 1h --out run --json")));
+    running.read_until("\"epoch\":1,");
+    running.signal("TERM");
+    running.finish();
+    let saved = names(&place.path("run/ckpt"));
+    let metrics = place.path("run/metrics.jsonl");
+    let lines = fs::read(&metrics).unwrap();
+    // The first checkpoint counts on no lines; it is no reason to go back to it.
+    fs::copy(&checkpoints(&place.path("run"))[0], place.path("run/ckpt/step-000000000.safetensors")).unwrap();
+    for target in ["/nope", "other"] {
+        place.write("other", "{}\n");
+        fs::remove_file(&metrics).unwrap();
+        std::os::unix::fs::symlink(target, &metrics).unwrap();
+        let outcome = resume(&place, &arguments);
+        assert!(outcome.code() == Some(7) || outcome.code() == Some(4), "{outcome:?}");
+        assert!(!names(&place.path("run/ckpt")).iter().any(|name| name.contains(".bad")), "{target}: {outcome:?}");
+    }
+    fs::remove_file(&metrics).unwrap();
+    // A file that is far longer than what counts costs no memory.
+    fs::write(&metrics, &lines).unwrap();
+    fs::File::options().write(true).open(&metrics).unwrap().set_len(100 << 30).unwrap();
+    fs::remove_file(place.path("run/ckpt/step-000000000.safetensors")).unwrap();
+    assert_eq!(names(&place.path("run/ckpt")), saved);
+    finish(&mut place.under_shell("ulimit -v 8000000", &format!("{arguments} --out run --resume"))).expect(0);
+    result(&place.path("run")).is(&whole, "");
+}
+
+#[test]
+fn a_fifo_as_folder_is_refused_and_files_of_others_stay() {
+    let place = Place::new();
+    let made = std::process::Command::new("mkfifo").arg(place.path("fifo")).status();
+    assert!(made.unwrap().success());
+    fs::create_dir_all(place.path("theirs/ckpt")).unwrap();
+    for name in ["theirs/thesis.tmp", "theirs/ckpt/notes.txt"] {
+        place.write(name, "precious");
+    }
+    for command in [small(1), format!("sweep --lr 1e-3,1e-2 {}", small(1))] {
+        for resumed in ["", "--resume"] {
+            place.run(&format!("{command} --out fifo {resumed}")).refused(7, &["fifo", "no folder"]);
+        }
+        place.run(&format!("{command} --out theirs")).refused(2, &["theirs", "holds something"]);
+        place.run(&format!("{command} --out theirs --resume")).refused(4, &["theirs"]);
+    }
+    assert_eq!(names(&place.path("theirs")), ["ckpt", "thesis.tmp"]);
+    // A drawing replaces files alone.
+    place.succeed(&format!("sweep --lr 1e-3,1e-2 {} --out a", small(1)));
+    place.run("runs a --svg fifo").refused(7, &["fifo", "no regular file"]);
+}
+
+#[test]
 fn a_run_whose_folder_is_gone_is_7() {
     let place = Place::new();
     let command = long() + " --save-every 1h --out run";

@@ -421,6 +421,18 @@ fn what_a_sweep_says_of_its_best_is_why_there_is_none() {
 }
 
 #[test]
+fn a_dry_run_refuses_what_the_run_refuses() {
+    let place = Place::new();
+    for fraction in ["0.99999999", "1e-9"] {
+        for words in ["", "--dry-run"] {
+            let words = format!("--valid-fraction {fraction} {words}");
+            place.run(&words).refused(2, &["data.valid_fraction", "leaves nothing"]);
+            place.run(&format!("sweep --lr 1e-3,1e-2 {words}")).refused(2, &["data.valid_fraction"]);
+        }
+    }
+}
+
+#[test]
 fn the_manual_has_every_flag_of_every_command() {
     let page = Place::new().succeed("man").stdout.replace('\\', "");
     for flag in ["--best", "--checkpoints", "--columns", "--expand", "--lanes", "--split", "--svg", "--lr"] {

@@ -89,6 +89,7 @@ pub fn command() -> Command {
             own(Arg::new("dry-run")
                 .long("dry-run")
                 .action(ArgAction::SetTrue)
+                .conflicts_with("expand")
                 .help("Print axes, points, lanes, steps and memory; train nothing")),
             own(Arg::new("index")
                 .long("index")

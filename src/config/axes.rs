@@ -22,10 +22,11 @@ pub fn values(
     let mut values = Vec::new();
     for piece in pieces(setting, text) {
         let piece = piece.trim();
-        let texts = match (setting.kind, spaced(piece)?) {
-            (Kind::Number(_) | Kind::Count { .. }, Some(texts)) => texts,
-            _ => vec![piece.to_owned()],
+        let several = match setting.kind {
+            Kind::Number(_) | Kind::Count { .. } => spaced(piece)?,
+            _ => None,
         };
+        let texts = several.unwrap_or_else(|| vec![piece.to_owned()]);
         for text in texts {
             values.push(one(setting, &text)?);
         }

@@ -20,12 +20,17 @@ pub(super) struct Reader<R> {
     empty: u32,
     /// Whether the member that is being read has given a byte.
     gave: bool,
+    /// Zeros behind the last member.
+    zeros: u64,
 }
+
+/// Most zeros behind the last member.
+const MOST_ZEROS: u64 = 1 << 20;
 
 impl<R: BufRead> Reader<R> {
     /// Begins with the first member, whose header is read at once. `reader` must bear interrupted calls itself.
     pub fn new(reader: R) -> Self {
-        Self { member: Some(GzDecoder::new(reader)), empty: 0, gave: false }
+        Self { member: Some(GzDecoder::new(reader)), empty: 0, gave: false, zeros: 0 }
     }
 }
 
@@ -48,7 +53,14 @@ impl<R: BufRead> Read for Reader<R> {
                 self.member = None;
                 return Ok(0);
             }
-            if !rest.starts_with(&MAGIC[..rest.len().min(MAGIC.len())]) {
+            // Tapes and block devices fill the last block with zeros, as gzip itself bears.
+            let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
+            if zeros > 0 && self.zeros < MOST_ZEROS {
+                self.zeros += zeros as u64;
+                member.get_mut().consume(zeros);
+                continue;
+            }
+            if self.zeros > 0 || !rest.starts_with(&MAGIC[..rest.len().min(MAGIC.len())]) {
                 let what = "goes on after its gzip stream with what is not gzip";
                 return Err(io::Error::new(ErrorKind::InvalidData, what));
             }
@@ -93,7 +105,13 @@ mod tests {
 
     #[test]
     fn what_follows_the_last_member_is_told_apart_from_a_cut_one() {
-        for rest in [&b"\0"[..], b"more", b"\x1e\x8b", b"\x1f\x8c, a longer rest"] {
+        for zeros in [1, 511, 70_000] {
+            let padded = [member(b"one"), vec![0; zeros]].concat();
+            for at_a_time in [1, 7, 1 << 16] {
+                assert_eq!(read(&padded, at_a_time).unwrap(), b"one");
+            }
+        }
+        for rest in [&b"\0\0more"[..], b"\0\x1f\x8b", b"more", b"\x1e\x8b", b"\x1f\x8c, a longer rest"] {
             let error = read(&[&member(b"one"), rest].concat(), 1 << 16).unwrap_err().to_string();
             assert!(error.contains("with what is not gzip"), "{error}");
         }

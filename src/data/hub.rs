@@ -22,7 +22,7 @@ use super::images::Images;
 use super::progress::Progress;
 use super::{Repository, Spec, broken, file};
 use crate::error::{Exit, Failure};
-use crate::read::{optional, uninterrupted};
+use crate::read::{is_file, optional, uninterrupted};
 use crate::terminal::draws;
 
 /// The branch on which the hub keeps its parquet conversions.
@@ -56,17 +56,22 @@ impl Found {
 /// If the cache is there and cannot be read, or lacks a part of a split.
 pub(super) fn find(repository: &Repository) -> Result<Option<Found>, Failure> {
     let cache = hf_hub::resolve_cache_dir();
+    // Another revision may be whole.
+    let mut incomplete = None;
     for id in std::iter::once(&repository.id).chain(repository.others) {
         let root = cache.join(format!("datasets--{}", id.replace('/', "--")));
         for revision in revisions(&root)? {
             let folder = root.join("snapshots").join(&revision).join(repository.folder);
-            let (test, train) = (parts(&folder, "test")?, parts(&folder, "train")?);
-            if !test.is_empty() && !train.is_empty() {
-                return Ok(Some(Found { revision, test, train }));
+            match (parts(&folder, "test")?, parts(&folder, "train")?) {
+                (Ok(test), Ok(train)) if !test.is_empty() && !train.is_empty() => {
+                    return Ok(Some(Found { revision, test, train }));
+                }
+                (Err(failure), _) | (_, Err(failure)) => incomplete = incomplete.or(Some(failure)),
+                _ => {}
             }
         }
     }
-    Ok(None)
+    incomplete.map_or(Ok(None), Err)
 }
 
 /// The longest text of a reference; a commit has 40 digits.
@@ -102,7 +107,10 @@ fn revisions(root: &Path) -> Result<Vec<String>, Failure> {
 
 /// The parquet files of a split in a snapshot's folder, in order; none where it holds none. They are called `test/0000.parquet`,
 /// `test/0001.parquet` and so on, or `test-00000-of-00001.parquet`, which says how many there are.
-fn parts(folder: &Path, split: &str) -> Result<Vec<PathBuf>, Failure> {
+///
+/// # Errors
+/// If a folder cannot be read; apart from that, a part that is not there.
+fn parts(folder: &Path, split: &str) -> Result<Result<Vec<PathBuf>, Failure>, Failure> {
     let number = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     // A part's number, and how many there are.
     let of_known = |name: &str| -> Option<(usize, usize)> {
@@ -124,13 +132,13 @@ fn parts(folder: &Path, split: &str) -> Result<Vec<PathBuf>, Failure> {
         (0..count).map(|part| folder.join(format!("{split}-{part:05}-of-{count:05}.parquet"))).collect()
     };
     for path in &names {
-        if file::first_present([path.clone()])?.is_none() {
+        if !is_file(path).map_err(|error| file::unreadable(path, &error))? {
             let what = format_args!("is not there, but other parts of the split `{split}` are");
             let hint = format!("fetch the data set again, or delete {}", folder.display());
-            return Err(file::broken(path, what).hint(hint));
+            return Ok(Err(file::broken(path, what).hint(hint)));
         }
     }
-    Ok(names)
+    Ok(Ok(names))
 }
 
 /// Most parts of a split that are looked for.
@@ -485,7 +493,7 @@ mod tests {
         }
 
         fn parts(&self, split: &str) -> Result<Vec<String>, String> {
-            let found = parts(self.0.path(), split).map_err(|failure| failure.to_string())?;
+            let found = parts(self.0.path(), split).and_then(|found| found).map_err(|failure| failure.to_string())?;
             let below = found.iter().map(|path| path.strip_prefix(self.0.path()).unwrap().display().to_string());
             Ok(below.collect())
         }
@@ -606,7 +614,7 @@ mod tests {
     }
 
     fn parts_of(folder: &Path, split: &str) -> Vec<PathBuf> {
-        parts(folder, split).map_err(|failure| failure.to_string()).unwrap()
+        parts(folder, split).and_then(|found| found).map_err(|failure| failure.to_string()).unwrap()
     }
 
     fn import_toy(found: &Found) -> Result<(Images, Images)> {

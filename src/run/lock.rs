@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -20,7 +21,10 @@ const RETRY: Duration = Duration::from_millis(10);
 /// If another process `works` there ([`Exit::Busy`]), or it cannot be opened or locked ([`Exit::Output`]).
 pub fn take(path: &Path, works: &str) -> Result<Option<File>, Failure> {
     let fail = |error: &io::Error| unwritable(path, error);
-    let folder = uninterrupted(|| File::open(path)).map_err(|error| fail(&error))?;
+    // What is no folder is not waited for.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK);
+    let folder = uninterrupted(|| options.open(path)).map_err(|error| fail(&error))?;
     match hold(&folder) {
         Ok(()) => Ok(Some(folder)),
         Err(TryLockError::WouldBlock) => {

@@ -197,6 +197,25 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     uninterrupted(|| folder.sync_all())
 }
 
+/// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
+pub fn is_unfinished(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "config.toml",
+        "run.json",
+        "sweep.toml",
+        "results.jsonl",
+        "lanes.safetensors",
+        "curve.svg",
+        "LATEST",
+        "BEST",
+        "probe",
+    ];
+    name.strip_suffix(UNFINISHED).is_some_and(|name| {
+        let is_checkpoint = name.ends_with(".safetensors") && (name.starts_with("step-") || name.starts_with("point-"));
+        NAMES.contains(&name) || is_checkpoint
+    })
+}
+
 /// Removes files that a killed process left unfinished.
 ///
 /// # Errors
@@ -204,7 +223,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 pub fn sweep(folder: &Path) -> Result<(), Failure> {
     for name in names(folder).map_err(|error| unwritable(folder, &error))? {
         let path = folder.join(&name);
-        if name.to_string_lossy().ends_with(UNFINISHED) {
+        if is_unfinished(&name.to_string_lossy()) {
             remove(&path).map_err(|error| unwritable(&path, &error))?;
         }
     }

@@ -43,18 +43,7 @@ impl Splits {
         let count = imported.train.len();
         let Division { train, valid } =
             Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
-        let nothing = |what: &str| {
-            Failure::new(
-                Exit::Usage,
-                format!("`data.valid_fraction` {} of {count} samples leaves nothing to {what}", config.valid_fraction),
-            )
-        };
-        if train.is_empty() {
-            return Err(nothing("train on").hint("choose a smaller --valid-fraction").into());
-        }
-        if valid.is_empty() && config.valid_fraction > 0.0 {
-            return Err(nothing("validate on").hint("choose a larger --valid-fraction").into());
-        }
+        expect_some(config, count, train.len(), valid.len())?;
         let test = Split::new(imported.test, device)?;
         let held_out = valid.len();
         Ok(Self {
@@ -78,4 +67,19 @@ impl Splits {
         let start = position as usize * size;
         Batch { split: &self.train, order, start, rows: size.min(self.members.len() - start) }
     }
+}
+
+/// Requires that of `count` samples some are left to train on and, where that is asked for, to validate on.
+///
+/// # Errors
+/// If there are none ([`Exit::Usage`]).
+pub fn expect_some(config: &Config, count: usize, train: usize, valid: usize) -> Result<(), Failure> {
+    let (what, hint) = match (train, valid) {
+        (0, _) => ("train on", "choose a smaller --valid-fraction"),
+        (_, 0) if config.valid_fraction > 0.0 => ("validate on", "choose a larger --valid-fraction"),
+        _ => return Ok(()),
+    };
+    let fraction = config.valid_fraction;
+    let what = format!("`data.valid_fraction` {fraction} of {count} samples leaves nothing to {what}");
+    Err(Failure::new(Exit::Usage, what).hint(hint))
 }

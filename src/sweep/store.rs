@@ -23,7 +23,7 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::write::{folder, folders, growing, is_folder, remove, replace, sweep, unwritable};
-use crate::run::{lock, read, resolve};
+use crate::run::{lock, only_unfinished, read, resolve};
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Store {
         let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
         let names = read::names(out).map_err(unwritten)?;
         // What a process leaves that was killed before its sweep began is nothing.
-        let holds_something = names.iter().any(|name| *name != "ckpt" && !name.to_string_lossy().ends_with(".tmp"));
+        let holds_something = !only_unfinished(out, &names)?;
         if holds_something && !resume {
             return Err(fail(Exit::Usage, "holds something, expected an absent or empty folder")
                 .hint("go on with that sweep by --resume, or choose another folder with --out")

@@ -1,7 +1,7 @@
 //! Settings that work and are probably not what was meant: a run says so and goes on.
 
 use super::schedule;
-use crate::config::Config;
+use crate::config::{Config, Stretch};
 use crate::optim::Decay;
 use crate::report::table::counted;
 
@@ -21,6 +21,11 @@ pub fn odd(config: &Config, examples: usize) -> Vec<String> {
             config.batch_size,
             counted(examples as u64, "sample")
         ));
+    }
+    if let (Some(patience), Stretch::Epochs(every)) = (config.patience, config.eval_every)
+        && patience.saturating_mul(every) >= config.epochs
+    {
+        odd.push(format!("`train.patience` is {patience} evaluations, and the run has no more: it never stops early"));
     }
     if let Some(limit) = config.limit_train.filter(|limit| *limit > examples) {
         let samples = counted(examples as u64, "sample");
@@ -54,6 +59,7 @@ mod tests {
             (&[("schedule.warmup", "11epochs")][..], "schedule.warmup"),
             (&[("train.batch_size", "1001")], "train.batch_size"),
             (&[("data.limit_train", "1001")], "data.limit_train"),
+            (&[("train.patience", "10"), ("data.valid_fraction", "0.1")], "train.patience"),
             (&[("schedule.schedule", "step"), ("train.epochs", "5")], "schedule.step_epochs"),
         ] {
             let found = odd(settings);
