@@ -137,14 +137,19 @@ impl Run {
         sweep(&folder)?;
         // What cannot be written to is found out before anything is put aside.
         let path = self.path.join("metrics.jsonl");
-        let metrics = growing(&path).map_err(|error| unwritable(&path, &error))?;
+        let fail = |error: std::io::Error| unwritable(&path, &error);
+        if read::present(&path).map_err(fail)?.is_some_and(|there| !there.is_file()) {
+            growing(&path).map_err(fail)?;
+        }
         for late in list(&folder)?.into_iter().filter(|path| step_of(path) > Some(progress.step)) {
             let aside = late.with_extension("safetensors.bad");
             read::uninterrupted(|| fs::rename(&late, &aside)).map_err(|error| unwritable(&late, &error))?;
             tracing::warn!("{} is kept as {}", late.display(), aside.display());
         }
         replace(&self.path.join("config.toml"), config.as_bytes())?;
-        read::uninterrupted(|| metrics.set_len(progress.metrics_bytes)).map_err(|error| unwritable(&path, &error))?;
+        // After the configuration: without it a folder with metrics is no run.
+        let metrics = growing(&path).map_err(fail)?;
+        read::uninterrupted(|| metrics.set_len(progress.metrics_bytes)).map_err(fail)?;
         self.metrics = Some(metrics);
         self.made.clear();
         self.write_summary(summary)

@@ -443,7 +443,7 @@ mod tests {
             for length in 0..packed.len() {
                 refusal(which, packed[..length].to_vec());
             }
-            for rest in [&b"\0"[..], b"rest", b"a rest that is longer than a header"] {
+            for rest in [&b"\0rest"[..], b"rest", b"a rest that is longer than a header"] {
                 let longer = [&packed[..], rest].concat();
                 let words = format!("{}: goes on after its gzip stream with what is not gzip", NAMES[which]);
                 assert_says(&refusal(which, longer), &words);
