@@ -315,6 +315,14 @@ impl Config {
         found
     }
 
+    /// Says what does nothing on the device that was taken; on one that was asked for it is refused.
+    pub fn warn_of_unread_on(&self, device: &candle_core::Device) {
+        if !self.graph && device.is_cpu() && self.value("train.device").is_some_and(|asked| asked.to_string() != "cpu")
+        {
+            tracing::warn!("`train.graph` is `false`, which does nothing on the CPU, the device that was taken");
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.family.refuse)(&self.hypers) {

@@ -88,6 +88,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
+        config.warn_of_unread_on(&device);
         plan::start_threads(config.threads)?;
         return plan::show(&config, &device, style.json).map(|()| 0);
     }
@@ -97,6 +98,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
+    config.warn_of_unread_on(&device);
     let threads = plan::start_threads(config.threads)?;
     let found = session::find(&run, &config)?;
     if goes_on {

@@ -95,6 +95,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
     let first = points.points.first().context("a sweep has at least one point")?;
     let signals = Signals::catch()?;
     let device = first.config.device.open()?;
+    first.config.warn_of_unread_on(&device);
     // Each model sets its own; a point that cannot have it is known before the first trains.
     points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
     let out = out.map_or_else(next, Ok)?;

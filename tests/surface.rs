@@ -346,6 +346,17 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
 }
 
 #[test]
+fn what_the_device_that_was_taken_does_not_read_is_said() {
+    let place = Place::new();
+    let found = place.answer("--dry-run")["device"].clone();
+    if found == "cpu" {
+        for command in ["--dry-run", "--epochs 1 --limit-train 200", "sweep --seed 0,1 --dry-run"] {
+            place.succeed(&format!("{command} --set train.graph=false")).says(&["WARN", "train.graph", "CPU"]);
+        }
+    }
+}
+
+#[test]
 fn what_is_merely_odd_is_a_warning() {
     let place = Place::new();
     for (words, found) in [

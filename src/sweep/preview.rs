@@ -37,6 +37,7 @@ struct Group<'a> {
 pub fn show(points: &Points, options: Options) -> Result<()> {
     let first = &points.points[0].config;
     let on = first.device.open_at(first.precision)?;
+    first.warn_of_unread_on(&on);
     let groups = points.groups().into_iter().map(|group| Group::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
