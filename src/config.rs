@@ -240,7 +240,6 @@ impl Config {
     fn reads(&self, setting: &Setting) -> bool {
         match setting.reader {
             ReadBy::Every => true,
-            ReadBy::HiddenLayers => !self.shape.hidden.is_empty(),
             ReadBy::Schedules(names) => {
                 Decay::ALL.iter().any(|(name, decay)| *decay == self.form.decay && names.contains(name))
             }
@@ -279,9 +278,6 @@ impl Config {
         for (setting, value, origin) in self.unread() {
             let (chooser, readers) = match setting.reader {
                 ReadBy::Every => continue,
-                ReadBy::HiddenLayers => {
-                    ("model.hidden", "a net with hidden layers reads it: --hidden 300,100".to_owned())
-                }
                 ReadBy::Schedules(names) => ("schedule.schedule", format!("--schedule {} reads it", names.join(", "))),
                 ReadBy::Unless(key, _, hint) => (key, hint.to_owned()),
             };

@@ -12,8 +12,6 @@ pub enum ReadBy {
     Every,
     /// Those with one of these schedules.
     Schedules(&'static [&'static str]),
-    /// Those with a hidden layer.
-    HiddenLayers,
     /// All where that setting has another value than this; and what to give it.
     Unless(&'static str, &'static str, &'static str),
 }
@@ -155,7 +153,7 @@ const BEFORE: &[Setting] = &[
         ..setting("model.hidden", "hidden", "N,N", Kind::Widths { most: MOST_WIDTH })
     },
     Setting {
-        reader: ReadBy::HiddenLayers,
+        reader: ReadBy::Unless("model.hidden", "none", "a net with hidden layers reads it: --hidden 300,100"),
         default: "0",
         help: "Probability that a hidden unit is dropped in training",
         ..setting("model.dropout", "dropout", "P", number(0.0, true, 1.0, false))
@@ -427,7 +425,7 @@ mod tests {
                     let other = &SETTINGS[index(key).unwrap()];
                     assert!(other.unset == Some(value) || other.kind.parse(value).is_ok(), "{}", setting.key);
                 }
-                ReadBy::Every | ReadBy::HiddenLayers => {}
+                ReadBy::Every => {}
             }
         }
         assert!(BESIDE.iter().all(|(key, _)| index(key).is_some()));

@@ -71,8 +71,7 @@ pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// If the system does not say.
 pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
-    let metadata = read::optional(uninterrupted(|| fs::metadata(path))).map_err(|error| unreadable(path, &error))?;
-    Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
+    read::is_folder(path).map_err(|error| unreadable(path, &error))
 }
 
 /// The text of a file of at most `most` bytes; none where there is no file.

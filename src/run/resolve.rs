@@ -11,7 +11,7 @@ use super::{broken, list, named, read};
 use crate::error::{Exit, Failure};
 
 /// Results longer than this are no sweep's.
-const MOST_RESULTS: u64 = 16 << 30;
+pub const MOST_RESULTS: u64 = 16 << 30;
 
 /// What a point of a sweep is chosen by: its accuracy on the validation split, unless it diverged. The test split judges what was
 /// chosen; a sweep without a validation split chooses none.

@@ -82,7 +82,8 @@ impl Store {
                     .hint("give the settings that the sweep began with, or choose another folder with --out")
                     .into());
             }
-            let text = read::optional(read::bytes(&lines, MOST_RESULTS)).map_err(|error| unreadable(&lines, error))?;
+            let text = read::optional(read::bytes(&lines, resolve::MOST_RESULTS))
+                .map_err(|error| unreadable(&lines, error))?;
             let text = text.unwrap_or_default();
             let path = out.join(LANES);
             let found = match Saved::read(&path)? {
@@ -239,9 +240,6 @@ pub fn description_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
 
 /// A description longer than this is another file.
 const MOST_DESCRIPTION: u64 = 1 << 20;
-
-/// Results longer than this are no sweep's.
-const MOST_RESULTS: u64 = 16 << 30;
 
 /// The file of lanes in progress.
 const LANES: &str = "lanes.safetensors";
