@@ -22,7 +22,7 @@ pub enum Exit {
     Busy = 6,
     /// Output could not be written: disk full, read-only.
     Output = 7,
-    /// Training left the finite numbers.
+    /// Training diverged: a number is not finite.
     Diverged = 8,
     /// Out of time; saved, run again.
     Again = 75,

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 // A run as a whole, and many.
+pub mod lanes;
 pub mod listing;
 pub mod plan;
 pub mod session;
@@ -33,6 +34,7 @@ pub mod read;
 pub mod rng;
 pub mod rule;
 pub mod terminal;
+pub mod text;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

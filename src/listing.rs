@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::config::layers::{Given, Sources, glance, glance_at_axes, glance_at_points, lenient};
 use crate::config::settings::{SETTINGS, index};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
-use crate::report::table::{counted, word};
+use crate::report::table::word;
+use crate::run::results::{self, Line, PointEnd};
 use crate::run::{Status, Summary, lock, read, read_summary};
-use crate::train::is_better;
-use find::Found;
+use crate::text::counted;
+use crate::train::{Record, is_better};
+use find::{Directory, warn};
 
 /// A configuration longer than this is another file.
 const MOST_CONFIG: u64 = 1 << 20;
@@ -35,37 +36,25 @@ const MOST_RESULTS: u64 = 1 << 30;
 /// Settings that say how a run was kept going, not what it was.
 const ASIDE: [&str; 2] = ["train.save_every", "train.max_time"];
 
-/// An epoch, or an evaluation inside one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Measures {
-    #[serde(skip_serializing)]
-    event: String,
-    #[serde(skip_serializing)]
-    point: Option<usize>,
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Mean training loss of the epoch.
-    pub train_loss: Option<f64>,
-    /// Training accuracy of the epoch.
-    pub train_accuracy: Option<f64>,
-    /// Loss on the validation split.
-    pub valid_loss: Option<f64>,
-    /// Accuracy on the validation split.
-    pub valid_accuracy: Option<f64>,
-    /// Loss on the test split.
-    pub test_loss: Option<f64>,
-    /// Accuracy on the test split.
-    pub test_accuracy: Option<f64>,
-    #[serde(skip_serializing)]
-    seconds: f64,
+/// What a row tells of a record, beside its epoch.
+fn measures(record: &Record) -> Map<String, Json> {
+    let Record { train_loss, train_accuracy, valid_loss, valid_accuracy, test_loss, test_accuracy, .. } = record;
+    let measures = [
+        ("train_loss", train_loss),
+        ("train_accuracy", train_accuracy),
+        ("valid_loss", valid_loss),
+        ("valid_accuracy", valid_accuracy),
+        ("test_loss", test_loss),
+        ("test_accuracy", test_accuracy),
+    ];
+    measures.map(|(name, number)| (name.to_owned(), json!(number))).into_iter().collect()
 }
 
 /// What the lines of a run say, or those of a point.
 #[derive(Clone, Debug, Default)]
 struct History {
-    last: Option<Measures>,
-    best: Option<Measures>,
+    last: Option<Record>,
+    best: Option<Record>,
     seconds: f64,
     /// By how much a validation loss must be lower to be better.
     min_delta: f64,
@@ -80,7 +69,7 @@ impl History {
         }
     }
 
-    fn add(&mut self, line: Measures) {
+    fn add(&mut self, line: Record) {
         let best = self.best.as_ref().and_then(|best| best.valid_loss);
         if line.valid_loss.is_some_and(|loss| is_better(loss, best, self.min_delta)) {
             self.best = Some(line.clone());
@@ -136,9 +125,9 @@ pub struct Row {
     /// Epochs completed.
     pub epochs: u64,
     /// The last epoch.
-    pub last: Option<Measures>,
+    pub last: Option<Record>,
     /// The evaluation with the lowest validation loss.
-    pub best: Option<Measures>,
+    pub best: Option<Record>,
     /// Seconds of training; of a point, what all its lanes took together.
     pub seconds: Option<f64>,
     /// Its settings.
@@ -171,14 +160,15 @@ impl Row {
             ("reason".to_owned(), self.reason.as_deref().into()),
             ("epochs".to_owned(), self.epochs.into()),
         ]);
-        if let Json::Object(mut fields) = json!(self.last.clone().unwrap_or_default()) {
-            fields.shift_remove("epoch");
-            event.extend(fields);
-        }
+        event.extend(measures(&self.last.clone().unwrap_or_default()));
+        let best = |best: &Record| {
+            let epoch = ("epoch".to_owned(), best.epoch.into());
+            std::iter::once(epoch).chain(measures(best)).collect::<Map<String, Json>>()
+        };
         let settings = told.iter().filter_map(|&index| Some((SETTINGS[index].key, self.settings.get(index)?)));
         let settings: Map<String, Json> = settings.map(|(key, value)| (key.to_owned(), value.to_json())).collect();
         event.extend([
-            ("best".to_owned(), json!(self.best)),
+            ("best".to_owned(), json!(self.best.as_ref().map(best))),
             ("seconds".to_owned(), self.seconds.into()),
             ("settings".to_owned(), settings.into()),
             ("config".to_owned(), self.settings.to_json()),
@@ -197,16 +187,11 @@ pub fn rows(folders: &[PathBuf]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for found in find::below(folders)? {
         match found {
-            Found::Run(path) => rows.push(of_run(&path)),
-            Found::Sweep(path) => rows.extend(of_sweep(&path)),
+            Directory::Run(path) => rows.push(of_run(&path)),
+            Directory::Sweep(path) => rows.extend(of_sweep(&path)),
         }
     }
     Ok(rows)
-}
-
-/// Says on standard error what is wrong with a file; the table goes on.
-fn warn(path: &Path, what: impl Display) {
-    tracing::warn!("{}: {}", escaped(&path.display().to_string()), escaped(&what.to_string()));
 }
 
 fn of_run(path: &Path) -> Row {
@@ -245,8 +230,7 @@ fn of_run(path: &Path) -> Row {
             // While it trains, only the metrics grow.
             if let Some(summary) = summary.filter(|summary| summary.status != Status::Running) {
                 row.epochs = summary.epochs;
-                let measures = |record| serde_json::from_value(json!(record)).ok();
-                (history.last, history.best) = (summary.last.and_then(measures), summary.best.and_then(measures));
+                (history.last, history.best) = (summary.last, summary.best);
             } else {
                 row.epochs = history.last.as_ref().map_or(0, |last| last.epoch);
             }
@@ -317,20 +301,6 @@ impl Axes {
     }
 }
 
-/// A point's line in the results, as far as a table needs it.
-#[derive(Deserialize)]
-struct PointEnd {
-    status: Status,
-    reason: Option<String>,
-    #[serde(default)]
-    best: Option<Measures>,
-    #[serde(default)]
-    settings: Map<String, Json>,
-    /// What follows from them, where it is not as for the first point.
-    #[serde(default)]
-    derived: Map<String, Json>,
-}
-
 fn of_sweep(path: &Path) -> Vec<Row> {
     let (description, results) = (path.join("sweep.toml"), path.join("results.jsonl"));
     let is_held = lock::is_held(path).unwrap_or_else(|error| {
@@ -346,24 +316,15 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     let count = glance_at_points(&text);
     let mut points: BTreeMap<usize, (History, Option<PointEnd>)> = BTreeMap::new();
     let mut lost = 0;
-    let read = read::lines(&results, MOST_RESULTS, |line| {
-        let entry = || {
-            // What a point that diverged in its first epoch has not come to is null there.
-            let mut fields: Map<String, Json> = serde_json::from_slice(line).ok()?;
-            fields.retain(|_, value| !value.is_null());
-            let fields = Json::Object(fields);
-            let measures = Measures::deserialize(&fields).ok()?;
-            let end = (measures.event == "point").then(|| PointEnd::deserialize(&fields).ok());
-            Some((measures.point?, measures, end))
+    let read = results::read(path, MOST_RESULTS, |line| {
+        let Some(line) = line else {
+            lost += 1;
+            return;
         };
-        match entry() {
-            Some((number, _, Some(Some(end)))) => {
-                points.entry(number).or_insert_with(|| (History::of(&common), None)).1 = Some(end);
-            }
-            Some((number, measures, None)) => {
-                points.entry(number).or_insert_with(|| (History::of(&common), None)).0.add(measures);
-            }
-            _ => lost += 1,
+        let (history, end) = points.entry(line.point()).or_insert_with(|| (History::of(&common), None));
+        match line {
+            Line::Record(_, record) => history.add(record),
+            Line::End(ended) => *end = Some(ended),
         }
     });
     match read {
@@ -414,7 +375,7 @@ fn of_json(index: usize, value: &Json) -> Value {
 
 /// The settings that differ between rows, and those that are the same in all, by index. A setting that only some rows have, as a
 /// hyperparameter of one optimizer, differs if it does among those.
-pub fn told(rows: &[Row]) -> (Vec<usize>, Vec<(usize, Value)>) {
+pub fn compare_settings(rows: &[Row]) -> (Vec<usize>, Vec<(usize, Value)>) {
     let (mut differing, mut shared) = (Vec::new(), Vec::new());
     let aside: Vec<usize> = ASIDE.iter().filter_map(|key| index(key)).collect();
     for k in (0..SETTINGS.len()).filter(|k| !aside.contains(k)) {
@@ -438,7 +399,7 @@ pub fn told(rows: &[Row]) -> (Vec<usize>, Vec<(usize, Value)>) {
 }
 
 /// Of the settings that all rows share, those that are worth a word: what every run is described by, and what is not the default.
-pub fn worth_telling(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
+pub fn notable(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
     const ALWAYS: [&str; 5] = ["data.dataset", "model.hidden", "optim.optimizer", "optim.lr", "train.epochs"];
     const DECIDING: [&str; 5] =
         ["data.dataset", "model.hidden", "optim.optimizer", "schedule.schedule", "data.valid_fraction"];
@@ -456,31 +417,29 @@ pub fn worth_telling(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
     shared.iter().filter(telling).cloned().collect()
 }
 
-/// The `point` lines of the sweep in `path`, and the values of its settings, for a drawing.
+/// The points of the sweep in `path` that have ended, and the values of its settings, for a drawing.
 ///
 /// # Errors
 /// If it is no sweep directory or cannot be read ([`Exit::Run`]).
-pub fn ended(path: &Path) -> Result<(BTreeMap<u64, Json>, Settings)> {
+pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, Settings)> {
     let fail = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
     if !read::is_file(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: cannot be read: {error}")))? {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
     let mut ended = BTreeMap::new();
-    let results = read::lines(&path.join("results.jsonl"), MOST_RESULTS, |line| {
-        let line: Json = serde_json::from_slice(line).unwrap_or_default();
-        if let Some(point) = line["point"].as_u64().filter(|_| line["event"] == "point") {
-            ended.insert(point, line);
+    let read = results::read(path, MOST_RESULTS, |line| {
+        if let Some(Line::End(end)) = line {
+            ended.insert(end.point, end);
         }
     });
-    results.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
+    read.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
     Ok((ended, Settings { common, own: Vec::new() }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Record;
     use std::fs;
 
     /// A run of two epochs and a sweep of two points, of which one has ended.
@@ -565,11 +524,11 @@ mod tests {
             crate::fuzz::run(name, std::slice::from_ref(&whole), |bytes| {
                 fs::write(&path, bytes).unwrap();
                 let rows = rows(&folders).unwrap();
-                let (differing, shared) = told(&rows);
+                let (differing, shared) = compare_settings(&rows);
                 for row in &rows {
                     let _ = row.to_json(&differing).to_string();
                 }
-                drop(worth_telling(&shared));
+                drop(notable(&shared));
                 drop(ended(&folder.path().join("sweep")));
                 drop(crate::run::resolve::open(&folder.path().join("sweep"), false));
                 rows.iter().all(|row| row.status != BROKEN)

@@ -8,10 +8,12 @@ use adamtrain::cli::{self, Invocation, Request, Train};
 use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
+use adamtrain::lanes::{self, Environment, Journal, Lanes, Stop};
 use adamtrain::report::table;
 use adamtrain::run::signal::{self, Signals};
-use adamtrain::run::{self, Run, Status};
-use adamtrain::session::{self, Found, Session, Stop, Surroundings};
+use adamtrain::run::{self, RunDirectory, Status};
+use adamtrain::session::{self, DirectoryState, Session};
+use adamtrain::sweep::Sweep;
 use adamtrain::{data, device, plan, quietly, report};
 use anyhow::Result;
 use clap::builder::styling::AnsiColor;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
             plan::start_threads(None)?;
             data.run().map(|()| 0)
         }
-        Request::Sweep(sweep) => sweep.run(),
+        Request::Sweep(request) => request.run(sweep),
         Request::Runs(runs) => runs.run().map(|()| 0),
         Request::Doctor(doctor) => {
             plan::start_threads(None)?;
@@ -86,7 +88,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     }
     config.warn_of_idle_muon();
     if dry_run {
-        out.as_ref().map_or(Ok(()), |out| Run::check(out, resume))?;
+        out.as_ref().map_or(Ok(()), |out| RunDirectory::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
         config.warn_of_unread_on(&device);
         plan::start_threads(config.threads)?;
@@ -94,8 +96,8 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     }
     let signals = Signals::catch()?;
     let run = match &out {
-        Some(out) => Run::open(out, resume)?,
-        None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
+        Some(out) => RunDirectory::open(out, resume)?,
+        None => RunDirectory::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
@@ -105,14 +107,10 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         config.expect_read()?;
     }
     let checkpoint = match found {
-        Found::Nothing => None,
-        Found::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
-        Found::Ended(summary) => {
-            let path = run.path().to_owned();
-            let mut reporter = report::Reporter::new(style, config.epochs, 1);
-            let words = format!("{}: the run has ended; this is its result", path.display());
-            reporter.start(&session::start_event(&config, &summary, &path), &words);
-            reporter.end(&summary, &path)?;
+        DirectoryState::Nothing => None,
+        DirectoryState::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
+        DirectoryState::Ended(summary) => {
+            session::report_ended(&config, &summary, run.path(), style)?;
             let accuracy = summary.last.as_ref().and_then(|last| last.test_accuracy);
             return match summary.status {
                 Status::Diverged => Err(diverged(summary.reason.as_deref().unwrap_or_default()).into()),
@@ -120,20 +118,19 @@ fn run(train: Train, started: Instant) -> Result<i32> {
             };
         }
     };
-    if let Some(init) = config.init.as_ref().filter(|_| checkpoint.is_none()) {
-        session::initial(init, &config)?;
-    }
+    let initial = if checkpoint.is_none() { lanes::initial(&config)? } else { None };
     plan::expect_memory(&config, &device)?;
 
     // The data, and everything that trains on it.
     let dataset = data::load(config.spec, config.data_dir.as_deref(), style.quiet)?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
-    let surroundings = Surroundings { run, style, device: device.clone(), threads, signals, started };
+    let environment = Environment { device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);
-    let mut session = Session::new(config.clone(), dataset, surroundings, checkpoint).map_err(explained)?;
+    let (mut session, mut lanes) =
+        Session::begin(run, &config, dataset, checkpoint, initial, style, environment).map_err(explained)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
-    let ended = epochs(&mut session).and_then(|stop| session.end(stop)).map_err(explained);
+    let ended = epochs(&mut lanes, &mut session).and_then(|stopped| session.end(stopped)).map_err(explained);
     let (stop, accuracy) = ended.inspect_err(|error| session.fail(error))?;
     if let Some(bytes) = device::peak_bytes() {
         tracing::debug!("peak memory {}, {:?} in all", device::in_units(bytes), started.elapsed());
@@ -145,27 +142,37 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     }
 }
 
-/// The epoch loop: every sample once an epoch, in an order of the epoch's own.
-fn epochs(session: &mut Session) -> Result<Stop> {
-    while session.progress.epoch < session.config.epochs {
-        let order = session.order()?;
-        while session.progress.position < session.batches {
-            // Signals, time, checkpoints, the progress bar.
-            if let Some(stop) = session.between_steps()? {
-                return Ok(stop);
-            }
-            // Gather, forward, loss, backward, update.
-            session.step(&order)?;
-        }
-        // Means of the epoch, validation, test.
-        if let Some(stop) = session.end_epoch()? {
-            return Ok(stop);
+/// Trains the points of a sweep, as many side by side as go well together; returns the code to leave with.
+fn sweep(mut sweep: Sweep) -> Result<i32> {
+    while let Some(mut lanes) = sweep.next_lanes().map_err(|error| sweep.explained(error))? {
+        let stopped = epochs(&mut lanes, &mut sweep).map_err(|error| sweep.explained(error))?;
+        if stopped.is_some() {
+            return sweep.end(stopped);
         }
     }
-    Ok(Stop::Finished)
+    sweep.end(None)
 }
 
-/// The failure of a run that left the finite numbers.
+/// The epoch loop, of a run and of the points of a sweep: every sample once an epoch, in an order of the epoch's own. Answers what
+/// stopped it before all lanes had ended, if something did.
+fn epochs(lanes: &mut Lanes, journal: &mut dyn Journal) -> Result<Option<Stop>> {
+    while lanes.are_running() {
+        let order = lanes.order()?;
+        while lanes.are_in_epoch() {
+            // Evaluations inside the epoch, checkpoints, the progress bar, signals and time.
+            if let Some(stop) = lanes.between_steps(journal)? {
+                return Ok(Some(stop));
+            }
+            // Gather, forward, loss, backward, update.
+            lanes.step(&order)?;
+        }
+        // Means of the epoch, validation, test.
+        lanes.end_epoch(journal)?;
+    }
+    Ok(None)
+}
+
+/// The failure of a run that diverged.
 fn diverged(found: &str) -> Failure {
     Failure::new(Exit::Diverged, format!("training diverged: {found}"))
         .hint("lower --lr, or bound the gradients with --clip-norm")

@@ -138,8 +138,8 @@ pub trait Optimizer: Send {
     /// If the device fails.
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()>;
 
-    /// Number of steps taken.
-    fn steps(&self) -> u64;
+    /// Number of steps that a lane has taken.
+    fn steps(&self, lane: usize) -> u64;
 
     /// The state as tensors `<parameter>.<state>`, each in the parameter's shape `[K, …]`; they share the optimizer's memory. It is
     /// what a checkpoint needs only at the evaluation point.
@@ -151,11 +151,20 @@ pub trait Optimizer: Send {
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
     fn history(&self, lane: usize) -> Vec<f64>;
 
-    /// Continues after `steps` steps, each lane with its history; the caller has filled the tensors of [`Optimizer::state`].
+    /// Lets a lane stand after `steps` steps with this history; the caller has filled its part of [`Optimizer::state`].
     ///
     /// # Errors
-    /// If a history is missing or has another length.
-    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()>;
+    /// If the history has another length.
+    fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()>;
+
+    /// Continues with what a checkpoint holds, the number of steps and the history of each lane; the caller has filled the tensors
+    /// of [`Optimizer::state`] and the parameters, which are at the evaluation point.
+    ///
+    /// # Errors
+    /// If a history has another length.
+    fn resume_after(&mut self, lanes: &[(u64, Vec<f64>)]) -> Result<()> {
+        lanes.iter().enumerate().try_for_each(|(lane, (steps, history))| self.stand_after(lane, *steps, history))
+    }
 
     /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule tells from where it trains.
     ///
@@ -173,11 +182,11 @@ pub trait Optimizer: Send {
         Ok(())
     }
 
-    /// For each parameter, the share of its elements where √v̂ < 10·ε; none where the rule has no such denominator.
+    /// For each parameter, the share of a lane's elements where √v̂ < 10·ε; none where the rule has no such denominator.
     ///
     /// # Errors
     /// If the device fails.
-    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>>;
+    fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>>;
 
     /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
     #[cfg(test)]

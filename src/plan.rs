@@ -11,10 +11,10 @@ use crate::data::{self, batches};
 use crate::device;
 use crate::error::{Exit, Failure, described};
 use crate::kernel::{gpu, team};
+use crate::lanes::splits::expect_some;
 use crate::report::answer;
-use crate::report::table::counted;
-use crate::session::splits::expect_some;
-use crate::train::{Trainer, odd, schedule};
+use crate::text::counted;
+use crate::train::{Trainer, sanity_warnings, schedule};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
@@ -133,7 +133,7 @@ pub fn examples(config: &Config) -> Result<(usize, usize)> {
 /// If the data is missing or broken.
 pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
     let (examples, held_out) = examples(config)?;
-    for odd in odd(config, examples) {
+    for odd in sanity_warnings(config, examples) {
         tracing::warn!("{odd}");
     }
     let steps = schedule(config, examples).total_steps;

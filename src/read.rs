@@ -9,6 +9,8 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::error::{Exit, Failure};
+
 /// Makes a call of the system again as long as a signal interrupts it.
 ///
 /// # Errors
@@ -128,6 +130,17 @@ pub fn lines(path: &Path, most: u64, mut each: impl FnMut(&[u8])) -> io::Result<
         line.clear();
     }
     Ok(is_all)
+}
+
+/// The failure of a file or folder of a run that is there and cannot be read.
+pub fn failure(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
+}
+
+/// Whether an error says that a name holds nothing, or something else than what is looked for.
+pub fn is_other(kind: ErrorKind) -> bool {
+    use ErrorKind::{FileTooLarge, InvalidData, InvalidInput, NotFound};
+    matches!(kind, NotFound | InvalidInput | InvalidData | FileTooLarge)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ pub mod table;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +18,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::run::Summary;
 pub use crate::terminal::draws;
 use crate::train::Record;
+pub use health::Troubles;
 
 /// The format of `--json`, which `start`, `run` and every answer of one line carry as `format`. Fields may be added to it; where one
 /// goes away or changes its meaning, it is another number. README.md lists the fields.
@@ -123,7 +123,7 @@ impl Reporter {
                 record.epoch,
                 self.epochs,
                 record.step,
-                Cell(record.train_loss),
+                OrDash(record.train_loss),
                 Percent(record.train_accuracy),
                 record.lr,
                 record.samples_per_second,
@@ -204,8 +204,8 @@ const HEAD_WITH_VALIDATION: &str = concat!(
 /// A line of the table of epochs.
 fn row(record: &Record, validated: bool) -> String {
     let Record { epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr, seconds, .. } = record;
-    let train = (Cell(*train_loss), Percent(*train_accuracy));
-    let test = (Cell(*test_loss), Percent(*test_accuracy));
+    let train = (OrDash(*train_loss), Percent(*train_accuracy));
+    let test = (OrDash(*test_loss), Percent(*test_accuracy));
     let time = table::duration(*seconds);
     if !validated {
         return format!(
@@ -213,7 +213,7 @@ fn row(record: &Record, validated: bool) -> String {
             train.0, train.1, test.0, test.1
         );
     }
-    let valid = (Cell(record.valid_loss), Percent(record.valid_accuracy));
+    let valid = (OrDash(record.valid_loss), Percent(record.valid_accuracy));
     format!(
         "{epoch:>5}  {:>8} {:>8}  {:>8} {:>8}  {:>8} {:>8}  {lr:>7.1e}  {time:>6}",
         train.0, train.1, valid.0, valid.1, test.0, test.1
@@ -227,27 +227,10 @@ pub fn say(line: &str) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// Time between two movements of the bar.
-pub const TICK: Duration = Duration::from_millis(200);
-
-/// The fields of a record but its event, each there even if there is no record.
-pub fn fields(record: Option<&Record>) -> Map<String, Value> {
-    let default = Record::default();
-    let mut fields = match json!(record.unwrap_or(&default)) {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    fields.shift_remove("event");
-    if record.is_none() {
-        fields.values_mut().for_each(|value| *value = Value::Null);
-    }
-    fields
-}
-
 fn end_event(summary: &Summary, out: &str) -> Value {
     let mut event = Map::from_iter([("event".to_owned(), "end".into())]);
-    event.extend(fields(summary.last.as_ref()));
-    let best = summary.best.as_ref().map(|best| Value::Object(fields(Some(best))));
+    event.extend(Record::fields(summary.last.as_ref()));
+    let best = summary.best.as_ref().map(|best| Value::Object(Record::fields(Some(best))));
     event.extend([
         ("status".to_owned(), json!(summary.status)),
         ("reason".to_owned(), json!(summary.reason)),
@@ -292,9 +275,9 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
 }
 
 /// A number of a table, or a dash.
-struct Cell(Option<f64>);
+struct OrDash(Option<f64>);
 
-impl std::fmt::Display for Cell {
+impl std::fmt::Display for OrDash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&table::number(self.0))
     }

@@ -10,6 +10,7 @@
 pub mod checkpoint;
 pub mod lock;
 pub mod resolve;
+pub mod results;
 pub mod signal;
 mod summary;
 pub mod write;
@@ -28,14 +29,14 @@ use anyhow::{Context as _, Result};
 use crate::error::{Exit, Failure};
 use crate::train::{Progress, Record};
 use checkpoint::Checkpoint;
-use write::{growing, numbered, replace, replace_or_overwrite, sweep, unwritable};
+use write::{growing, numbered, remove_unfinished, replace, replace_or_overwrite, unwritable};
 
 /// Checkpoints kept beside the best one.
 const KEPT: usize = 2;
 
 /// A run directory that this process holds.
 #[derive(Debug)]
-pub struct Run {
+pub struct RunDirectory {
     path: PathBuf,
     /// The directory itself, locked until the process ends, however it ends.
     _lock: Option<File>,
@@ -44,11 +45,11 @@ pub struct Run {
     metrics: Option<File>,
 }
 
-impl Run {
-    /// Checks `out` without changing anything: what [`Run::open`] would refuse is refused here.
+impl RunDirectory {
+    /// Checks `out` without changing anything: what [`RunDirectory::open`] would refuse is refused here.
     ///
     /// # Errors
-    /// As [`Run::open`].
+    /// As [`RunDirectory::open`].
     pub fn check(out: &Path, resume: bool) -> Result<(), Failure> {
         if !write::is_folder(out)? {
             return Ok(());
@@ -56,7 +57,7 @@ impl Run {
         let names = read::names(out).map_err(|error| unwritable(out, &error))?;
         let holds_something = !names.is_empty();
         let config = out.join("config.toml");
-        let is_run = read::is_file(&config).map_err(|error| broken(&config, &error))?;
+        let is_run = read::is_file(&config).map_err(|error| read::failure(&config, &error))?;
         if holds_something && !resume {
             let failure = Failure::new(
                 Exit::Usage,
@@ -133,8 +134,8 @@ impl Run {
     pub fn begin(&mut self, config: &str, summary: &Summary, progress: &Progress) -> Result<()> {
         let folder = self.checkpoints();
         write::folder(&folder)?;
-        sweep(&self.path)?;
-        sweep(&folder)?;
+        remove_unfinished(&self.path)?;
+        remove_unfinished(&folder)?;
         // What cannot be written to is found out before anything is put aside.
         let path = self.path.join("metrics.jsonl");
         let fail = |error: std::io::Error| unwritable(&path, &error);
@@ -200,7 +201,7 @@ impl Run {
 
         let best = progress.best.as_ref().map(|best| folder.join(file_name(best.step)));
         let best = match best {
-            Some(best) if read::is_file(&best).map_err(|error| broken(&best, &error))? => Some(best),
+            Some(best) if read::is_file(&best).map_err(|error| read::failure(&best, &error))? => Some(best),
             _ => None,
         };
         if let Some(best) = best.as_ref().filter(|best| named(&folder, "BEST").ok().flatten().as_ref() != Some(best)) {
@@ -241,7 +242,7 @@ impl Run {
     /// older one ([`Exit::Run`]).
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
         let path = self.path.join("metrics.jsonl");
-        let unreadable = |error: std::io::Error| broken(&path, &error);
+        let unreadable = |error: std::io::Error| read::failure(&path, &error);
         let metrics = Lines::open(&path).map_err(unreadable)?;
         let mut without_metrics = None;
         let mut last_error = None;
@@ -283,7 +284,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunDirectory {
     fn drop(&mut self) {
         // A run that never began leaves no folder behind. Only empty ones go.
         for folder in &self.made {
@@ -298,13 +299,8 @@ impl Drop for Run {
 /// If the system does not say ([`Exit::Run`]).
 pub fn config_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
     let config = path.join("config.toml");
-    let is_there = read::is_file(&config).map_err(|error| broken(&config, &error))?;
+    let is_there = read::is_file(&config).map_err(|error| read::failure(&config, &error))?;
     Ok(Some(config).filter(|_| is_there))
-}
-
-/// The failure of a file of a run that cannot be read.
-fn broken(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
 }
 
 /// Checkpoints of a folder, newest first; none where there is no folder.
@@ -312,7 +308,7 @@ fn broken(path: &Path, error: &std::io::Error) -> Failure {
 /// # Errors
 /// If it cannot be read ([`Exit::Run`]).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let names = read::optional(read::names(folder)).map_err(|error| broken(folder, &error))?;
+    let names = read::optional(read::names(folder)).map_err(|error| read::failure(folder, &error))?;
     let mut steps: Vec<u64> = names.unwrap_or_default().iter().filter_map(|name| step_of(Path::new(name))).collect();
     steps.sort_unstable();
     Ok(steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect())
@@ -381,21 +377,15 @@ fn named(folder: &Path, label: &str) -> Result<Option<PathBuf>, Failure> {
     let path = folder.join(label);
     let name = match read::text(&path, MOST_LABEL) {
         Ok(name) => name,
-        Err(error) if is_other(error.kind()) => return Ok(None),
-        Err(error) => return Err(broken(&path, &error)),
+        Err(error) if read::is_other(error.kind()) => return Ok(None),
+        Err(error) => return Err(read::failure(&path, &error)),
     };
     let name = name.trim();
     // A name with a folder in it is not one that this program wrote.
     let plain = Path::new(name).file_name().is_some_and(|file| file == name);
     let checkpoint = folder.join(name);
-    let is_there = plain && read::is_file(&checkpoint).map_err(|error| broken(&checkpoint, &error))?;
+    let is_there = plain && read::is_file(&checkpoint).map_err(|error| read::failure(&checkpoint, &error))?;
     Ok(Some(checkpoint).filter(|_| is_there))
-}
-
-/// Whether an error says that a name holds nothing, or something else than what is looked for.
-fn is_other(kind: ErrorKind) -> bool {
-    use ErrorKind::{FileTooLarge, InvalidData, InvalidInput, NotFound};
-    matches!(kind, NotFound | InvalidInput | InvalidData | FileTooLarge)
 }
 
 /// Whether a folder with these names holds only what a process leaves that was killed before its run began.
@@ -407,7 +397,7 @@ pub(crate) fn only_unfinished(folder: &Path, names: &[OsString]) -> Result<bool,
             name if name == "ckpt" => match read::names(&path) {
                 Ok(inside) => inside.iter().all(|name| write::is_unfinished(&name.to_string_lossy())),
                 Err(error) if error.kind() == ErrorKind::NotADirectory => false,
-                Err(error) => return Err(broken(&path, &error)),
+                Err(error) => return Err(read::failure(&path, &error)),
             },
             _ => false,
         };

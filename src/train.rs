@@ -8,13 +8,15 @@ mod clip;
 mod device;
 mod evaluator;
 pub mod health;
-mod odd;
-mod pace;
 mod progress;
+mod record;
+mod sanity;
+mod thread_choice;
 
 pub use evaluator::{Evaluator, all_of};
-pub use odd::odd;
-pub use progress::{PlateauState, Progress, Record, finite, is_better};
+pub use progress::{PlateauState, Progress};
+pub use record::{Record, finite, is_better};
+pub use sanity::sanity_warnings;
 
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
@@ -29,10 +31,10 @@ use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepSc
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
-use device::OnDevice;
+use device::DeviceStep;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
-use pace::Pace;
+use thread_choice::ThreadChoice;
 
 /// What the trainer needs to know of the data.
 #[derive(Clone, Copy, Debug)]
@@ -74,11 +76,20 @@ pub struct Trainer {
     dropout: Vec<Vec<Dropout>>,
     /// Scalars of the step, kept so that a step allocates nothing.
     scalars: Vec<StepScalars>,
+    /// Whether a lane's gradients were clipped in the step.
+    clipped: Vec<bool>,
     batch_size: usize,
     step_samples: usize,
-    pace: Pace,
+    thread_choice: ThreadChoice,
     /// What a GPU needs; none in host memory.
-    on_device: Option<OnDevice>,
+    on_device: Option<DeviceStep>,
+}
+
+/// What a lane holds that skips a step.
+struct Held {
+    tensors: Vec<Tensor>,
+    steps: u64,
+    history: Vec<f64>,
 }
 
 impl Trainer {
@@ -100,7 +111,7 @@ impl Trainer {
         let accumulated: Option<Vec<Tensor>> = (config.accumulate > 1).then(sums).transpose()?;
         let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
         let on_device =
-            OnDevice::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
+            DeviceStep::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
             on_device,
@@ -117,9 +128,10 @@ impl Trainer {
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
             dropout: masks(lanes),
             scalars: Vec::with_capacity(lanes.len()),
+            clipped: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
             step_samples: config.step_samples(),
-            pace: Pace::default(),
+            thread_choice: ThreadChoice::default(),
             net,
         })
     }
@@ -161,34 +173,61 @@ impl Trainer {
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
     }
 
-    /// One step on `batch`, in as many pieces as it has batches; `step` counts from 0. Answers whether it was taken: where
-    /// configured, one whose gradient is not finite is not, and leaves no trace.
+    /// One step on `batch`, in as many pieces as it has batches; `step` counts from 0. Answers which lanes have skipped it: where
+    /// configured, one whose gradient is not finite takes no step, and none leaves a trace there.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
+    pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {
         if let Some(mut device) = self.on_device.take_if(|_| !self.skip_non_finite && self.monitor.is_none()) {
             let done = self.step_on_device(&mut device, batch, step);
             self.on_device = Some(device);
-            return done.map(|()| true);
+            return done.map(|()| Vec::new());
         }
-        let mut pace = self.pace;
-        let taken = pace.step(|| self.take_step(batch, step));
-        self.pace = pace;
+        let mut thread_choice = self.thread_choice;
+        let taken = thread_choice.step(|| self.take_step(batch, step));
+        self.thread_choice = thread_choice;
         taken
     }
 
-    fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<bool> {
-        let before = if self.skip_non_finite { Some(self.totals.read()?) } else { None };
+    fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {
+        let before = if self.skip_non_finite { self.totals.read()? } else { Vec::new() };
         self.gradients(batch, step, false)?;
-        if let Some(before) = before
-            && !self.gradients_are_finite()?
-        {
-            self.totals.set(&before)?;
-            return Ok(false);
+        let skipped = if self.skip_non_finite { self.not_finite_lanes()? } else { Vec::new() };
+        if !skipped.is_empty() {
+            let mut sums = self.totals.read()?;
+            for &lane in &skipped {
+                sums[lane] = before[lane];
+            }
+            self.totals.set(&sums)?;
         }
-        self.update(step)?;
-        Ok(true)
+        if skipped.len() == self.net.lanes() {
+            return Ok(skipped);
+        }
+        // All lanes step together; what those held that skip it is put back.
+        let held = skipped.iter().map(|&lane| self.held(lane)).collect::<Result<Vec<_>>>()?;
+        self.update(step, &skipped)?;
+        for (&lane, held) in skipped.iter().zip(&held) {
+            self.put_back(lane, held)?;
+        }
+        Ok(skipped)
+    }
+
+    /// What a lane holds: a copy of its tensors, the number of its steps, and its history.
+    fn held(&self, lane: usize) -> Result<Held> {
+        let tensors = self.tensors(lane)?.into_iter().map(|(_, tensor)| tensor.copy());
+        Ok(Held {
+            tensors: tensors.collect::<candle_core::Result<_>>()?,
+            steps: self.optimizer.steps(lane),
+            history: self.optimizer.history(lane),
+        })
+    }
+
+    fn put_back(&mut self, lane: usize, held: &Held) -> Result<()> {
+        for ((_, tensor), held) in self.tensors(lane)?.iter().zip(&held.tensors) {
+            kernel::copy(held, tensor)?;
+        }
+        self.optimizer.stand_after(lane, held.steps, &held.history)
     }
 
     /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
@@ -202,7 +241,7 @@ impl Trainer {
             if let Some(found) = self.gradients(batch, step, true)? {
                 return Ok(Some(found));
             }
-            self.update(step)?;
+            self.update(step, &[])?;
         }
         Ok(self.first_not_finite(0)?.map(|name| format!("`{name}` is not finite after the update")))
     }
@@ -266,24 +305,30 @@ impl Trainer {
         Ok(())
     }
 
-    fn update(&mut self, step: u64) -> Result<()> {
+    /// Clips, steps and averages; the lanes in `skipped` are not measured.
+    fn update(&mut self, step: u64, skipped: &[usize]) -> Result<()> {
         let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());
         if let Some(monitor) = &mut self.monitor {
-            monitor.before(&self.net, gradients)?;
+            monitor.before(&self.net)?;
+            for lane in (0..self.net.lanes()).filter(|lane| !skipped.contains(lane)) {
+                monitor.gradients(gradients, lane)?;
+            }
         }
-        let mut is_clipped = false;
         self.scalars.clear();
+        self.clipped.clear();
         for (lane, (clip, schedule)) in self.clips.iter().zip(&self.schedules).enumerate() {
-            let (gradient_scale, clipped) = clip.apply(&self.net, gradients, lane)?;
-            is_clipped |= clipped;
+            let (gradient_scale, is_clipped) = clip.apply(&self.net, gradients, lane)?;
+            self.clipped.push(is_clipped);
             self.scalars.push(StepScalars { lr: schedule.lr(step), gradient_scale });
         }
         self.optimizer.step(gradients, &self.scalars)?;
         if let Some(average) = &self.average {
-            average.update(&self.net, self.optimizer.steps())?;
+            average.update(&self.net, &*self.optimizer)?;
         }
         if let Some(monitor) = &mut self.monitor {
-            monitor.after(&self.net, is_clipped)?;
+            for (lane, &is_clipped) in self.clipped.iter().enumerate().filter(|(lane, _)| !skipped.contains(lane)) {
+                monitor.after(&self.net, lane, is_clipped)?;
+            }
         }
         Ok(())
     }
@@ -308,13 +353,18 @@ impl Trainer {
         Ok(None)
     }
 
-    fn gradients_are_finite(&self) -> Result<bool> {
+    /// The lanes whose gradients, or whose loss, are not finite.
+    fn not_finite_lanes(&self) -> Result<Vec<usize>> {
         let mut sums = vec![0.0; self.net.lanes()];
         for gradient in self.accumulated.as_ref().unwrap_or(self.backprop.gradients()) {
             // In f64 the square of a finite f32 is finite.
             kernel::sums_of_squares(gradient, &mut sums)?;
         }
-        Ok(sums.iter().all(|sum| sum.is_finite()) && self.sums_are_finite()?)
+        let lanes = sums.iter().zip(self.sums()?).enumerate();
+        let is_bad = |(lane, (sum, totals)): (usize, (&f64, Sums))| {
+            (!sum.is_finite() || !totals.loss.is_finite()).then_some(lane)
+        };
+        Ok(lanes.filter_map(is_bad).collect())
     }
 
     /// Sums of the epoch so far, per lane. This is a synchronisation of host and device.
@@ -539,6 +589,53 @@ mod tests {
         Ok(())
     }
 
+    /// Lanes of which the last soon has no finite gradient left, beside the run of each alone.
+    #[test]
+    fn a_lane_that_skips_steps_leaves_the_others_alone_and_keeps_what_it_held() -> Result<()> {
+        for optimizer in crate::optim::FAMILIES.iter().map(|family| family.name) {
+            let config = |lr: &str| {
+                let given = [
+                    ("optim.optimizer", optimizer),
+                    ("optim.lr", lr),
+                    ("model.hidden", "6"),
+                    ("train.non_finite", "skip"),
+                    ("train.health", "true"),
+                    ("train.clip_value", "1"),
+                    // Schedule-free rules evaluate at an average of their own.
+                    ("train.ema_decay", if optimizer.starts_with("schedule") { "none" } else { "0.9" }),
+                ];
+                let given = given.map(|(key, text)| Given { key: key.into(), text: text.into(), flag: "--set".into() });
+                Config::load(&Sources { command_line: given.to_vec(), ..Sources::default() })
+            };
+            let configs = [config("1e-3")?, config("1e-2")?, config("3e38")?];
+            let dataset = crate::data::load(configs[0].spec, None, true)?;
+            let channels = dataset.channels(configs[0].scaling);
+            let split = Split::new(dataset.imported.test, &Device::Cpu)?;
+            let order = all_of(&split, &Device::Cpu)?;
+            let run = |configs: &[Config]| -> Result<(Trainer, Vec<Vec<usize>>)> {
+                let mut trainer = Trainer::new(configs, split.len(), channels.clone(), &Device::Cpu)?;
+                let batch = |step: u64| Batch { split: &split, order: &order, start: 32 * step as usize, rows: 32 };
+                let skipped = (0..5).map(|step| trainer.step(batch(step), step)).collect::<Result<_>>()?;
+                Ok((trainer, skipped))
+            };
+            let (together, skipped) = run(&configs)?;
+            assert!(skipped.iter().flatten().all(|lane| *lane == 2), "{optimizer}: {skipped:?}");
+            for (lane, config) in configs.iter().enumerate() {
+                let (alone, skipped_alone) = run(std::slice::from_ref(config))?;
+                let own: Vec<bool> = skipped.iter().map(|lanes| lanes.contains(&lane)).collect();
+                assert_eq!(own, skipped_alone.iter().map(|lanes| !lanes.is_empty()).collect::<Vec<_>>());
+                assert_eq!(together.sums()?[lane], alone.sums()?[0], "{optimizer}, lane {lane}");
+                assert_eq!(together.optimizer.steps(lane), alone.optimizer.steps(0));
+                assert_eq!(together.optimizer.history(lane), alone.optimizer.history(0));
+                assert_eq!(bits_of(&together.tensors(lane)?), bits_of(&alone.tensors(0)?), "{optimizer}, lane {lane}");
+                let sums =
+                    |trainer: &Trainer, lane: usize| format!("{:?}", trainer.monitor.as_ref().unwrap().sums[lane]);
+                assert_eq!(sums(&together, lane), sums(&alone, 0), "{optimizer}, lane {lane}");
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn a_lane_is_its_own_run_bit_for_bit() -> Result<()> {
         for (hidden, batch_size, count) in [
@@ -559,16 +656,16 @@ mod tests {
     fn a_skipped_step_leaves_no_trace() -> Result<()> {
         let (mut trainer, split, order) = trainer(&[("train.non_finite", "skip"), ("train.health", "true")]);
         let batch = Batch { split: &split, order: &order, start: 0, rows: 20 };
-        assert!(trainer.step(batch, 0)?);
+        assert!(trainer.step(batch, 0)?.is_empty());
         let (before, sums) = (bits(&trainer), trainer.sums()?);
         let weight = trainer.net.parameters()[0].1.clone();
         let kept = weight.as_tensor().copy()?;
         kernel::fill(&weight, f64::INFINITY)?;
-        assert!(!trainer.step(batch, 1)?);
+        assert!(!trainer.step(batch, 1)?.is_empty());
         kernel::copy(&kept, &weight)?;
         assert!(bits(&trainer) == before);
-        assert_eq!((trainer.sums()?, trainer.optimizer.steps()), (sums, 1));
-        assert!(trainer.step(batch, 2)?);
+        assert_eq!((trainer.sums()?, trainer.optimizer.steps(0)), (sums, 1));
+        assert!(trainer.step(batch, 2)?.is_empty());
         assert!(bits(&trainer) != before);
         Ok(())
     }

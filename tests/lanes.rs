@@ -65,6 +65,14 @@ fn each_is_its_own_run(place: &Place, words: &str) {
         let own = common::checkpoint(&place.path(&format!("run-{point}")), "LATEST").unwrap();
         assert_eq!(tensors(&lane), tensors(&own), "{command}");
         assert_eq!(progress(&lane), progress(&own), "{command}");
+        let best = place.path(&format!("all/ckpt/point-{point:05}-best.safetensors"));
+        match common::checkpoint(&place.path(&format!("run-{point}")), "BEST") {
+            Some(own) => {
+                assert_eq!(tensors(&best), tensors(&own), "{command}");
+                assert_eq!(progress(&best), progress(&own), "{command}");
+            }
+            None => assert!(!best.exists(), "{command}"),
+        }
     }
 }
 
@@ -79,6 +87,8 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--schedule plateau,cosine --set schedule.plateau_patience=0,1", "--valid-fraction 0.2 --lr 0.1 --epochs 8"),
         ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
         ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),
+        ("--lr 1e-3,1e-2,0.1 --optimizer adam,sgd", "--health --hidden 12,5 --clip-norm 0.1"),
+        ("--lr 1e-3,1e-2 --seed 0,1", "--set train.non_finite=skip --set train.ema_decay=0.9 --valid-fraction 0.2"),
     ] {
         each_is_its_own_run(&Place::new(), &format!("{SMALL} --epochs 2 {axes} {more}"));
     }
@@ -104,6 +114,7 @@ fn a_lane_diverges_where_its_own_run_does() {
         "--optimizer sgd --lr 0.1,100,1e30,1e38 --hidden 8 --epochs 3",
         "--lr 1e-3,3e37,1e38 --eval-every 4steps --valid-fraction 0.1 --epochs 3",
         "--optimizer sgd --lr 1e37,1e38 --epochs 2 --eval-every 2epochs",
+        "--optimizer sgd --lr 0.1,1e30 --epochs 4 --eval-every 9epochs --set train.non_finite=skip --health",
     ] {
         let place = Place::new();
         each_is_its_own_run(&place, &format!("{SMALL} {words}"));
@@ -393,8 +404,6 @@ fn axes_are_read_from_files_and_mistakes_are_told() {
         ("--lr log(0,1,3)", &["log(FIRST,LAST,COUNT)"]),
         ("--seed 4..0", &["range"]),
         ("--data-seed 0,1", &["data.data_seed", "one for the sweep"]),
-        ("--lr 1e-3,1e-2 --health", &["train.health", "--expand"]),
-        ("--lr 1e-3,1e-2 --set train.non_finite=skip", &["train.non_finite", "--expand"]),
         ("--lr 1e-3,1e-2 --threads 1,2", &["train.threads", "one for the sweep"]),
         ("--lr 1e-3,1e-2 --max-time 1s,2s", &["train.max_time", "one for the sweep"]),
         ("--precision f32,tf32 --device cpu", &["tf32", "--device cuda"]),

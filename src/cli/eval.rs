@@ -15,9 +15,10 @@ use crate::data::batches::Division;
 use crate::data::{self, Split};
 use crate::error::{Exit, Failure};
 use crate::model::LinearNet;
-use crate::report::table::{counted, number};
+use crate::report::table::number;
 use crate::report::{Style, answer};
 use crate::run::resolve;
+use crate::text::counted;
 use crate::train::{Evaluator, all_of, average, finite};
 
 /// A request to evaluate.

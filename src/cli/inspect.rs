@@ -10,9 +10,10 @@ use serde_json::json;
 use crate::device::in_units;
 use crate::error::escaped;
 use crate::report::answer;
-use crate::report::table::{Side, aligned, counted};
+use crate::report::table::{Side, aligned};
 use crate::run::checkpoint::{Checkpoint, Numbers};
 use crate::run::resolve;
+use crate::text::counted;
 use crate::train::finite;
 
 /// A request to look into a checkpoint.

@@ -11,11 +11,12 @@ use crate::config::settings::SETTINGS;
 use crate::error::{Exit, Failure, escaped};
 use crate::listing;
 use crate::listing::key::{self, Column};
-use crate::report::table::{self, Side, aligned, counted, leaf};
+use crate::report::table::{self, Side, aligned, leaf};
 use crate::report::{Output, Style, say};
 use crate::run::read;
 use crate::run::write::{replace, unwritable};
 use crate::sweep::curve::{Figure, subject};
+use crate::text::counted;
 
 /// A request to list runs.
 #[derive(Debug)]
@@ -112,9 +113,7 @@ impl Runs {
         let mut folders = self.folders.clone();
         if folders.is_empty() {
             for folder in ["runs", "sweeps"].map(PathBuf::from) {
-                let unreadable =
-                    |error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", folder.display()));
-                if read::is_folder(&folder).map_err(unreadable)? {
+                if read::is_folder(&folder).map_err(|error| read::failure(&folder, &error))? {
                     folders.push(folder);
                 }
             }
@@ -128,7 +127,7 @@ impl Runs {
             key.turned ^= self.reverse;
         }
         key::sort(&mut rows, &keys);
-        let (told, shared) = listing::told(&rows);
+        let (told, shared) = listing::compare_settings(&rows);
         let columns = match &named {
             Some(named) => named.iter().map(|asked| asked.among(&rows).column).collect(),
             None => key::columns(&rows, &told, &keys),
@@ -157,7 +156,7 @@ impl Runs {
             let cells = |columns: &[Column]| -> Vec<Vec<String>> {
                 shown.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect()
             };
-            let (shared, all) = (listing::worth_telling(&shared), cells(&columns));
+            let (shared, all) = (listing::notable(&shared), cells(&columns));
             // What is named is shown, and so is all of it to a program.
             let (fitting, left_out) = match width.filter(|_| named.is_none()) {
                 Some(width) => key::fitting(&columns, &all, &keys, width),
@@ -212,7 +211,7 @@ impl Runs {
             return Err(Failure::new(Exit::Usage, what).hint("`adamtrain runs sweeps/a --svg curve.svg`").into());
         };
         let (ended, settings) = listing::ended(folder)?;
-        let is_swept = |key: &str| ended.values().any(|end| end["settings"].get(key).is_some());
+        let is_swept = |key: &str| ended.values().any(|end| end.settings.contains_key(key));
         let common = |key: &str| {
             let place = SETTINGS.iter().position(|setting| setting.key == key)?;
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)

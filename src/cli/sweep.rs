@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::config::layers::Sources;
 use crate::error::{Exit, Failure};
 use crate::plan;
-use crate::report::table::counted;
 use crate::report::{Output, Style};
-use crate::sweep::points::{Points, arguments, quoted};
-use crate::sweep::store::description_of;
+use crate::sweep::directory::description_of;
+use crate::sweep::points::{Points, arguments};
 use crate::sweep::{self, Options, preview};
+use crate::text::{counted, quoted};
 
 /// A request to sweep.
 #[derive(Debug)]
@@ -117,11 +117,11 @@ impl Sweep {
         }
     }
 
-    /// Sweeps, or prints the commands; returns the code to leave with.
+    /// Opens the sweep and hands it to `train`, or prints the commands or what would be trained; returns the code to leave with.
     ///
     /// # Errors
     /// If a point is not valid, or training fails.
-    pub fn run(self) -> Result<i32> {
+    pub fn run(self, train: fn(sweep::Sweep) -> Result<i32>) -> Result<i32> {
         let mut sources = self.sources.clone();
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;
@@ -136,7 +136,7 @@ impl Sweep {
         if self.dry_run {
             return preview::show(&points, options).map(|()| 0);
         }
-        sweep::run(&points, self.out, self.resume, options)
+        train(sweep::Sweep::open(&points, self.out, self.resume, options)?)
     }
 
     fn print(&self, points: &Points) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,13 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::warn;
-use crate::error::{Exit, Failure};
-use crate::read::{is_folder, uninterrupted};
+use crate::error::escaped;
+use crate::read::{self, is_folder, uninterrupted};
 
 /// A directory that holds something to list.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Directory {
     /// A run.
     Run(PathBuf),
     /// A sweep.
@@ -26,12 +26,12 @@ pub enum Found {
 ///
 /// # Errors
 /// If one of `folders` is missing, no folder, or cannot be read ([`Exit::Run`]).
-pub fn below(folders: &[PathBuf]) -> Result<Vec<Found>> {
+pub fn below(folders: &[PathBuf]) -> Result<Vec<Directory>> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     for folder in folders {
         let fail = |error: io::Error| {
-            let failure = Failure::new(Exit::Run, format!("{}: cannot be read: {error}", folder.display()));
+            let failure = read::failure(folder, &error);
             failure.hint("give a folder with runs or sweeps below it, or one of these itself")
         };
         let mut left = look(folder, &mut seen, &mut found).map_err(fail)?;
@@ -46,7 +46,7 @@ pub fn below(folders: &[PathBuf]) -> Result<Vec<Found>> {
 }
 
 /// Adds what the directory `path` is; otherwise returns the directories in it.
-fn look(path: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<Found>) -> io::Result<Vec<PathBuf>> {
+fn look(path: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<Directory>) -> io::Result<Vec<PathBuf>> {
     let metadata = uninterrupted(|| fs::metadata(path))?;
     let mut inside = Vec::new();
     if !seen.insert((metadata.dev(), metadata.ino())) {
@@ -63,13 +63,18 @@ fn look(path: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<Found>) -> 
     }
     let has = |name: &str| names.contains(OsStr::new(name));
     if has("sweep.toml") {
-        found.push(Found::Sweep(path.to_owned()));
+        found.push(Directory::Sweep(path.to_owned()));
     } else if has("run.json") || has("config.toml") && (has("metrics.jsonl") || has("ckpt")) {
-        found.push(Found::Run(path.to_owned()));
+        found.push(Directory::Run(path.to_owned()));
     } else {
         return Ok(inside);
     }
     Ok(Vec::new())
+}
+
+/// Says on standard error what is wrong with a file; the table goes on.
+pub fn warn(path: &Path, what: impl Display) {
+    tracing::warn!("{}: {}", escaped(&path.display().to_string()), escaped(&what.to_string()));
 }
 
 #[cfg(test)]
@@ -95,15 +100,15 @@ mod tests {
             .unwrap()
             .into_iter()
             .map(|found| match found {
-                Found::Run(path) => format!("run {}", fs::canonicalize(path).unwrap().display()),
-                Found::Sweep(path) => format!("sweep {}", fs::canonicalize(path).unwrap().display()),
+                Directory::Run(path) => format!("run {}", fs::canonicalize(path).unwrap().display()),
+                Directory::Sweep(path) => format!("sweep {}", fs::canonicalize(path).unwrap().display()),
             })
             .collect();
         found.sort();
         let top = fs::canonicalize(folder.path()).unwrap();
         let expected = [("run", "a/b/run"), ("run", "started"), ("sweep", "sweep")];
         assert_eq!(found, expected.map(|(kind, name)| format!("{kind} {}", top.join(name).display())));
-        assert_eq!(below(&[path("a/b/run")]).unwrap(), [Found::Run(path("a/b/run"))]);
+        assert_eq!(below(&[path("a/b/run")]).unwrap(), [Directory::Run(path("a/b/run"))]);
         assert!(below(&[path("absent")]).is_err() && below(&[path("sweep/sweep.toml")]).is_err());
     }
 }

@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::{Measures, Row};
+use super::Row;
 use crate::config::settings::{SETTINGS, index};
 use crate::config::value::closest;
 use crate::config::{Stretch, Value};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::table::{duration, leaf, number};
+use crate::train::Record;
 
 /// A number of a row that is no setting.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +20,7 @@ pub struct Measure {
     of: fn(&Row) -> Option<f64>,
 }
 
-fn last(row: &Row, of: fn(&Measures) -> Option<f64>) -> Option<f64> {
+fn last(row: &Row, of: fn(&Record) -> Option<f64>) -> Option<f64> {
     row.last.as_ref().and_then(of)
 }
 

@@ -170,7 +170,8 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     history: Vec<[f64; P]>,
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
-    steps: u64,
+    /// Steps that each lane has taken.
+    steps: Vec<u64>,
     updater: Updater,
 }
 
@@ -225,8 +226,8 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             at_evaluation_point: false,
             history: rules.iter().map(Formula::history).collect(),
             scalars: Vec::with_capacity(rules.len()),
+            steps: vec![0; rules.len()],
             rules,
-            steps: 0,
         })
     }
 }
@@ -243,10 +244,11 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
         self.at_training_point()?;
         // Coefficients are formed in f64, once a step and lane; the kernel rounds them once.
-        self.steps += 1;
         self.scalars.clear();
-        for ((rule, history), lane) in self.rules.iter().zip(&mut self.history).zip(scalars) {
-            let rule = rule.scalars(history, lane.lr, self.steps);
+        let lanes = self.rules.iter().zip(&mut self.history).zip(&mut self.steps);
+        for (((rule, history), steps), lane) in lanes.zip(scalars) {
+            *steps += 1;
+            let rule = rule.scalars(history, lane.lr, *steps);
             self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
         }
         Ok(self.updater.prepare(&self.scalars)?)
@@ -262,8 +264,8 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         Ok(self.updater.apply(parts, gradients.factors(), step)?)
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    fn steps(&self, lane: usize) -> u64 {
+        self.steps[lane]
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
@@ -283,14 +285,16 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         self.history[lane].to_vec()
     }
 
-    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
-        let lanes = self.history.len();
-        ensure!(histories.len() == lanes, "{} lanes of history, expected {lanes}", histories.len());
-        for (numbers, history) in self.history.iter_mut().zip(histories) {
-            ensure!(history.len() == P, "{} numbers of history, expected {P}", history.len());
-            numbers.copy_from_slice(history);
-        }
-        self.steps = steps;
+    fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()> {
+        ensure!(history.len() == P, "{} numbers of history, expected {P}", history.len());
+        self.history[lane].copy_from_slice(history);
+        self.steps[lane] = steps;
+        Ok(())
+    }
+
+    fn resume_after(&mut self, lanes: &[(u64, Vec<f64>)]) -> Result<()> {
+        ensure!(lanes.len() == self.rules.len(), "{} lanes of history, expected {}", lanes.len(), self.rules.len());
+        lanes.iter().enumerate().try_for_each(|(lane, (steps, history))| self.stand_after(lane, *steps, history))?;
         // What was saved was saved at the evaluation point.
         self.at_evaluation_point = !self.training_point.is_empty();
         self.at_training_point()
@@ -320,12 +324,12 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
         Ok(())
     }
 
-    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
-        let floor = self.rules.first().and_then(|rule| rule.floor(self.steps));
+    fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {
+        let floor = self.rules[lane].floor(self.steps[lane]);
         let mut shares = Vec::new();
         for (name, state) in self.names.iter().zip(&self.state) {
             let share = match floor {
-                Some(Floor { state: s, bound }) => Some(kernel::share_below(&state.get(s)?, bound)?),
+                Some(Floor { state: s, bound }) => Some(kernel::share_below(&state.get(s)?.get(lane)?, bound)?),
                 None => None,
             };
             shares.push((name.clone(), share));

@@ -1,6 +1,6 @@
 //! Several optimizers that drive one net, each its own parameters.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::{Gradients, Optimizer, Parameter, StepScalars};
@@ -74,8 +74,8 @@ impl Optimizer for Grouped {
         Ok(())
     }
 
-    fn steps(&self) -> u64 {
-        self.parts.first().map_or(0, |part| part.optimizer.steps())
+    fn steps(&self, lane: usize) -> u64 {
+        self.parts.first().map_or(0, |part| part.optimizer.steps(lane))
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
@@ -87,15 +87,26 @@ impl Optimizer for Grouped {
         self.parts.iter().flat_map(|part| part.optimizer.history(lane)).collect()
     }
 
-    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
-        let mut rest = histories.to_vec();
+    fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()> {
+        let mut rest = history;
         for part in &mut self.parts {
-            let count = part.optimizer.history(0).len();
-            ensure!(rest.iter().all(|rest| count <= rest.len()), "there are too few numbers of history");
-            let own: Vec<Vec<f64>> = rest.iter_mut().map(|rest| rest.drain(..count).collect()).collect();
-            part.optimizer.resume_after(steps, &own)?;
+            let own = rest.split_off(..part.optimizer.history(lane).len());
+            part.optimizer.stand_after(lane, steps, own.context("there are too few numbers of history")?)?;
         }
-        ensure!(rest.iter().all(Vec::is_empty), "there are too many numbers of history");
+        ensure!(rest.is_empty(), "there are too many numbers of history");
+        Ok(())
+    }
+
+    fn resume_after(&mut self, lanes: &[(u64, Vec<f64>)]) -> Result<()> {
+        let mut start = 0;
+        for part in &mut self.parts {
+            let end = start + part.optimizer.history(0).len();
+            let own = |(steps, history): &(u64, Vec<f64>)| Some((*steps, history.get(start..end)?.to_vec()));
+            let own: Option<Vec<_>> = lanes.iter().map(own).collect();
+            part.optimizer.resume_after(&own.context("there are too few numbers of history")?)?;
+            start = end;
+        }
+        ensure!(lanes.iter().all(|(_, history)| history.len() == start), "there are too many numbers of history");
         Ok(())
     }
 
@@ -107,8 +118,8 @@ impl Optimizer for Grouped {
         self.parts.iter_mut().try_for_each(|part| part.optimizer.at_training_point())
     }
 
-    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
-        let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon());
+    fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {
+        let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon(lane));
         Ok(shares.collect::<Result<Vec<_>>>()?.concat())
     }
 

@@ -81,7 +81,8 @@ struct Muon {
     /// What takes the step of each matrix.
     work: Vec<kernel::Muon>,
     lanes: Vec<Hypers>,
-    steps: u64,
+    /// Steps that each lane has taken.
+    steps: Vec<u64>,
 }
 
 impl Muon {
@@ -103,7 +104,7 @@ impl Muon {
             buffers,
             work,
             lanes: lanes.to_vec(),
-            steps: 0,
+            steps: vec![0; lanes.len()],
         })
     }
 
@@ -139,7 +140,7 @@ impl Optimizer for Muon {
 
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
-        self.steps += 1;
+        self.steps.iter_mut().for_each(|steps| *steps += 1);
         for (var, work) in self.vars.iter().zip(&mut self.work) {
             let (rows, columns) = (var.dims()[1], var.dims()[2]);
             let lanes = self.lanes.iter().zip(scalars);
@@ -157,8 +158,8 @@ impl Optimizer for Muon {
         Ok(())
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    fn steps(&self, lane: usize) -> u64 {
+        self.steps[lane]
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
@@ -170,13 +171,13 @@ impl Optimizer for Muon {
         Vec::new()
     }
 
-    fn resume_after(&mut self, steps: u64, histories: &[Vec<f64>]) -> Result<()> {
-        ensure!(histories.iter().all(Vec::is_empty), "there are numbers of history, expected none");
-        self.steps = steps;
+    fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()> {
+        ensure!(history.is_empty(), "there are numbers of history, expected none");
+        self.steps[lane] = steps;
         Ok(())
     }
 
-    fn ruled_by_epsilon(&self) -> Result<Vec<(String, Option<f64>)>> {
+    fn ruled_by_epsilon(&self, _: usize) -> Result<Vec<(String, Option<f64>)>> {
         Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
     }
 

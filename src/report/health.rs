@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::table::{Side, aligned, counted, wrapped};
+use super::table::{Side, aligned, wrapped};
+use crate::text::counted;
 use crate::train::health::{Health, ParameterHealth};
 
 /// A warning, as it was last told.

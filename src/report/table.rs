@@ -147,11 +147,6 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A number and what it counts: `1 epoch`, `2 epochs`.
-pub fn counted(count: u64, of: &str) -> String {
-    if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") }
-}
-
 /// A number of a table, or a dash.
 pub fn number(number: Option<f64>) -> String {
     // Four places are enough of a loss, and thirty digits are no number to a reader: eight characters.

@@ -49,7 +49,7 @@ pub struct Meta {
     /// The net, and how pixels become its inputs.
     pub model: Model,
     /// What the net was trained on.
-    pub data: Data,
+    pub data: DataId,
     /// The optimizer.
     pub optimizer: OptimizerState,
     /// Where the run stood.
@@ -125,7 +125,7 @@ impl Model {
 
 /// The data of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Data {
+pub struct DataId {
     /// Name of the data set.
     pub name: String,
     /// Digest of its pixels and labels.
@@ -179,9 +179,9 @@ pub fn copy(tensors: &[(String, Tensor)]) -> Result<BTreeMap<String, Numbers>> {
     tensors.iter().map(copy).collect()
 }
 
-struct Bytes<'a>(&'a [usize], Cow<'a, [u8]>);
+struct F32View<'a>(&'a [usize], Cow<'a, [u8]>);
 
-impl View for Bytes<'_> {
+impl View for F32View<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -216,7 +216,7 @@ impl Checkpoint {
         for (name, numbers) in &self.tensors {
             let bytes: Vec<u8> = numbers.data.iter().flat_map(|x| x.to_le_bytes()).collect();
             hash.update(&bytes);
-            views.push((name, Bytes(&numbers.shape, Cow::Owned(bytes))));
+            views.push((name, F32View(&numbers.shape, Cow::Owned(bytes))));
         }
         let meta = Meta { sha256: hex(hash), ..self.meta.clone() };
         let metadata = HashMap::from([(KEY.to_owned(), meta.to_text()?)]);
@@ -250,7 +250,7 @@ impl Checkpoint {
     /// # Errors
     /// If it cannot be read, or memory does not suffice.
     pub fn read_whole(path: &Path) -> Result<Result<Self, Failure>, Failure> {
-        let unreadable = |error: std::io::Error| super::broken(path, &error);
+        let unreadable = |error: std::io::Error| read::failure(path, &error);
         match read_bytes(path, MOST_HEADER).map_err(unreadable)? {
             Err(failure) if failure.exit() == Exit::Device => Err(failure),
             Err(failure) => Ok(Err(failure)),
@@ -416,7 +416,7 @@ pub(crate) mod tests {
             format: FORMAT,
             version: "0".into(),
             model: Model::new(shape, &channels),
-            data: Data { name: "digits".into(), sha256: "00".into() },
+            data: DataId { name: "digits".into(), sha256: "00".into() },
             optimizer: OptimizerState {
                 name: "adam".into(),
                 steps: 7,

@@ -4,33 +4,19 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
-
 use super::checkpoint::Checkpoint;
-use super::{broken, list, named, read};
+use super::results::{self, Line, PointEnd, best_of};
+use super::{list, named, read};
 use crate::error::{Exit, Failure};
 
-/// Results longer than this are no sweep's.
-pub const MOST_RESULTS: u64 = 16 << 30;
-
-/// What a point of a sweep is chosen by: its accuracy on the validation split, unless it diverged. The test split judges what was
-/// chosen; a sweep without a validation split chooses none.
-pub fn score(end: &Json) -> Option<f64> {
-    end["valid_accuracy"].as_f64().filter(|_| end["status"] != "diverged")
-}
-
-/// The better of two scores with their points; of equal ones the first point.
-pub fn better(a: (f64, usize), b: (f64, usize)) -> (f64, usize) {
-    if (b.0, a.1) > (a.0, b.1) { b } else { a }
-}
-
-/// The checkpoint file of a point in a sweep's directory.
-pub fn of_point(sweep: &Path, point: usize) -> PathBuf {
-    sweep.join("ckpt").join(format!("point-{point:05}.safetensors"))
+/// The checkpoint file of a point in a sweep's directory: at its end, or where its validation loss was lowest.
+pub fn of_point(sweep: &Path, point: usize, best: bool) -> PathBuf {
+    let best = if best { "-best" } else { "" };
+    sweep.join("ckpt").join(format!("point-{point:05}{best}.safetensors"))
 }
 
 /// The checkpoint that `path` means, and its file: the file itself; of a run the newest that is whole, or with `best` the one with the
-/// lowest validation loss; of a sweep that of its best point, or of the point that `#N` names.
+/// lowest validation loss; of a sweep that of its best point, or of the point that `#N` names, at its end or with `best` likewise.
 ///
 /// Checkpoints of a run that are broken are named in warnings and passed over, as `--resume` does.
 ///
@@ -40,7 +26,7 @@ pub fn open(path: &Path, best: bool) -> Result<(PathBuf, Checkpoint), Failure> {
     let metadata = match read::uninterrupted(|| fs::metadata(path)) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => match point_of(path) {
-            Some((sweep, point)) => return of_sweep(&sweep, Some(point)),
+            Some((sweep, point)) => return of_sweep(&sweep, Some(point), best),
             None => return Err(missing(path, &format!("cannot be read: {error}"), ANY)),
         },
         Err(error) => return Err(missing(path, &format!("cannot be read: {error}"), ANY)),
@@ -53,8 +39,8 @@ pub fn open(path: &Path, best: bool) -> Result<(PathBuf, Checkpoint), Failure> {
         return file(path);
     }
     let description = path.join("sweep.toml");
-    if read::is_file(&description).map_err(|error| broken(&description, &error))? {
-        return of_sweep(path, None);
+    if read::is_file(&description).map_err(|error| read::failure(&description, &error))? {
+        return of_sweep(path, None, best);
     }
     if best { best_of_run(path) } else { newest_of_run(path) }
 }
@@ -116,40 +102,36 @@ fn point_of(path: &Path) -> Option<(PathBuf, usize)> {
     Some((sweep.into(), point.parse().ok()?))
 }
 
-fn of_sweep(sweep: &Path, point: Option<usize>) -> Result<(PathBuf, Checkpoint), Failure> {
+fn of_sweep(sweep: &Path, point: Option<usize>, best: bool) -> Result<(PathBuf, Checkpoint), Failure> {
     let description = sweep.join("sweep.toml");
-    if !read::is_file(&description).map_err(|error| broken(&description, &error))? {
+    if !read::is_file(&description).map_err(|error| read::failure(&description, &error))? {
         return Err(missing(sweep, "holds no sweep: sweep.toml is missing", ANY));
     }
-    let results = sweep.join("results.jsonl");
     let mut ended = Vec::new();
-    let lines = read::lines(&results, MOST_RESULTS, |line| {
-        let line: Json = serde_json::from_slice(line).unwrap_or_default();
-        if let Some(point) = line["point"].as_u64().filter(|_| line["event"] == "point") {
-            ended.push((point as usize, score(&line), line["status"] == "diverged"));
+    let lines = results::read(sweep, results::MOST_BYTES, |line| {
+        if let Some(Line::End(end)) = line {
+            ended.push(end);
         }
     });
-    read::optional(lines).map_err(|error| broken(&results, &error))?;
-    let scored = ended.iter().filter_map(|&(point, score, _)| Some((score?, point)));
-    let best = scored.reduce(better).map(|(_, point)| point);
-    let Some(point) = point.or(best) else {
+    read::optional(lines).map_err(|error| read::failure(&sweep.join("results.jsonl"), &error))?;
+    let Some(point) = point.or(best_of(&ended).map(|end| end.point)) else {
         let (what, hint) = match ended.len() {
             0 => ("no point of this sweep has ended", "go on with --resume"),
-            _ if ended.iter().all(|(.., diverged)| *diverged) => {
-                ("every point of this sweep has diverged", "lower --lr")
-            }
+            _ if ended.iter().all(PointEnd::has_diverged) => ("every point of this sweep has diverged", "lower --lr"),
             _ => ("no point of this sweep is the best: it has no validation split to choose by", CHOOSE),
         };
         return Err(missing(sweep, what, hint));
     };
-    let path = of_point(sweep, point);
-    if !read::is_file(&path).map_err(|error| broken(&path, &error))? {
-        let what = if ended.iter().any(|(ended, ..)| *ended == point) {
-            format!("holds no checkpoint of point {point}")
-        } else {
-            format!("its point {point} has not ended, or there is none")
+    let path = of_point(sweep, point, best);
+    if !read::is_file(&path).map_err(|error| read::failure(&path, &error))? {
+        let (what, hint) = match ended.iter().find(|end| end.point == point) {
+            Some(end) if best && end.best.is_none() => {
+                (format!("point {point} has no best evaluation"), "only a sweep with --valid-fraction has one")
+            }
+            Some(_) => (format!("holds no checkpoint of point {point}"), KEEP),
+            None => (format!("its point {point} has not ended, or there is none"), KEEP),
         };
-        return Err(missing(sweep, &what, KEEP));
+        return Err(missing(sweep, &what, hint));
     }
     Ok((path.clone(), Checkpoint::read(&path)?))
 }

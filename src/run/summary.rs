@@ -26,7 +26,7 @@ pub enum Status {
     TimeLimit,
     /// A signal came.
     Interrupted,
-    /// It left the finite numbers.
+    /// It diverged: a number is not finite.
     Diverged,
     /// An error ended it, such as a full disk; it can be resumed.
     Failed,
@@ -96,7 +96,7 @@ impl Summary {
 /// If it is missing or broken ([`Exit::Run`]).
 pub fn read_summary(path: &Path) -> Result<Summary, Failure> {
     let path = path.join("run.json");
-    let text = read::text(&path, MOST_BYTES).map_err(|error| super::broken(&path, &error))?;
+    let text = read::text(&path, MOST_BYTES).map_err(|error| read::failure(&path, &error))?;
     let broken = |error| Failure::new(Exit::Run, format!("{}: is broken: {error}", path.display()));
     serde_json::from_str(&text).map_err(broken)
 }
@@ -109,7 +109,7 @@ pub fn found(path: &Path) -> Result<Option<Summary>, Failure> {
     let path = path.join("run.json");
     match read::text(&path, MOST_BYTES) {
         Ok(text) => Ok(serde_json::from_str(&text).ok()),
-        Err(error) if super::is_other(error.kind()) => Ok(None),
-        Err(error) => Err(super::broken(&path, &error)),
+        Err(error) if read::is_other(error.kind()) => Ok(None),
+        Err(error) => Err(read::failure(&path, &error)),
     }
 }

@@ -220,7 +220,7 @@ pub fn is_unfinished(name: &str) -> bool {
 ///
 /// # Errors
 /// If the folder cannot be read, or one of them cannot be removed ([`Exit::Output`]).
-pub fn sweep(folder: &Path) -> Result<(), Failure> {
+pub fn remove_unfinished(folder: &Path) -> Result<(), Failure> {
     for name in names(folder).map_err(|error| unwritable(folder, &error))? {
         let path = folder.join(&name);
         if is_unfinished(&name.to_string_lossy()) {

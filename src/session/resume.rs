@@ -1,4 +1,4 @@
-//! Going on with a run, or starting from another's weights: what the directory holds, and whether it fits.
+//! Going on with a run: what its directory holds, and whether it fits.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +8,13 @@ use anyhow::Result;
 use crate::config::layers::Sources;
 use crate::config::{Config, Stretch};
 use crate::error::{Exit, Failure};
-use crate::report::table::counted;
-use crate::run::checkpoint::Checkpoint;
-use crate::run::{Run, Status, Summary, resolve};
+use crate::run::checkpoint::{Checkpoint, Meta};
+use crate::run::{RunDirectory, Status, Summary};
+use crate::text::counted;
 
 /// What the directory that is resumed holds.
 #[derive(Debug)]
-pub enum Found {
+pub enum DirectoryState {
     /// Nothing: the run starts.
     Nothing,
     /// A run to go on with; without a checkpoint it starts again.
@@ -27,122 +27,130 @@ pub enum Found {
 ///
 /// # Errors
 /// If it is another run ([`Exit::Run`], naming what differs), or more epochs would change what it has done ([`Exit::Usage`]).
-pub fn find(run: &Run, config: &Config) -> Result<Found> {
+pub fn find(run: &RunDirectory, config: &Config) -> Result<DirectoryState> {
     let Some(path) = run.config()? else {
-        return Ok(Found::Nothing);
+        return Ok(DirectoryState::Nothing);
     };
     let before = Config::load(&Sources { run: Some(path), ..Sources::default() })?;
-    let out = run.path().display();
-    let different = |key: &str, now: &str, then: &str| {
-        Failure::new(Exit::Run, format!("{out}: `{key}` is {now}, but the run began with {then}"))
-            .hint("give the settings that the run began with, or choose another folder with --out")
-    };
-    let then = before.deciding();
-    let now = config.deciding();
-    // Another optimizer has other hyperparameters: it is named before them.
-    let keys = std::iter::once("optim.optimizer").chain(now.keys().map(String::as_str));
-    if let Some(key) = keys.chain(then.keys().map(String::as_str)).find(|&key| now.get(key) != then.get(key)) {
-        let text = |settings: &BTreeMap<String, String>| settings.get(key).map_or("not set", String::as_str).to_owned();
-        return Err(different(key, &text(&now), &text(&then)).into());
-    }
-    if config.epochs != before.epochs && config.depends_on_epochs() {
-        if config.epochs > before.epochs {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!(
-                    "{out}: --epochs {} is more than the {} that the schedule was made for",
-                    config.epochs, before.epochs
-                ),
-            )
-            .hint("only a run under `--schedule constant` can go on longer; --init starts a new one from its weights")
-            .into());
-        }
-        return Err(different("train.epochs", &config.epochs.to_string(), &before.epochs.to_string()).into());
-    }
-
+    let resumed = Resumed { out: run.path(), config, before };
+    resumed.expect_same_settings()?;
+    resumed.expect_same_schedule()?;
     let summary = run.summary()?;
-    if let Stretch::Epochs(every) = config.eval_every
-        && config.epochs > before.epochs
-        && !before.epochs.is_multiple_of(every)
-        && summary.as_ref().is_some_and(|summary| summary.epochs == before.epochs)
-    {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{out}: its end was evaluated after {}, between two evaluations of a longer run",
-                counted(before.epochs, "epoch")
-            ),
-        )
-        .hint("--init starts a new run from its weights; --eval-every 1epoch would have let it go on")
-        .into());
+    resumed.expect_no_end_between_evaluations(summary.as_ref())?;
+    match summary {
+        Some(summary) if resumed.is_ended(&summary) => Ok(DirectoryState::Ended(Box::new(summary))),
+        summary => {
+            let newest = run.newest()?;
+            match &newest {
+                Some(newest) => resumed.expect_own(&newest.meta)?,
+                None => resumed.expect_no_progress(summary.as_ref())?,
+            }
+            Ok(DirectoryState::Unfinished(newest.map(Box::new)))
+        }
+    }
+}
+
+/// A run that is resumed with a configuration.
+struct Resumed<'a> {
+    out: &'a Path,
+    config: &'a Config,
+    /// What the run began with.
+    before: Config,
+}
+
+impl Resumed<'_> {
+    fn refuse(&self, exit: Exit, what: &str) -> Failure {
+        Failure::new(exit, format!("{}: {what}", self.out.display()))
     }
 
-    match &summary {
-        Some(summary) if matches!(summary.status, Status::EarlyStopped | Status::Diverged) => {
-            return Ok(Found::Ended(Box::new(summary.clone())));
-        }
-        Some(summary) if summary.status == Status::Finished && summary.epochs == config.epochs => {
-            return Ok(Found::Ended(Box::new(summary.clone())));
-        }
-        _ => {}
+    fn different(&self, key: &str, now: &str, then: &str) -> Failure {
+        self.refuse(Exit::Run, &format!("`{key}` is {now}, but the run began with {then}"))
+            .hint("give the settings that the run began with, or choose another folder with --out")
     }
-    let newest = run.newest()?;
-    // One that failed may have done epochs before its first checkpoint.
-    let counts_on_some = |summary: Summary| summary.epochs > 0 && summary.status != Status::Failed;
-    if newest.is_none() && summary.is_some_and(counts_on_some) {
-        let failure = Failure::new(Exit::Run, format!("{out}: the checkpoints of this run are missing"));
-        return Err(failure.hint("begin again in another folder").into());
+
+    fn expect_same_settings(&self) -> Result<(), Failure> {
+        let (then, now) = (self.before.deciding(), self.config.deciding());
+        // Another optimizer has other hyperparameters: it is named before them.
+        let keys = std::iter::once("optim.optimizer").chain(now.keys().chain(then.keys()).map(String::as_str));
+        let text = |settings: &BTreeMap<String, String>, key| settings.get(key).cloned().unwrap_or("not set".into());
+        match keys.into_iter().find(|&key| now.get(key) != then.get(key)) {
+            Some(key) => Err(self.different(key, &text(&now, key), &text(&then, key))),
+            None => Ok(()),
+        }
     }
-    if let Some(Checkpoint { meta, .. }) = &newest {
+
+    /// A schedule that ends with the run is made for its epochs.
+    fn expect_same_schedule(&self) -> Result<(), Failure> {
+        let (now, then) = (self.config.epochs, self.before.epochs);
+        if now == then || !self.config.depends_on_epochs() {
+            return Ok(());
+        }
+        if now < then {
+            return Err(self.different("train.epochs", &now.to_string(), &then.to_string()));
+        }
+        let what = format!("--epochs {now} is more than the {then} that the schedule was made for");
+        Err(self
+            .refuse(Exit::Usage, &what)
+            .hint("only a run under `--schedule constant` can go on longer; --init starts a new one from its weights"))
+    }
+
+    /// The end of a run is evaluated; a longer one would not have been evaluated there.
+    fn expect_no_end_between_evaluations(&self, summary: Option<&Summary>) -> Result<(), Failure> {
+        let then = self.before.epochs;
+        let Stretch::Epochs(every) = self.config.eval_every else { return Ok(()) };
+        let is_longer = self.config.epochs > then && summary.is_some_and(|summary| summary.epochs == then);
+        if !is_longer || then.is_multiple_of(every) {
+            return Ok(());
+        }
+        let epochs = counted(then, "epoch");
+        let what = format!("its end was evaluated after {epochs}, between two evaluations of a longer run");
+        Err(self
+            .refuse(Exit::Usage, &what)
+            .hint("--init starts a new run from its weights; --eval-every 1epoch would have let it go on"))
+    }
+
+    fn is_ended(&self, summary: &Summary) -> bool {
+        match summary.status {
+            Status::EarlyStopped | Status::Diverged => true,
+            Status::Finished => summary.epochs == self.config.epochs,
+            _ => false,
+        }
+    }
+
+    /// Without checkpoints a run cannot have got far. One that failed may have done epochs before its first.
+    fn expect_no_progress(&self, summary: Option<&Summary>) -> Result<(), Failure> {
+        if summary.is_some_and(|summary| summary.epochs > 0 && summary.status != Status::Failed) {
+            let failure = self.refuse(Exit::Run, "the checkpoints of this run are missing");
+            return Err(failure.hint("begin again in another folder"));
+        }
+        Ok(())
+    }
+
+    /// A checkpoint of this run, from which the configuration can go on.
+    fn expect_own(&self, meta: &Meta) -> Result<(), Failure> {
+        let Self { config, .. } = self;
         if meta.config_hash != config.hash() {
             let now = config.deciding();
             let other = now.iter().find(|(key, now)| meta.config.get(*key) != Some(now));
             let (key, now) = other.map_or(("config_hash", "another"), |(key, now)| (key, now));
             let then = meta.config.get(key).map_or("missing", String::as_str);
-            return Err(Failure::new(
-                Exit::Run,
-                format!("{out}: its checkpoint is another run's: `{key}` is {then}, expected {now}"),
-            )
-            .into());
+            let what = format!("its checkpoint is another run's: `{key}` is {then}, expected {now}");
+            return Err(self.refuse(Exit::Run, &what));
         }
         if meta.model.shape != config.shape {
-            return Err(Failure::new(
-                Exit::Run,
-                format!("{out}: the net of its checkpoint is {}, expected {}", meta.model.shape, config.shape),
-            )
-            .into());
+            let what = format!("the net of its checkpoint is {}, expected {}", meta.model.shape, config.shape);
+            return Err(self.refuse(Exit::Run, &what));
         }
         let epochs = config.epochs.to_string();
-        let theirs = meta.config.get("train.epochs");
-        if let Some(theirs) = theirs.filter(|theirs| config.depends_on_epochs() && **theirs != epochs) {
-            return Err(different("train.epochs", &epochs, theirs).into());
+        let theirs = meta.config.get("train.epochs").filter(|_| config.depends_on_epochs());
+        if let Some(theirs) = theirs.filter(|theirs| **theirs != epochs) {
+            return Err(self.different("train.epochs", &epochs, theirs));
         }
         if meta.progress.epoch > config.epochs {
-            return Err(Failure::new(
-                Exit::Run,
-                format!("{out}: `train.epochs` is {epochs}, but {} are done", meta.progress.epoch),
-            )
-            .hint("give as many --epochs or more, or choose another folder with --out")
-            .into());
+            let what = format!("`train.epochs` is {epochs}, but {} are done", meta.progress.epoch);
+            let failure = self.refuse(Exit::Run, &what);
+            return Err(failure.hint("give as many --epochs or more, or choose another folder with --out"));
         }
+        Ok(())
     }
-    Ok(Found::Unfinished(newest.map(Box::new)))
-}
-
-/// The checkpoint that `--init` names, which must hold this net.
-///
-/// # Errors
-/// If it is missing, broken or of another net ([`Exit::Run`]).
-pub fn initial(init: &Path, config: &Config) -> Result<Checkpoint> {
-    let (path, checkpoint) = resolve::open(init, false)?;
-    let shape = &checkpoint.meta.model.shape;
-    if *shape != config.shape {
-        return Err(Failure::new(
-            Exit::Run,
-            format!("{}: its net is {shape}, expected {}", path.display(), config.shape),
-        )
-        .hint("choose --hidden and --dataset as that run has them")
-        .into());
-    }
-    Ok(checkpoint)
 }

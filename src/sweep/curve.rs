@@ -13,9 +13,10 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::table::{CHOSEN_BY, mean_and_deviation, measure};
+use super::table::mean_and_deviation;
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
+use crate::run::results::{CHOSEN_BY, PointEnd};
 use scale::{Form, Scale, label};
 
 /// More lines than this in one panel cannot be told apart; there are as many colours.
@@ -130,10 +131,10 @@ pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
 
 impl Figure {
     /// Of the `point` lines of points that have ended; `subject` says what they share.
-    pub fn of<'a>(ended: impl IntoIterator<Item = &'a Json>, subject: &str) -> Self {
-        let ended: Vec<&Json> = ended.into_iter().collect();
+    pub fn of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) -> Self {
+        let ended: Vec<&PointEnd> = ended.into_iter().collect();
         let (axes, cells, seeds) = gathered(&ended);
-        let measure = ended.first().map_or("accuracy", |end| measure(end).0);
+        let measure = ended.first().map_or("accuracy", |end| end.accuracy().0);
         let mut shown: Vec<f64> = Vec::new();
         for cell in cells.values() {
             let (low, high) = cell.spread();
@@ -181,29 +182,28 @@ impl Figure {
 }
 
 /// The axes but the seed, the outcome of each combination, and the number of seeds.
-fn gathered(ended: &[&Json]) -> (Vec<Axis>, HashMap<Vec<usize>, Cell>, usize) {
-    let settings: Vec<_> = ended.iter().filter_map(|end| Some((*end, end["settings"].as_object()?))).collect();
-    let keys: Vec<&String> = settings.first().map(|(_, first)| first.keys().collect()).unwrap_or_default();
+fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, HashMap<Vec<usize>, Cell>, usize) {
+    let keys: Vec<&String> = ended.first().map(|first| first.settings.keys().collect()).unwrap_or_default();
     let keys: Vec<&String> = keys.into_iter().filter(|key| *key != "train.seed").collect();
 
     let mut values: Vec<Vec<&Json>> = vec![Vec::new(); keys.len()];
     let mut places: Vec<HashMap<String, usize>> = vec![HashMap::new(); keys.len()];
     let mut seeds: Vec<String> = Vec::new();
     let mut cells: HashMap<Vec<usize>, Cell> = HashMap::new();
-    for (end, settings) in &settings {
+    for end in ended {
         let mut at = Vec::with_capacity(keys.len());
         for (k, key) in keys.iter().enumerate() {
-            let value = settings.get(*key).unwrap_or(&Json::Null);
+            let value = end.settings.get(*key).unwrap_or(&Json::Null);
             at.push(*places[k].entry(value.to_string()).or_insert_with(|| {
                 values[k].push(value);
                 values[k].len() - 1
             }));
         }
-        if let Some(seed) = settings.get("train.seed").map(Json::to_string).filter(|seed| !seeds.contains(seed)) {
+        if let Some(seed) = end.settings.get("train.seed").map(Json::to_string).filter(|seed| !seeds.contains(seed)) {
             seeds.push(seed);
         }
         let cell = cells.entry(at).or_default();
-        match measure(end).1.filter(|_| end["status"] != "diverged") {
+        match end.accuracy().1.filter(|_| !end.has_diverged()) {
             Some(accuracy) => cell.accuracies.push(accuracy.clamp(0.0, 1.0)),
             None => cell.diverged += 1,
         }
@@ -416,13 +416,23 @@ fn labelled(ticks: &[scale::Tick], width: impl Fn(&str) -> f64) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Status;
+    use crate::train::Record;
     use proptest::prelude::*;
     use serde_json::{Map, json};
 
     /// A `point` line; without an accuracy it diverged.
-    fn end(settings: &Json, accuracy: Option<f64>) -> Json {
-        let status = if accuracy.is_some() { "finished" } else { "diverged" };
-        json!({"event": "point", "settings": settings, "status": status, "valid_accuracy": accuracy})
+    fn end(settings: &Json, accuracy: Option<f64>) -> PointEnd {
+        PointEnd {
+            point: 0,
+            settings: settings.as_object().cloned().unwrap_or_default(),
+            derived: Map::new(),
+            status: if accuracy.is_some() { Status::Finished } else { Status::Diverged },
+            reason: None,
+            last: Some(Record { valid_accuracy: accuracy, ..Record::default() }),
+            epochs: 1,
+            best: None,
+        }
     }
 
     /// Every number in the attributes of an SVG file.
@@ -434,7 +444,7 @@ mod tests {
     }
 
     /// Draws both ways, and checks what holds for every figure.
-    fn drawn(ended: &[Json]) -> (String, String) {
+    fn drawn(ended: &[PointEnd]) -> (String, String) {
         let figure = Figure::of(ended, "digits");
         let (svg, text) = (figure.to_svg(), figure.to_text());
         assert!(svg.starts_with("<?xml") && svg.ends_with("</svg>\n"));
@@ -517,10 +527,11 @@ mod tests {
         drawn(&[end(&json!({"optim.lr": 0.1}), Some(0.0)), end(&json!({"optim.lr": 0.2}), Some(1.0))]);
         let (svg, _) = drawn(&[end(&json!({"optim.lr": 1e-2}), None), end(&json!({"optim.lr": 1e30}), None)]);
         assert!(svg.contains("2 points; 2 diverged"), "{svg}");
-        let thousand: Vec<Json> = (1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect();
+        let thousand: Vec<PointEnd> =
+            (1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect();
         drawn(&thousand);
         // What a damaged file may hold.
-        drawn(&[json!({}), json!(null), end(&json!({"optim.lr": "fast"}), Some(-3.0)), end(&json!([1]), Some(7.0))]);
+        drawn(&[end(&json!({}), None), end(&json!({"optim.lr": "fast"}), Some(-3.0)), end(&json!([1]), Some(7.0))]);
     }
 
     #[test]
@@ -550,7 +561,7 @@ mod tests {
         fn every_number_drawn_is_finite(points in proptest::collection::vec(
             (0_usize..6, 0_usize..4, 0_usize..3, proptest::option::of(0.0..=1.0_f64)), 0..60,
         ), values in proptest::collection::vec(proptest::num::f64::NORMAL, 6)) {
-            let ended: Vec<Json> = points.iter().map(|(a, b, c, accuracy)| {
+            let ended: Vec<PointEnd> = points.iter().map(|(a, b, c, accuracy)| {
                 let settings: Map<String, Json> = Map::from_iter([
                     ("optim.lr".to_owned(), json!(values[*a])),
                     ("optim.beta2".to_owned(), if b % 2 == 0 { json!(b) } else { json!(null) }),

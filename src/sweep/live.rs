@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value as Json;
 
-use super::chunk::Chunk;
 use super::points::{Point, Points};
-use super::table;
+use crate::lanes::Lanes;
+use crate::run::results::{CHOSEN_BY, PointEnd};
 
 /// Points that are shown.
 const ROWS: usize = 8;
@@ -56,7 +55,7 @@ fn work(point: &Point) -> f64 {
 
 impl Live {
     /// A table where standard error is a terminal.
-    pub fn new(points: &Points, ended: &BTreeMap<usize, Json>) -> Option<Self> {
+    pub fn new(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Option<Self> {
         if !crate::report::draws() {
             return None;
         }
@@ -90,46 +89,46 @@ impl Live {
     }
 
     /// Takes in the end of a point.
-    pub fn end(&mut self, point: &Point, end: &Json) {
+    pub fn end(&mut self, point: &Point, end: &PointEnd) {
         self.count += 1;
         self.work_ended += work(point);
-        if end["status"] == "diverged" {
+        if end.has_diverged() {
             self.diverged += 1;
-        } else if let (measure, Some(accuracy)) = table::measure(end) {
-            let epoch = end["epoch"].as_u64().unwrap_or_default();
-            let ranked = measure == table::CHOSEN_BY;
+        } else if let (measure, Some(accuracy)) = end.accuracy() {
+            let epoch = end.last.as_ref().map_or(0, |last| last.epoch);
+            let ranked = measure == CHOSEN_BY;
             self.ended.push(Leader { accuracy, ranked, point: point.index, epoch, is_running: false });
             best_first(&mut self.ended);
         }
     }
 
     /// Draws the table, unless that was done a moment ago.
-    pub fn show(&mut self, points: &Points, chunk: &Chunk) {
+    pub fn show(&mut self, points: &Points, lanes: &Lanes) {
         if self.drawn.is_some_and(|drawn| drawn.elapsed() < PAUSE) {
             return;
         }
         self.drawn = Some(Instant::now());
         let (mut running, mut done) = (0, self.work_ended);
         let mut leaders = self.ended.clone();
-        for lane in chunk.running() {
+        for lane in lanes.running() {
             running += 1;
-            let epochs = chunk.epoch as f64 + chunk.position as f64 / chunk.batches.max(1) as f64;
-            done += work(lane.point) * epochs / lane.point.config.epochs as f64;
+            let epochs = lanes.epoch as f64 + lanes.position as f64 / lanes.batches.max(1) as f64;
+            done += work(&points.points[lane.index]) * epochs / lane.config.epochs as f64;
             let Some(last) = lane.last() else { continue };
-            let (point, epoch, ranked) = (lane.point.index, chunk.epoch, last.valid_accuracy.is_some());
+            let (point, epoch, ranked) = (lane.index, lanes.epoch, last.valid_accuracy.is_some());
             let leader = |accuracy| Leader { accuracy, ranked, point, epoch, is_running: true };
             leaders.extend(last.valid_accuracy.or(last.test_accuracy).map(leader));
         }
         best_first(&mut leaders);
-        let percent = 100 * chunk.position / chunk.batches.max(1);
+        let percent = 100 * lanes.position / lanes.batches.max(1);
         let left = self.time_left(done);
         let status = format!(
             "{} of {} points, {running} running, {} diverged; epoch {}/{} {percent}%; {left} left",
             self.count,
             points.points.len(),
             self.diverged,
-            (chunk.epoch + 1).min(chunk.config().epochs),
-            chunk.config().epochs,
+            (lanes.epoch + 1).min(lanes.config.epochs),
+            lanes.config.epochs,
         );
         self.line(0, status);
         if !leaders.is_empty() {

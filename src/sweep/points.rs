@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Map, Value as Json};
@@ -12,8 +11,8 @@ use crate::config::settings::{SETTINGS, Setting};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
 use crate::optim::{Accepts, HYPERS};
-use crate::report::table::counted;
 use crate::rng::{Purpose, Stream};
+use crate::text::counted;
 
 /// More points than this are a slip of the hand.
 const MOST: usize = 1_000_000;
@@ -108,7 +107,6 @@ impl Points {
                 own.choose(*setting, values[choice[place]].clone());
             }
             let config = Config::of(own)?;
-            supported(&config)?;
             for (place, (setting, values)) in axes.iter().enumerate() {
                 expect_chosen(&config, &SETTINGS[*setting], &values[choice[place]])?;
             }
@@ -220,25 +218,6 @@ pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
     words
 }
 
-/// Words as a shell reads them.
-pub fn quoted(words: &[String]) -> String {
-    let quote = |word: &String| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:+%@".contains(c);
-        if !word.is_empty() && word.chars().all(is_plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-/// A path as a shell and this program read it: not as a flag.
-pub fn quoted_path(path: &Path) -> String {
-    let text = path.display().to_string();
-    quoted(&[if text.starts_with('-') { format!("./{text}") } else { text }])
-}
-
 /// Whether lanes of one model may differ in this setting: a number that changes no shape.
 fn is_of_a_lane(key: &str) -> bool {
     let is_number = |accepts| matches!(accepts, Accepts::Number(_) | Accepts::Count(_));
@@ -299,21 +278,6 @@ fn expect_read(points: &[Point]) -> Result<()> {
     let is_unread = |point: &Point, key: &str| point.config.unread().any(|(setting, ..)| setting.key == key);
     match first.config.unread().find(|(setting, ..)| points.iter().all(|point| is_unread(point, setting.key))) {
         Some(_) => first.config.expect_read(),
-        None => Ok(()),
-    }
-}
-
-/// What a sweep does not do.
-fn supported(config: &Config) -> Result<()> {
-    let found = [
-        (config.health, "train.health"),
-        // The lanes' optimizers would no longer have taken the same steps.
-        (config.skip_non_finite, "train.non_finite = skip"),
-    ];
-    match found.iter().find(|(is_given, _)| *is_given) {
-        Some((_, what)) => Err(usage(&format!("a sweep's lanes cannot have `{what}`"))
-            .hint("`adamtrain sweep … --expand` prints a command for each point, to run them singly")
-            .into()),
         None => Ok(()),
     }
 }

@@ -8,17 +8,18 @@ use serde_json::{Value as Json, json};
 
 use super::points::{Point, Points};
 use super::table::ranges;
-use super::{Options, lanes_at_once, warn_of_choice, warn_of_odd};
+use super::{Options, lanes_at_once, warn_of_choice, warn_of_sanity};
 use crate::config::Value;
 use crate::device;
 use crate::kernel::gpu;
 use crate::plan;
 use crate::report::answer;
-use crate::report::table::{Side, aligned, aligned_within, counted, leaf, width, word, wrapped};
+use crate::report::table::{Side, aligned, aligned_within, leaf, width, word, wrapped};
+use crate::text::counted;
 use crate::train::schedule;
 
 /// Points that can train together.
-struct Group<'a> {
+struct PlannedGroup<'a> {
     points: Vec<&'a Point>,
     /// Training examples of an epoch.
     examples: usize,
@@ -38,17 +39,17 @@ pub fn show(points: &Points, options: Options) -> Result<()> {
     let first = &points.points[0].config;
     let on = first.device.open_at(first.precision)?;
     first.warn_of_unread_on(&on);
-    let groups = points.groups().into_iter().map(|group| Group::of(group, options, &on));
+    let groups = points.groups().into_iter().map(|group| PlannedGroup::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
     for group in &groups {
-        warn_of_odd(&group.points, group.examples);
+        warn_of_sanity(&group.points, group.examples);
     }
     let event = described(points, &groups, &on);
     answer(options.style.json.then_some(&event), || text(points, &groups, &on))
 }
 
-impl<'a> Group<'a> {
+impl<'a> PlannedGroup<'a> {
     fn of(points: Vec<&'a Point>, options: Options, on: &Device) -> Result<Self> {
         let config = &points[0].config;
         let examples = plan::examples(config)?.0;
@@ -70,8 +71,8 @@ impl<'a> Group<'a> {
     }
 }
 
-fn described(points: &Points, groups: &[Group<'_>], on: &Device) -> Json {
-    let group = |group: &Group<'_>| {
+fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json {
+    let group = |group: &PlannedGroup<'_>| {
         let config = &group.points[0].config;
         json!({
             "points": group.indices(),
@@ -104,7 +105,7 @@ fn described(points: &Points, groups: &[Group<'_>], on: &Device) -> Json {
     })
 }
 
-fn text(points: &Points, groups: &[Group<'_>], on: &Device) -> String {
+fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
     let width = width().unwrap_or(usize::MAX);
     let mut text = String::new();
     for axis in &points.axes {
@@ -122,7 +123,7 @@ fn text(points: &Points, groups: &[Group<'_>], on: &Device) -> String {
 
     let names = ["points", "net", "optimizer", "parameters", "epochs", "steps", "lanes", "rounds", "memory"];
     let side = |name| if matches!(name, "points" | "net" | "optimizer") { Side::Left } else { Side::Right };
-    let row = |group: &Group<'_>| {
+    let row = |group: &PlannedGroup<'_>| {
         let config = &group.points[0].config;
         vec![
             short(&ranges(&group.indices())),

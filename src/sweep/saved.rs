@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! point-00012           u8 [bytes]   a lane's checkpoint, as the bytes of the file that its own run would write
+//! point-00012-best      u8 [bytes]   that of its best evaluation, where it has one
 //! __metadata__.lanes    JSON         see `Manifest`
 //! ```
 //!
@@ -22,14 +23,14 @@ use crate::error::{Exit, Failure};
 use crate::run::checkpoint::{Checkpoint, read_bytes};
 use crate::run::read;
 use crate::run::write::replace;
-use crate::train::Progress;
+use crate::train::{Progress, Record};
 
 /// Version of the format; a reader refuses any other.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const KEY: &str = "lanes";
 
-/// A header longer than this is none of ours: it holds a name per lane and a few numbers of those that are lost.
+/// A header longer than this is none of ours: it holds a name per lane and a few numbers of those that diverged.
 const MOST_HEADER: u64 = 64 << 20;
 
 /// What the file holds beside checkpoints.
@@ -46,14 +47,14 @@ pub struct Manifest {
     /// The points that train together and whose ends are not in the results.
     pub points: Vec<usize>,
     /// Those of them that no longer train.
-    pub lost: Vec<Lost>,
+    pub diverged: Vec<Diverged>,
     /// sha256 of this metadata as text, with this field empty.
     pub sha256: String,
 }
 
-/// A point that left the finite numbers, and whose end is told with the next evaluation.
+/// A point that diverged, and whose end is written with the next evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lost {
+pub struct Diverged {
     /// The point.
     pub point: usize,
     /// Where it stood.
@@ -64,16 +65,27 @@ pub struct Lost {
 
 /// Lanes in progress.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Saved {
+pub struct SavedLanes {
     /// All but the lanes.
     pub manifest: Manifest,
-    /// The lanes that train, in their order, and their points.
-    pub lanes: Vec<(usize, Checkpoint)>,
+    /// The lanes that train, in their order.
+    pub lanes: Vec<SavedLane>,
 }
 
-struct Bytes([usize; 1], Vec<u8>);
+/// A lane in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedLane {
+    /// Its point.
+    pub point: usize,
+    /// Where it stands.
+    pub checkpoint: Checkpoint,
+    /// Where it was best.
+    pub best: Option<Checkpoint>,
+}
 
-impl View for &Bytes {
+struct ByteView([usize; 1], Vec<u8>);
+
+impl View for &ByteView {
     fn dtype(&self) -> Dtype {
         Dtype::U8
     }
@@ -90,7 +102,7 @@ impl View for &Bytes {
 
 impl Manifest {
     /// Of these points; sweep and results are filled in when it is saved.
-    pub fn new(points: Vec<usize>, lost: Vec<Lost>) -> Self {
+    pub fn new(points: Vec<usize>, diverged: Vec<Diverged>) -> Self {
         let (sweep, sha256) = (String::new(), String::new());
         Self {
             format: FORMAT,
@@ -98,7 +110,7 @@ impl Manifest {
             sweep,
             results_bytes: 0,
             points,
-            lost,
+            diverged,
             sha256,
         }
     }
@@ -111,16 +123,20 @@ impl Manifest {
     }
 }
 
-impl Saved {
+impl SavedLanes {
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]).
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut lanes = Vec::with_capacity(self.lanes.len());
-        for (point, checkpoint) in &self.lanes {
-            let bytes = checkpoint.to_bytes()?;
-            lanes.push((name(*point), Bytes([bytes.len()], bytes)));
+        for SavedLane { point, checkpoint, best } in &self.lanes {
+            for (is_best, checkpoint) in
+                std::iter::once((false, checkpoint)).chain(best.iter().map(|best| (true, best)))
+            {
+                let bytes = checkpoint.to_bytes()?;
+                lanes.push((name(*point, is_best), ByteView([bytes.len()], bytes)));
+            }
         }
         let metadata = HashMap::from([(KEY.to_owned(), self.manifest.to_text()?)]);
         let views = lanes.iter().map(|(name, bytes)| (name, bytes));
@@ -132,8 +148,7 @@ impl Saved {
     /// # Errors
     /// If it cannot be read ([`Exit::Run`]), or memory does not suffice ([`Exit::Device`]).
     pub fn read(path: &Path) -> Result<Result<Option<Self>, Failure>, Failure> {
-        let unreadable =
-            |error: std::io::Error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()));
+        let unreadable = |error: std::io::Error| read::failure(path, &error);
         if read::present(path).map_err(unreadable)?.is_none() {
             return Ok(Ok(None));
         }
@@ -161,51 +176,60 @@ impl Saved {
         }
         let mut lanes = Vec::new();
         for &point in &manifest.points {
-            if let Ok(lane) = tensors.tensor(&name(point)) {
+            let read = |is_best| {
                 let of = format!("{}: the lane of point {point}", path.display());
-                lanes.push((point, Checkpoint::from_bytes(&of, lane.data())?));
+                let lane = tensors.tensor(&name(point, is_best)).ok();
+                lane.map(|lane| Checkpoint::from_bytes(&of, lane.data())).transpose()
+            };
+            if let Some(checkpoint) = read(false)? {
+                lanes.push(SavedLane { point, checkpoint, best: read(true)? });
             }
         }
         let saved = Self { manifest, lanes };
-        let expected = if saved.has_begun() { saved.manifest.points.len() - saved.manifest.lost.len() } else { 0 };
-        if tensors.len() != expected || saved.lanes.len() != expected {
-            return Err(broken(format!("holds {} lanes, expected {expected}", tensors.len())));
+        let expected = if saved.has_begun() { saved.manifest.points.len() - saved.manifest.diverged.len() } else { 0 };
+        let best = saved.lanes.iter().filter(|lane| lane.best.is_some()).count();
+        if tensors.len() != expected + best || saved.lanes.len() != expected {
+            return Err(broken(format!("holds {} lanes, expected {expected}", tensors.len() - best)));
         }
         Ok(saved)
     }
 
     /// Whether the lanes have taken steps.
     pub fn has_begun(&self) -> bool {
-        !self.lanes.is_empty() || !self.manifest.lost.is_empty()
+        !self.lanes.is_empty() || !self.manifest.diverged.is_empty()
     }
 
     /// What keeps these points from going on from here, if something does.
     pub fn defect(&self, sweep: &str, points: &Points) -> Option<String> {
-        let Manifest { points: own, lost, .. } = &self.manifest;
+        let Manifest { points: own, diverged, .. } = &self.manifest;
         if self.manifest.sweep != sweep {
             return Some("is of another sweep".into());
         }
-        if !own.is_sorted_by(|a, b| a < b) || lost.iter().any(|lost| !own.contains(&lost.point)) {
+        if !own.is_sorted_by(|a, b| a < b) || diverged.iter().any(|diverged| !own.contains(&diverged.point)) {
             return Some("its points are not in order".into());
         }
         if own.last().is_none_or(|last| *last >= points.points.len()) {
             return Some(format!("it names points of which the sweep has {}", points.points.len()));
         }
         let place = |progress: &Progress| (progress.epoch, progress.position, progress.step, progress.evaluated_step);
-        for (point, checkpoint) in &self.lanes {
+        for SavedLane { point, checkpoint, best } in &self.lanes {
             if checkpoint.meta.config_hash != points.points[*point].config.hash() {
                 return Some(format!("its lane {point} has other settings than point {point}"));
             }
-            if place(&checkpoint.meta.progress) != place(&self.lanes[0].1.meta.progress) {
+            if place(&checkpoint.meta.progress) != place(&self.lanes[0].checkpoint.meta.progress) {
                 return Some(format!("its lane {point} stands elsewhere than the others"));
+            }
+            let step = |record: &Option<Record>| record.as_ref().map(|record| record.step);
+            if best.as_ref().map(|best| best.meta.progress.step) != step(&checkpoint.meta.progress.best) {
+                return Some(format!("its lane {point} lacks the checkpoint of its best evaluation"));
             }
         }
         None
     }
 }
 
-fn name(point: usize) -> String {
-    format!("point-{point:05}")
+fn name(point: usize, is_best: bool) -> String {
+    format!("point-{point:05}{}", if is_best { "-best" } else { "" })
 }
 
 #[cfg(test)]
@@ -214,14 +238,16 @@ mod tests {
 
     #[test]
     fn mutated_files_are_refused_or_read_and_nothing_else() {
-        let lost = Lost { point: 2, progress: Progress::default(), reason: "epoch 1".into() };
-        let mut manifest = Manifest::new(vec![0, 2], vec![lost]);
+        let diverged = Diverged { point: 2, progress: Progress::default(), reason: "epoch 1".into() };
+        let mut manifest = Manifest::new(vec![0, 2], vec![diverged]);
         manifest.sweep = "00".into();
         let folder = crate::fuzz::folder();
         let path = folder.path().join("lanes.safetensors");
-        Saved { manifest, lanes: vec![(0, crate::run::checkpoint::tests::small())] }.write(&path).unwrap();
+        let checkpoint = crate::run::checkpoint::tests::small();
+        let lane = SavedLane { point: 0, best: Some(checkpoint.clone()), checkpoint };
+        SavedLanes { manifest, lanes: vec![lane] }.write(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        assert!(Saved::from_bytes(&path, &whole).is_ok());
-        crate::fuzz::run("lanes", &[whole], |bytes| Saved::from_bytes(&path, bytes).is_ok());
+        assert!(SavedLanes::from_bytes(&path, &whole).is_ok());
+        crate::fuzz::run("lanes", &[whole], |bytes| SavedLanes::from_bytes(&path, bytes).is_ok());
     }
 }

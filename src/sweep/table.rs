@@ -1,15 +1,17 @@
 //! The outcome of a sweep: points that differ in the seed alone are one row, with mean and deviation.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
 use crate::report::table::{Side, aligned_within, leaf, number, width, word, wrapped};
+use crate::run::results::{CHOSEN_BY, PointEnd};
 
 /// A row: all seeds of one combination.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct Combination {
     /// The swept settings but the seed.
     pub settings: Map<String, Json>,
     /// Indices of its points.
@@ -24,47 +26,36 @@ pub struct Row {
     pub ranked: bool,
 }
 
-/// The accuracy that a sweep chooses by.
-pub const CHOSEN_BY: &str = "valid_accuracy";
-
-/// Which accuracy of a point is shown: on the validation split where there is one, else on the test split.
-pub fn measure(ended: &Json) -> (&'static str, Option<f64>) {
-    let key = if ended[CHOSEN_BY].is_f64() { CHOSEN_BY } else { "test_accuracy" };
-    (key, ended[key].as_f64())
-}
-
 /// The rows: the best on the validation split first, then the others in the order of their points.
-pub fn rows(points: &Points, ended: &std::collections::BTreeMap<usize, Json>) -> Vec<Row> {
-    let mut rows: Vec<(Row, Vec<f64>)> = Vec::new();
-    for point in &points.points {
-        let Some(end) = ended.get(&point.index) else { continue };
-        let mut settings = points.settings(point);
+pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combination> {
+    let mut rows: Vec<(Combination, Vec<f64>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for end in points.points.iter().filter_map(|point| ended.get(&point.index)) {
+        let mut settings = end.settings.clone();
         settings.shift_remove("train.seed");
-        let place = rows.iter().position(|(row, _)| row.settings == settings).unwrap_or_else(|| {
-            rows.push((
-                Row { settings, points: vec![], diverged: 0, mean: None, deviation: None, ranked: false },
-                vec![],
-            ));
+        let place = *places.entry(json!(settings).to_string()).or_insert_with(|| {
+            let row = Combination { settings, points: vec![], diverged: 0, mean: None, deviation: None, ranked: false };
+            rows.push((row, vec![]));
             rows.len() - 1
         });
         let (row, accuracies) = &mut rows[place];
-        row.points.push(point.index);
-        match (end["status"] == "diverged", measure(end)) {
-            (false, (name, Some(accuracy))) => {
+        row.points.push(end.point);
+        match end.accuracy() {
+            (name, Some(accuracy)) if !end.has_diverged() => {
                 row.ranked = name == CHOSEN_BY;
                 accuracies.push(accuracy);
             }
             _ => row.diverged += 1,
         }
     }
-    let mut rows: Vec<Row> = rows
+    let mut rows: Vec<Combination> = rows
         .into_iter()
         .map(|(row, accuracies)| {
             let (mean, deviation) = mean_and_deviation(&accuracies);
-            Row { mean, deviation, ..row }
+            Combination { mean, deviation, ..row }
         })
         .collect();
-    let rank = |row: &Row| row.mean.filter(|_| row.ranked).unwrap_or(-1.0);
+    let rank = |row: &Combination| row.mean.filter(|_| row.ranked).unwrap_or(-1.0);
     rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     rows
 }
@@ -78,8 +69,8 @@ pub fn mean_and_deviation(numbers: &[f64]) -> (Option<f64>, Option<f64>) {
 }
 
 /// As JSON.
-pub fn to_json(rows: &[Row]) -> Json {
-    let row = |row: &Row| {
+pub fn to_json(rows: &[Combination]) -> Json {
+    let row = |row: &Combination| {
         json!({
             "settings": row.settings,
             "points": row.points,
@@ -92,12 +83,12 @@ pub fn to_json(rows: &[Row]) -> Json {
 }
 
 /// As a table in text.
-pub fn to_text(rows: &[Row], measured: &str, data_seed: u64) -> String {
+pub fn to_text(rows: &[Combination], measured: &str, data_seed: u64) -> String {
     let keys: Vec<&String> = rows.first().map(|row| row.settings.keys().collect()).unwrap_or_default();
     let mut names: Vec<(&str, Side)> = keys.iter().map(|key| (leaf(key), Side::Left)).collect();
     names.extend([("n", Side::Right), (measured, Side::Left), ("σ", Side::Left), ("diverged", Side::Right)]);
     names.push(("points", Side::Left));
-    let cells = |row: &Row| {
+    let cells = |row: &Combination| {
         let mut cells: Vec<String> = row.settings.values().map(word).collect();
         cells.push((row.points.len() - row.diverged).to_string());
         cells.extend([number(row.mean), number(row.deviation), row.diverged.to_string()]);

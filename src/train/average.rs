@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use crate::config::Ema;
 use crate::kernel;
 use crate::model::LinearNet;
+use crate::optim::Optimizer;
 
 /// What the average of a parameter is called in checkpoints, after its name.
 pub const NAME: &str = "ema";
@@ -41,18 +42,18 @@ impl Average {
         self.lanes.iter().any(|lane| lane.warmup)
     }
 
-    /// Takes the weights in after the optimizer's step number `steps`.
+    /// Takes the weights in after a step of `optimizer`, of which each lane has taken its own number.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn update(&self, net: &LinearNet, steps: u64) -> Result<()> {
+    pub fn update(&self, net: &LinearNet, optimizer: &dyn Optimizer) -> Result<()> {
         for ((_, var), average) in net.parameters().iter().zip(&self.tensors) {
-            if steps <= 1 {
-                kernel::copy(var, average)?;
-                continue;
-            }
             for (lane, ema) in self.lanes.iter().enumerate() {
-                kernel::average(1.0 - decay(*ema, steps), &kernel::lane(var, lane)?, &kernel::lane(average, lane)?)?;
+                let (weights, average) = (kernel::lane(var, lane)?, kernel::lane(average, lane)?);
+                match optimizer.steps(lane) {
+                    0 | 1 => kernel::copy(&weights, &average)?,
+                    steps => kernel::average(1.0 - decay(*ema, steps), &weights, &average)?,
+                }
             }
         }
         Ok(())

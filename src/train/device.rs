@@ -11,13 +11,13 @@ use crate::optim::{Gradients, StepScalars};
 
 /// What the trainer of a GPU has beside that of the CPU.
 #[derive(Debug)]
-pub struct OnDevice {
+pub struct DeviceStep {
     steps: Steps,
     /// Clips the gradients; none where no lane has a bound.
     clipping: Option<Clipping>,
 }
 
-impl OnDevice {
+impl DeviceStep {
     /// For a net and its gradients; none in host memory. Steps are recorded if `graph`.
     ///
     /// # Errors
@@ -65,8 +65,8 @@ impl Gradients for Clipped<'_> {
 
 impl Trainer {
     /// [`Trainer::step`] on a GPU, where nothing asks to see its numbers.
-    pub(super) fn step_on_device(&mut self, device: &mut OnDevice, batch: Batch<'_>, step: u64) -> Result<()> {
-        let OnDevice { steps, clipping } = device;
+    pub(super) fn step_on_device(&mut self, device: &mut DeviceStep, batch: Batch<'_>, step: u64) -> Result<()> {
+        let DeviceStep { steps, clipping } = device;
         let Some(queue) = queue::of(&self.totals.loss)? else { return Ok(()) };
         let order = steps.order(&*queue, batch.order, &batch.split.pixels)?;
         let batch = Batch { order: &order, ..batch };
@@ -84,13 +84,13 @@ impl Trainer {
             };
             self.optimizer.apply(&Clipped { gradients, factors })?;
             match self.average.as_ref().filter(|average| !average.is_warmed_up()) {
-                Some(average) => average.update(&self.net, self.optimizer.steps()),
+                Some(average) => average.update(&self.net, &*self.optimizer),
                 None => Ok(()),
             }
         })?;
         // A recorded step repeats its numbers: a decay that rises stands outside.
         match self.average.as_ref().filter(|average| average.is_warmed_up()) {
-            Some(average) => average.update(&self.net, self.optimizer.steps()),
+            Some(average) => average.update(&self.net, &*self.optimizer),
             None => Ok(()),
         }
     }

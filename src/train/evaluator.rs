@@ -85,11 +85,11 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// For each hidden layer, the share of units that no example in `order` makes active.
+    /// For each lane and hidden layer, the share of units that no example in `order` makes active.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn dead_units(&self, net: &LinearNet, split: &Split, order: &Tensor) -> Result<Vec<f64>> {
+    pub fn dead_units(&self, net: &LinearNet, split: &Split, order: &Tensor) -> Result<Vec<Vec<f64>>> {
         let hidden = &net.shape().hidden;
         let mut active: Vec<Vec<bool>> = hidden.iter().map(|width| vec![false; width * net.lanes()]).collect();
         let examples = order.elem_count();
@@ -101,8 +101,13 @@ impl Evaluator {
                 kernel::mark_active(rows, output, active)?;
             }
         }
-        let dead = |active: &Vec<bool>| active.iter().filter(|is_active| !**is_active).count();
-        Ok(active.iter().map(|active| dead(active) as f64 / active.len() as f64).collect())
+        // Active units [K, width] of each layer.
+        let dead = |lane: usize, (active, &width): (&Vec<bool>, &usize)| {
+            let own = &active[lane * width..][..width];
+            own.iter().filter(|is_active| !**is_active).count() as f64 / width as f64
+        };
+        let of_lane = |lane| active.iter().zip(hidden).map(|layer| dead(lane, layer)).collect();
+        Ok((0..net.lanes()).map(of_lane).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::LinearNet;
 /// What the last step of a parameter is called in checkpoints, after its name.
 const NAME: &str = "update";
 
-/// Sums over the steps of an epoch: saved with the progress, so that a resumed epoch is told whole.
+/// Sums over a lane's steps of an epoch: saved with the progress, so that a resumed epoch is told whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HealthSums {
     /// Steps.
@@ -56,8 +56,8 @@ pub struct Health {
 pub struct Monitor {
     before: Vec<Tensor>,
     last: Vec<Tensor>,
-    /// Sums so far.
-    pub sums: HealthSums,
+    /// Sums so far, of each lane.
+    pub sums: Vec<HealthSums>,
 }
 
 impl Monitor {
@@ -70,33 +70,45 @@ impl Monitor {
             let tensors = net.parameters().iter().map(|(_, var)| var.zeros_like());
             tensors.collect::<candle_core::Result<Vec<_>>>()
         };
-        Ok(Self { before: zeros()?, last: zeros()?, sums: HealthSums::default() })
+        Ok(Self { before: zeros()?, last: zeros()?, sums: vec![HealthSums::default(); net.lanes()] })
     }
 
-    /// Looks at a step before it is taken: its gradients before clipping, and the weights.
+    /// Looks at a step before it is taken: the weights.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn before(&mut self, net: &LinearNet, gradients: &[Tensor]) -> Result<()> {
-        self.sums.parameters.resize(gradients.len(), [0.0; 5]);
-        for ((gradient, sums), ((_, var), before)) in
-            gradients.iter().zip(&mut self.sums.parameters).zip(net.parameters().iter().zip(&self.before))
-        {
-            kernel::sums_of_squares(gradient, &mut sums[..1])?;
+    pub fn before(&mut self, net: &LinearNet) -> Result<()> {
+        for ((_, var), before) in net.parameters().iter().zip(&self.before) {
             kernel::copy(var, before)?;
         }
         Ok(())
     }
 
-    /// Looks at the step that was taken.
+    /// Looks at a lane's gradients before clipping.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn after(&mut self, net: &LinearNet, is_clipped: bool) -> Result<()> {
-        self.sums.steps += 1;
-        self.sums.clipped += u64::from(is_clipped);
-        for (index, ((_, var), sums)) in net.parameters().iter().zip(&mut self.sums.parameters).enumerate() {
-            let step = kernel::compare_steps(var, &self.before[index], &self.last[index])?;
+    pub fn gradients(&mut self, gradients: &[Tensor], lane: usize) -> Result<()> {
+        let sums = &mut self.sums[lane].parameters;
+        sums.resize(gradients.len(), [0.0; 5]);
+        for (gradient, sums) in gradients.iter().zip(sums) {
+            kernel::sums_of_squares(&kernel::lane(gradient, lane)?, &mut sums[..1])?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the step that a lane has taken.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn after(&mut self, net: &LinearNet, lane: usize, is_clipped: bool) -> Result<()> {
+        let sums = &mut self.sums[lane];
+        sums.steps += 1;
+        sums.clipped += u64::from(is_clipped);
+        let tensors = net.parameters().iter().zip(self.before.iter().zip(&self.last));
+        for (((_, var), (before, last)), sums) in tensors.zip(&mut sums.parameters) {
+            let own = |tensor| kernel::lane(tensor, lane);
+            let step = kernel::compare_steps(&own(var)?, &own(before)?, &own(last)?)?;
             for (sum, of_step) in sums[1..].iter_mut().zip(step) {
                 *sum += of_step;
             }
@@ -109,19 +121,21 @@ impl Monitor {
         let names = net.parameters().iter().map(|(name, _)| format!("{name}.{NAME}"));
         names.zip(self.last.iter().cloned()).collect()
     }
+}
 
+impl HealthSums {
     /// The epoch so far, from the share that ε rules in each parameter and the share of dead units in each hidden layer.
     pub fn health(&self, names: &[String], ruled: &[(String, Option<f64>)], dead: &[f64]) -> Health {
         let mut health = Health {
-            clipped_share: self.sums.clipped as f64 / self.sums.steps.max(1) as f64,
+            clipped_share: self.clipped as f64 / self.steps.max(1) as f64,
             dead_units: dead.iter().enumerate().map(|(layer, share)| (format!("layers.{layer}"), *share)).collect(),
             ..Health::default()
         };
-        for (name, &[gradient, update, weight, along, last]) in names.iter().zip(&self.sums.parameters) {
+        for (name, &[gradient, update, weight, along, last]) in names.iter().zip(&self.parameters) {
             let ratio = |a: f64, b: f64| Some((a / b).sqrt()).filter(|ratio| ratio.is_finite());
             let of_epsilon = ruled.iter().find(|(other, _)| other == name).and_then(|(_, share)| *share);
             let parameter = ParameterHealth {
-                gradient_norm: ratio(gradient, self.sums.steps as f64),
+                gradient_norm: ratio(gradient, self.steps as f64),
                 update_ratio: ratio(update, weight),
                 effective_lr: ratio(update, gradient),
                 update_cosine: Some(along / (update * last).sqrt()).filter(|cosine| cosine.is_finite()),

@@ -1,10 +1,11 @@
-//! What is known between two steps and after an epoch.
+//! Where training stands between two steps.
 
 use serde::{Deserialize, Serialize};
 
-use super::health::{Health, HealthSums};
+use super::health::HealthSums;
+use super::record::{Record, finite, is_better};
 use crate::config::{Config, Plateau};
-use crate::metrics::{Means, Sums};
+use crate::metrics::Sums;
 use crate::optim::Decay;
 
 /// Where a run stands between two steps: with the tensors, all that resuming needs.
@@ -55,55 +56,6 @@ pub struct PlateauState {
     pub falls: Vec<u64>,
 }
 
-/// What is known after an epoch, or after an evaluation inside one: an event on standard output and a line of `metrics.jsonl`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// `epoch`, or `eval` inside an epoch.
-    pub event: String,
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Mean training loss of the epoch so far, dropout on.
-    pub train_loss: Option<f64>,
-    /// Training accuracy of the epoch so far, dropout on.
-    pub train_accuracy: Option<f64>,
-    /// Mean loss on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_loss: Option<f64>,
-    /// Accuracy on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_accuracy: Option<f64>,
-    /// Mean loss on the test split; none where this epoch was not evaluated.
-    pub test_loss: Option<f64>,
-    /// Accuracy on the test split.
-    pub test_accuracy: Option<f64>,
-    /// Mean loss of the averaged weights on the test split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema_test_loss: Option<f64>,
-    /// Accuracy of the averaged weights on the test split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema_test_accuracy: Option<f64>,
-    /// Mean loss of the averaged weights on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema_valid_loss: Option<f64>,
-    /// Accuracy of the averaged weights on the validation split.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema_valid_accuracy: Option<f64>,
-    /// Steps of the run so far that were skipped for a gradient that is not finite.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skipped_steps: Option<u64>,
-    /// The health of the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
-    /// Learning rate of the last step.
-    pub lr: f64,
-    /// Seconds of training, evaluation not counted.
-    pub seconds: f64,
-    /// Training samples per second of those.
-    pub samples_per_second: f64,
-}
-
 impl Progress {
     /// The epoch so far, of which `done` examples were drawn, as a record without evaluation; `lr` is that of the last step.
     pub fn record(&self, event: &str, done: u64, lr: f64, seconds: f64) -> Record {
@@ -121,6 +73,13 @@ impl Progress {
             samples_per_second: if seconds > 0.0 { done as f64 / seconds } else { 0.0 },
             ..Record::default()
         }
+    }
+
+    /// Begins the epoch after so many.
+    pub fn begin_epoch(&mut self, epoch: u64) {
+        (self.epoch, self.position, self.seconds, self.skipped_examples) = (epoch, 0, 0.0, 0);
+        Sums { loss: self.loss_sum, hits: self.hits } = Sums::default();
+        self.health = HealthSums::default();
     }
 
     /// Takes an evaluation in: counts for early stopping and for a schedule on a plateau, and keeps the best.
@@ -179,39 +138,4 @@ impl PlateauState {
             self.falls.push(step);
         }
     }
-}
-
-impl Record {
-    /// Fills in the means of an evaluation, or says which of them is not finite.
-    pub fn evaluated(&mut self, test: Means, valid: Option<Means>) -> Option<String> {
-        for (split, means) in [("test", Some(test)), ("validation", valid)] {
-            if means.is_some_and(|means| !means.loss.is_finite()) {
-                let Self { epoch, step, .. } = self;
-                return Some(format!("epoch {epoch}, after step {step}: the loss on the {split} split is not finite"));
-            }
-        }
-        self.test_loss = Some(test.loss);
-        self.test_accuracy = Some(test.accuracy);
-        self.valid_loss = valid.map(|means| means.loss);
-        self.valid_accuracy = valid.map(|means| means.accuracy);
-        None
-    }
-
-    /// Fills in the means of the averaged weights.
-    pub fn evaluated_average(&mut self, test: Means, valid: Option<Means>) {
-        (self.ema_test_loss, self.ema_test_accuracy) = (finite(test.loss), Some(test.accuracy));
-        if let Some(means) = valid {
-            (self.ema_valid_loss, self.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
-        }
-    }
-}
-
-/// Whether a validation loss is the best so far: lower than `best` by more than `min_delta`. Every reader of results asks here.
-pub fn is_better(loss: f64, best: Option<f64>, min_delta: f64) -> bool {
-    best.is_none_or(|best| loss < best - min_delta)
-}
-
-/// `number` where JSON can hold it.
-pub fn finite(number: f64) -> Option<f64> {
-    number.is_finite().then_some(number)
 }

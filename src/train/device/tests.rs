@@ -160,7 +160,7 @@ fn a_checkpoint_goes_from_either_device_to_the_other() -> Result<()> {
     let stopped = |trainer: &mut Trainer| -> Result<_> {
         trainer.optimizer.at_evaluation_point()?;
         let tensors = trainer.tensors(0)?.into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
-        Ok((tensors.collect::<Result<Vec<_>>>()?, trainer.optimizer.steps(), trainer.optimizer.history(0)))
+        Ok((tensors.collect::<Result<Vec<_>>>()?, trainer.optimizer.steps(0), trainer.optimizer.history(0)))
     };
     let first = || -> Result<_> {
         let (mut trainer, split, _) = trainer(&settings);
@@ -172,7 +172,7 @@ fn a_checkpoint_goes_from_either_device_to_the_other() -> Result<()> {
         for ((_, from), (_, to)) in tensors.iter().zip(trainer.tensors(0)?) {
             kernel::copy(from, &to)?;
         }
-        trainer.optimizer.resume_after(*steps, std::slice::from_ref(history))?;
+        trainer.optimizer.resume_after(&[(*steps, history.clone())])?;
         train(&mut trainer, &split, 6..13)?;
         Ok(bits_of(&stopped(&mut trainer)?.0))
     };

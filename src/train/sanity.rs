@@ -3,10 +3,10 @@
 use super::schedule;
 use crate::config::{Config, Stretch};
 use crate::optim::Decay;
-use crate::report::table::counted;
+use crate::text::counted;
 
 /// What is odd about this configuration on `examples` samples, in words.
-pub fn odd(config: &Config, examples: usize) -> Vec<String> {
+pub fn sanity_warnings(config: &Config, examples: usize) -> Vec<String> {
     let mut odd = Vec::new();
     let plan = schedule(config, examples);
     if plan.warmup_steps > plan.total_steps {
@@ -47,14 +47,14 @@ mod tests {
 
     #[test]
     fn what_is_merely_odd_is_named() {
-        let odd = |settings: &[(&str, &str)]| {
+        let found = |settings: &[(&str, &str)]| {
             let given =
                 |(key, text): &(&str, &str)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() };
             let command_line = settings.iter().map(given).collect();
-            super::odd(&Config::load(&Sources { command_line, ..Sources::default() }).unwrap(), 1000)
+            super::sanity_warnings(&Config::load(&Sources { command_line, ..Sources::default() }).unwrap(), 1000)
         };
-        assert!(odd(&[]).is_empty());
-        assert!(odd(&[("schedule.warmup", "10epochs"), ("train.batch_size", "1000")]).is_empty());
+        assert!(found(&[]).is_empty());
+        assert!(found(&[("schedule.warmup", "10epochs"), ("train.batch_size", "1000")]).is_empty());
         for (settings, word) in [
             (&[("schedule.warmup", "11epochs")][..], "schedule.warmup"),
             (&[("train.batch_size", "1001")], "train.batch_size"),
@@ -62,8 +62,8 @@ mod tests {
             (&[("train.patience", "10"), ("data.valid_fraction", "0.1")], "train.patience"),
             (&[("schedule.schedule", "step"), ("train.epochs", "5")], "schedule.step_epochs"),
         ] {
-            let found = odd(settings);
-            assert!(found.len() == 1 && found[0].contains(word), "{found:?}");
+            let told = found(settings);
+            assert!(told.len() == 1 && told[0].contains(word), "{told:?}");
         }
     }
 }

@@ -18,19 +18,19 @@ const LONG: Duration = Duration::from_micros(100);
 
 /// The threads of the next step.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct ThreadChoice {
     step: u32,
     /// The shortest step of this round on all threads, and on one.
     least: [Duration; 2],
 }
 
-impl Default for Pace {
+impl Default for ThreadChoice {
     fn default() -> Self {
         Self { step: 0, least: [Duration::MAX; 2] }
     }
 }
 
-impl Pace {
+impl ThreadChoice {
     /// Calls `body`, a step, on as many threads as are best.
     pub fn step<R>(&mut self, body: impl FnOnce() -> R) -> R {
         let way = self.way();
@@ -65,11 +65,11 @@ mod tests {
     /// The ways of a round whose steps take so many microseconds on all threads and on one.
     fn ways(all: u64, one: u64) -> Vec<usize> {
         team::start(2).unwrap();
-        let mut pace = Pace::default();
+        let mut thread_choice = ThreadChoice::default();
         (0..ROUND)
             .map(|_| {
-                let way = pace.way();
-                pace.took(way, Duration::from_micros([all, one][way]));
+                let way = thread_choice.way();
+                thread_choice.took(way, Duration::from_micros([all, one][way]));
                 way
             })
             .collect()

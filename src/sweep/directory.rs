@@ -4,7 +4,8 @@
 //! sweep.toml          axes and common settings
 //! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
 //! lanes.safetensors   the lanes in progress, until the sweep has ended
-//! ckpt/               point-00012.safetensors: the best point's, or every point's
+//! ckpt/               point-00012.safetensors: the best point's, or every point's, at its end; with a validation split
+//!                     point-00012-best.safetensors beside it, where its validation loss was lowest
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,21 +14,21 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::points::Points;
-use super::saved::{Manifest, Saved};
+use super::saved::{Manifest, SavedLanes};
 use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::write::{folder, folders, growing, is_folder, remove, replace, sweep, unwritable};
+use crate::run::results::{self, Line, PointEnd};
+use crate::run::write::{folder, folders, growing, is_folder, remove, remove_unfinished, replace, unwritable};
 use crate::run::{lock, only_unfinished, read, resolve};
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
-pub struct Store {
+pub struct SweepDirectory {
     path: PathBuf,
     _lock: Option<File>,
     results: File,
@@ -35,13 +36,13 @@ pub struct Store {
     results_bytes: u64,
     /// Digest of what the sweep computes.
     sweep: String,
-    /// The `point` line of each point that has ended, by index.
-    pub ended: BTreeMap<usize, Json>,
+    /// The points that have ended, by index.
+    pub ended: BTreeMap<usize, PointEnd>,
     /// The lanes to go on with, if the sweep was stopped amid some.
-    pub saved: Option<Saved>,
+    pub saved: Option<SavedLanes>,
 }
 
-impl Store {
+impl SweepDirectory {
     /// Takes the directory `out` for the sweep of `points` that `description` describes: absent, empty, or with `resume` one of
     /// the same sweep. Of what is neither ended nor saved there, nothing stays.
     ///
@@ -49,78 +50,30 @@ impl Store {
     /// If it holds something else ([`Exit::Usage`], [`Exit::Run`]), another process holds it ([`Exit::Busy`]) or it cannot be
     /// written ([`Exit::Output`]).
     pub fn open(out: &Path, resume: bool, description: &str, points: &Points) -> Result<Self> {
-        let fail = |exit, what: &str| Failure::new(exit, format!("{}: {what}", out.display()));
         let unwritten = |error: std::io::Error| unwritable(out, &error);
-        let unreadable = |path: &Path, error: std::io::Error| {
-            Failure::new(Exit::Run, format!("{}: cannot be read: {error}", path.display()))
-        };
         is_folder(out)?;
         folders(out).map_err(unwritten)?;
         let lock = lock::take(out, "sweeps in this directory")?;
-        let (file, lines) = (out.join("sweep.toml"), out.join("results.jsonl"));
         let names = read::names(out).map_err(unwritten)?;
         // What a process leaves that was killed before its sweep began is nothing.
         let holds_something = !only_unfinished(out, &names)?;
         if holds_something && !resume {
-            return Err(fail(Exit::Usage, "holds something, expected an absent or empty folder")
-                .hint("go on with that sweep by --resume, or choose another folder with --out")
-                .into());
+            let what = format!("{}: holds something, expected an absent or empty folder", out.display());
+            let hint = "go on with that sweep by --resume, or choose another folder with --out";
+            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
         }
         let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
-        let mut results = Results::default();
-        let mut saved = None;
-        if holds_something {
-            let then = read::optional(read::text(&file, MOST_DESCRIPTION)).map_err(|error| unreadable(&file, error))?;
-            let then = then.ok_or_else(|| {
-                fail(Exit::Run, "holds no sweep: sweep.toml is missing").hint("choose another folder with --out")
-            })?;
-            let (then, now) = (deciding(&then), deciding(description));
-            if then != now {
-                let line = now.iter().zip(&then).find(|(now, then)| now != then);
-                let (now, then) = line.map_or(("more settings", "fewer"), |(now, then)| (*now, *then));
-                return Err(fail(Exit::Run, &format!("is another sweep: `{now}`, but it began with `{then}`"))
-                    .hint("give the settings that the sweep began with, or choose another folder with --out")
-                    .into());
-            }
-            let text = read::optional(read::bytes(&lines, resolve::MOST_RESULTS))
-                .map_err(|error| unreadable(&lines, error))?;
-            let text = text.unwrap_or_default();
-            let path = out.join(LANES);
-            let found = match Saved::read(&path)? {
-                Ok(Some(saved)) => match saved.defect(&digest, points) {
-                    Some(defect) => Err(format!("{}: {defect}", path.display())),
-                    None => Ok(Some(saved)),
-                },
-                Ok(None) => Ok(None),
-                Err(failure) => Err(failure.to_string()),
-            };
-            let found = found.and_then(|saved| match saved {
-                None => Ok(None),
-                Some(saved) => match Results::up_to(&text, &saved.manifest) {
-                    Some(results) => Ok(Some((saved, results))),
-                    None => Err(format!("{}: results.jsonl has lost lines that it counts on", path.display())),
-                },
-            });
-            match found {
-                Ok(Some((lanes, whole))) => (saved, results) = (Some(lanes), whole),
-                Ok(None) => results = Results::of_ended(&text),
-                Err(what) => {
-                    tracing::warn!("{what}; its points are trained again from their start");
-                    results = Results::of_ended(&text);
-                }
-            }
-            results.expect_own(points).map_err(|what| {
-                let failure = Failure::new(Exit::Run, format!("{}: {what}", lines.display()));
-                failure.hint("its lines were changed: begin the sweep again in another folder")
-            })?;
-            if text != results.text.as_bytes() {
-                replace(&lines, results.text.as_bytes())?;
-            }
-        }
-        replace(&file, description.as_bytes())?;
+        let (saved, results) = if holds_something {
+            expect_same(out, description)?;
+            resumed(out, &digest, points)?
+        } else {
+            Default::default()
+        };
+        replace(&out.join("sweep.toml"), description.as_bytes())?;
         folder(&out.join("ckpt"))?;
-        sweep(out)?;
-        sweep(&out.join("ckpt"))?;
+        remove_unfinished(out)?;
+        remove_unfinished(&out.join("ckpt"))?;
+        let lines = out.join("results.jsonl");
         let open = growing(&lines);
         Ok(Self {
             path: out.to_owned(),
@@ -142,16 +95,12 @@ impl Store {
     ///
     /// # Errors
     /// If they cannot be written ([`Exit::Output`]).
-    pub fn append(&mut self, lines: &[Json]) -> Result<()> {
-        let mut text = String::new();
-        for line in lines {
-            text += &line.to_string();
-            text.push('\n');
-        }
-        let path = self.path.join("results.jsonl");
-        if text.is_empty() {
+    pub fn append(&mut self, lines: &[Line]) -> Result<()> {
+        if lines.is_empty() {
             return Ok(());
         }
+        let text = lines.iter().map(|line| line.to_json().to_string() + "\n").collect::<Vec<_>>().concat();
+        let path = self.path.join("results.jsonl");
         self.results.write_all(text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
         self.results_bytes += text.len() as u64;
         Ok(())
@@ -172,7 +121,7 @@ impl Store {
     ///
     /// # Errors
     /// If they cannot be written ([`Exit::Output`]).
-    pub fn save_lanes(&self, mut saved: Saved) -> Result<()> {
+    pub fn save_lanes(&self, mut saved: SavedLanes) -> Result<()> {
         self.sync()?;
         saved.manifest.sweep.clone_from(&self.sweep);
         saved.manifest.results_bytes = self.results_bytes;
@@ -188,17 +137,18 @@ impl Store {
         Ok(remove(&self.lanes()).map_err(|error| unwritable(&self.lanes(), &error))?)
     }
 
-    /// The checkpoint file of a point.
-    pub fn checkpoint(&self, point: usize) -> PathBuf {
-        resolve::of_point(&self.path, point)
+    /// The checkpoint file of a point, at its end or where it was best.
+    pub fn checkpoint(&self, point: usize, best: bool) -> PathBuf {
+        resolve::of_point(&self.path, point, best)
     }
 
-    /// Writes the checkpoint of a point.
+    /// Writes the checkpoint of a point, and that of its best evaluation where there is one.
     ///
     /// # Errors
-    /// If it cannot be written ([`Exit::Output`]).
-    pub fn save(&self, point: usize, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint.write(&self.checkpoint(point))
+    /// If they cannot be written ([`Exit::Output`]).
+    pub fn save(&self, point: usize, checkpoint: &Checkpoint, best: Option<&Checkpoint>) -> Result<()> {
+        best.map_or(Ok(()), |best| best.write(&self.checkpoint(point, true)))?;
+        checkpoint.write(&self.checkpoint(point, false))
     }
 
     /// Removes the checkpoints of all points but `best`.
@@ -206,22 +156,77 @@ impl Store {
     /// # Errors
     /// If their folder cannot be read or one cannot be removed ([`Exit::Output`]).
     pub fn keep_alone(&self, best: Option<usize>) -> Result<()> {
-        let kept = best.map(|best| self.checkpoint(best));
+        let kept: Vec<PathBuf> = best.iter().flat_map(|best| self.files(*best)).collect();
         let folder = self.path.join("ckpt");
         for name in read::names(&folder).map_err(|error| unwritable(&folder, &error))? {
             let path = folder.join(&name);
-            if name.to_string_lossy().starts_with("point-") && Some(&path) != kept.as_ref() {
+            if name.to_string_lossy().starts_with("point-") && !kept.contains(&path) {
                 remove(&path).map_err(|error| unwritable(&path, &error))?;
             }
         }
         Ok(())
     }
 
-    /// Removes the checkpoint of a point, if there is one.
+    /// Removes the checkpoints of a point, if there are some.
     pub fn forget(&self, point: usize) {
         // A file that stays costs space and nothing else.
-        let _ = remove(&self.checkpoint(point));
+        self.files(point).iter().for_each(|file| drop(remove(file)));
     }
+
+    fn files(&self, point: usize) -> [PathBuf; 2] {
+        [false, true].map(|best| self.checkpoint(point, best))
+    }
+}
+
+/// Requires that the sweep in `out` is the one that `description` describes.
+fn expect_same(out: &Path, description: &str) -> Result<(), Failure> {
+    let file = out.join("sweep.toml");
+    let then = read::optional(read::text(&file, MOST_DESCRIPTION)).map_err(|error| read::failure(&file, &error))?;
+    let fail = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", out.display()));
+    let then =
+        then.ok_or_else(|| fail("holds no sweep: sweep.toml is missing").hint("choose another folder with --out"))?;
+    let (then, now) = (deciding(&then), deciding(description));
+    if then == now {
+        return Ok(());
+    }
+    let line = now.iter().zip(&then).find(|(now, then)| now != then);
+    let (now, then) = line.map_or(("more settings", "fewer"), |(now, then)| (*now, *then));
+    Err(fail(&format!("is another sweep: `{now}`, but it began with `{then}`"))
+        .hint("give the settings that the sweep began with, or choose another folder with --out"))
+}
+
+/// The lanes to go on with and the results that stay, of which the file then holds no other: those that the lanes count on, or where
+/// there are none those of the points that have ended.
+fn resumed(out: &Path, digest: &str, points: &Points) -> Result<(Option<SavedLanes>, Results)> {
+    let (lanes, lines) = (out.join(LANES), out.join("results.jsonl"));
+    let text =
+        read::optional(read::bytes(&lines, results::MOST_BYTES)).map_err(|error| read::failure(&lines, &error))?;
+    let text = text.unwrap_or_default();
+    let usable = |saved: SavedLanes| {
+        if let Some(defect) = saved.defect(digest, points) {
+            return Err(format!("{}: {defect}", lanes.display()));
+        }
+        let results = Results::up_to(&text, &saved.manifest);
+        let lost = || format!("{}: results.jsonl has lost lines that it counts on", lanes.display());
+        results.ok_or_else(lost).map(|results| (Some(saved), results))
+    };
+    let found = match SavedLanes::read(&lanes)? {
+        Ok(Some(saved)) => usable(saved),
+        Ok(None) => Ok((None, Results::of_ended(&text))),
+        Err(failure) => Err(failure.to_string()),
+    };
+    let (saved, results) = found.unwrap_or_else(|what| {
+        tracing::warn!("{what}; its points are trained again from their start");
+        (None, Results::of_ended(&text))
+    });
+    results.expect_own(points).map_err(|what| {
+        let failure = Failure::new(Exit::Run, format!("{}: {what}", lines.display()));
+        failure.hint("its lines were changed: begin the sweep again in another folder")
+    })?;
+    if text != results.text.as_bytes() {
+        replace(&lines, results.text.as_bytes())?;
+    }
+    Ok((saved, results))
 }
 
 /// The `sweep.toml` of the sweep in `path`, if it holds one.
@@ -233,8 +238,7 @@ pub fn description_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     }
     let file = path.join("sweep.toml");
-    let unreadable = |error| Failure::new(Exit::Run, format!("{}: cannot be read: {error}", file.display()));
-    let is_there = read::is_file(&file).map_err(unreadable)?;
+    let is_there = read::is_file(&file).map_err(|error| read::failure(&file, &error))?;
     Ok(Some(file).filter(|_| is_there))
 }
 
@@ -248,7 +252,7 @@ const LANES: &str = "lanes.safetensors";
 #[derive(Default)]
 struct Results {
     text: String,
-    ended: BTreeMap<usize, Json>,
+    ended: BTreeMap<usize, PointEnd>,
 }
 
 impl Results {
@@ -256,12 +260,11 @@ impl Results {
     fn up_to(text: &[u8], manifest: &Manifest) -> Option<Self> {
         let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
         let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
-        let entries = entries(text);
-        let ended = ended(&entries);
+        let lines = text.lines().map(|line| Line::parse(line.as_bytes())).collect::<Option<Vec<_>>>()?;
+        let points: Vec<usize> = lines.iter().map(Line::point).collect();
+        let ended = ended(lines.into_iter());
         let is_known = |point: &usize| ended.contains_key(point) != manifest.points.contains(point);
-        let is_whole = entries.len() == text.lines().count();
-        let is_ours =
-            is_whole && entries.iter().all(|(point, ..)| is_known(point)) && manifest.points.iter().all(is_known);
+        let is_ours = points.iter().chain(&manifest.points).all(is_known);
         is_ours.then(|| Self { text: text.to_owned(), ended })
     }
 
@@ -270,9 +273,10 @@ impl Results {
         for (index, end) in &self.ended {
             let point = points.points.get(*index);
             let point = point.ok_or_else(|| format!("it tells of point {index}, of {} points", points.points.len()))?;
-            let expected = Json::Object(points.settings(point));
-            if end["settings"] != expected {
-                return Err(format!("point {index} has the settings {}, expected {expected}", end["settings"]));
+            let expected = points.settings(point);
+            if end.settings != expected {
+                let [found, expected] = [&end.settings, &expected].map(|settings| serde_json::json!(settings));
+                return Err(format!("point {index} has the settings {found}, expected {expected}"));
             }
         }
         Ok(())
@@ -281,26 +285,20 @@ impl Results {
     /// The lines of points that have ended.
     fn of_ended(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        let entries = entries(&text);
-        let ended = ended(&entries);
-        let kept = entries.iter().filter(|(point, ..)| ended.contains_key(point));
-        let text: Vec<&str> = kept.flat_map(|(_, _, line)| [*line, "\n"]).collect();
+        let lines: Vec<_> = text.lines().filter_map(|text| Some((text, Line::parse(text.as_bytes())?))).collect();
+        let ended = ended(lines.iter().map(|(_, line)| line.clone()));
+        let kept = lines.iter().filter(|(_, line)| ended.contains_key(&line.point()));
+        let text: Vec<&str> = kept.flat_map(|(text, _)| [*text, "\n"]).collect();
         Self { text: text.concat(), ended }
     }
 }
 
-/// Point, content and text of each line that has them.
-fn entries(text: &str) -> Vec<(usize, Json, &str)> {
-    let entry = |line| {
-        let entry: Json = serde_json::from_str(line).ok()?;
-        Some((entry.get("point")?.as_u64()? as usize, entry, line))
+fn ended(lines: impl Iterator<Item = Line>) -> BTreeMap<usize, PointEnd> {
+    let end = |line| match line {
+        Line::End(end) => Some((end.point, end)),
+        Line::Record(..) => None,
     };
-    text.lines().filter_map(entry).collect()
-}
-
-fn ended(entries: &[(usize, Json, &str)]) -> BTreeMap<usize, Json> {
-    let ends = entries.iter().filter(|(_, entry, _)| entry["event"] == "point");
-    ends.map(|(point, entry, _)| (*point, entry.clone())).collect()
+    lines.filter_map(end).collect()
 }
 
 /// The lines of `sweep.toml` that decide what is computed.

@@ -1,0 +1,515 @@
+//! Lanes: nets of one shape that train side by side on one pass over the data, each as if it were alone. A run is one lane; the
+//! points of a sweep are many.
+//!
+//! Everything that happens to a run stands here once: steps, evaluations, the end of an epoch, patience, divergence, checkpoints.
+//! Where it is written down is a [`Journal`]'s business. A lane that has ended is taken out of the model; the others do not notice,
+//! since no lane's bits depend on another's. Every function fails where the device does, memory does not suffice, or the journal
+//! cannot write.
+
+mod divergence;
+mod epoch;
+pub mod splits;
+mod stop;
+
+pub use stop::Stop;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+
+use crate::config::{Config, Stretch};
+use crate::data::batches;
+use crate::error::{Exit, Failure};
+use crate::kernel;
+use crate::metrics::Sums;
+use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
+use crate::run::resolve;
+use crate::run::signal::Signals;
+use crate::train::{Evaluator, Progress, Record, Trainer};
+use splits::Splits;
+
+/// Where the way of lanes is written down: a run's directory, a sweep's, and whatever else wants to know.
+pub trait Journal {
+    /// Writes the records of an evaluation or of the end of an epoch, of the lanes that go on or end well with it: each with the
+    /// lane's place in [`Lanes::active`].
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn record(&mut self, lanes: &mut Lanes, records: &[(usize, Record)]) -> Result<()>;
+
+    /// Writes the ends of [`Lanes::ended`]; they leave the model afterwards. Called after every evaluation and epoch, and whenever
+    /// no lane trains any more.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn ended(&mut self, lanes: &mut Lanes) -> Result<()>;
+
+    /// Writes the checkpoints of all lanes, from which training goes on after a kill: all their numbers are finite.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn save(&mut self, lanes: &mut Lanes) -> Result<()>;
+
+    /// Shows how it stands, a few times a second.
+    fn show(&mut self, lanes: &Lanes);
+
+    /// The checkpoints that were saved last, by the lanes' indices: where a search for a divergence begins.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn saved(&self) -> Result<Vec<(usize, Checkpoint)>>;
+
+    /// Whether a signal cuts such a search short: not where its words must be the same after a kill.
+    fn stops_search_on_signal(&self) -> bool;
+}
+
+/// A lane: a run, or a point of a sweep.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// The number of its point; of a run 0.
+    pub index: usize,
+    /// Its configuration.
+    pub config: Config,
+    /// Where it stands.
+    pub progress: Progress,
+    /// The checkpoint of its best evaluation, until the journal takes it.
+    pub best: Option<Checkpoint>,
+    /// How it ended, once it has.
+    pub stop: Option<Stop>,
+    /// The evaluation inside an epoch after which it stopped, if it did there.
+    stopped_at: Option<Record>,
+    /// The checkpoint that it goes on from, until it does.
+    resumed: Option<Checkpoint>,
+}
+
+impl Lane {
+    /// One at its start.
+    pub fn new(index: usize, config: Config) -> Self {
+        let progress = Progress::default();
+        Self { index, config, progress, best: None, stop: None, stopped_at: None, resumed: None }
+    }
+
+    /// One that goes on from a checkpoint.
+    pub fn resumed(index: usize, config: Config, checkpoint: Checkpoint) -> Self {
+        let progress = checkpoint.meta.progress.clone();
+        Self { progress, resumed: Some(checkpoint), ..Self::new(index, config) }
+    }
+
+    /// One that diverged where `progress` stands, for this reason.
+    pub fn diverged(index: usize, config: Config, progress: Progress, reason: String) -> Self {
+        Self { progress, stop: Some(Stop::Diverged(Some(reason))), ..Self::new(index, config) }
+    }
+
+    /// The same with the checkpoint of its best evaluation.
+    pub fn with_best(self, best: Option<Checkpoint>) -> Self {
+        Self { best, ..self }
+    }
+
+    /// What is known of it last: the evaluation that its last checkpoint belongs to.
+    pub fn last(&self) -> Option<&Record> {
+        self.stopped_at.as_ref().or(self.progress.last.as_ref())
+    }
+
+    /// Whether it has diverged.
+    pub fn has_diverged(&self) -> bool {
+        matches!(self.stop, Some(Stop::Diverged(_)))
+    }
+
+    /// Why it ended, in words.
+    pub fn reason(&self) -> Option<String> {
+        match &self.stop {
+            Some(Stop::EarlyStopped) => Some(self.progress.out_of_patience()),
+            Some(Stop::Diverged(found)) => found.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// What lanes train in.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The device.
+    pub device: Device,
+    /// Threads in use.
+    pub threads: usize,
+    /// Signals caught since the start of the process.
+    pub signals: Signals,
+    /// The start of the process.
+    pub started: Instant,
+}
+
+/// Lanes in training.
+pub struct Lanes {
+    /// Batches of an epoch.
+    pub batches: u64,
+    /// Where all lanes stand: epochs completed, batches done of the epoch in progress, and steps in all.
+    pub epoch: u64,
+    /// Batches done of the epoch in progress.
+    pub position: u64,
+    /// Steps done.
+    pub step: u64,
+    /// The settings of the first lane: those that say when to evaluate and save are the same for all.
+    pub config: Config,
+    /// The lanes of the model.
+    active: Vec<Lane>,
+    /// Lanes that diverged inside an epoch: they are out of the model, and their ends are written with the next evaluation, so that
+    /// the journal does not depend on when it was noticed.
+    diverged: Vec<Lane>,
+    trainer: Trainer,
+    evaluator: Evaluator,
+    data: Rc<Splits>,
+    initial: Option<Rc<Checkpoint>>,
+    device: Device,
+    signals: Signals,
+    clock: Clock,
+    /// How often the steps of the epoch in progress have taken memory.
+    allocations: u64,
+}
+
+/// Time between two times that it is shown how lanes stand.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// Times; none of them reaches a computed number.
+struct Clock {
+    started: Instant,
+    saved: Instant,
+    shown: Instant,
+    /// Seconds trained in the epoch in progress, up to the last pause.
+    seconds: f64,
+    /// When training went on after it.
+    training: Option<Instant>,
+    /// Whether a step was taken: even a process that is out of time at once gets somewhere.
+    stepped: bool,
+}
+
+impl Lanes {
+    /// Puts lanes together that stand at the same step: all at the start, at the `initial` weights where there are some, or all at their
+    /// checkpoints. Those that have diverged before are among them, but not in the model.
+    ///
+    /// # Errors
+    /// If a checkpoint is another net's.
+    pub fn new(
+        lanes: Vec<Lane>,
+        data: Rc<Splits>,
+        initial: Option<Rc<Checkpoint>>,
+        environment: Environment,
+    ) -> Result<Self> {
+        let Environment { device, signals, started, .. } = environment;
+        let (diverged, mut lanes): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(Lane::has_diverged);
+        let checkpoints: Vec<Checkpoint> = lanes.iter_mut().filter_map(|lane| lane.resumed.take()).collect();
+        let at = lanes.first().map(|lane| lane.progress.clone()).unwrap_or_default();
+        // Where all have diverged a model there must be.
+        let modelled = if lanes.is_empty() { &diverged[..1] } else { &lanes };
+        let configs: Vec<Config> = modelled.iter().map(|lane| lane.config.clone()).collect();
+        if let (Some(initial), Some(path), []) = (&initial, &configs[0].init, checkpoints.as_slice())
+            && initial.meta.model.channels() != data.channels
+        {
+            tracing::warn!("{}: its net was trained on pixels scaled otherwise", path.display());
+        }
+        let trainer = trainer(&configs, &data, &checkpoints, initial.as_deref(), &device)?;
+        let now = Instant::now();
+        Ok(Self {
+            batches: batches::batches(data.members.len(), configs[0].step_samples()),
+            epoch: at.epoch,
+            position: at.position,
+            step: at.step,
+            config: configs[0].clone(),
+            evaluator: evaluator(&trainer, &data, &device)?,
+            clock: Clock { started, saved: now, shown: now, seconds: at.seconds, training: None, stepped: false },
+            active: lanes,
+            diverged,
+            trainer,
+            data,
+            initial,
+            device,
+            signals,
+            allocations: 0,
+        })
+    }
+
+    /// The lanes of the model.
+    pub fn active(&self) -> &[Lane] {
+        &self.active
+    }
+
+    /// The same, for a journal that keeps its own account in their progress.
+    pub fn active_mut(&mut self) -> &mut [Lane] {
+        &mut self.active
+    }
+
+    /// Those of them that train.
+    pub fn running(&self) -> impl Iterator<Item = &Lane> {
+        self.active.iter().filter(|lane| lane.stop.is_none())
+    }
+
+    /// Whether a lane trains.
+    pub fn are_running(&self) -> bool {
+        self.running().next().is_some()
+    }
+
+    /// Whether a lane trains and the epoch has batches left.
+    pub fn are_in_epoch(&self) -> bool {
+        self.position < self.batches && self.are_running()
+    }
+
+    /// The lanes that have ended and whose ends are not written yet, by index.
+    pub fn ended(&self) -> Vec<&Lane> {
+        let mut ended: Vec<&Lane> =
+            self.active.iter().filter(|lane| lane.stop.is_some()).chain(&self.diverged).collect();
+        ended.sort_by_key(|lane| lane.index);
+        ended
+    }
+
+    /// The lanes that have diverged since the last evaluation and are out of the model.
+    pub fn diverged(&self) -> &[Lane] {
+        &self.diverged
+    }
+
+    /// The order of the samples in the epoch in progress, u32 [N′].
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn order(&self) -> Result<Tensor> {
+        batches::order(&self.data.members, self.config.data_seed, self.epoch, &self.device)
+    }
+
+    /// One step of all lanes on the next batch of `order`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step(&mut self, order: &Tensor) -> Result<()> {
+        self.clock.training.get_or_insert_with(Instant::now);
+        let batch = self.data.batch(order, self.position, self.config.step_samples());
+        let allocations = kernel::alloc::count();
+        for lane in self.trainer.step(batch, self.step)? {
+            let progress = &mut self.active[lane].progress;
+            progress.skipped += 1;
+            progress.skipped_examples += batch.rows as u64;
+        }
+        self.allocations += kernel::alloc::count() - allocations;
+        self.position += 1;
+        self.step += 1;
+        self.clock.stepped = true;
+        Ok(())
+    }
+
+    /// What happens between two steps: evaluate, save, show, stop. None of it changes what is computed. Answers why all lanes stop
+    /// here, if they do: they are saved then.
+    ///
+    /// # Errors
+    /// If something cannot be written.
+    pub fn between_steps(&mut self, journal: &mut dyn Journal) -> Result<Option<Stop>> {
+        // An evaluation belongs to the step before it, so it comes first.
+        self.evaluate_inside(journal)?;
+        if !self.are_running() {
+            return Ok(None);
+        }
+        let stop = self.reason_to_stop();
+        if stop.is_some() || self.save_is_due() || self.signals.save_is_asked_for() {
+            self.save(journal)?;
+        }
+        if self.clock.shown.elapsed() >= SHOW_EVERY {
+            self.clock.shown = Instant::now();
+            self.remove_diverged(journal, false)?;
+            journal.show(self);
+        }
+        // A lane that is found to have diverged has ended so, whatever asks it to stop.
+        if self.are_running() {
+            return Ok(stop);
+        }
+        self.write_ends(journal).map(|()| None)
+    }
+
+    /// Signals and time.
+    fn reason_to_stop(&self) -> Option<Stop> {
+        if let Some(signal) = self.signals.caught() {
+            return Some(Stop::Signal(signal));
+        }
+        let elapsed = self.clock.started.elapsed().as_secs_f64();
+        let is_out_of_time = self.config.max_time.is_some_and(|most| self.clock.stepped && elapsed >= most);
+        is_out_of_time.then_some(Stop::TimeLimit)
+    }
+
+    fn save_is_due(&self) -> bool {
+        match self.config.save_every {
+            Stretch::Seconds(seconds) => self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds),
+            Stretch::Steps(steps) => self.step > 0 && self.step.is_multiple_of(steps),
+            Stretch::Epochs(epochs) => self.position == 0 && self.epoch > 0 && self.epoch.is_multiple_of(epochs),
+        }
+    }
+
+    /// Saves the lanes whose numbers are finite; the others have diverged.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn save(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        let started = Instant::now();
+        self.pause();
+        self.remove_diverged(journal, true)?;
+        if self.are_running() {
+            journal.save(self)?;
+            self.clock.saved = Instant::now();
+            tracing::debug!("saved step {} in {:?}", self.step, started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// The checkpoint of the lane in this place of [`Lanes::active`], as it stands.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn checkpoint(&mut self, place: usize) -> Result<Checkpoint> {
+        self.trainer.optimizer.at_evaluation_point()?;
+        let Lane { config, progress, .. } = &self.active[place];
+        let tensors = self.trainer.tensors(place)?;
+        let parameters = config.shape.parameter_names();
+        let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
+        let settings = config.entries();
+        Ok(Checkpoint {
+            meta: Meta {
+                format: FORMAT,
+                version: env!("CARGO_PKG_VERSION").into(),
+                model: Model::new(config.shape.clone(), &self.data.channels),
+                data: checkpoint::DataId { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
+                optimizer: OptimizerState {
+                    name: config.family.name.to_owned(),
+                    steps: self.trainer.optimizer.steps(place),
+                    history: self.trainer.optimizer.history(place),
+                    state: state.collect(),
+                },
+                progress: progress.clone(),
+                config: settings.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect(),
+                config_hash: config.hash(),
+                sha256: String::new(),
+                meta_sha256: String::new(),
+            },
+            tensors: checkpoint::copy(&tensors)?,
+        })
+    }
+
+    /// Seconds trained in the epoch in progress.
+    pub fn seconds(&self) -> f64 {
+        self.clock.seconds + self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64())
+    }
+
+    /// Stops the clock of training.
+    fn pause(&mut self) {
+        self.clock.seconds = self.seconds();
+        self.clock.training = None;
+    }
+
+    /// Brings the sums of the epoch in progress to the host. This is a synchronisation of host and device.
+    fn read_sums(&mut self) -> Result<()> {
+        let seconds = self.seconds();
+        let sums = self.trainer.sums()?;
+        for (place, (Lane { progress, .. }, Sums { loss, hits })) in self.active.iter_mut().zip(sums).enumerate() {
+            (progress.epoch, progress.position, progress.step) = (self.epoch, self.position, self.step);
+            (progress.loss_sum, progress.hits, progress.seconds) = (loss, hits, seconds);
+            if let Some(monitor) = &self.trainer.monitor {
+                progress.health.clone_from(&monitor.sums[place]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the ends of the lanes that have ended, and builds the model anew of those that train.
+    fn write_ends(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        journal.ended(self)?;
+        self.diverged.clear();
+        self.compact()
+    }
+
+    /// Builds the model anew of the lanes that train, where others are among them.
+    fn compact(&mut self) -> Result<()> {
+        if self.active.iter().all(|lane| lane.stop.is_none()) {
+            return Ok(());
+        }
+        let mut checkpoints = Vec::new();
+        for place in 0..self.active.len() {
+            if self.active[place].stop.is_none() {
+                checkpoints.push(self.checkpoint(place)?);
+            }
+        }
+        self.active.retain(|lane| lane.stop.is_none());
+        if !self.active.is_empty() {
+            let configs: Vec<Config> = self.active.iter().map(|lane| lane.config.clone()).collect();
+            self.trainer = trainer(&configs, &self.data, &checkpoints, None, &self.device)?;
+            self.evaluator = evaluator(&self.trainer, &self.data, &self.device)?;
+        }
+        Ok(())
+    }
+}
+
+/// A trainer of these lanes, each at its checkpoint; without checkpoints at the start, or at `initial` weights.
+fn trainer(
+    lanes: &[Config],
+    data: &Splits,
+    checkpoints: &[Checkpoint],
+    initial: Option<&Checkpoint>,
+    device: &Device,
+) -> Result<Trainer> {
+    let mut trainer = Trainer::new(lanes, data.members.len(), data.channels.clone(), device)?;
+    if !checkpoints.is_empty() {
+        for (lane, checkpoint) in checkpoints.iter().enumerate() {
+            checkpoint.restore(&trainer.tensors(lane)?)?;
+            trainer.schedules[lane].falls.clone_from(&checkpoint.meta.progress.plateau.falls);
+        }
+        let metas = || checkpoints.iter().map(|checkpoint| &checkpoint.meta);
+        let states = metas().map(|meta| (meta.optimizer.steps, meta.optimizer.history.clone()));
+        trainer.optimizer.resume_after(&states.collect::<Vec<_>>())?;
+        if let Some(monitor) = &mut trainer.monitor {
+            monitor.sums = metas().map(|meta| meta.progress.health.clone()).collect();
+        }
+        let sums = metas().map(|meta| Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits });
+        trainer.totals.set(&sums.collect::<Vec<_>>())?;
+    } else if let Some(start) = initial {
+        for lane in 0..lanes.len() {
+            let tensors = trainer.net.tensors().into_iter().map(|(name, lanes)| Ok((name, lanes.get(lane)?)));
+            start.restore(&tensors.collect::<Result<Vec<_>>>()?)?;
+        }
+        trainer.start_optimizer(lanes)?;
+    }
+    Ok(trainer)
+}
+
+/// The buffers of evaluations.
+fn evaluator(trainer: &Trainer, data: &Splits, device: &Device) -> Result<Evaluator> {
+    let evaluated = data.test.len().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
+    Evaluator::new(&trainer.net, evaluated, data.channels.clone(), device)
+}
+
+/// The checkpoint that `--init` names, which must hold this net; none where it is not given.
+///
+/// # Errors
+/// If it is missing, broken or of another net ([`Exit::Run`]).
+pub fn initial(config: &Config) -> Result<Option<Rc<Checkpoint>>> {
+    let Some(init) = &config.init else { return Ok(None) };
+    let (path, checkpoint) = resolve::open(init, false)?;
+    let shape = &checkpoint.meta.model.shape;
+    if *shape != config.shape {
+        let what = format!("{}: its net is {shape}, expected {}", path.display(), config.shape);
+        return Err(Failure::new(Exit::Run, what).hint("choose --hidden and --dataset as that run has them").into());
+    }
+    Ok(Some(Rc::new(checkpoint)))
+}
+
+/// Requires that a checkpoint was trained on this data; `whole` is what it is part of, a run or a sweep.
+///
+/// # Errors
+/// If it was not ([`Exit::Run`]), naming `path`.
+pub fn expect_same_data(
+    checkpoint: &Checkpoint,
+    data: &Splits,
+    path: &std::path::Path,
+    whole: &str,
+) -> Result<(), Failure> {
+    let (name, now, then) = (&data.name, &data.sha256, &checkpoint.meta.data.sha256);
+    if now == then {
+        return Ok(());
+    }
+    let what = format!("{}: the data `{name}` has sha256 {now}, but the {whole} began on {then}", path.display());
+    let other = if whole == "run" { "; --init starts a new one from its weights" } else { "" };
+    Err(Failure::new(Exit::Run, what).hint(format!("a {whole} goes on only with the data it began with{other}")))
+}

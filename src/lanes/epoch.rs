@@ -1,0 +1,207 @@
+//! The end of an epoch and the evaluations on the way: means, best, records, and which lanes end with them.
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use super::{Journal, Lane, Lanes, Stop};
+use crate::config::Stretch;
+use crate::data::Split;
+use crate::metrics::{Means, Sums};
+use crate::train::Record;
+use crate::train::health::HealthSums;
+
+impl Lanes {
+    /// Ends the lanes that have nothing left to do where they stand: those of a run whose process was killed after its last step.
+    ///
+    /// # Errors
+    /// If something cannot be written.
+    pub fn end_finished(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        self.end_lanes();
+        let lacks_test = |lane: &Lane| lane.progress.last.as_ref().is_some_and(|last| last.test_loss.is_none());
+        if self.active.iter().any(|lane| lane.stop == Some(Stop::Finished) && lacks_test(lane)) {
+            // Fewer epochs than planned: the last one was not due for evaluation.
+            let last = self.active.iter().map(|lane| lane.progress.last.clone().unwrap_or_default());
+            let mut records: Vec<Record> = last.map(|last| Record { event: "eval".into(), ..last }).collect();
+            self.evaluate(&mut records)?;
+            self.record(journal, records)?;
+        }
+        if self.are_running() { Ok(()) } else { self.write_ends(journal) }
+    }
+
+    /// Evaluates inside an epoch where that is asked for, once at each step.
+    pub(super) fn evaluate_inside(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        let Stretch::Steps(steps) = self.config.eval_every else { return Ok(()) };
+        let evaluated_step = self.active.first().map_or(0, |lane| lane.progress.evaluated_step);
+        if self.position == 0 || !self.step.is_multiple_of(steps) || evaluated_step == self.step {
+            return Ok(());
+        }
+        self.pause();
+        self.remove_diverged(journal, true)?;
+        let mut records = self.records("eval");
+        self.evaluate(&mut records)?;
+        for (lane, record) in self.active.iter_mut().zip(&records) {
+            if lane.stop.is_none() && lane.progress.is_out_of_patience(&lane.config) {
+                lane.stop = Some(Stop::EarlyStopped);
+                lane.stopped_at = Some(record.clone());
+            }
+        }
+        self.record(journal, records)?;
+        self.keep_best()?;
+        self.write_ends(journal)
+    }
+
+    /// Ends the epoch: reads its means, evaluates if it is time, reports, and moves on to the next.
+    ///
+    /// # Errors
+    /// If something cannot be written.
+    pub fn end_epoch(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        if !self.are_running() {
+            return Ok(());
+        }
+        self.pause();
+        self.remove_diverged(journal, true)?;
+        let mut records = self.records("epoch");
+        self.stop_where_all_was_skipped();
+        self.measure_health(&mut records)?;
+        let epoch = self.epoch + 1;
+        tracing::debug!("epoch {epoch}: {} allocations in {} steps", self.allocations, self.position);
+        self.allocations = 0;
+        if self.config.evaluates_after(epoch) {
+            self.evaluate(&mut records)?;
+        }
+        self.record(journal, records)?;
+
+        (self.epoch, self.position, self.clock.seconds) = (epoch, 0, 0.0);
+        self.trainer.totals.set(&vec![Sums::default(); self.trainer.net.lanes()])?;
+        if let Some(monitor) = &mut self.trainer.monitor {
+            monitor.sums.fill(HealthSums::default());
+        }
+        for Lane { progress, .. } in self.active.iter_mut().filter(|lane| !lane.has_diverged()) {
+            progress.begin_epoch(epoch);
+        }
+        self.keep_best()?;
+        self.end_lanes();
+        self.write_ends(journal)
+    }
+
+    /// Ends the lanes that have done all their epochs, or whose patience is at an end.
+    fn end_lanes(&mut self) {
+        for Lane { progress, config, stop, .. } in self.active.iter_mut().filter(|lane| lane.stop.is_none()) {
+            if progress.epoch >= config.epochs {
+                *stop = Some(Stop::Finished);
+            } else if progress.is_out_of_patience(config) {
+                *stop = Some(Stop::EarlyStopped);
+            }
+        }
+    }
+
+    /// A lane that skipped all steps of the epoch has diverged: its gradients will not become finite again.
+    fn stop_where_all_was_skipped(&mut self) {
+        let (epoch, steps) = (self.epoch + 1, self.batches);
+        for Lane { progress, stop, .. } in &mut self.active {
+            if progress.skipped_examples >= self.data.members.len() as u64 {
+                let which = match steps {
+                    1 => "its only step was skipped, since its".to_owned(),
+                    _ => format!("all its {steps} steps were skipped, since their"),
+                };
+                *stop = Some(Stop::Diverged(Some(format!("epoch {epoch}: {which} gradients are not finite"))));
+            }
+        }
+    }
+
+    /// The epoch so far, a record a lane without evaluation; seconds are what all lanes took together. The sums must have been read.
+    pub fn records(&self, event: &str) -> Vec<Record> {
+        let done = self.position.saturating_mul(self.config.step_samples() as u64);
+        let done = done.min(self.data.members.len() as u64);
+        let record = |(lane, schedule): (&Lane, &crate::optim::Schedule)| {
+            let Lane { config, progress, .. } = lane;
+            let lr = schedule.lr(self.step.saturating_sub(1));
+            let record = progress.record(event, done, lr, self.seconds());
+            Record {
+                skipped_steps: config.skip_non_finite.then_some(progress.skipped),
+                samples_per_second: record.samples_per_second * self.active.len() as f64,
+                ..record
+            }
+        };
+        self.active.iter().zip(&self.trainer.schedules).map(record).collect()
+    }
+
+    /// Fills in validation and test means; a lane of which one is not finite has diverged.
+    fn evaluate(&mut self, records: &mut [Record]) -> Result<()> {
+        if self.active.iter().all(Lane::has_diverged) {
+            return Ok(());
+        }
+        self.trainer.optimizer.at_evaluation_point()?;
+        let (test, valid) = self.passes()?;
+        let averaged = match &self.trainer.average {
+            Some(average) => {
+                average.exchange(&self.trainer.net)?;
+                let passes = self.passes()?;
+                average.exchange(&self.trainer.net)?;
+                Some(passes)
+            }
+            None => None,
+        };
+        for (place, (lane, record)) in self.active.iter_mut().zip(records).enumerate() {
+            if lane.has_diverged() {
+                continue;
+            }
+            let of = |means: &Option<Vec<Means>>| means.as_ref().map(|means| means[place]);
+            if let Some(found) = record.evaluated(test[place], of(&valid)) {
+                lane.stop = Some(Stop::Diverged(Some(found)));
+                continue;
+            }
+            if let Some((test, valid)) = &averaged {
+                record.evaluated_average(test[place], of(valid));
+            }
+            lane.progress.judge(record, &lane.config);
+            self.trainer.schedules[place].falls.clone_from(&lane.progress.plateau.falls);
+        }
+        Ok(())
+    }
+
+    /// Means of each lane on the test split, and on the validation split where there is one.
+    fn passes(&self) -> Result<(Vec<Means>, Option<Vec<Means>>)> {
+        let pass = |split: &Split, order: &Tensor| -> Result<Vec<Means>> {
+            self.evaluator.run_lanes(&self.trainer.net, split, order, |_, _| Ok(()))
+        };
+        let test = pass(&self.data.test, &self.data.test_order)?;
+        let valid = self.data.valid.as_ref().map(|order| pass(&self.data.train, order)).transpose()?;
+        Ok((test, valid))
+    }
+
+    /// Fills in the health of the epoch that ends, where it is measured.
+    fn measure_health(&mut self, records: &mut [Record]) -> Result<()> {
+        let Some(monitor) = &self.trainer.monitor else { return Ok(()) };
+        let dead = self.evaluator.dead_units(&self.trainer.net, &self.data.train, &self.data.sample)?;
+        let names = self.config.shape.parameter_names();
+        for (place, record) in records.iter_mut().enumerate() {
+            let ruled = self.trainer.optimizer.ruled_by_epsilon(place)?;
+            record.health = Some(monitor.sums[place].health(&names, &ruled, &dead[place]));
+        }
+        Ok(())
+    }
+
+    /// Writes the records of the lanes that have not diverged; each lane keeps its own.
+    fn record(&mut self, journal: &mut dyn Journal, records: Vec<Record>) -> Result<()> {
+        let has_diverged = |place: &usize| self.active[*place].has_diverged();
+        let records: Vec<_> = records.into_iter().enumerate().filter(|(place, _)| !has_diverged(place)).collect();
+        journal.record(self, &records)?;
+        for (place, record) in records {
+            self.active[place].progress.keep(record);
+        }
+        Ok(())
+    }
+
+    /// Copies the lanes to memory whose evaluation just made is their best.
+    fn keep_best(&mut self) -> Result<()> {
+        for place in 0..self.active.len() {
+            let lane = &self.active[place];
+            let is_best = lane.progress.best.as_ref().is_some_and(|best| best.step == self.step);
+            if is_best && lane.progress.since_best == 0 && !lane.has_diverged() {
+                self.active[place].best = Some(self.checkpoint(place)?);
+            }
+        }
+        Ok(())
+    }
+}
