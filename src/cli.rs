@@ -276,7 +276,7 @@ const WIDTH: usize = 80;
 fn after_help() -> String {
     let settings = SETTINGS.iter().filter(|setting| setting.flag.is_none());
     let line = |name: &str, about: &str| wrapped(&format!("  {name:<27} {about}"), WIDTH, 30);
-    let lines: Vec<String> = settings.map(|setting| line(setting.key, &help(setting))).collect();
+    let lines: Vec<String> = settings.map(|setting| line(setting.key, &setting.full_help())).collect();
     let families: Vec<String> = FAMILIES.iter().map(|family| line(family.name, family.about)).collect();
     format!(
         "Optimizers (`adamtrain optimizers NAME` shows one with its formula):\n{}\n\nKeys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}",
@@ -366,21 +366,6 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
     ]
 }
 
-/// What a setting does, accepts and defaults to.
-fn help(setting: &Setting) -> String {
-    let default = match setting.unset {
-        _ if !setting.follows.is_empty() => setting.follows,
-        Some(word) if setting.default.is_empty() => word,
-        _ => setting.default,
-    };
-    let accepts = match setting.kind {
-        Kind::Text => String::new(),
-        Kind::Choice(words) => format!(" [{}]", words.join(", ")),
-        kind => format!(" [{kind}]"),
-    };
-    format!("{}{accepts} [default: {default}]", setting.help)
-}
-
 /// The flag of a setting. Values are read by the configuration, which knows where they came from.
 fn argument(setting: &'static Setting) -> Option<Arg> {
     let heading = match setting.key.split('.').next() {
@@ -390,7 +375,7 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         Some("schedule") => "Schedule",
         _ => "Training",
     };
-    Some(flag(setting, setting.flag?).help_heading(heading).help(help(setting)))
+    Some(flag(setting, setting.flag?).help_heading(heading).help(setting.full_help()))
 }
 
 /// A flag of this name for a setting.

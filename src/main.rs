@@ -95,7 +95,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let signals = Signals::catch()?;
     let run = match &out {
         Some(out) => Run::open(out, resume)?,
-        None => Run::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
+        None => Run::numbered(&format!("{}-{}", config.dataset.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
@@ -126,7 +126,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     plan::expect_memory(&config, &device)?;
 
     // The data, and everything that trains on it.
-    let dataset = data::load(config.spec, config.data_dir.as_deref(), style.quiet)?;
+    let dataset = data::load(config.dataset, config.data_dir.as_deref(), style.quiet)?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
     let surroundings = Surroundings { run, style, device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);

@@ -96,7 +96,7 @@ impl Eval {
         let meta = &checkpoint.meta;
         let config = self.config(&path, &meta.config)?;
         let shape = meta.model.shape.clone();
-        if shape.inputs != config.spec.inputs() || shape.classes != config.spec.classes.len() {
+        if shape.inputs != config.dataset.inputs() || shape.classes != config.dataset.classes.len() {
             return Err(Failure::new(
                 Exit::Run,
                 format!(
@@ -104,18 +104,18 @@ impl Eval {
                     path.display(),
                     shape.inputs,
                     shape.classes,
-                    config.spec.name,
-                    config.spec.inputs(),
-                    config.spec.classes.len()
+                    config.dataset.name,
+                    config.dataset.inputs(),
+                    config.dataset.classes.len()
                 ),
             )
             .into());
         }
         let device = config.device.open_at(config.precision)?;
         if self.overrides.iter().any(|given| given.key == "data.data_dir") {
-            config.spec.expect_read(config.data_dir.as_deref())?;
+            config.dataset.expect_read(config.data_dir.as_deref())?;
         }
-        let dataset = data::load(config.spec, config.data_dir.as_deref(), self.style.quiet)?;
+        let dataset = data::load(config.dataset, config.data_dir.as_deref(), self.style.quiet)?;
         if dataset.imported.sha256 != meta.data.sha256 {
             tracing::info!("the data is not what the run was trained on");
         }
@@ -139,7 +139,7 @@ impl Eval {
         let evaluator = Evaluator::new(&net, examples, meta.model.channels(), &device)?;
         let all_labels = split.labels.to_vec1::<u32>()?;
         let labels: Vec<u32> = order.to_vec1::<u32>()?.into_iter().map(|index| all_labels[index as usize]).collect();
-        let classes = config.spec.classes.len();
+        let classes = config.dataset.classes.len();
         let mut confusion = vec![vec![0_u64; classes]; classes];
         let means = evaluator.run(&net, &split, &order, |start, logits| {
             let rows = logits.squeeze(1)?.to_vec2::<f32>()?; // [rows, C]
@@ -149,7 +149,7 @@ impl Eval {
             Ok(())
         })?;
 
-        let names = config.spec.classes;
+        let names = config.dataset.classes;
         let of_class = |class: usize| {
             let examples: u64 = confusion[class].iter().sum();
             let accuracy = confusion[class][class] as f64 / examples.max(1) as f64;
@@ -158,7 +158,7 @@ impl Eval {
         let as_json = json!({
             "event": "eval",
             "path": path.display().to_string(),
-            "dataset": config.spec.name,
+            "dataset": config.dataset.name,
             "split": self.split,
             "examples": examples,
             "loss": finite(means.loss),
@@ -172,7 +172,7 @@ impl Eval {
             let mut text = String::new();
             let _ = writeln!(text, "checkpoint  {}", path.display());
             let count = counted(examples as u64, "example");
-            let _ = writeln!(text, "split       {} of {}, {count}", self.split, config.spec.name);
+            let _ = writeln!(text, "split       {} of {}, {count}", self.split, config.dataset.name);
             let _ = writeln!(text, "loss        {}", number(Some(means.loss)));
             let _ = writeln!(text, "accuracy    {:.4}", means.accuracy);
             let _ = writeln!(text, "\n{:<10} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");

@@ -124,7 +124,7 @@ impl Typed<'_> {
     fn without_value(&self, flag: &str, words: &[String]) -> Wrong {
         let setting = SETTINGS.iter().find(|setting| is_flag_of(setting, flag));
         let expected = match setting.map(|setting| setting.kind) {
-            Some(Kind::Text) | None if words.is_empty() => String::new(),
+            Some(Kind::Path) | None if words.is_empty() => String::new(),
             Some(kind) => format!(", expected {kind}"),
             None => format!(", expected {}", words.join(", ")),
         };
@@ -212,7 +212,7 @@ impl Typed<'_> {
         let hint = match setting.map(|setting| setting.kind) {
             Some(Kind::Switch) => format!("did you mean `{flag}={}`?", values.join(" ")),
             Some(Kind::Widths { .. }) => format!("did you mean `{flag} {}`?", joined(&values)),
-            Some(Kind::Text) => self.see(),
+            Some(Kind::Path) => self.see(),
             Some(_) if is_sweep => format!("several values are joined by commas: `{flag} {}`", joined(&values)),
             Some(_) => format!("several values are a sweep: `adamtrain sweep {flag} {}`", joined(&values)),
             None if matches!(flag, "--config" | "--set") => {

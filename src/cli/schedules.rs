@@ -86,7 +86,7 @@ fn defaults(name: &str) -> Result<Config> {
 /// The settings that a schedule reads.
 fn settings(curve: Curve) -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(move |setting| match setting.reader {
-        ReadBy::Schedules(names) => names.contains(&curve.name),
+        ReadBy::Schedules(decays) => decays.contains(&curve.decay),
         _ => setting.key == "schedule.warmup" && has_warm_up(curve),
     })
 }

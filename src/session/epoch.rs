@@ -129,7 +129,7 @@ impl Session {
         let running = self.clock.training.map_or(0.0, |since| since.elapsed().as_secs_f64());
         let lr = self.trainer.schedules[0].lr(self.progress.step.saturating_sub(1));
         Ok(Record {
-            skipped_steps: self.config.skip_non_finite.then_some(self.progress.skipped),
+            skipped_steps: self.config.skips_non_finite().then_some(self.progress.skipped),
             ..self.progress.record(event, done, lr, self.progress.seconds + running)
         })
     }
