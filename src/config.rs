@@ -109,7 +109,7 @@ impl Config {
         complete(&mut layers)?;
         let entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
         let settings = Settings::read(|key| entries.value(key))?;
-        let (dataset, family) = (settings.dataset, settings.optimizer);
+        let (dataset, family) = (&settings.dataset, settings.optimizer);
         let shape = Shape { inputs: dataset.inputs(), hidden: settings.hidden.clone(), classes: dataset.classes.len() };
         let hypers = entries.hypers(family)?;
         let origin = entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);

@@ -126,7 +126,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     plan::expect_memory(&config, &device)?;
 
     // The data, and everything that trains on it.
-    let dataset = data::load(config.dataset, config.data_dir.as_deref(), style.quiet)?;
+    let dataset = data::load(&config.dataset, config.data_dir.as_deref(), style.quiet)?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
     let surroundings = Surroundings { run, style, device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);

@@ -119,7 +119,7 @@ fn is_out_of_memory(words: &str) -> bool {
 pub fn examples(config: &Config) -> Result<(usize, usize)> {
     let count = match &config.data_dir {
         Some(dir) if !config.dataset.is_generated() => {
-            data::load(config.dataset, Some(dir), true)?.imported.train.len()
+            data::load(&config.dataset, Some(dir), true)?.imported.train.len()
         }
         _ => config.dataset.train,
     };

@@ -168,7 +168,7 @@ impl Session {
             gpu: device::gpu(&device),
             cpu: device::cpu(),
             threads,
-            data: [("name", dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
+            data: [("name", &dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
             config_hash: config.hash(),

@@ -124,7 +124,7 @@ pub fn run(points: &Points, out: Option<PathBuf>, resume: bool, options: Options
             continue;
         }
         let config = &group[0].config;
-        let dataset = data::load(config.dataset, config.data_dir.as_deref(), options.style.quiet)?;
+        let dataset = data::load(&config.dataset, config.data_dir.as_deref(), options.style.quiet)?;
         let lanes = lanes_at_once(options, config, dataset.imported.train.len(), &device)?;
         let splits = Splits::new(config, dataset, &device)?;
         warn_of_odd(&group, splits.members.len());

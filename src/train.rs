@@ -441,7 +441,7 @@ mod tests {
         let given = given.iter().chain(settings);
         let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
         let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
-        let dataset = crate::data::load(config.dataset, None, true).unwrap();
+        let dataset = crate::data::load(&config.dataset, None, true).unwrap();
         let channels = dataset.channels(config.scaling);
         let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
         let order = all_of(&split, &Device::Cpu).unwrap();
@@ -511,7 +511,7 @@ mod tests {
             Config::load(&Sources { command_line: given, ..Sources::default() })
         };
         let configs = (0..count).map(lane).collect::<Result<Vec<_>>>()?;
-        let dataset = crate::data::load(configs[0].dataset, None, true)?;
+        let dataset = crate::data::load(&configs[0].dataset, None, true)?;
         let channels = dataset.channels(configs[0].scaling);
         let split = Split::new(dataset.imported.test, &Device::Cpu)?;
         let order = all_of(&split, &Device::Cpu)?;

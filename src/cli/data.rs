@@ -53,9 +53,9 @@ impl Data {
     pub fn run(&self) -> Result<()> {
         let spec = Spec::named(&self.name).context("there is no such data set")?;
         spec.expect_read(self.folder.as_deref())?;
-        let dataset = data::load(spec, self.folder.as_deref(), self.style.quiet)?;
+        let dataset = data::load(&spec, self.folder.as_deref(), self.style.quiet)?;
         let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
-        let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));
+        let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));
         let standard = dataset.channels(Scaling::Standard);
 
         let as_json = json!({

@@ -115,7 +115,7 @@ impl Eval {
         if self.overrides.iter().any(|given| given.key == "data.data_dir") {
             config.dataset.expect_read(config.data_dir.as_deref())?;
         }
-        let dataset = data::load(config.dataset, config.data_dir.as_deref(), self.style.quiet)?;
+        let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.style.quiet)?;
         if dataset.imported.sha256 != meta.data.sha256 {
             tracing::info!("the data is not what the run was trained on");
         }
@@ -149,11 +149,11 @@ impl Eval {
             Ok(())
         })?;
 
-        let names = config.dataset.classes;
+        let names = &config.dataset.classes;
         let of_class = |class: usize| {
             let examples: u64 = confusion[class].iter().sum();
             let accuracy = confusion[class][class] as f64 / examples.max(1) as f64;
-            (names[class], examples, (examples > 0).then_some(accuracy))
+            (&names[class], examples, (examples > 0).then_some(accuracy))
         };
         let as_json = json!({
             "event": "eval",

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::stretch::Stretch;
 use super::value::{GroupText, Kind, Range, Value};
@@ -61,7 +62,7 @@ fields! {
     PathBuf, Kind::Path; Value::Text(path) => Some(path.into());
     Request, Kind::Device; Value::Text(name) => Self::parse(name);
     &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
-    &'static Spec, Kind::Choice(words(SETS.iter().map(|spec| spec.name))); Value::Text(name) => Spec::named(name);
+    Arc<Spec>, Kind::Choice(words(SETS.iter().map(|spec| spec.name.as_str()))); Value::Text(name) => Spec::named(name);
 }
 
 impl<T: Field> Field for Option<T> {

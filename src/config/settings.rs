@@ -4,7 +4,7 @@
 //! completions come, and the field of [`Settings`], whose type must be what the entry accepts.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Context as _;
 
@@ -114,7 +114,7 @@ macro_rules! settings {
 settings! {
     data {
         /// Data set
-        dataset: &'static Spec = any(), flag, default: Is("digits");
+        dataset: Arc<Spec> = any(), flag, default: Is("digits");
         /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
         /// hub's cache, then the hub
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),

@@ -11,7 +11,7 @@ use crate::terminal::draws;
 /// What a user sees of a first read.
 #[derive(Debug)]
 pub(super) struct Progress {
-    name: &'static str,
+    name: String,
     source: String,
     images: usize,
     quiet: bool,
@@ -21,7 +21,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of reading `spec` from `source`; it shows nothing yet, and if `quiet` never does.
     pub fn new(spec: &Spec, source: &str, quiet: bool) -> Self {
-        Self { name: spec.name, source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
+        Self { name: spec.name.clone(), source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
     }
 
     /// Begins to show.
