@@ -33,30 +33,7 @@ fn main() -> ExitCode {
     signal::outlive_file_limit();
     let outcome = quietly(|| match request {
         Request::Train(train) => run(*train, started),
-        Request::Eval(eval) => {
-            plan::start_threads(None)?;
-            eval.run().map(|()| 0)
-        }
-        Request::Inspect(inspect) => inspect.run().map(|()| 0),
-        Request::Data(data) => {
-            plan::start_threads(None)?;
-            data.run().map(|()| 0)
-        }
-        Request::Sweep(sweep) => sweep.run(),
-        Request::Runs(runs) => runs.run().map(|()| 0),
-        Request::Doctor(doctor) => {
-            plan::start_threads(None)?;
-            doctor.run().map(|()| 0)
-        }
-        Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
-        Request::Schedules(schedules) => schedules.run().map(|()| 0),
-        Request::Completions(shell) => {
-            written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
-        }
-        Request::Man => {
-            let page = cli::man()?;
-            written(|out| out.extend(page))
-        }
+        Request::Other(command, typed) => command.run(&typed),
     });
     let error = match outcome {
         Ok(Ok(code)) => return ExitCode::from(code as u8),
@@ -180,14 +157,6 @@ fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Prints what `write` makes.
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
-    let mut bytes = Vec::new();
-    write(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    report::answer(None::<&()>, || text).map(|()| 0)
 }
 
 /// Prints an error, its causes and what to do.

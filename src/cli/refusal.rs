@@ -14,7 +14,7 @@ use crate::report::{table::leaf, unwritten};
 use crate::sweep::points::quoted;
 
 /// Words that are no command, and what does that.
-const COMMANDS: &[(&[&str], &str)] = &[
+const SYNONYMS: &[(&[&str], &str)] = &[
     (&["ls", "list", "show-runs", "history", "results", "log"], "runs"),
     (&["test", "evaluate", "validate", "score"], "eval"),
     (&["show", "dump", "info", "checkpoint"], "inspect"),
@@ -190,7 +190,7 @@ impl Typed<'_> {
         let Some(place) = self.words.iter().position(|other| other == word) else { return (what, Some(self.see())) };
         if place == 0 {
             let names = || self.root.get_subcommands().map(Command::get_name);
-            let synonym = COMMANDS.iter().find(|(words, _)| words.contains(&word)).map(|(_, meant)| *meant);
+            let synonym = SYNONYMS.iter().find(|(words, _)| words.contains(&word)).map(|(_, meant)| *meant);
             let meant = synonym.or_else(|| closest(word, names()));
             let hint = match meant {
                 Some(meant) => format!("did you mean `adamtrain {meant}`?"),
