@@ -64,7 +64,7 @@ fn done(outcome: Result<()>) -> Result<i32> {
 
 /// What the user asks for.
 #[derive(Debug)]
-pub enum Request {
+pub enum Action {
     /// Train.
     Train(Box<Train>),
     /// One of the other commands, with what was typed.
@@ -84,7 +84,7 @@ impl Subcommand {
     }
 }
 
-/// A request to train.
+/// What training needs of the command line.
 #[derive(Debug)]
 pub struct Train {
     /// Where settings come from.
@@ -101,11 +101,11 @@ pub struct Train {
     pub style: Style,
 }
 
-/// A request and how talkative the log is.
+/// What is asked for, and how talkative the log is.
 #[derive(Debug)]
 pub struct Invocation {
     /// What is asked for.
-    pub request: Request,
+    pub action: Action,
     /// How often `-v` was given.
     pub verbosity: u8,
 }
@@ -123,17 +123,17 @@ pub fn parse() -> Result<Option<Invocation>> {
             return refusal::told(&error, &command(), &words).map(|()| None);
         }
     };
-    let request = match matches.subcommand() {
-        None => Request::Train(Box::new(train(&matches))),
-        Some(("train", typed)) => Request::Train(Box::new(train(typed))),
+    let action = match matches.subcommand() {
+        None => Action::Train(Box::new(train(&matches))),
+        Some(("train", typed)) => Action::Train(Box::new(train(typed))),
         Some((name, typed)) => {
             let named = SUBCOMMANDS.iter().find(|subcommand| (subcommand.command)().get_name() == name);
-            Request::Other(named.context("a command that is in no list")?, typed.clone())
+            Action::Other(named.context("a command that is in no list")?, typed.clone())
         }
     };
     let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
-    Ok(Some(Invocation { request, verbosity }))
+    Ok(Some(Invocation { action, verbosity }))
 }
 
 /// Where the settings on a command line come from.

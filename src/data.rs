@@ -31,8 +31,8 @@ use crate::kernel::Channel;
 use cache::Fingerprint;
 use images::Images;
 use imported::Imported;
-use progress::Progress;
-use source::{Format, Repository, Source};
+use progress::ImportProgress;
+use source::{DataSource, Format, Repository};
 pub use spec::{SETS, Spec};
 
 /// How pixels become numbers.
@@ -128,13 +128,13 @@ impl Split {
 /// If it is missing or broken ([`Exit::Data`]).
 pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Dataset> {
     let dataset = match (&spec.source, data_dir) {
-        (Source::Generated(generate), _) => {
+        (DataSource::Generated(generate), _) => {
             let (train, test) = generate();
             let imported = Imported::new(train, test, spec.channels);
             Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported }
         }
-        (Source::Files { format, .. }, Some(dir)) => from_files(spec, *format, dir, quiet)?,
-        (Source::Files { hub, .. }, None) => from_hub(spec, *hub, quiet)?,
+        (DataSource::Files { format, .. }, Some(dir)) => from_files(spec, *format, dir, quiet)?,
+        (DataSource::Files { hub, .. }, None) => from_hub(spec, *hub, quiet)?,
     };
     if let Some(other) = mistaken(spec, &dataset.imported.sha256) {
         tracing::warn!("{}: these are the files of `{}`, read as `{}`", dataset.source, other.name, spec.name);
@@ -150,7 +150,7 @@ fn mistaken(spec: &Spec, sha256: &str) -> Option<&'static Arc<Spec>> {
 fn from_files(spec: &Arc<Spec>, format: &dyn Format, dir: &Path, quiet: bool) -> Result<Dataset> {
     let fingerprint = Fingerprint::of("files", &format.files(dir)?)?;
     let source = dir.display().to_string();
-    let mut progress = Progress::new(spec, &source, quiet);
+    let mut progress = ImportProgress::new(spec, &source, quiet);
     cached_or(spec, &fingerprint, source, || format.read(dir, spec, &mut progress))
 }
 
@@ -167,7 +167,7 @@ fn from_hub(spec: &Arc<Spec>, repository: Repository, quiet: bool) -> Result<Dat
     };
     let fingerprint = Fingerprint::of(&source, &snapshot.files())?;
     let described = format!("{source} at {}", snapshot.revision);
-    let mut progress = Progress::new(spec, &described, quiet);
+    let mut progress = ImportProgress::new(spec, &described, quiet);
     cached_or(spec, &fingerprint, described, || hub::import(spec, &snapshot, &mut progress))
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use adamtrain::cli::{self, Invocation, Request, Train};
+use adamtrain::cli::{self, Action, Invocation, Train};
 use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
@@ -21,7 +21,7 @@ static ALLOCATOR: ExitWhenEmpty = ExitWhenEmpty;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let Invocation { request, verbosity } = match cli::parse() {
+    let Invocation { action, verbosity } = match cli::parse() {
         Ok(Some(invocation)) => invocation,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
@@ -31,9 +31,9 @@ fn main() -> ExitCode {
     };
     log(verbosity);
     signal::outlive_file_limit();
-    let outcome = quietly(|| match request {
-        Request::Train(train) => run(*train, started),
-        Request::Other(command, typed) => command.run(&typed),
+    let outcome = quietly(|| match action {
+        Action::Train(train) => run(*train, started),
+        Action::Other(command, typed) => command.run(&typed),
     });
     let error = match outcome {
         Ok(Ok(code)) => return ExitCode::from(code as u8),

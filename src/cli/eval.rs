@@ -86,8 +86,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let name = typed.get_one::<String>("split").cloned().unwrap_or_default();
     let (split, order) = split(&name, &config, dataset, &device)?;
     let (means, confusion) = evaluate(&net, &split, &order, checkpoint.meta.model.channels())?;
-    let evaluation = Evaluation { path, spec: config.dataset.clone(), split: name, means, confusion };
-    answer(json.then(|| evaluation.to_json()).as_ref(), || evaluation.to_text())
+    let scores = Scores { path, spec: config.dataset.clone(), split: name, means, confusion };
+    answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
 }
 
 /// The configuration of the run at `path` with this command's changes.
@@ -200,7 +200,7 @@ fn first_largest(row: &[f32]) -> usize {
 }
 
 /// What was found.
-struct Evaluation {
+struct Scores {
     path: PathBuf,
     spec: Arc<Spec>,
     split: String,
@@ -208,7 +208,7 @@ struct Evaluation {
     confusion: Confusion,
 }
 
-impl Evaluation {
+impl Scores {
     fn examples(&self) -> u64 {
         self.confusion.0.iter().flatten().sum()
     }
@@ -272,7 +272,7 @@ mod tests {
             confusion.add(&labels, &logits);
             let means = Means { loss: 1.0, accuracy: 0.5 };
             let path = PathBuf::from("a");
-            let found = Evaluation { path, spec: Arc::new(spec), split: "test".into(), means, confusion };
+            let found = Scores { path, spec: Arc::new(spec), split: "test".into(), means, confusion };
             let (json, text) = (found.to_json(), found.to_text());
             assert_eq!((&json["examples"], &json["confusion"][classes - 1][classes - 2]), (&json!(classes), &json!(1)));
             assert_eq!(json["per_class"][classes - 1]["accuracy"], 0.0);

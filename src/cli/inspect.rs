@@ -27,8 +27,8 @@ pub fn command() -> Command {
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
     let file_bytes = std::fs::metadata(&path)?.len();
-    let rows: Vec<(&String, &Numbers, Summary)> =
-        tensors.iter().map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data))).collect();
+    let rows: Vec<(&String, &Numbers, Statistics)> =
+        tensors.iter().map(|(name, numbers)| (name, numbers, Statistics::of(&numbers.data))).collect();
 
     let as_json = json!({
         "event": "inspect",
@@ -64,7 +64,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
             let accuracy = last.test_accuracy.map_or("-".into(), |share| format!("{share:.4}"));
             let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
         }
-        let row = |(name, numbers, summary): &(&String, &Numbers, Summary)| {
+        let row = |(name, numbers, summary): &(&String, &Numbers, Statistics)| {
             let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
             let mut cells = vec![escaped(name), shape, in_units(4 * numbers.data.len() as u64)];
             cells.extend([summary.norm, summary.min, summary.max].map(|number| format!("{number:.2e}")));
@@ -79,7 +79,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
 }
 
 /// What the numbers of a tensor are like.
-struct Summary {
+struct Statistics {
     norm: f64,
     min: f64,
     max: f64,
@@ -87,7 +87,7 @@ struct Summary {
     not_finite: usize,
 }
 
-impl Summary {
+impl Statistics {
     fn of(data: &[f32]) -> Self {
         let numbers = || data.iter().map(|&x| f64::from(x));
         Self {

@@ -123,15 +123,15 @@ pub fn number(range: Range) -> Of<f64> {
     Of(Kind::Number(range), PhantomData)
 }
 
-pub fn count<T: Whole>(least: u64, most: u64) -> Of<T> {
+pub fn count<T: Integer>(least: u64, most: u64) -> Of<T> {
     Of(Kind::Count { least, most }, PhantomData)
 }
 
 /// A type that holds whole numbers.
-pub trait Whole {}
+pub trait Integer {}
 
-impl Whole for u64 {}
-impl Whole for usize {}
+impl Integer for u64 {}
+impl Integer for usize {}
 
 /// See [`Kind::Stretch`].
 pub fn stretch(bare: Option<&'static str>, time: bool, zero: bool) -> Of<Stretch> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::images::Images;
 use super::pickle::Pickle;
-use super::progress::Progress;
+use super::progress::ImportProgress;
 use super::source::Format;
 use super::{Spec, file, gzip, tar};
 use crate::error::Failure;
@@ -90,7 +90,7 @@ const VERSIONS: [Version; 2] = [
 ];
 
 /// Where a version lies.
-enum Place {
+enum Location {
     /// The six files, in the order of its names.
     Files(&'static Version, Vec<PathBuf>),
     Archive(&'static Version, PathBuf),
@@ -105,26 +105,26 @@ impl Format for Cifar {
     /// The training batches in order and the test batch, or an archive.
     fn files(&self, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Ok(match locate(dir)? {
-            Place::Files(_, paths) => paths,
-            Place::Archive(_, path) => vec![path],
+            Location::Files(_, paths) => paths,
+            Location::Archive(_, path) => vec![path],
         })
     }
 
-    fn read(&self, dir: &Path, spec: &Spec, progress: &mut Progress) -> anyhow::Result<(Images, Images)> {
+    fn read(&self, dir: &Path, spec: &Spec, progress: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
         let classes = spec.classes.len();
         match locate(dir)? {
-            Place::Files(version, paths) => {
+            Location::Files(version, paths) => {
                 let (train, test) = paths.split_at(TRAIN_BATCHES);
                 let read = |paths| read_split(version.coding, paths, classes);
                 let (train, test) = rayon::join(|| read(train), || read(test));
                 Ok((train?, test?))
             }
-            Place::Archive(version, path) => Ok(read_archive(version, &path, classes, progress)?),
+            Location::Archive(version, path) => Ok(read_archive(version, &path, classes, progress)?),
         }
     }
 }
 
-fn locate(dir: &Path) -> Result<Place, Failure> {
+fn locate(dir: &Path) -> Result<Location, Failure> {
     const HINT: &str = "`cifar-10-binary.tar.gz` and `cifar-10-python.tar.gz` are at \
                         https://www.cs.toronto.edu/~kriz/cifar.html, and read packed or unpacked; without `--data-dir` the hub is asked";
     file::expect_folder(dir)?;
@@ -142,7 +142,7 @@ fn locate(dir: &Path) -> Result<Place, Failure> {
             }
         }
         if missing.is_empty() {
-            return Ok(Place::Files(version, version.names.map(|name| folder.join(name)).into()));
+            return Ok(Location::Files(version, version.names.map(|name| folder.join(name)).into()));
         }
         if missing.len() < version.names.len() {
             return Err(file::broken(&folder, format_args!("has no {}", missing.join(", "))).hint(HINT));
@@ -150,7 +150,7 @@ fn locate(dir: &Path) -> Result<Place, Failure> {
     }
     for version in &VERSIONS {
         if let Some(path) = file::first_present([dir.join(version.archive)])? {
-            return Ok(Place::Archive(version, path));
+            return Ok(Location::Archive(version, path));
         }
     }
     let names = VERSIONS.each_ref().map(|version| version.names[0]);
@@ -180,7 +180,7 @@ fn read_archive(
     version: &Version,
     path: &Path,
     classes: usize,
-    progress: &mut Progress,
+    progress: &mut ImportProgress,
 ) -> Result<(Images, Images), Failure> {
     let opened = file::open(path)?;
     progress.begin();
@@ -195,17 +195,17 @@ fn read_archive(
         let name = name.strip_prefix(version.folder).and_then(|rest| rest.strip_prefix('/'));
         let which = name.and_then(|name| version.names.iter().position(|&of_batch| of_batch == name));
         match (entry.kind, which, name) {
-            (tar::Kind::Folder, ..) if is_folder => {}
-            (tar::Kind::File, None, Some(name))
+            (tar::EntryType::Folder, ..) if is_folder => {}
+            (tar::EntryType::File, None, Some(name))
                 if version.others.contains(&name) && entry.bytes <= MOST_OTHER_BYTES => {}
-            (tar::Kind::File, Some(which), _) if batches[which].is_none() => {
+            (tar::EntryType::File, Some(which), _) if batches[which].is_none() => {
                 let mut images = room(&inside, version.coding.most_images(&inside, entry.bytes)?)?;
                 version.coding.read(&inside, archive.content(), entry.bytes, classes, &mut images)?;
                 progress.advance(images.len());
                 batches[which] = Some(images);
             }
-            (tar::Kind::File, Some(_), _) => return Err(file::damaged(&inside, "is there twice")),
-            (tar::Kind::Other(kind), ..) => {
+            (tar::EntryType::File, Some(_), _) => return Err(file::damaged(&inside, "is there twice")),
+            (tar::EntryType::Other(kind), ..) => {
                 return Err(file::damaged(&inside, format_args!("is {kind}, expected a regular file")));
             }
             _ => return Err(file::damaged(&inside, "is none of the files that the published archive holds")),
@@ -343,7 +343,7 @@ mod tests {
 
     fn read_dir(dir: &Path, classes: usize) -> anyhow::Result<(Images, Images)> {
         let spec = Spec { classes: vec![String::new(); classes], ..(*Spec::named("cifar10").unwrap()).clone() };
-        Cifar.read(dir, &spec, &mut Progress::new(&spec, "a test", true))
+        Cifar.read(dir, &spec, &mut ImportProgress::new(&spec, "a test", true))
     }
 
     /// A folder with one batch per entry of `labels`; every pixel of an image is its label times 7.

@@ -20,7 +20,7 @@ use parquet::record::{Field, Row};
 use rayon::prelude::*;
 
 use super::images::Images;
-use super::progress::Progress;
+use super::progress::ImportProgress;
 use super::source::Repository;
 use super::{Spec, broken, file};
 use crate::error::{Exit, Failure};
@@ -268,7 +268,7 @@ const BYTES_PER_PIXEL: u64 = 3;
 ///
 /// # Errors
 /// If they are broken, or memory does not suffice.
-pub(super) fn import(spec: &Arc<Spec>, snapshot: &Snapshot, progress: &mut Progress) -> Result<(Images, Images)> {
+pub(super) fn import(spec: &Arc<Spec>, snapshot: &Snapshot, progress: &mut ImportProgress) -> Result<(Images, Images)> {
     import_within(spec, snapshot, progress, READING_PATIENCE)
 }
 
@@ -278,7 +278,7 @@ const READING_PATIENCE: Duration = Duration::from_secs(30);
 fn import_within(
     spec: &Arc<Spec>,
     snapshot: &Snapshot,
-    progress: &mut Progress,
+    progress: &mut ImportProgress,
     patience: Duration,
 ) -> Result<(Images, Images)> {
     let needed = BYTES_PER_PIXEL * ((spec.train + spec.test) * spec.inputs()) as u64;
@@ -313,7 +313,7 @@ fn append(
     count: usize,
     patience: Duration,
     images: &mut Images,
-    progress: &Progress,
+    progress: &ImportProgress,
 ) -> Result<(), String> {
     // The readers of foreign formats are not ours to trust: broken files make them panic, or read for minutes. So they work on a
     // thread that this one can give up on, and are at most a few images ahead.
@@ -609,7 +609,7 @@ mod tests {
 
     fn import_toy(snapshot: &Snapshot) -> Result<(Images, Images)> {
         let toy = toy_spec();
-        import_within(&toy, snapshot, &mut Progress::new(&toy, "a test", true), Duration::from_secs(2))
+        import_within(&toy, snapshot, &mut ImportProgress::new(&toy, "a test", true), Duration::from_secs(2))
     }
 
     /// Four files' worth of pictures, one of them coded with loss.

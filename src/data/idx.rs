@@ -15,7 +15,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::images::Images;
-use super::progress::Progress;
+use super::progress::ImportProgress;
 use super::source::Format;
 use super::{Spec, file, gzip};
 use crate::error::Failure;
@@ -44,7 +44,7 @@ impl Format for Idx {
         Ok(locate(dir, self.folders)?.into())
     }
 
-    fn read(&self, dir: &Path, spec: &Spec, _: &mut Progress) -> anyhow::Result<(Images, Images)> {
+    fn read(&self, dir: &Path, spec: &Spec, _: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
         let [train_images, train_labels, test_images, test_labels] = locate(dir, self.folders)?;
         let (train, test) = rayon::join(
             || read_split(&train_images, &train_labels, spec),
@@ -99,8 +99,8 @@ fn locate(dir: &Path, folders: &[&str]) -> Result<[PathBuf; 4], Failure> {
 
 /// Reads one split. Both headers are checked before either body is read.
 fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Images, Failure> {
-    let images = Opened::open(images_path, Kind::Images { rows: spec.rows, columns: spec.columns })?;
-    let labels = Opened::open(labels_path, Kind::Labels)?;
+    let images = IdxFile::open(images_path, Contents::Images { rows: spec.rows, columns: spec.columns })?;
+    let labels = IdxFile::open(labels_path, Contents::Labels)?;
     if labels.count != images.count {
         let what = format!(
             "holds {} labels, expected {} as `{}` holds images",
@@ -117,12 +117,12 @@ fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Ima
 
 /// What a file must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Contents {
     Images { rows: usize, columns: usize },
     Labels,
 }
 
-impl Kind {
+impl Contents {
     const IMAGES_MAGIC: u32 = 2051;
     const LABELS_MAGIC: u32 = 2049;
 
@@ -142,7 +142,7 @@ impl Kind {
 }
 
 /// An open file whose header has been read and found good.
-struct Opened<'a> {
+struct IdxFile<'a> {
     path: &'a Path,
     body: Body,
     count: u32,
@@ -150,8 +150,8 @@ struct Opened<'a> {
     body_bytes: u64,
 }
 
-impl<'a> Opened<'a> {
-    fn open(path: &'a Path, kind: Kind) -> Result<Self, Failure> {
+impl<'a> IdxFile<'a> {
+    fn open(path: &'a Path, kind: Contents) -> Result<Self, Failure> {
         let file::Opened { file, bytes } = file::open(path)?;
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, Steady(file));
         let begin = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
@@ -169,8 +169,8 @@ impl<'a> Opened<'a> {
         expect_magic(path, magic, kind)?;
         expect_count(path, count)?;
         let item_bytes = match kind {
-            Kind::Images { .. } => expect_size(path, rows, columns, kind)?,
-            Kind::Labels => 1,
+            Contents::Images { .. } => expect_size(path, rows, columns, kind)?,
+            Contents::Labels => 1,
         };
 
         let body_bytes = u64::from(count).checked_mul(item_bytes);
@@ -206,14 +206,14 @@ impl Read for Body {
     }
 }
 
-fn expect_magic(path: &Path, magic: u32, kind: Kind) -> Result<(), Failure> {
+fn expect_magic(path: &Path, magic: u32, kind: Contents) -> Result<(), Failure> {
     let expected = kind.magic();
     if magic == expected {
         return Ok(());
     }
     let guess = match magic {
-        Kind::IMAGES_MAGIC => " (this is an image file)",
-        Kind::LABELS_MAGIC => " (this is a label file)",
+        Contents::IMAGES_MAGIC => " (this is an image file)",
+        Contents::LABELS_MAGIC => " (this is a label file)",
         _ => "",
     };
     let what = format!("magic is {magic}, expected {expected}{guess}");
@@ -229,14 +229,14 @@ fn expect_count(path: &Path, count: u32) -> Result<(), Failure> {
 }
 
 /// Requires the size that `kind` asks for and returns the bytes of one image.
-fn expect_size(path: &Path, rows: u32, columns: u32, kind: Kind) -> Result<u64, Failure> {
-    let found = Kind::Images { rows: rows as usize, columns: columns as usize };
+fn expect_size(path: &Path, rows: u32, columns: u32, kind: Contents) -> Result<u64, Failure> {
+    let found = Contents::Images { rows: rows as usize, columns: columns as usize };
     if found == kind {
         return Ok(u64::from(rows) * u64::from(columns)); // two u32 cannot overflow it
     }
     let expected = match kind {
-        Kind::Images { rows, columns } => format!("{rows}×{columns}"),
-        Kind::Labels => "none".to_owned(),
+        Contents::Images { rows, columns } => format!("{rows}×{columns}"),
+        Contents::Labels => "none".to_owned(),
     };
     let what = format!("images are {rows}×{columns} pixels, expected {expected}");
     Err(file::damaged(path, what))
@@ -301,7 +301,7 @@ mod tests {
     }
 
     fn read_as(dir: &Path, spec: &Spec) -> anyhow::Result<(Images, Images)> {
-        TORCHVISION.read(dir, spec, &mut Progress::new(spec, "a test", true))
+        TORCHVISION.read(dir, spec, &mut ImportProgress::new(spec, "a test", true))
     }
 
     fn read(folder: &tempfile::TempDir) -> anyhow::Result<(Images, Images)> {

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use super::Spec;
 use super::images::Images;
-use super::progress::Progress;
+use super::progress::ImportProgress;
 
 /// Where the bytes of a data set come from.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(super) enum DataSource {
     /// The program draws the training and the test split itself.
     Generated(fn() -> (Images, Images)),
     /// Files in a folder; without one, the pictures that the hub has of the same.
@@ -34,7 +34,7 @@ pub(super) trait Format: fmt::Debug + Sync {
     ///
     /// # Errors
     /// A folder or file that is missing, of another kind, cut, damaged, or of another size than expected.
-    fn read(&self, dir: &Path, spec: &Spec, progress: &mut Progress) -> Result<(Images, Images)>;
+    fn read(&self, dir: &Path, spec: &Spec, progress: &mut ImportProgress) -> Result<(Images, Images)>;
 }
 
 /// A data set's place on the hub: the repository, and the folder of its parquet files.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::cifar::Cifar;
 use super::digits;
 use super::idx::Idx;
-use super::source::{Repository, Source};
+use super::source::{DataSource, Repository};
 use crate::error::{Exit, Failure};
 
 /// What a data set is, before any of it is read.
@@ -32,7 +32,7 @@ pub struct Spec {
     /// coded anew.
     pub(super) published: Option<&'static str>,
     /// Where its bytes come from.
-    pub(super) source: Source,
+    pub(super) source: DataSource,
 }
 
 /// The data sets that are known by name, from simple to hard: a new one of a known format is one entry.
@@ -48,7 +48,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 10_000,
             test: 2_000,
             published: Some("8cc3a90367e6e971df359d9c7b267a1334f60e5be5b54101cf2943336d374b42"),
-            source: Source::Generated(digits::generate),
+            source: DataSource::Generated(digits::generate),
         },
         Spec {
             name: "mnist".into(),
@@ -60,7 +60,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 60_000,
             test: 10_000,
             published: Some("979e081520cdfe92cbc9643ead5b074180ca1113bbc6dc45cf9621bbecaef15c"),
-            source: Source::Files {
+            source: DataSource::Files {
                 format: &Idx { folders: &["MNIST/raw", "raw"] },
                 hub: Repository { id: "ylecun/mnist", others: &["mnist"], folder: "mnist" },
             },
@@ -76,7 +76,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             test: 10_000,
             // From Debian's package dataset-fashion-mnist, by the program beside MNIST's digest in tests/data.rs.
             published: Some("cb991ffa68f04198396170795f7d73772182465a45140610f6c6b6fa98745470"),
-            source: Source::Files {
+            source: DataSource::Files {
                 format: &Idx { folders: &["FashionMNIST/raw", "raw"] },
                 hub: Repository {
                     id: "zalando-datasets/fashion_mnist",
@@ -95,7 +95,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 50_000,
             test: 10_000,
             published: None,
-            source: Source::Files {
+            source: DataSource::Files {
                 format: &Cifar,
                 hub: Repository { id: "cifar10", others: &["uoft-cs/cifar10"], folder: "plain_text" },
             },
@@ -121,7 +121,7 @@ impl Spec {
 
     /// Whether the program makes it itself.
     pub fn is_generated(&self) -> bool {
-        matches!(self.source, Source::Generated(_))
+        matches!(self.source, DataSource::Generated(_))
     }
 
     /// Refuses a folder that nothing would read.
