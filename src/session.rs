@@ -29,7 +29,7 @@ use crate::report::{self, Reporter, Style, TICK};
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::signal::{self, Signals};
 use crate::run::{Run, Status, Summary};
-use crate::sweep::points::quoted_path;
+use crate::terminal::quoted_path;
 use crate::train::{Evaluator, Progress, Record, Trainer, odd};
 use splits::Splits;
 

@@ -421,7 +421,10 @@ impl Sweep<'_> {
         if let Some(why) = why {
             let (ended, all) = (self.store.ended.len(), self.points.points.len());
             self.talk(&format!("{why}: saved, {ended} of {all} points have ended"));
-            self.talk(&format!("go on: adamtrain sweep --out {} --resume", points::quoted_path(self.store.path())));
+            self.talk(&format!(
+                "go on: adamtrain sweep --out {} --resume",
+                crate::terminal::quoted_path(self.store.path())
+            ));
         }
         let rows = table::rows(self.points, &self.store.ended);
         let mut measures = self.store.ended.values().map(table::measure);

@@ -11,7 +11,7 @@ use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::{Kind, closest, plain};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::{table::leaf, unwritten};
-use crate::sweep::points::quoted;
+use crate::terminal::quoted;
 
 /// Words that are no command, and what does that.
 const SYNONYMS: &[(&[&str], &str)] = &[

@@ -11,9 +11,10 @@ use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::report::table::counted;
 use crate::report::{Output, Style};
-use crate::sweep::points::{Points, arguments, quoted};
+use crate::sweep::points::{Points, arguments};
 use crate::sweep::store::description_of;
 use crate::sweep::{self, Options, preview};
+use crate::terminal::quoted;
 
 /// A request to sweep.
 #[derive(Debug)]

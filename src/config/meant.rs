@@ -201,7 +201,7 @@ pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
         flag if flag.starts_with("--") => format!("{flag} {text}"),
         _ => return is_list.then(|| "several values are for `adamtrain sweep`".to_owned()),
     };
-    let word = crate::sweep::points::quoted(&word.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let word = crate::terminal::quoted(&word.split(' ').map(str::to_owned).collect::<Vec<_>>());
     is_list.then(|| format!("several values are a sweep: `adamtrain sweep {word}`"))
 }
 

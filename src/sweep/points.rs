@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Map, Value as Json};
@@ -209,25 +208,6 @@ pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
         }
     }
     words
-}
-
-/// Words as a shell reads them.
-pub fn quoted(words: &[String]) -> String {
-    let quote = |word: &String| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:+%@".contains(c);
-        if !word.is_empty() && word.chars().all(is_plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-/// A path as a shell and this program read it: not as a flag.
-pub fn quoted_path(path: &Path) -> String {
-    let text = path.display().to_string();
-    quoted(&[if text.starts_with('-') { format!("./{text}") } else { text }])
 }
 
 /// What the lanes of one model have in common, as text.
