@@ -43,7 +43,7 @@ pub fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json
         "gpu": summary.gpu,
         "cpu": summary.cpu,
         "threads": summary.threads,
-        "versions": {"adamtrain": summary.version, "git": summary.git, "candle": "0.11.1"},
+        "versions": {"adamtrain": summary.version, "git": summary.git, "candle": env!("ADAMTRAIN_CANDLE")},
         "data": summary.data,
         "parameters": config.shape.parameters(),
         "out": out.display().to_string(),
