@@ -73,9 +73,6 @@ pub enum Action {
 
 impl Subcommand {
     /// Does what was typed, and answers with the code to leave with.
-    ///
-    /// # Errors
-    /// As the command has them.
     pub fn run(&self, typed: &ArgMatches) -> Result<i32> {
         if self.computes {
             plan::start_threads(None)?;
@@ -314,6 +311,7 @@ fn train_arguments() -> Vec<Arg> {
         run(Arg::new("dry-run")
             .long("dry-run")
             .action(ArgAction::SetTrue)
+            .conflicts_with("expect-accuracy")
             .help("Print the configuration with the origin of each value, sizes and steps; train nothing")),
         run(Arg::new("expect-accuracy")
             .long("expect-accuracy")

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
-use crate::config::meant::NAMES;
+use crate::config::meant::{NAMES, switch};
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::{Kind, closest, plain};
 use crate::error::{Exit, Failure, escaped};
@@ -31,9 +31,6 @@ const SYNONYMS: &[(&[&str], &str)] = &[
 ];
 
 /// Prints help and the version; anything else is a failure.
-///
-/// # Errors
-/// What is wrong with the words of the command line ([`Exit::Usage`]), or if standard output cannot be written ([`Exit::Output`]).
 pub fn told(error: &Error, root: &Command, words: &[String]) -> Result<()> {
     if !error.use_stderr() {
         return match error.print().and_then(|()| io::stdout().flush()) {
@@ -152,6 +149,7 @@ impl Typed<'_> {
         let value = self.value_of(flag);
         let set = |setting: &Setting| {
             let value = match (setting.kind, &value) {
+                (Kind::Switch, Some(value)) => switch(value).map_or(value.clone(), |on| on.to_string()),
                 (_, Some(value)) => value.clone(),
                 (Kind::Switch, None) => "true".to_owned(),
                 (_, None) => "V".to_owned(),
@@ -168,7 +166,7 @@ impl Typed<'_> {
             let shown = if word.starts_with('-') { (*word).to_owned() } else { format!("--{word}") };
             let first = shown.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
             if longs.contains(&first) || matches!(first, "vv" | "version") {
-                return Some(meant(&shown));
+                return Some(meant(&filled(&shown, value.as_deref().unwrap_or_default())));
             }
         }
         let bare = flag.trim_start_matches('-');
@@ -252,6 +250,21 @@ impl Typed<'_> {
 fn is_flag_of(setting: &Setting, flag: &str) -> bool {
     let name = flag.trim_start_matches("--");
     setting.key == name || setting.flag.is_some_and(|own| own == name.replace('_', "-"))
+}
+
+/// Words of a command line with the parts of `value` in place of `B1`, `DIR` and the like, where they are as many.
+fn filled(words: &str, value: &str) -> String {
+    let is_blank = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
+    let mut parts =
+        value.split(',').map(|part| part.trim_matches(['(', ')', '[', ']', ' '])).filter(|part| !part.is_empty());
+    if parts.clone().count() != words.split(' ').filter(|word| is_blank(word)).count() {
+        return words.to_owned();
+    }
+    let filled = words.split(' ').map(|word| match is_blank(word).then(|| parts.next()).flatten() {
+        Some(part) => quoted(&[part.to_owned()]),
+        None => word.to_owned(),
+    });
+    filled.collect::<Vec<_>>().join(" ")
 }
 
 /// Values as one list, without the commas that they may have had.

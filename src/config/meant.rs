@@ -220,7 +220,8 @@ fn synonym(table: &'static Synonyms, text: &str) -> Option<&'static str> {
     table.iter().find(|(words, _)| words.contains(&text.as_str())).map(|(_, meant)| *meant)
 }
 
-fn switch(text: &str) -> Option<bool> {
+/// On or off in another word.
+pub fn switch(text: &str) -> Option<bool> {
     match plain(text).as_str() {
         "yes" | "y" | "on" | "1" | "t" => Some(true),
         "no" | "n" | "off" | "0" | "f" | "none" => Some(false),
