@@ -44,9 +44,6 @@ impl Examined {
 }
 
 /// Looks at everything and prints it.
-///
-/// # Errors
-/// If a device does not train as it should, or standard output cannot be written.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let test = SelfTest::new()?;
     let driver = gpu::driver();

@@ -16,9 +16,6 @@ pub fn completions() -> Command {
 }
 
 /// Prints completions.
-///
-/// # Errors
-/// If standard output cannot be written.
 pub fn complete(typed: &ArgMatches) -> Result<()> {
     let mut script = Vec::new();
     let shell = *typed.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash);
@@ -32,9 +29,6 @@ pub fn man() -> Command {
 }
 
 /// Prints the manual page: training, then each command with its options.
-///
-/// # Errors
-/// If standard output cannot be written.
 pub fn print_man() -> Result<()> {
     let mut page = Vec::new();
     let command = super::command();

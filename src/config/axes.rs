@@ -1,4 +1,8 @@
 //! Axes of a sweep: a setting given several values, as a list, a range, or numbers a step apart.
+//!
+//! What fails here says what was expected, in words.
+
+#![allow(clippy::missing_errors_doc)]
 
 use super::setting::Setting;
 use super::value::{Kind, Value};
@@ -11,9 +15,6 @@ const MOST: usize = 10_000;
 ///
 /// `a,b`; `a..b`, whole numbers and both ends; `lin(a,b,n)` and `log(a,b,n)`, n numbers a difference or a factor apart. Widths have
 /// commas of their own: their lists take `;`. A path and parameter groups are one value.
-///
-/// # Errors
-/// What was expected, in words.
 pub fn values(setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     for piece in pieces(setting, text) {

@@ -1,4 +1,8 @@
 //! Parameter groups, as they bear on a net.
+//!
+//! What fails here says what was expected, in words.
+
+#![allow(clippy::missing_errors_doc)]
 
 use anyhow::Result;
 
@@ -120,17 +124,11 @@ fn unknown(family: &Family, key: &str) -> String {
 }
 
 /// Reads a value of a hyperparameter.
-///
-/// # Errors
-/// What was expected, in words.
 pub fn read(hyper: &Hyper, text: &str) -> Result<HyperValue, String> {
     Kind::from(hyper.accepts).parse(text).and_then(|value| value_of(hyper, &value))
 }
 
 /// A setting's value as that of a hyperparameter.
-///
-/// # Errors
-/// What was expected, in words: a family may have a narrower range than the setting.
 pub fn value_of(hyper: &Hyper, value: &Value) -> Result<HyperValue, String> {
     use crate::optim::Accepts;
     let expected = || format!("expected {}", Kind::from(hyper.accepts));

@@ -1,4 +1,8 @@
 //! The kinds of values a setting can hold: how they are read from text, checked, and written back.
+//!
+//! What fails here says what was expected, in words.
+
+#![allow(clippy::missing_errors_doc)]
 
 use std::fmt;
 
@@ -95,9 +99,6 @@ impl Kind {
     }
 
     /// Reads `text`.
-    ///
-    /// # Errors
-    /// What was expected, in words.
     pub fn parse(self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         let expected = || format!("expected {self}");
@@ -288,9 +289,6 @@ pub struct GroupText {
 
 impl GroupText {
     /// Reads `PATTERN KEY=V …; PATTERN …`.
-    ///
-    /// # Errors
-    /// What was expected, in words.
     pub fn parse(text: &str) -> Result<Vec<Self>, String> {
         let expected = || format!("expected {}", Kind::Groups);
         let groups = text.split(';').map(str::trim).filter(|group| !group.is_empty()).map(|group| {

@@ -25,9 +25,6 @@ pub(super) enum DataSource {
 /// How files in a folder hold the two splits of a data set.
 pub(super) trait Format: fmt::Debug + Sync {
     /// The files that [`Format::read`] reads from `dir`.
-    ///
-    /// # Errors
-    /// A folder that is missing, or that lacks one of the files.
     fn files(&self, dir: &Path) -> Result<Vec<PathBuf>>;
 
     /// Reads the training and the test split from `dir`: images and classes as `spec` has them.
