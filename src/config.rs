@@ -283,14 +283,31 @@ impl Config {
                 }
                 ReadBy::Unless(key, _, hint) => (key, hint.to_owned()),
             };
-            let chosen = self.entries().find(|(other, ..)| other.key == chooser);
-            let (with, rank) = chosen.map_or((String::new(), 0), |(_, with, origin)| (with.to_string(), origin.rank()));
+            let chosen = self.entries.get(chooser);
+            let (with, rank) = chosen.map_or((String::new(), 0), |(with, origin)| (with.to_string(), origin.rank()));
             let what =
                 format!("{origin}: `{}` is `{value}`, which does nothing where `{chooser}` is `{with}`", setting.key);
             // What changes no result may stand in the environment of every run.
             let is_of_the_place = !setting.decides && matches!(origin, Origin::Environment(..));
             if origin.rank() >= rank && !self.is_default(setting, value) && !is_of_the_place {
                 return Err(Failure::new(Exit::Usage, what).hint(readers).into());
+            }
+            tracing::warn!("{what}");
+        }
+        self.expect_groups_read()
+    }
+
+    fn expect_groups_read(&self) -> Result<()> {
+        let origin = self.entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
+        for text in self.group.iter().flatten().filter(|_| *origin != Origin::Run) {
+            let Some((key, (chooser, with, hint))) = groups::unread(text, self.optimizer, &self.hypers) else {
+                continue;
+            };
+            let pattern = &text.pattern;
+            let what =
+                format!("{origin}: `optim.group`: `{pattern}`: `{key}` does nothing where `{chooser}` is `{with}`");
+            if self.entries.get(chooser).is_none_or(|(_, of_chooser)| origin.rank() >= of_chooser.rank()) {
+                return Err(Failure::new(Exit::Usage, what).hint(hint).into());
             }
             tracing::warn!("{what}");
         }
@@ -356,12 +373,11 @@ impl Config {
 
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
 fn complete(layers: &mut Layers) -> Result<()> {
-    let text =
-        |layers: &Layers, key: &str| index(key).and_then(|index| layers.get(index)).map(|(value, _)| value.to_string());
+    let text = |layers: &Layers, key: &str| layers.named(key).map(|(value, _)| value.to_string());
     if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(family) {
         hyperparameters(layers, family)?;
     }
-    if let Some((seed, _)) = index("train.seed").and_then(|index| layers.get(index)).cloned() {
+    if let Some((seed, _)) = layers.named("train.seed").cloned() {
         layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
     }
     let schedule = text(layers, "schedule.schedule").unwrap_or_default();
@@ -372,7 +388,7 @@ fn complete(layers: &mut Layers) -> Result<()> {
         }
     }
     // Each is the better one there: `configs/` carries the measurements.
-    let scaling = match index("model.hidden").and_then(|index| layers.get(index)) {
+    let scaling = match layers.named("model.hidden") {
         Some((Value::Widths(widths), _)) if !widths.is_empty() => "standard",
         _ => "unit",
     };
@@ -393,7 +409,7 @@ fn complete(layers: &mut Layers) -> Result<()> {
 
 /// Fills in the defaults of a family and takes care of hyperparameters that it does not have.
 fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
-    let chosen = index("optim.optimizer").and_then(|index| layers.get(index)).map_or(0, |(_, origin)| origin.rank());
+    let chosen = layers.named("optim.optimizer").map_or(0, |(_, origin)| origin.rank());
     let is_overruled = |origin: &Origin| origin.rank() > 0 && origin.rank() < chosen;
     if let Some(group) = index("optim.group")
         && layers.get(group).is_some_and(|(_, origin)| *origin == Origin::Run && is_overruled(origin))
@@ -532,6 +548,21 @@ mod tests {
         ] {
             load(given).unwrap().expect_read().unwrap();
         }
+    }
+
+    #[test]
+    fn what_does_nothing_in_a_group_is_refused() {
+        let with = |optimizer: &str, group: &str, decay: &str| {
+            let given = [("optim.optimizer", optimizer), ("optim.group", group), ("optim.weight_decay", decay)];
+            load(&given).unwrap().expect_read().map_err(|error| error.to_string())
+        };
+        let message = with("adamw", "*.bias cautious_decay=true", "0").unwrap_err();
+        let words = "`*.bias`: `cautious_decay` does nothing where `optim.weight_decay` is `0`";
+        assert!(message.contains(words), "{message}");
+        with("adamw", "*.bias cautious_decay=true", "0.1").unwrap();
+        with("adamw", "*.bias cautious_decay=false", "0").unwrap();
+        with("adamw", "*.bias cautious_decay=true weight_decay=0.1", "0").unwrap();
+        assert!(with("adamw", "*.bias cautious_decay=true weight_decay=0", "0.1").is_err());
     }
 
     #[test]

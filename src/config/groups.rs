@@ -7,6 +7,7 @@
 use anyhow::Result;
 
 use super::layers::Origin;
+use super::settings::{ReadBy, SETTINGS, index};
 use super::value::{GroupText, Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
@@ -110,6 +111,28 @@ fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Gro
         return Err(why.to_owned());
     }
     Ok(group)
+}
+
+/// What a group as written gives a hyperparameter that does nothing there: its name; and the key and value of the one that it stands
+/// beside, with what to do.
+pub fn unread<'a>(
+    text: &'a GroupText,
+    main: &'static Family,
+    hypers: &Hypers,
+) -> Option<(&'a str, (&'static str, &'static str, &'static str))> {
+    let group = group(text, main, hypers).ok()?;
+    let value = |key: &str| {
+        let hyper = group.family.hypers.iter().find(|hyper| hyper.key == key)?;
+        Some((Value::from(group.hypers.get(hyper)), Value::from(hyper.default)))
+    };
+    text.pairs.iter().find_map(|(key, _)| {
+        let setting = &SETTINGS[index(&format!("optim.{key}"))?];
+        let ReadBy::Unless(beside, without, hint) = setting.reader else { return None };
+        let is_idle = value(beside)?.0.to_string() == without;
+        // A switch that says what holds anyway is none.
+        let is_default = value(setting.key).is_some_and(|(own, default)| own == default);
+        (is_idle && !is_default).then_some((key.as_str(), (beside, without, hint)))
+    })
 }
 
 fn unknown(family: &Family, key: &str) -> String {

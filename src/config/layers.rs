@@ -177,6 +177,11 @@ impl Layers {
         self.slots[index].as_ref()
     }
 
+    /// As [`Layers::get`], by the key.
+    pub fn named(&self, key: &str) -> Option<&(Value, Origin)> {
+        self.get(index(key)?)
+    }
+
     /// Fills in a default that depends on other settings.
     pub fn fill(&mut self, key: &str, value: Value, origin: Origin) {
         if let Some(slot) = index(key).map(|index| &mut self.slots[index]) {
