@@ -4,7 +4,7 @@ use super::axes;
 use super::settings::{SETTINGS, Setting};
 use super::stretch::Stretch;
 use super::value::{Kind, Value, closest, plain};
-use crate::data::SETS;
+use crate::data::{SETS, Spec};
 use crate::optim::FAMILIES;
 
 /// Words that other programs have for what is called otherwise here, as [`plain`] writes them, and what to give instead: a value of
@@ -233,9 +233,11 @@ pub fn switch(text: &str) -> Option<bool> {
 fn widths(setting: &Setting, text: &str) -> Option<String> {
     let is_mark = |c: char| c.is_whitespace() || "x×*-/:;.+|_[](){}'\"".contains(c) || c == ',';
     let pieces: Vec<&str> = text.split(is_mark).filter(|piece| !piece.is_empty()).collect();
-    let inputs = |width: &str| SETS.iter().any(|spec| width.parse() == Ok(spec.inputs()));
+    let ends = |spec: &Spec, first: &str, last: &str| {
+        (first.parse(), last.parse()) == (Ok(spec.inputs()), Ok(spec.classes.len()))
+    };
     let hidden = match pieces.as_slice() {
-        [first, hidden @ .., "10"] if inputs(first) => hidden,
+        [first, hidden @ .., last] if SETS.iter().any(|spec| ends(spec, first, last)) => hidden,
         all => all,
     };
     let joined = if hidden.is_empty() { "none".to_owned() } else { hidden.join(",") };

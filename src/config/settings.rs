@@ -15,7 +15,7 @@ use super::setting::ReadBy::{Schedules, Unless};
 pub use super::setting::{Default, Lanes, ReadBy, Setting};
 use super::stretch::Stretch;
 use super::value::{GroupText, Value};
-use crate::data::{Scaling, Spec};
+use crate::data::{SETS, Scaling, Spec};
 use crate::device::Request;
 use crate::kernel::gpu::Precision;
 use crate::optim::{Decay, Family, HYPERS};
@@ -118,7 +118,7 @@ settings! {
         /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
         /// hub's cache, then the hub
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
-            reader: Unless("data.dataset", "digits", "`digits` is generated; give --dataset mnist, fashion-mnist or cifar10"),
+            reader: Unless("data.dataset", "digits", one_with_files()),
             decides: false;
         /// Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)
         scaling: Scaling = any(), default: Follows("unit for the linear net, standard for an MLP");
@@ -227,6 +227,16 @@ settings! {
         /// Start from the weights of that run or checkpoint, with a fresh optimizer
         init: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
     }
+}
+
+/// What to do where a folder has no reader.
+fn one_with_files() -> &'static str {
+    let names: Vec<&str> = SETS.iter().filter(|spec| !spec.is_generated()).map(|spec| spec.name.as_str()).collect();
+    let names = match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        names => names.concat(),
+    };
+    format!("`digits` is generated; give --dataset {names}").leak()
 }
 
 /// Why a sweep has one of those that its points share, and what to do.
