@@ -279,6 +279,14 @@ mod tests {
             let last = text.lines().last().unwrap();
             assert!(last.starts_with(&format!("a class of a long name, {}", classes - 1)), "{last}");
             assert!(last.ends_with("1    0"), "{last}");
+
+            let shape = Shape { inputs: found.spec.inputs(), hidden: vec![5], classes };
+            let net = LinearNet::new(shape, &[0], &Device::Cpu).unwrap();
+            let x = Tensor::ones((classes, found.spec.inputs()), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let logits = net.forward(&x).unwrap().squeeze(1).unwrap().to_vec2().unwrap();
+            let mut confusion = Confusion::new(classes);
+            confusion.add(&labels, &logits);
+            assert!((0..classes).all(|class| confusion.of(class).0 == 1));
         }
     }
 }
