@@ -94,7 +94,7 @@ fn main() -> Result<()> {
         ["export", name, folder] => (name, Some(folder)),
         _ => bail!("{USAGE}"),
     };
-    let dataset = data::load(Spec::named(name).context("no such data set")?, request.data_dir.as_deref(), true)?;
+    let dataset = data::load(&Spec::named(name).context("no such data set")?, request.data_dir.as_deref(), true)?;
     match folder {
         Some(folder) => export(&dataset, Path::new(folder)),
         None => train(dataset, &request),
@@ -160,10 +160,10 @@ fn forward(layers: &[Linear], x: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 fn train(dataset: Dataset, request: &Request) -> Result<()> {
-    let (spec, device) = (dataset.spec, &Device::Cpu);
+    let (spec, device) = (dataset.spec.clone(), &Device::Cpu);
     let channels = dataset.channels(request.scaling);
-    let train = Examples::new(dataset.imported.train, spec, &channels, request.bytes)?;
-    let test = Examples::new(dataset.imported.test, spec, &channels, true)?;
+    let train = Examples::new(dataset.imported.train, &spec, &channels, request.bytes)?;
+    let test = Examples::new(dataset.imported.test, &spec, &channels, true)?;
 
     let variables = VarMap::new();
     let builder = VarBuilder::from_varmap(&variables, DType::F32, device);
@@ -216,7 +216,7 @@ fn shuffle(order: &mut [u32], state: &mut u64) {
 /// Writes `{train,test}-{pixels,labels}.npy` and `scaling.json` with the numbers of each scaling, a pair a channel.
 fn export(dataset: &Dataset, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let (spec, splits) = (dataset.spec, &dataset.imported);
+    let (spec, splits) = (&dataset.spec, &dataset.imported);
     for (name, images) in [("train", &splits.train), ("test", &splits.test)] {
         let count = images.len();
         npy(&folder.join(format!("{name}-pixels.npy")), &format!("{count}, {}", spec.inputs()), &images.pixels)?;

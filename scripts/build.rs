@@ -1,4 +1,4 @@
-//! Tells the program which commit it is built from, for `run.json`, and with the feature `cuda` compiles its kernels to PTX.
+//! Tells the program which commit and which candle it is built from, for `run.json`, and with the feature `cuda` compiles its kernels to PTX.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ fn main() {
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=ADAMTRAIN_COMMIT={commit}");
+    println!("cargo::rustc-env=ADAMTRAIN_CANDLE={}", locked("candle-core").unwrap_or_else(|| "unknown".into()));
     println!("cargo::rerun-if-changed=scripts/build.rs");
     // The file that a commit changes; absent in a source archive.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
@@ -22,6 +23,15 @@ fn main() {
     if env::var_os("CARGO_FEATURE_CUDA").is_some() {
         compile_kernels();
     }
+}
+
+/// The version of a package in `Cargo.lock`.
+fn locked(package: &str) -> Option<String> {
+    const LOCK: &str = "Cargo.lock";
+    let text = std::fs::read_to_string(LOCK).ok()?;
+    println!("cargo::rerun-if-changed={LOCK}");
+    let (_, after) = text.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    after.split('"').next().map(str::to_owned)
 }
 
 /// Where the kernels' sources lie; each `.cu` file there becomes one PTX text of the same name in `OUT_DIR`.

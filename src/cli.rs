@@ -2,60 +2,93 @@
 //!
 //! The flags of training come from the table of settings. Reading them does nothing and opens nothing.
 
-pub mod data;
-pub mod doctor;
-pub mod eval;
-pub mod inspect;
-pub mod optimizers;
+mod data;
+mod doctor;
+mod eval;
+mod inspect;
+mod optimizers;
 mod refusal;
-pub mod runs;
-pub mod schedules;
-pub mod sweep;
+mod runs;
+mod schedules;
+mod shell;
+mod sweep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValue, Styles, TypedValueParser, styling::AnsiColor};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use clap_complete::Shell;
 
 use crate::config::layers::{Given, PREFIX, Sources};
 use crate::config::meant;
 use crate::config::settings::{SETTINGS, Setting, index};
 use crate::config::value::Kind;
+use crate::error::Failure;
 use crate::optim::FAMILIES;
+use crate::plan;
 use crate::report::Style;
 use crate::report::table::wrapped;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::resolve;
+
+/// A command of the program.
+#[derive(Debug)]
+pub struct Subcommand {
+    /// Its command line, where its name stands.
+    command: fn() -> Command,
+    /// Does what was typed, and answers with the code to leave with; a sweep is trained by the function that comes with it.
+    run: fn(&ArgMatches, TrainSweep) -> Result<i32>,
+    /// Whether it computes, for which threads are started first.
+    computes: bool,
+}
+
+/// What trains the points of a sweep, and answers with the code to leave with.
+pub type TrainSweep = fn(crate::sweep::Sweep) -> Result<i32>;
+
+/// The commands beside training, in the order of help.
+const SUBCOMMANDS: &[Subcommand] = &[
+    // It starts as many threads as its configuration says.
+    Subcommand {
+        command: sweep::command,
+        run: |typed, train| sweep::Sweep::from_matches(typed).run(train),
+        computes: false,
+    },
+    Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
+    Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
+    Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
+    Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
+    Subcommand { command: optimizers::command, run: |typed, _| done(optimizers::run(typed)), computes: false },
+    Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },
+    Subcommand { command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
+    Subcommand { command: shell::completions, run: |typed, _| done(shell::complete(typed)), computes: false },
+    Subcommand { command: shell::man, run: |_, _| done(shell::print_man()), computes: false },
+];
+
+fn done(outcome: Result<()>) -> Result<i32> {
+    outcome.map(|()| 0)
+}
 
 /// What the user asks for.
 #[derive(Debug)]
-pub enum Request {
+pub enum Action {
     /// Train.
     Train(Box<Train>),
-    /// Evaluate a run or checkpoint.
-    Eval(eval::Eval),
-    /// Show what a checkpoint holds.
-    Inspect(inspect::Inspect),
-    /// Show what a data set is.
-    Data(data::Data),
-    /// Train many configurations together.
-    Sweep(Box<sweep::Sweep>),
-    /// Show runs in a table.
-    Runs(runs::Runs),
-    /// Look at the machine.
-    Doctor(doctor::Doctor),
-    /// Show the optimizers.
-    Optimizers(optimizers::Optimizers),
-    /// Show the schedules.
-    Schedules(schedules::Schedules),
-    /// Print completions for this shell.
-    Completions(Shell),
-    /// Print the manual page.
-    Man,
+    /// One of the other commands, with what was typed.
+    Other(&'static Subcommand, ArgMatches),
 }
 
-/// A request to train.
+impl Subcommand {
+    /// Does what was typed, and answers with the code to leave with.
+    pub fn run(&self, typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
+        if self.computes {
+            plan::start_threads(None)?;
+        }
+        (self.run)(typed, train)
+    }
+}
+
+/// What training needs of the command line.
 #[derive(Debug)]
 pub struct Train {
     /// Where settings come from.
@@ -72,11 +105,11 @@ pub struct Train {
     pub style: Style,
 }
 
-/// A request and how talkative the log is.
+/// What is asked for, and how talkative the log is.
 #[derive(Debug)]
 pub struct Invocation {
     /// What is asked for.
-    pub request: Request,
+    pub action: Action,
     /// How often `-v` was given.
     pub verbosity: u8,
 }
@@ -94,25 +127,17 @@ pub fn parse() -> Result<Option<Invocation>> {
             return refusal::told(&error, &command(), &words).map(|()| None);
         }
     };
-    let request = match matches.subcommand() {
-        None => Request::Train(Box::new(train(&matches))),
-        Some(("train", matches)) => Request::Train(Box::new(train(matches))),
-        Some(("eval", matches)) => Request::Eval(eval::Eval::from_matches(matches)),
-        Some(("inspect", matches)) => Request::Inspect(inspect::Inspect::from_matches(matches)),
-        Some(("data", matches)) => Request::Data(data::Data::from_matches(matches)),
-        Some(("sweep", matches)) => Request::Sweep(Box::new(sweep::Sweep::from_matches(matches))),
-        Some(("runs", matches)) => Request::Runs(runs::Runs::from_matches(matches)),
-        Some(("doctor", matches)) => Request::Doctor(doctor::Doctor::from_matches(matches)),
-        Some(("optimizers", matches)) => Request::Optimizers(optimizers::Optimizers::from_matches(matches)),
-        Some(("schedules", matches)) => Request::Schedules(schedules::Schedules::from_matches(matches)),
-        Some(("completions", matches)) => {
-            Request::Completions(*matches.get_one::<Shell>("SHELL").unwrap_or(&Shell::Bash))
+    let action = match matches.subcommand() {
+        None => Action::Train(Box::new(train(&matches))),
+        Some(("train", typed)) => Action::Train(Box::new(train(typed))),
+        Some((name, typed)) => {
+            let named = SUBCOMMANDS.iter().find(|subcommand| (subcommand.command)().get_name() == name);
+            Action::Other(named.context("a command that is in no list")?, typed.clone())
         }
-        Some(_) => Request::Man,
     };
     let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
-    Ok(Some(Invocation { request, verbosity }))
+    Ok(Some(Invocation { action, verbosity }))
 }
 
 /// Where the settings on a command line come from.
@@ -150,7 +175,7 @@ fn train(matches: &ArgMatches) -> Train {
         out: matches.get_one::<PathBuf>("out").cloned(),
         resume: matches.get_flag("resume"),
         expect_accuracy: matches.get_one::<f64>("expect-accuracy").copied(),
-        style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
+        style: style(matches),
     }
 }
 
@@ -178,30 +203,12 @@ pub fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
         .args(train_arguments());
-    root.subcommand(
-        Command::new("train")
-            .about("Train a net; also what the program does without a command")
-            .after_help(after_help())
-            .args_override_self(true)
-            .args(train_arguments()),
-    )
-    .subcommand(sweep::command())
-    .subcommand(runs::command())
-    .subcommand(eval::command())
-    .subcommand(inspect::command())
-    .subcommand(data::command())
-    .subcommand(optimizers::command())
-    .subcommand(schedules::command())
-    .subcommand(doctor::command())
-    .subcommand(
-        Command::new("completions").about("Print completions for a shell").arg(
-            Arg::new("SHELL")
-                .help("The shell, e.g. `adamtrain completions bash > /etc/bash_completion.d/adamtrain`")
-                .required(true)
-                .value_parser(value_parser!(Shell)),
-        ),
-    )
-    .subcommand(Command::new("man").about("Print the manual page in roff, e.g. `adamtrain man | man -l -`"))
+    let train = Command::new("train")
+        .about("Train a net; also what the program does without a command")
+        .after_help(after_help())
+        .args_override_self(true)
+        .args(train_arguments());
+    root.subcommand(train).subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
 }
 
 /// The command line with the other spellings of its flags: `--weight_decay` as agents of sweeps type it, and every setting by its key.
@@ -253,22 +260,6 @@ Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
   4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
   8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
 
-/// The manual page: training, then each command with its options.
-///
-/// # Errors
-/// None in fact: it is written to memory.
-pub fn man() -> std::io::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    let command = command();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for command in command.get_subcommands().filter(|command| !matches!(command.get_name(), "train" | "help")) {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        page.extend(format!(".SH ADAMTRAIN {}\n{about}\n", command.get_name().to_uppercase()).into_bytes());
-        clap_mangen::Man::new(command.clone()).render_options_section(&mut page)?;
-    }
-    Ok(page)
-}
-
 /// Help is written for a terminal of this width.
 const WIDTH: usize = 80;
 
@@ -276,7 +267,7 @@ const WIDTH: usize = 80;
 fn after_help() -> String {
     let settings = SETTINGS.iter().filter(|setting| setting.flag.is_none());
     let line = |name: &str, about: &str| wrapped(&format!("  {name:<27} {about}"), WIDTH, 30);
-    let lines: Vec<String> = settings.map(|setting| line(setting.key, &help(setting))).collect();
+    let lines: Vec<String> = settings.map(|setting| line(setting.key, &setting.full_help())).collect();
     let families: Vec<String> = FAMILIES.iter().map(|family| line(family.name, family.about)).collect();
     format!(
         "Optimizers (`adamtrain optimizers NAME` shows one with its formula):\n{}\n\nKeys without a flag, for --set and --config:\n{}\n\n{EXAMPLES}",
@@ -327,6 +318,7 @@ fn train_arguments() -> Vec<Arg> {
         run(Arg::new("dry-run")
             .long("dry-run")
             .action(ArgAction::SetTrue)
+            .conflicts_with("expect-accuracy")
             .help("Print the configuration with the origin of each value, sizes and steps; train nothing")),
         run(Arg::new("expect-accuracy")
             .long("expect-accuracy")
@@ -355,6 +347,11 @@ fn output_arguments() -> [Arg; 3] {
     ]
 }
 
+/// What [`output_arguments`] say.
+fn style(typed: &ArgMatches) -> Style {
+    Style { json: typed.get_flag("json"), quiet: typed.get_flag("quiet") }
+}
+
 /// A run or checkpoint file called `id`, and `--best`, for commands that read one.
 fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
     [
@@ -366,19 +363,10 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
     ]
 }
 
-/// What a setting does, accepts and defaults to.
-fn help(setting: &Setting) -> String {
-    let default = match setting.unset {
-        _ if !setting.follows.is_empty() => setting.follows,
-        Some(word) if setting.default.is_empty() => word,
-        _ => setting.default,
-    };
-    let accepts = match setting.kind {
-        Kind::Text => String::new(),
-        Kind::Choice(words) => format!(" [{}]", words.join(", ")),
-        kind => format!(" [{kind}]"),
-    };
-    format!("{}{accepts} [default: {default}]", setting.help)
+/// The checkpoint that [`checkpoint_arguments`] ask for, and where it lies.
+fn checkpoint(typed: &ArgMatches, id: &str) -> Result<(PathBuf, Checkpoint), Failure> {
+    let path = typed.get_one::<PathBuf>(id).map_or(Path::new(""), PathBuf::as_path);
+    resolve::open(path, typed.get_flag("best"))
 }
 
 /// The flag of a setting. Values are read by the configuration, which knows where they came from.
@@ -390,7 +378,7 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         Some("schedule") => "Schedule",
         _ => "Training",
     };
-    Some(flag(setting, setting.flag?).help_heading(heading).help(help(setting)))
+    Some(flag(setting, setting.flag?).help_heading(heading).help(setting.full_help()))
 }
 
 /// A flag of this name for a setting.

@@ -1,30 +1,33 @@
 //! The configuration of a run: typed, complete and valid before the first byte of data is read.
 
 pub mod axes;
+mod field;
 pub mod groups;
 pub mod layers;
 pub mod meant;
+mod setting;
 pub mod settings;
+pub mod stretch;
 pub mod value;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use crate::data::{Scaling, Spec};
-use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
-use crate::kernel::gpu::Precision;
 use crate::model::Shape;
 use crate::optim::{Decay, Family, Form, HYPERS, Hyper, Hypers, family};
+use groups::Group;
 use layers::{Layers, Origin, Sources};
-use settings::{ReadBy, SETTINGS, Setting, index};
-use value::closest;
-pub use value::{Stretch, Value};
+use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
+pub use stretch::Stretch;
+pub use value::Value;
+use value::{Kind, closest};
 
 /// A moving average of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,83 +49,47 @@ pub struct Plateau {
     pub cooldown: u64,
 }
 
-/// A valid configuration.
+/// A valid configuration. Its settings are its fields: `config.epochs`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Data set.
-    pub spec: &'static Spec,
-    /// Folder with its files, absolute.
-    pub data_dir: Option<PathBuf>,
-    /// How pixels become numbers.
-    pub scaling: Scaling,
-    /// Part held out for validation.
-    pub valid_fraction: f64,
-    /// Most training samples.
-    pub limit_train: Option<usize>,
-    /// Seed of order and split.
-    pub data_seed: u64,
+    /// What was given, or follows from it.
+    pub settings: Settings,
     /// Widths of the net.
     pub shape: Shape,
-    /// Dropout probability.
-    pub dropout: f64,
-    /// The optimizer's family.
-    pub family: &'static Family,
-    /// Its hyperparameters.
+    /// The optimizer's hyperparameters.
     pub hypers: Hypers,
-    /// Learning rate α: one of them.
-    pub lr: f64,
-    /// Which parameters follow which optimizer; the first is the one above.
-    pub groups: Vec<groups::Group>,
-    /// The schedule after the warm-up.
-    pub form: Form,
-    /// Warm-up.
-    pub warmup: Stretch,
-    /// When a plateau's rate falls.
-    pub plateau: Plateau,
-    /// Epochs to train.
-    pub epochs: u64,
-    /// Samples of a step.
-    pub batch_size: usize,
-    /// Bound on the gradient norm.
-    pub clip_norm: Option<f64>,
-    /// Bound on every element of a gradient.
-    pub clip_value: Option<f64>,
-    /// Bound on the gradient norm of a unit, as a part of its weight norm.
-    pub clip_adaptive: Option<f64>,
-    /// Batches of a step.
-    pub accumulate: usize,
-    /// The weights' moving average.
-    pub ema: Option<Ema>,
-    /// Whether a step whose gradient is not finite is skipped.
-    pub skip_non_finite: bool,
-    /// Whether the health of training is measured.
-    pub health: bool,
-    /// Label smoothing.
-    pub label_smoothing: f64,
-    /// How often to evaluate.
-    pub eval_every: Stretch,
-    /// Seed of weights and dropout.
-    pub seed: u64,
-    /// Device asked for.
-    pub device: Request,
-    /// How a GPU rounds the factors of matrix products.
-    pub precision: Precision,
-    /// Whether a GPU's steps are recorded as graphs.
-    pub graph: bool,
-    /// Threads, if not all.
-    pub threads: Option<usize>,
-    /// How often to save.
-    pub save_every: Stretch,
-    /// Seconds until the run stops.
-    pub max_time: Option<f64>,
-    /// Evaluations without a better validation loss until the run stops.
-    pub patience: Option<u64>,
-    /// How much better is better.
-    pub min_delta: f64,
-    /// Run or checkpoint to start from.
-    pub init: Option<PathBuf>,
-    /// Value and origin of each setting, in the order of [`SETTINGS`]; none of a hyperparameter that the optimizer does not have.
-    entries: Vec<Option<(Value, Origin)>>,
+    /// Which parameters follow which optimizer; the first is the one above, where any are left to it.
+    pub groups: Vec<Group>,
+    entries: Entries,
+}
+
+impl Deref for Config {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// Value and origin of each setting, in the order of [`SETTINGS`]; none of a hyperparameter that the optimizer does not have.
+#[derive(Clone, Debug)]
+struct Entries(Vec<Option<(Value, Origin)>>);
+
+impl Entries {
+    fn get(&self, key: &str) -> Option<&(Value, Origin)> {
+        self.0.get(index(key)?)?.as_ref()
+    }
+
+    fn value(&self, key: &str) -> Result<&Value> {
+        self.get(key).map(|(value, _)| value).with_context(|| format!("setting `{key}` has no value"))
+    }
+
+    fn hypers(&self, family: &'static Family) -> Result<Hypers> {
+        family.hypers.iter().try_fold(family.defaults(), |hypers, hyper| {
+            let value = groups::value_of(hyper, self.value(hyper.key)?);
+            Ok(hypers.with(hyper, value.map_err(|expected| anyhow::anyhow!("`{}`: {expected}", hyper.key))?))
+        })
+    }
 }
 
 impl Config {
@@ -140,22 +107,62 @@ impl Config {
     /// As [`Config::load`].
     pub fn of(mut layers: Layers) -> Result<Self> {
         complete(&mut layers)?;
-        let entries: Vec<Option<(Value, Origin)>> =
-            (0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect();
-        let config = Reader(&entries).config()?;
+        let entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
+        let settings = Settings::read(|key| entries.value(key))?;
+        let (dataset, family) = (&settings.dataset, settings.optimizer);
+        let shape = Shape { inputs: dataset.inputs(), hidden: settings.hidden.clone(), classes: dataset.classes.len() };
+        let hypers = entries.hypers(family)?;
+        let origin = entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
+        let groups = settings.group.as_deref().unwrap_or_default();
+        let groups = groups::divide(groups, origin, family, &hypers, &shape)?;
+        let config = Self { shape, hypers, groups, settings, entries };
         config.check()?;
         Ok(config)
     }
 
     /// Settings with their values and origins.
     pub fn entries(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
-        let entries = SETTINGS.iter().zip(&self.entries);
+        let entries = SETTINGS.iter().zip(&self.entries.0);
         entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
     /// The value of a setting; none of a hyperparameter that the optimizer does not have.
     pub fn value(&self, key: &str) -> Option<&Value> {
-        self.entries.get(index(key)?)?.as_ref().map(|(value, _)| value)
+        self.entries.get(key).map(|(value, _)| value)
+    }
+
+    /// The learning rate α of the optimizer.
+    pub fn lr(&self) -> f64 {
+        self.hypers.number(self.optimizer.lr())
+    }
+
+    /// The schedule after the warm-up.
+    pub fn form(&self) -> Form {
+        Form {
+            decay: self.schedule,
+            final_factor: self.final_factor,
+            gamma: self.gamma,
+            step_epochs: self.step_epochs,
+            power: self.power,
+            initial_factor: self.initial_factor,
+            rise: self.rise,
+            decay_fraction: self.decay_fraction,
+        }
+    }
+
+    /// When the rate of a schedule on a plateau falls.
+    pub fn plateau(&self) -> Plateau {
+        Plateau { patience: self.plateau_patience, threshold: self.plateau_threshold, cooldown: self.plateau_cooldown }
+    }
+
+    /// The weights' moving average, if one is kept.
+    pub fn ema(&self) -> Option<Ema> {
+        self.ema_decay.map(|decay| Ema { decay, warmup: self.ema_warmup })
+    }
+
+    /// Whether a step whose gradient is not finite is skipped.
+    pub fn skips_non_finite(&self) -> bool {
+        self.non_finite == NonFinite::Skip
     }
 
     /// As a TOML file that repeats the run, each line with the comment that `note` gives.
@@ -218,7 +225,7 @@ impl Config {
 
     /// Whether the rate of a step depends on the number of epochs.
     pub fn depends_on_epochs(&self) -> bool {
-        self.form.decay != Decay::Constant
+        self.schedule != Decay::Constant
     }
 
     /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
@@ -240,9 +247,7 @@ impl Config {
     fn reads(&self, setting: &Setting) -> bool {
         match setting.reader {
             ReadBy::Every => true,
-            ReadBy::Schedules(names) => {
-                Decay::ALL.iter().any(|(name, decay)| *decay == self.form.decay && names.contains(name))
-            }
+            ReadBy::Schedules(decays) => decays.contains(&self.schedule),
             // A group may have a value of its own.
             ReadBy::Unless(key, value, _) => {
                 key.starts_with("optim.") && self.groups.len() > 1
@@ -253,18 +258,12 @@ impl Config {
 
     /// Whether a value is one that the setting has by default: under some schedule, or with this optimizer.
     fn is_default(&self, setting: &Setting, value: &Value) -> bool {
-        let followed: &[f64] = match setting.key {
-            "schedule.gamma" => &[0.1, 0.95],
-            "schedule.final_factor" => &[0.0, 4e-6],
-            _ => &[],
-        };
-        if let Some(hyper) = self.family.hypers.iter().find(|hyper| hyper.key == setting.key) {
+        if let Some(hyper) = self.optimizer.hypers.iter().find(|hyper| hyper.key == setting.key) {
             return Value::from(hyper.default) == *value;
         }
-        match value {
-            Value::Number(number) if !followed.is_empty() => followed.contains(number),
-            Value::Unset(_) => setting.default.is_empty(),
-            _ => setting.kind.parse(setting.default).as_ref() == Ok(value),
+        match setting.default {
+            Default::BySchedule(_, its, other) => [its, other].map(Value::Number).contains(value),
+            _ => setting.fixed_default().as_ref() == Some(value),
         }
     }
 
@@ -278,17 +277,37 @@ impl Config {
         for (setting, value, origin) in self.unread() {
             let (chooser, readers) = match setting.reader {
                 ReadBy::Every => continue,
-                ReadBy::Schedules(names) => ("schedule.schedule", format!("--schedule {} reads it", names.join(", "))),
+                ReadBy::Schedules(decays) => {
+                    let names: Vec<&str> = decays.iter().map(|decay| decay.name()).collect();
+                    ("schedule.schedule", format!("--schedule {} reads it", names.join(", ")))
+                }
                 ReadBy::Unless(key, _, hint) => (key, hint.to_owned()),
             };
-            let chosen = self.entries().find(|(other, ..)| other.key == chooser);
-            let (with, rank) = chosen.map_or((String::new(), 0), |(_, with, origin)| (with.to_string(), origin.rank()));
+            let chosen = self.entries.get(chooser);
+            let (with, rank) = chosen.map_or((String::new(), 0), |(with, origin)| (with.to_string(), origin.rank()));
             let what =
                 format!("{origin}: `{}` is `{value}`, which does nothing where `{chooser}` is `{with}`", setting.key);
             // What changes no result may stand in the environment of every run.
             let is_of_the_place = !setting.decides && matches!(origin, Origin::Environment(..));
             if origin.rank() >= rank && !self.is_default(setting, value) && !is_of_the_place {
                 return Err(Failure::new(Exit::Usage, what).hint(readers).into());
+            }
+            tracing::warn!("{what}");
+        }
+        self.expect_groups_read()
+    }
+
+    fn expect_groups_read(&self) -> Result<()> {
+        let origin = self.entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
+        for text in self.group.iter().flatten().filter(|_| *origin != Origin::Run) {
+            let Some((key, (chooser, with, hint))) = groups::unread(text, self.optimizer, &self.hypers) else {
+                continue;
+            };
+            let pattern = &text.pattern;
+            let what =
+                format!("{origin}: `optim.group`: `{pattern}`: `{key}` does nothing where `{chooser}` is `{with}`");
+            if self.entries.get(chooser).is_none_or(|(_, of_chooser)| origin.rank() >= of_chooser.rank()) {
+                return Err(Failure::new(Exit::Usage, what).hint(hint).into());
             }
             tracing::warn!("{what}");
         }
@@ -321,7 +340,7 @@ impl Config {
 
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
-        if let Some(why) = (self.family.refuse)(&self.hypers) {
+        if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
         }
         if self.patience.is_some() && self.valid_fraction == 0.0 {
@@ -330,19 +349,19 @@ impl Config {
                 "give --valid-fraction, for example 0.1",
             );
         }
-        if self.ema.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+        if self.ema_decay.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
             return usage(
                 "`train.ema_decay` has no meaning for schedule-free-adamw, which evaluates at an average of its own",
                 "leave train.ema_decay out, or choose another optimizer",
             );
         }
-        if self.form.decay == Decay::Plateau && self.valid_fraction == 0.0 {
+        if self.schedule == Decay::Plateau && self.valid_fraction == 0.0 {
             return usage(
                 "`--schedule plateau` needs a validation split: it never looks at test data",
                 "give --valid-fraction, for example 0.1",
             );
         }
-        if self.form.decay == Decay::OneCycle && !matches!(self.warmup, Stretch::Steps(0) | Stretch::Epochs(0)) {
+        if self.schedule == Decay::OneCycle && !matches!(self.warmup, Stretch::Steps(0) | Stretch::Epochs(0)) {
             return usage(
                 "`--schedule one-cycle` has a rise of its own: `schedule.warmup` is not used",
                 "set schedule.rise",
@@ -354,29 +373,28 @@ impl Config {
 
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
 fn complete(layers: &mut Layers) -> Result<()> {
-    let text =
-        |layers: &Layers, key: &str| index(key).and_then(|index| layers.get(index)).map(|(value, _)| value.to_string());
+    let text = |layers: &Layers, key: &str| layers.named(key).map(|(value, _)| value.to_string());
     if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(family) {
         hyperparameters(layers, family)?;
     }
-    if let Some((seed, _)) = index("train.seed").and_then(|index| layers.get(index)).cloned() {
+    if let Some((seed, _)) = layers.named("train.seed").cloned() {
         layers.fill("data.data_seed", seed, Origin::Follows("train.seed"));
     }
     let schedule = text(layers, "schedule.schedule").unwrap_or_default();
-    let of_schedule = |one: &str, its: f64, other: f64| Value::Number(if schedule == one { its } else { other });
-    let origin = Origin::Follows("schedule.schedule");
-    layers.fill("schedule.gamma", of_schedule("exponential", 0.95, 0.1), origin.clone());
-    layers.fill("schedule.final_factor", of_schedule("one-cycle", 4e-6, 0.0), origin);
+    for setting in SETTINGS.iter() {
+        if let Default::BySchedule(decay, its, other) = setting.default {
+            let number = if schedule == decay.name() { its } else { other };
+            layers.fill(setting.key, Value::Number(number), Origin::Follows("schedule.schedule"));
+        }
+    }
     // Each is the better one there: `configs/` carries the measurements.
-    let scaling = match index("model.hidden").and_then(|index| layers.get(index)) {
+    let scaling = match layers.named("model.hidden") {
         Some((Value::Widths(widths), _)) if !widths.is_empty() => "standard",
         _ => "unit",
     };
     layers.fill("data.scaling", Value::Text(scaling.to_owned()), Origin::Follows("model.hidden"));
-    for key in ["data.data_dir", "train.init"] {
-        let Some((Value::Text(path), _)) = index(key).and_then(|index| layers.get(index)) else {
-            continue;
-        };
+    for (index, Setting { key, .. }) in SETTINGS.iter().enumerate().filter(|(_, setting)| setting.kind == Kind::Path) {
+        let Some((Value::Text(path), _)) = layers.get(index) else { continue };
         let absolute = std::path::absolute(Path::new(path)).map_err(|error| {
             Failure::new(Exit::Usage, format!("`{key}`: `{path}` cannot be made absolute: {error}"))
         })?;
@@ -391,7 +409,7 @@ fn complete(layers: &mut Layers) -> Result<()> {
 
 /// Fills in the defaults of a family and takes care of hyperparameters that it does not have.
 fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
-    let chosen = index("optim.optimizer").and_then(|index| layers.get(index)).map_or(0, |(_, origin)| origin.rank());
+    let chosen = layers.named("optim.optimizer").map_or(0, |(_, origin)| origin.rank());
     let is_overruled = |origin: &Origin| origin.rank() > 0 && origin.rank() < chosen;
     if let Some(group) = index("optim.group")
         && layers.get(group).is_some_and(|(_, origin)| *origin == Origin::Run && is_overruled(origin))
@@ -435,154 +453,6 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
         layers.fill(own.key, own.default.into(), Origin::Optimizer(family.name.to_owned()));
     }
     Ok(())
-}
-
-/// Reads entries as the types that the table promises.
-struct Reader<'a>(&'a [Option<(Value, Origin)>]);
-
-impl Reader<'_> {
-    fn value(&self, key: &str) -> Result<&Value> {
-        let entry = index(key).and_then(|index| self.0.get(index)).and_then(Option::as_ref);
-        entry.map(|(value, _)| value).ok_or_else(|| anyhow::anyhow!("setting `{key}` has no value"))
-    }
-
-    fn origin(&self, key: &str) -> &Origin {
-        let entry = index(key).and_then(|index| self.0.get(index)).and_then(Option::as_ref);
-        entry.map_or(&Origin::Default, |(_, origin)| origin)
-    }
-
-    fn wrong<T>(key: &str, value: &Value) -> Result<T> {
-        Err(anyhow::anyhow!("setting `{key}` holds {value:?}"))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&str>> {
-        match self.value(key)? {
-            Value::Unset(_) => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            other => Self::wrong(key, other),
-        }
-    }
-
-    fn word(&self, key: &str) -> Result<&str> {
-        Ok(self.text(key)?.unwrap_or_default())
-    }
-
-    fn choice<T: Copy>(&self, key: &str, all: &[(&str, T)]) -> Result<T> {
-        let word = self.word(key)?;
-        let found = all.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-        found.ok_or_else(|| anyhow::anyhow!("setting `{key}` holds `{word}`"))
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>> {
-        match self.value(key)? {
-            Value::Unset(_) => Ok(None),
-            Value::Number(number) | Value::Time(number) => Ok(Some(*number)),
-            other => Self::wrong(key, other),
-        }
-    }
-
-    fn real(&self, key: &str) -> Result<f64> {
-        Ok(self.number(key)?.unwrap_or_default())
-    }
-
-    fn whole(&self, key: &str) -> Result<Option<u64>> {
-        match self.value(key)? {
-            Value::Unset(_) => Ok(None),
-            Value::Count(count) => Ok(Some(*count)),
-            other => Self::wrong(key, other),
-        }
-    }
-
-    fn count(&self, key: &str) -> Result<u64> {
-        Ok(self.whole(key)?.unwrap_or_default())
-    }
-
-    fn stretch(&self, key: &str) -> Result<Stretch> {
-        match self.value(key)? {
-            Value::Stretch(stretch) => Ok(*stretch),
-            other => Self::wrong(key, other),
-        }
-    }
-
-    fn hypers(&self, family: &'static Family) -> Result<Hypers> {
-        let mut hypers = family.defaults();
-        for hyper in family.hypers {
-            let value = groups::value_of(hyper, self.value(hyper.key)?);
-            hypers = hypers.with(hyper, value.map_err(|expected| anyhow::anyhow!("`{}`: {expected}", hyper.key))?);
-        }
-        Ok(hypers)
-    }
-
-    fn config(&self) -> Result<Config> {
-        let sets = crate::data::SETS.each_ref().map(|spec| (spec.name, spec));
-        let spec = self.choice("data.dataset", &sets)?;
-        let name = self.word("optim.optimizer")?;
-        let family = family(name).ok_or_else(|| anyhow::anyhow!("setting `optim.optimizer` holds `{name}`"))?;
-        let hypers = self.hypers(family)?;
-        let hidden = match self.value("model.hidden")? {
-            Value::Widths(widths) => widths.iter().map(|&width| width as usize).collect(),
-            other => return Self::wrong("model.hidden", other),
-        };
-        let device = self.word("train.device")?;
-        let ema_warmup = *self.value("train.ema_warmup")? == Value::Switch(true);
-        let shape = Shape { inputs: spec.inputs(), hidden, classes: spec.classes.len() };
-        let groups = match self.value("optim.group")? {
-            Value::Groups(texts) => groups::divide(texts, self.origin("optim.group"), family, &hypers, &shape)?,
-            _ => groups::divide(&[], &Origin::Default, family, &hypers, &shape)?,
-        };
-        Ok(Config {
-            spec,
-            data_dir: self.text("data.data_dir")?.map(PathBuf::from),
-            scaling: self.choice("data.scaling", &Scaling::ALL)?,
-            valid_fraction: self.real("data.valid_fraction")?,
-            limit_train: self.whole("data.limit_train")?.map(|count| count as usize),
-            data_seed: self.count("data.data_seed")?,
-            shape,
-            dropout: self.real("model.dropout")?,
-            family,
-            lr: hypers.number(&family.hypers[0]),
-            groups,
-            hypers,
-            form: Form {
-                decay: self.choice("schedule.schedule", &Decay::ALL)?,
-                final_factor: self.real("schedule.final_factor")?,
-                gamma: self.real("schedule.gamma")?,
-                step_epochs: self.count("schedule.step_epochs")?,
-                power: self.real("schedule.power")?,
-                initial_factor: self.real("schedule.initial_factor")?,
-                rise: self.real("schedule.rise")?,
-                decay_fraction: self.real("schedule.decay_fraction")?,
-            },
-            plateau: Plateau {
-                patience: self.count("schedule.plateau_patience")?,
-                threshold: self.real("schedule.plateau_threshold")?,
-                cooldown: self.count("schedule.plateau_cooldown")?,
-            },
-            warmup: self.stretch("schedule.warmup")?,
-            epochs: self.count("train.epochs")?,
-            batch_size: self.count("train.batch_size")? as usize,
-            clip_norm: self.number("train.clip_norm")?,
-            clip_value: self.number("train.clip_value")?,
-            clip_adaptive: self.number("train.clip_adaptive")?,
-            accumulate: self.count("train.accumulate")? as usize,
-            ema: self.number("train.ema_decay")?.map(|decay| Ema { decay, warmup: ema_warmup }),
-            skip_non_finite: self.word("train.non_finite")? == "skip",
-            health: *self.value("train.health")? == Value::Switch(true),
-            label_smoothing: self.real("train.label_smoothing")?,
-            eval_every: self.stretch("train.eval_every")?,
-            seed: self.count("train.seed")?,
-            device: Request::parse(device).ok_or_else(|| anyhow::anyhow!("setting `train.device` holds `{device}`"))?,
-            precision: self.choice("train.precision", &Precision::ALL)?,
-            graph: *self.value("train.graph")? == Value::Switch(true),
-            threads: self.whole("train.threads")?.map(|count| count as usize),
-            save_every: self.stretch("train.save_every")?,
-            max_time: self.number("train.max_time")?,
-            patience: self.whole("train.patience")?,
-            min_delta: self.real("train.min_delta")?,
-            init: self.text("train.init")?.map(PathBuf::from),
-            entries: self.0.to_vec(),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -640,11 +510,11 @@ mod tests {
         let again = Config::load(&Sources { files: vec![path], ..Sources::default() }).unwrap();
         assert_eq!(again.to_json(), config.to_json());
         assert_eq!(again.hash(), config.hash());
-        assert!(again.data_dir.unwrap().is_absolute());
+        assert!(again.data_dir.as_ref().unwrap().is_absolute());
     }
 
     #[test]
-    fn the_files_in_configs_are_valid_and_complete() {
+    fn the_files_in_configs_are_valid_and_repeat_no_default() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
         let mut count = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -652,7 +522,8 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let config = Config::load(&Sources { files: vec![path.clone()], ..Sources::default() }).unwrap();
             assert!(text.starts_with("# "), "{}", path.display());
-            assert!(text.ends_with(&config.to_toml(|_| None)), "{} is not complete", path.display());
+            let mut given = config.entries().filter(|(.., origin)| matches!(origin, Origin::File(..)));
+            assert!(given.all(|(setting, value, _)| !config.is_default(setting, value)), "{}", path.display());
             count += 1;
         }
         assert_eq!(count, 5);
@@ -677,6 +548,21 @@ mod tests {
         ] {
             load(given).unwrap().expect_read().unwrap();
         }
+    }
+
+    #[test]
+    fn what_does_nothing_in_a_group_is_refused() {
+        let with = |optimizer: &str, group: &str, decay: &str| {
+            let given = [("optim.optimizer", optimizer), ("optim.group", group), ("optim.weight_decay", decay)];
+            load(&given).unwrap().expect_read().map_err(|error| error.to_string())
+        };
+        let message = with("adamw", "*.bias cautious_decay=true", "0").unwrap_err();
+        let words = "`*.bias`: `cautious_decay` does nothing where `optim.weight_decay` is `0`";
+        assert!(message.contains(words), "{message}");
+        with("adamw", "*.bias cautious_decay=true", "0.1").unwrap();
+        with("adamw", "*.bias cautious_decay=false", "0").unwrap();
+        with("adamw", "*.bias cautious_decay=true weight_decay=0.1", "0").unwrap();
+        assert!(with("adamw", "*.bias cautious_decay=true weight_decay=0", "0.1").is_err());
     }
 
     #[test]

@@ -374,7 +374,7 @@ impl Lanes {
                 model: Model::new(config.shape.clone(), &self.data.channels),
                 data: checkpoint::DataId { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
                 optimizer: OptimizerState {
-                    name: config.family.name.to_owned(),
+                    name: config.optimizer.name.to_owned(),
                     steps: self.trainer.optimizer.steps(place),
                     history: self.trainer.optimizer.history(place),
                     state: state.collect(),

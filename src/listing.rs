@@ -367,7 +367,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
 
 /// A value of a `point` line.
 fn of_json(index: usize, value: &Json) -> Value {
-    match (value, SETTINGS[index].unset) {
+    match (value, SETTINGS[index].unset()) {
         (Json::Null, Some(word)) => Value::Unset(word),
         _ => lenient(index, &word(value)),
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use adamtrain::cli::{self, Invocation, Request, Train};
+use adamtrain::cli::{self, Action, Invocation, Train};
 use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
@@ -23,7 +23,7 @@ static ALLOCATOR: ExitWhenEmpty = ExitWhenEmpty;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let Invocation { request, verbosity } = match cli::parse() {
+    let Invocation { action, verbosity } = match cli::parse() {
         Ok(Some(invocation)) => invocation,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
@@ -33,32 +33,9 @@ fn main() -> ExitCode {
     };
     log(verbosity);
     signal::outlive_file_limit();
-    let outcome = quietly(|| match request {
-        Request::Train(train) => run(*train, started),
-        Request::Eval(eval) => {
-            plan::start_threads(None)?;
-            eval.run().map(|()| 0)
-        }
-        Request::Inspect(inspect) => inspect.run().map(|()| 0),
-        Request::Data(data) => {
-            plan::start_threads(None)?;
-            data.run().map(|()| 0)
-        }
-        Request::Sweep(request) => request.run(sweep),
-        Request::Runs(runs) => runs.run().map(|()| 0),
-        Request::Doctor(doctor) => {
-            plan::start_threads(None)?;
-            doctor.run().map(|()| 0)
-        }
-        Request::Optimizers(optimizers) => optimizers.run().map(|()| 0),
-        Request::Schedules(schedules) => schedules.run().map(|()| 0),
-        Request::Completions(shell) => {
-            written(|out| clap_complete::generate(shell, &mut cli::command(), "adamtrain", out))
-        }
-        Request::Man => {
-            let page = cli::man()?;
-            written(|out| out.extend(page))
-        }
+    let outcome = quietly(|| match action {
+        Action::Train(train) => run(*train, started),
+        Action::Other(command, typed) => command.run(&typed, sweep),
     });
     let error = match outcome {
         Ok(Ok(code)) => return ExitCode::from(code as u8),
@@ -97,7 +74,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let signals = Signals::catch()?;
     let run = match &out {
         Some(out) => RunDirectory::open(out, resume)?,
-        None => RunDirectory::numbered(&format!("{}-{}", config.spec.name, config.shape.name()))?,
+        None => RunDirectory::numbered(&format!("{}-{}", config.dataset.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
@@ -122,7 +99,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     plan::expect_memory(&config, &device)?;
 
     // The data, and everything that trains on it.
-    let dataset = data::load(config.spec, config.data_dir.as_deref(), style.quiet)?;
+    let dataset = data::load(&config.dataset, config.data_dir.as_deref(), style.quiet)?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
     let environment = Environment { device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);
@@ -187,14 +164,6 @@ fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Prints what `write` makes.
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
-    let mut bytes = Vec::new();
-    write(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    report::answer(None::<&()>, || text).map(|()| 0)
 }
 
 /// Prints an error, its causes and what to do.

@@ -1,4 +1,8 @@
 //! Running means of a pass over a split, kept on the device and read once.
+//!
+//! Every function here fails where the device does.
+
+#![allow(clippy::missing_errors_doc)]
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
@@ -7,9 +11,6 @@ use crate::kernel::{self, Totals, lend, lend_mut};
 
 impl Totals {
     /// Sums of nothing, for K lanes and batches of at most `rows` rows.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn zeros(lanes: usize, rows: usize, device: &Device) -> Result<Self> {
         let loss = Tensor::zeros(lanes, DType::F64, device)?;
         Ok(Self {
@@ -20,9 +21,6 @@ impl Totals {
     }
 
     /// Starts again at these sums, a lane each.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn set(&self, sums: &[Sums]) -> Result<()> {
         lend_mut(&self.loss, |loss: &mut [f64]| {
             loss.iter_mut().zip(sums).for_each(|(to, from)| *to = from.loss);
@@ -34,9 +32,6 @@ impl Totals {
     }
 
     /// The sums of each lane. This is a synchronisation of host and device.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn read(&self) -> Result<Vec<Sums>> {
         let loss = lend(&self.loss, <[f64]>::to_vec)?;
         let hits = lend(&self.hits, <[u32]>::to_vec)?;

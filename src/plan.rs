@@ -40,16 +40,16 @@ const PROGRAM: u64 = 20 << 20;
 /// Bytes that a run takes, or a sweep by so many lanes: data, net, optimizer, batches, checkpoints; and an eighth for packed matrices and the allocator's
 /// slack.
 pub fn bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
-    let images = (config.spec.train + config.spec.test) as u64;
-    let data = images * (config.spec.inputs() as u64 + 8);
+    let images = (config.dataset.train + config.dataset.test) as u64;
+    let data = images * (config.dataset.inputs() as u64 + 8);
     let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes));
     needed.saturating_add(needed / 8).saturating_add(PROGRAM)
 }
 
 /// Bytes that a run takes on a GPU: the data, net, optimizer and batches of so many lanes.
 pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
-    let images = (config.spec.train + config.spec.test) as u64;
-    let data = images * (config.spec.inputs() as u64 + 8);
+    let images = (config.dataset.train + config.dataset.test) as u64;
+    let data = images * (config.dataset.inputs() as u64 + 8);
     let needed = data.saturating_add(Trainer::device_bytes(config, examples).saturating_mul(lanes));
     needed.saturating_add(needed / 8)
 }
@@ -67,7 +67,7 @@ pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
         }
         _ => Ok(()),
     };
-    let examples = config.spec.train;
+    let examples = config.dataset.train;
     refuse(bytes(config, examples, 1), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
     let place = format!(" on {}", device::name(on));
     let free = gpu::free_bytes(on).map(|bytes| bytes as u64);
@@ -87,7 +87,7 @@ fn smaller(config: &Config, examples: usize, free: u64) -> String {
 /// The same with another batch size.
 fn of_batch(config: &Config, batch_size: usize) -> Config {
     let mut config = config.clone();
-    config.batch_size = batch_size;
+    config.settings.batch_size = batch_size;
     config
 }
 
@@ -96,7 +96,7 @@ pub fn explained(error: anyhow::Error, config: &Config, on: &Device, lanes: usiz
     if !is_out_of_memory(&described(&error)) {
         return error;
     }
-    let examples = config.spec.train;
+    let examples = config.dataset.train;
     let needed = device_bytes(config, examples, lanes as u64);
     let what = format!("{} is out of memory: the run needs about {}", device::name(on), device::in_units(needed));
     // What this process has taken is not free now, so half of what was tried is the next try.
@@ -118,8 +118,10 @@ fn is_out_of_memory(words: &str) -> bool {
 /// If the data is missing or broken.
 pub fn examples(config: &Config) -> Result<(usize, usize)> {
     let count = match &config.data_dir {
-        Some(dir) if !config.spec.is_generated() => data::load(config.spec, Some(dir), true)?.imported.train.len(),
-        _ => config.spec.train,
+        Some(dir) if !config.dataset.is_generated() => {
+            data::load(&config.dataset, Some(dir), true)?.imported.train.len()
+        }
+        _ => config.dataset.train,
     };
     let held_out = batches::held_out(count, config.valid_fraction);
     let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));

@@ -36,7 +36,7 @@ fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json::Va
         "gpu": summary.gpu,
         "cpu": summary.cpu,
         "threads": summary.threads,
-        "versions": {"adamtrain": summary.version, "git": summary.git, "candle": "0.11.1"},
+        "versions": {"adamtrain": summary.version, "git": summary.git, "candle": env!("ADAMTRAIN_CANDLE")},
         "data": summary.data,
         "parameters": config.shape.parameters(),
         "out": out.display().to_string(),
@@ -99,7 +99,7 @@ impl Session {
             gpu: device::gpu(&device),
             cpu: device::cpu(),
             threads: environment.threads,
-            data: [("name", dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
+            data: [("name", &dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
             config_hash: config.hash(),
@@ -146,8 +146,8 @@ impl Session {
             data.name,
             config.shape,
             config.shape.parameters(),
-            config.family.name,
-            Shortest(config.lr),
+            config.optimizer.name,
+            Shortest(config.lr()),
             counted(config.epochs, "epoch"),
             counted(batches, "step"),
             device::described(device),

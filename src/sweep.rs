@@ -187,7 +187,7 @@ impl<'a> Sweep<'a> {
             let Some(points) = self.groups.pop_front() else { return Ok(None) };
             let config = &points[0].config;
             let initial = lanes::initial(config)?;
-            let dataset = data::load(config.spec, config.data_dir.as_deref(), self.options.style.quiet)?;
+            let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
             let count = lanes_at_once(self.options, config, dataset.imported.train.len(), &self.environment.device)?;
             let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
             warn_of_sanity(&points, data.members.len());

@@ -1,4 +1,4 @@
-//! Whether somebody looks.
+//! The terminal: whether somebody looks at it.
 
 use std::io::{self, IsTerminal as _};
 

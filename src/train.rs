@@ -124,7 +124,7 @@ impl Trainer {
             backprop,
             channels,
             clips,
-            skip_non_finite: config.skip_non_finite,
+            skip_non_finite: config.skips_non_finite(),
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
             dropout: masks(lanes),
             scalars: Vec::with_capacity(lanes.len()),
@@ -165,7 +165,7 @@ impl Trainer {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
         let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
-        let kept = u64::from(config.ema.is_some()) + 2 * u64::from(config.health);
+        let kept = u64::from(config.ema().is_some()) + 2 * u64::from(config.health);
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
         (4 * copies * tensors)
             .saturating_mul(parameters)
@@ -424,7 +424,7 @@ fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
 
 /// The moving averages of the lanes' weights: all lanes have one, or none.
 fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
-    let all: Option<Vec<Ema>> = lanes.iter().map(|lane| lane.ema).collect();
+    let all: Option<Vec<Ema>> = lanes.iter().map(|lane| lane.ema()).collect();
     all.map(|lanes| Average::new(net, lanes)).transpose()
 }
 
@@ -467,8 +467,8 @@ fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn Optimizer>> {
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
     let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
     Schedule {
-        lr: config.lr,
-        form: config.form,
+        lr: config.lr(),
+        form: config.form(),
         warmup_steps: match config.warmup {
             Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
             Stretch::Steps(steps) => steps,
@@ -491,7 +491,7 @@ mod tests {
         let given = given.iter().chain(settings);
         let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
         let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
-        let dataset = crate::data::load(config.spec, None, true).unwrap();
+        let dataset = crate::data::load(&config.dataset, None, true).unwrap();
         let channels = dataset.channels(config.scaling);
         let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
         let order = all_of(&split, &Device::Cpu).unwrap();
@@ -561,7 +561,7 @@ mod tests {
             Config::load(&Sources { command_line: given, ..Sources::default() })
         };
         let configs = (0..count).map(lane).collect::<Result<Vec<_>>>()?;
-        let dataset = crate::data::load(configs[0].spec, None, true)?;
+        let dataset = crate::data::load(&configs[0].dataset, None, true)?;
         let channels = dataset.channels(configs[0].scaling);
         let split = Split::new(dataset.imported.test, &Device::Cpu)?;
         let order = all_of(&split, &Device::Cpu)?;
@@ -608,7 +608,7 @@ mod tests {
                 Config::load(&Sources { command_line: given.to_vec(), ..Sources::default() })
             };
             let configs = [config("1e-3")?, config("1e-2")?, config("3e38")?];
-            let dataset = crate::data::load(configs[0].spec, None, true)?;
+            let dataset = crate::data::load(&configs[0].dataset, None, true)?;
             let channels = dataset.channels(configs[0].scaling);
             let split = Split::new(dataset.imported.test, &Device::Cpu)?;
             let order = all_of(&split, &Device::Cpu)?;

@@ -173,7 +173,7 @@ pub fn compare(device: &Device, quick: bool, report: &mut Report) -> Result<()> 
                 .collect::<Result<Vec<_>>>()?;
             let scales = [1.0_f32, -0.37, 3.0];
             let factors = (step % 2 == 1).then_some([0.9_f32, 0.123, 1.0]);
-            let base = hypers.number(&family.hypers[0]);
+            let base = hypers.number(family.lr());
             let scalars = |is_here: bool| -> Vec<StepScalars> {
                 let of = |lane: usize| {
                     let factor = factors.filter(|_| is_here).map_or(1.0, |factors| factors[lane]);

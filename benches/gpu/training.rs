@@ -179,7 +179,7 @@ fn same(found: &Outcome, expected: &Outcome) -> Result<Bits> {
 pub fn compare(device: &Device, data_dir: Option<&Path>, quick: bool, report: &mut Report) -> Result<()> {
     report.section("training");
     let name = if data_dir.is_some() { "mnist" } else { "digits" };
-    let dataset = data::load(data::Spec::named(name).expect("it is listed"), data_dir, true)?;
+    let dataset = data::load(&data::Spec::named(name).expect("it is listed"), data_dir, true)?;
     let steps = if quick { 40 } else { STEPS };
     let run = |configs: &[Config], device: &Device| train(configs, &dataset, device, steps, None);
     for Net { name, settings, bounds: [of_weights, of_losses] } in

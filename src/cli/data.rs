@@ -12,14 +12,6 @@ use crate::data::{self, Scaling, Spec};
 use crate::report::table::wrapped;
 use crate::report::{Style, answer};
 
-/// A request for a description.
-#[derive(Debug)]
-pub struct Data {
-    name: String,
-    folder: Option<PathBuf>,
-    style: Style,
-}
-
 /// Its command line.
 pub fn command() -> Command {
     Command::new("data")
@@ -37,58 +29,48 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
-impl Data {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self {
-            name: matches.get_one::<String>("NAME").cloned().unwrap_or_default(),
-            folder: matches.get_one::<PathBuf>("data-dir").cloned(),
-            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
+/// Reads the data set and describes it.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let Style { json, quiet } = super::style(typed);
+    let folder = typed.get_one::<PathBuf>("data-dir").map(PathBuf::as_path);
+    let spec =
+        typed.get_one::<String>("NAME").and_then(|name| Spec::named(name)).context("there is no such data set")?;
+    spec.expect_read(folder)?;
+    let dataset = data::load(&spec, folder, quiet)?;
+    let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
+    let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));
+    let standard = dataset.channels(Scaling::Standard);
+
+    let as_json = json!({
+        "event": "data",
+        "name": spec.name,
+        "about": spec.about,
+        "source": dataset.source,
+        "cached": dataset.cached,
+        "shape": [spec.channels, spec.rows, spec.columns],
+        "classes": spec.classes,
+        "train": {"examples": counts[0].1, "per_class": counts[0].2},
+        "test": {"examples": counts[1].1, "per_class": counts[1].2},
+        "standard": standard,
+        "sha256": dataset.imported.sha256,
+    });
+    answer(json.then_some(&as_json), || {
+        let mut text = String::new();
+        let from_cache = if dataset.cached { ", read from the cache" } else { "" };
+        let _ = writeln!(text, "{}", wrapped(&format!("{}: {}", spec.name, spec.about), super::WIDTH, 2));
+        let _ = writeln!(text, "source   {}{from_cache}", dataset.source);
+        let (channels, rows, columns) = (spec.channels, spec.rows, spec.columns);
+        let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");
+        let _ = writeln!(text, "train    {}", counts[0].1);
+        let _ = writeln!(text, "test     {}", counts[1].1);
+        let _ = writeln!(text, "sha256   {}", dataset.imported.sha256);
+        let _ = writeln!(text, "\n{:<12} {:>8} {:>8}", "class", "train", "test");
+        for (class, name) in spec.classes.iter().enumerate() {
+            let (train, test) = (counts[0].2[class], counts[1].2[class]);
+            let _ = writeln!(text, "{name:<12} {train:>8} {test:>8}");
         }
-    }
-
-    /// Reads the data set and describes it.
-    ///
-    /// # Errors
-    /// If it is missing or broken.
-    pub fn run(&self) -> Result<()> {
-        let spec = Spec::named(&self.name).context("there is no such data set")?;
-        spec.expect_read(self.folder.as_deref())?;
-        let dataset = data::load(spec, self.folder.as_deref(), self.style.quiet)?;
-        let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
-        let counts = splits.map(|(name, images)| (name, images.len(), per_class(spec, images)));
-        let standard = dataset.channels(Scaling::Standard);
-
-        let as_json = json!({
-            "event": "data",
-            "name": spec.name,
-            "about": spec.about,
-            "source": dataset.source,
-            "cached": dataset.cached,
-            "shape": [spec.channels, spec.rows, spec.columns],
-            "classes": spec.classes,
-            "train": {"examples": counts[0].1, "per_class": counts[0].2},
-            "test": {"examples": counts[1].1, "per_class": counts[1].2},
-            "standard": standard,
-            "sha256": dataset.imported.sha256,
-        });
-        answer(self.style.json.then_some(&as_json), || {
-            let mut text = String::new();
-            let from_cache = if dataset.cached { ", read from the cache" } else { "" };
-            let _ = writeln!(text, "{}", wrapped(&format!("{}: {}", spec.name, spec.about), super::WIDTH, 2));
-            let _ = writeln!(text, "source   {}{from_cache}", dataset.source);
-            let (channels, rows, columns) = (spec.channels, spec.rows, spec.columns);
-            let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");
-            let _ = writeln!(text, "train    {}", counts[0].1);
-            let _ = writeln!(text, "test     {}", counts[1].1);
-            let _ = writeln!(text, "sha256   {}", dataset.imported.sha256);
-            let _ = writeln!(text, "\n{:<12} {:>8} {:>8}", "class", "train", "test");
-            for (class, name) in spec.classes.iter().enumerate() {
-                let (train, test) = (counts[0].2[class], counts[1].2[class]);
-                let _ = writeln!(text, "{name:<12} {train:>8} {test:>8}");
-            }
-            text
-        })
-    }
+        text
+    })
 }
 
 /// Number of images of each class.

@@ -16,12 +16,6 @@ use crate::report::answer;
 use crate::report::table::wrapped;
 use selftest::{Outcome, SelfTest, Verdict};
 
-/// A request to look at the machine.
-#[derive(Debug)]
-pub struct Doctor {
-    json: bool,
-}
-
 /// Its command line.
 pub fn command() -> Command {
     Command::new("doctor")
@@ -49,49 +43,39 @@ impl Examined {
     }
 }
 
-impl Doctor {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self { json: matches.get_flag("json") }
+/// Looks at everything and prints it.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let test = SelfTest::new()?;
+    let driver = gpu::driver();
+    let libraries = gpu::libraries();
+    let cpu = test.run(&Device::Cpu);
+    let reference: Vec<Option<Outcome>> = cpu.iter().map(|verdict| verdict.outcome.as_ref().ok().cloned()).collect();
+    let mut devices = vec![Examined { name: "cpu".into(), card: None, free_bytes: None, verdicts: Ok(cpu) }];
+    let cards = gpu::cards();
+    for card in cards.iter().flatten() {
+        let opened = gpu::open(card.ordinal);
+        devices.push(Examined {
+            name: format!("cuda:{}", card.ordinal),
+            card: Some(card.clone()),
+            free_bytes: opened.as_ref().ok().and_then(gpu::free_bytes),
+            verdicts: match &opened {
+                Ok(device) => Ok(test.run_against(&reference, device)),
+                Err(Refusal { why, remedy, .. }) => Err(format!("{why}; {remedy}")),
+            },
+        });
     }
+    // A GPU of which the driver says nothing is one that fails, too.
+    let refusal = cards.err().filter(|refusal| refusal.is_there);
+    let unwell = devices.iter().filter(|device| !device.is_well()).map(|device| device.name.clone());
+    let unwell: Vec<String> = unwell.chain(refusal.is_some().then(|| "the GPU".to_owned())).collect();
 
-    /// Looks at everything and prints it.
-    ///
-    /// # Errors
-    /// If a device does not train as it should, or standard output cannot be written.
-    pub fn run(&self) -> Result<()> {
-        let test = SelfTest::new()?;
-        let driver = gpu::driver();
-        let libraries = gpu::libraries();
-        let cpu = test.run(&Device::Cpu);
-        let reference: Vec<Option<Outcome>> =
-            cpu.iter().map(|verdict| verdict.outcome.as_ref().ok().cloned()).collect();
-        let mut devices = vec![Examined { name: "cpu".into(), card: None, free_bytes: None, verdicts: Ok(cpu) }];
-        let cards = gpu::cards();
-        for card in cards.iter().flatten() {
-            let opened = gpu::open(card.ordinal);
-            devices.push(Examined {
-                name: format!("cuda:{}", card.ordinal),
-                card: Some(card.clone()),
-                free_bytes: opened.as_ref().ok().and_then(gpu::free_bytes),
-                verdicts: match &opened {
-                    Ok(device) => Ok(test.run_against(&reference, device)),
-                    Err(Refusal { why, remedy, .. }) => Err(format!("{why}; {remedy}")),
-                },
-            });
-        }
-        // A GPU of which the driver says nothing is one that fails, too.
-        let refusal = cards.err().filter(|refusal| refusal.is_there);
-        let unwell = devices.iter().filter(|device| !device.is_well()).map(|device| device.name.clone());
-        let unwell: Vec<String> = unwell.chain(refusal.is_some().then(|| "the GPU".to_owned())).collect();
-
-        let as_json = described(&driver, &libraries, &devices, unwell.is_empty());
-        answer(self.json.then_some(&as_json), || table(&driver, &libraries, &devices))?;
-        if unwell.is_empty() {
-            return Ok(());
-        }
-        let hint = refusal.map_or_else(|| "the table above says what is wrong".into(), |refusal| refusal.remedy);
-        Err(Failure::new(Exit::Unexpected, format!("not fit to train: {}", unwell.join(", "))).hint(hint).into())
+    let as_json = described(&driver, &libraries, &devices, unwell.is_empty());
+    answer(typed.get_flag("json").then_some(&as_json), || table(&driver, &libraries, &devices))?;
+    if unwell.is_empty() {
+        return Ok(());
     }
+    let hint = refusal.map_or_else(|| "the table above says what is wrong".into(), |refusal| refusal.remedy);
+    Err(Failure::new(Exit::Unexpected, format!("not fit to train: {}", unwell.join(", "))).hint(hint).into())
 }
 
 /// `13.0` for 13000.

@@ -1,36 +1,29 @@
 //! `adamtrain eval RUN`: loss, accuracy, accuracy per class and confusion matrix of a checkpoint.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::batches::Division;
-use crate::data::{self, Split};
+use crate::data::{self, Dataset, Spec, Split};
 use crate::error::{Exit, Failure};
-use crate::model::LinearNet;
+use crate::kernel::Channel;
+use crate::metrics::Means;
+use crate::model::{LinearNet, Shape};
 use crate::report::table::number;
 use crate::report::{Style, answer};
-use crate::run::resolve;
+use crate::run::checkpoint::Checkpoint;
 use crate::text::counted;
 use crate::train::{Evaluator, all_of, average, finite};
-
-/// A request to evaluate.
-#[derive(Debug)]
-pub struct Eval {
-    path: PathBuf,
-    best: bool,
-    ema: bool,
-    split: String,
-    overrides: Vec<Given>,
-    style: Style,
-}
 
 /// Its command line.
 pub fn command() -> Command {
@@ -68,159 +61,131 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
-impl Eval {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        let overrides = [("dataset", "data.dataset"), ("data-dir", "data.data_dir"), ("device", "train.device")];
-        let overrides = overrides.into_iter().filter_map(|(flag, key)| {
-            Some(Given {
-                key: key.to_owned(),
-                text: matches.get_one::<String>(flag)?.clone(),
-                flag: format!("--{flag}"),
-            })
-        });
-        Self {
-            path: matches.get_one::<PathBuf>("RUN").cloned().unwrap_or_default(),
-            best: matches.get_flag("best"),
-            ema: matches.get_flag("ema"),
-            split: matches.get_one::<String>("split").cloned().unwrap_or_default(),
-            overrides: overrides.collect(),
-            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
+/// Evaluates and answers.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
+    let overrides = [("dataset", "data.dataset"), ("data-dir", "data.data_dir"), ("device", "train.device")];
+    let overrides = overrides.into_iter().filter_map(|(flag, key)| {
+        let text = typed.get_one::<String>(flag)?.clone();
+        Some(Given { key: key.to_owned(), text, flag: format!("--{flag}") })
+    });
+    let config = config(&path, &checkpoint.meta.config, overrides)?;
+    let shape = &checkpoint.meta.model.shape;
+    expect_fitting(&path, shape, &config.dataset)?;
+    let device = config.device.open_at(config.precision)?;
+    if typed.contains_id("data-dir") {
+        config.dataset.expect_read(config.data_dir.as_deref())?;
+    }
+    let Style { json, quiet } = super::style(typed);
+    let dataset = data::load(&config.dataset, config.data_dir.as_deref(), quiet)?;
+    if dataset.imported.sha256 != checkpoint.meta.data.sha256 {
+        tracing::info!("the data is not what the run was trained on");
+    }
+
+    let net = LinearNet::new(shape.clone(), &[0], &device)?;
+    restore(&net, &path, &checkpoint, typed.get_flag("ema"))?;
+    let name = typed.get_one::<String>("split").cloned().unwrap_or_default();
+    let (split, order) = split(&name, &config, dataset, &device)?;
+    let (means, confusion) = evaluate(&net, &split, &order, checkpoint.meta.model.channels())?;
+    let scores = Scores { path, spec: config.dataset.clone(), split: name, means, confusion };
+    answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
+}
+
+/// The configuration of the run at `path` with this command's changes.
+fn config(path: &Path, settings: &BTreeMap<String, String>, overrides: impl Iterator<Item = Given>) -> Result<Config> {
+    let load = |given| Config::load(&Sources { command_line: given, ..Sources::default() });
+    let given = |(key, text): (&String, &String)| Given {
+        key: key.clone(),
+        text: text.clone(),
+        flag: path.display().to_string(),
+    };
+    let of_run: Vec<Given> = settings.iter().map(given).collect();
+    load(of_run.clone())
+        .context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))?;
+    load(of_run.into_iter().chain(overrides).collect())
+}
+
+/// Requires images and classes of the number that the net has.
+fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<(), Failure> {
+    if (shape.inputs, shape.classes) == (spec.inputs(), spec.classes.len()) {
+        return Ok(());
+    }
+    let what = format!(
+        "{}: its net takes {} inputs to {} classes, but `{}` has {} and {}",
+        path.display(),
+        shape.inputs,
+        shape.classes,
+        spec.name,
+        spec.inputs(),
+        spec.classes.len()
+    );
+    Err(Failure::new(Exit::Run, what))
+}
+
+/// Fills the net with the weights of a checkpoint, or with their moving average.
+fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_average: bool) -> Result<()> {
+    let mut tensors = net.tensors();
+    if is_average {
+        tensors.iter_mut().for_each(|(name, _)| *name = format!("{name}.{}", average::NAME));
+        if !checkpoint.tensors.contains_key(&tensors[0].0) {
+            let what = format!("{}: holds no moving average of the weights", path.display());
+            return Err(Failure::new(Exit::Run, what).hint("train with --set train.ema_decay=0.999").into());
+        }
+    }
+    checkpoint.restore(&tensors)
+}
+
+/// The split called `name`, and the examples of it that belong to it.
+fn split(name: &str, config: &Config, dataset: Dataset, device: &Device) -> Result<(Split, Tensor)> {
+    if name == "test" {
+        let split = Split::new(dataset.imported.test, device)?;
+        let order = all_of(&split, device)?;
+        return Ok((split, order));
+    }
+    let count = dataset.imported.train.len();
+    let division = Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
+    let members = if name == "train" { division.train } else { division.valid };
+    if members.is_empty() {
+        let failure = Failure::new(Exit::Usage, "the run has no validation split");
+        return Err(failure.hint("only a run with --valid-fraction has one; use --split test").into());
+    }
+    let count = members.len();
+    let split = Split::new(dataset.imported.train, device)?;
+    Ok((split, Tensor::from_vec(members, count, device)?))
+}
+
+/// Loss, accuracy and confusion matrix of a net over the examples in `order`.
+fn evaluate(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channel>) -> Result<(Means, Confusion)> {
+    let evaluator = Evaluator::new(net, order.elem_count(), channels, order.device())?;
+    let all_labels = split.labels.to_vec1::<u32>()?;
+    let labels: Vec<u32> = order.to_vec1::<u32>()?.into_iter().map(|index| all_labels[index as usize]).collect();
+    let mut confusion = Confusion::new(net.shape().classes);
+    let means = evaluator.run(net, split, order, |start, logits| {
+        confusion.add(&labels[start..], &logits.squeeze(1)?.to_vec2::<f32>()?); // [rows, C]
+        Ok(())
+    })?;
+    Ok((means, confusion))
+}
+
+/// How often each class was taken for each: a row per true class, a column per class that was predicted.
+struct Confusion(Vec<Vec<u64>>);
+
+impl Confusion {
+    fn new(classes: usize) -> Self {
+        Self(vec![vec![0; classes]; classes])
+    }
+
+    /// Counts the logits of some examples, whose labels are the first of `labels`.
+    fn add(&mut self, labels: &[u32], logits: &[Vec<f32>]) {
+        for (&label, row) in labels.iter().zip(logits) {
+            self.0[label as usize][first_largest(row)] += 1;
         }
     }
 
-    /// Evaluates and answers.
-    ///
-    /// # Errors
-    /// If the run is missing or broken, or the data does not fit it.
-    pub fn run(&self) -> Result<()> {
-        let (path, checkpoint) = resolve::open(&self.path, self.best)?;
-        let meta = &checkpoint.meta;
-        let config = self.config(&path, &meta.config)?;
-        let shape = meta.model.shape.clone();
-        if shape.inputs != config.spec.inputs() || shape.classes != config.spec.classes.len() {
-            return Err(Failure::new(
-                Exit::Run,
-                format!(
-                    "{}: its net takes {} inputs to {} classes, but `{}` has {} and {}",
-                    path.display(),
-                    shape.inputs,
-                    shape.classes,
-                    config.spec.name,
-                    config.spec.inputs(),
-                    config.spec.classes.len()
-                ),
-            )
-            .into());
-        }
-        let device = config.device.open_at(config.precision)?;
-        if self.overrides.iter().any(|given| given.key == "data.data_dir") {
-            config.spec.expect_read(config.data_dir.as_deref())?;
-        }
-        let dataset = data::load(config.spec, config.data_dir.as_deref(), self.style.quiet)?;
-        if dataset.imported.sha256 != meta.data.sha256 {
-            tracing::info!("the data is not what the run was trained on");
-        }
-
-        let net = LinearNet::new(shape, &[0], &device)?;
-        if self.ema {
-            let average = format!("{}.{}", net.parameters()[0].0, average::NAME);
-            if !checkpoint.tensors.contains_key(&average) {
-                let what = format!("{}: holds no moving average of the weights", path.display());
-                return Err(Failure::new(Exit::Run, what).hint("train with --set train.ema_decay=0.999").into());
-            }
-            let averages =
-                net.tensors().into_iter().map(|(name, tensor)| (format!("{name}.{}", average::NAME), tensor));
-            checkpoint.restore(&averages.collect::<Vec<_>>())?;
-        } else {
-            checkpoint.restore(&net.tensors())?;
-        }
-
-        let (split, order) = self.split(&config, dataset, &device)?;
-        let examples = order.elem_count();
-        let evaluator = Evaluator::new(&net, examples, meta.model.channels(), &device)?;
-        let all_labels = split.labels.to_vec1::<u32>()?;
-        let labels: Vec<u32> = order.to_vec1::<u32>()?.into_iter().map(|index| all_labels[index as usize]).collect();
-        let classes = config.spec.classes.len();
-        let mut confusion = vec![vec![0_u64; classes]; classes];
-        let means = evaluator.run(&net, &split, &order, |start, logits| {
-            let rows = logits.squeeze(1)?.to_vec2::<f32>()?; // [rows, C]
-            for (&label, row) in labels[start..].iter().zip(rows) {
-                confusion[label as usize][first_largest(&row)] += 1;
-            }
-            Ok(())
-        })?;
-
-        let names = config.spec.classes;
-        let of_class = |class: usize| {
-            let examples: u64 = confusion[class].iter().sum();
-            let accuracy = confusion[class][class] as f64 / examples.max(1) as f64;
-            (names[class], examples, (examples > 0).then_some(accuracy))
-        };
-        let as_json = json!({
-            "event": "eval",
-            "path": path.display().to_string(),
-            "dataset": config.spec.name,
-            "split": self.split,
-            "examples": examples,
-            "loss": finite(means.loss),
-            "accuracy": means.accuracy,
-            "per_class": (0..classes).map(of_class).map(|(class, examples, accuracy)| json!({
-                "class": class, "examples": examples, "accuracy": accuracy,
-            })).collect::<Vec<_>>(),
-            "confusion": confusion,
-        });
-        answer(self.style.json.then_some(&as_json), || {
-            let mut text = String::new();
-            let _ = writeln!(text, "checkpoint  {}", path.display());
-            let count = counted(examples as u64, "example");
-            let _ = writeln!(text, "split       {} of {}, {count}", self.split, config.spec.name);
-            let _ = writeln!(text, "loss        {}", number(Some(means.loss)));
-            let _ = writeln!(text, "accuracy    {:.4}", means.accuracy);
-            let _ = writeln!(text, "\n{:<10} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");
-            for (class, row) in confusion.iter().enumerate() {
-                let (name, examples, accuracy) = of_class(class);
-                let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
-                let _ = write!(text, "{name:<10} {examples:>8} {accuracy:>8} ");
-                for count in row {
-                    let _ = write!(text, "{count:>5}");
-                }
-                text.push('\n');
-            }
-            text
-        })
-    }
-
-    /// The configuration of the run with this command's changes.
-    fn config(&self, path: &std::path::Path, settings: &std::collections::BTreeMap<String, String>) -> Result<Config> {
-        let of_run = settings.iter().map(|(key, text)| Given {
-            key: key.clone(),
-            text: text.clone(),
-            flag: path.display().to_string(),
-        });
-        let own = Config::load(&Sources { command_line: of_run.clone().collect(), ..Sources::default() });
-        own.context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))?;
-        Config::load(&Sources {
-            command_line: of_run.chain(self.overrides.iter().cloned()).collect(),
-            ..Sources::default()
-        })
-    }
-
-    fn split(&self, config: &Config, dataset: data::Dataset, device: &Device) -> Result<(Split, Tensor)> {
-        if self.split == "test" {
-            let split = Split::new(dataset.imported.test, device)?;
-            let order = all_of(&split, device)?;
-            return Ok((split, order));
-        }
-        let count = dataset.imported.train.len();
-        let division = Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
-        let members = if self.split == "train" { division.train } else { division.valid };
-        if members.is_empty() {
-            let failure = Failure::new(Exit::Usage, "the run has no validation split");
-            return Err(failure.hint("only a run with --valid-fraction has one; use --split test").into());
-        }
-        let count = members.len();
-        let split = Split::new(dataset.imported.train, device)?;
-        Ok((split, Tensor::from_vec(members, count, device)?))
+    /// Number of examples of a class, and how many of them were recognised, if there are any.
+    fn of(&self, class: usize) -> (u64, Option<f64>) {
+        let examples: u64 = self.0[class].iter().sum();
+        (examples, (examples > 0).then(|| self.0[class][class] as f64 / examples as f64))
     }
 }
 
@@ -233,4 +198,96 @@ fn first_largest(row: &[f32]) -> usize {
         }
     }
     best
+}
+
+/// What was found.
+struct Scores {
+    path: PathBuf,
+    spec: Arc<Spec>,
+    split: String,
+    means: Means,
+    confusion: Confusion,
+}
+
+impl Scores {
+    fn examples(&self) -> u64 {
+        self.confusion.0.iter().flatten().sum()
+    }
+
+    fn to_json(&self) -> Value {
+        let of_class = |(class, name): (usize, &String)| {
+            let (examples, accuracy) = self.confusion.of(class);
+            json!({ "class": name, "examples": examples, "accuracy": accuracy })
+        };
+        json!({
+            "event": "eval",
+            "path": self.path.display().to_string(),
+            "dataset": self.spec.name,
+            "split": self.split,
+            "examples": self.examples(),
+            "loss": finite(self.means.loss),
+            "accuracy": self.means.accuracy,
+            "per_class": self.spec.classes.iter().enumerate().map(of_class).collect::<Vec<_>>(),
+            "confusion": self.confusion.0,
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "checkpoint  {}", self.path.display());
+        let count = counted(self.examples(), "example");
+        let _ = writeln!(text, "split       {} of {}, {count}", self.split, self.spec.name);
+        let _ = writeln!(text, "loss        {}", number(Some(self.means.loss)));
+        let _ = writeln!(text, "accuracy    {:.4}", self.means.accuracy);
+
+        let width = self.spec.classes.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(10);
+        let _ = writeln!(text, "\n{:<width$} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");
+        for (class, (name, row)) in self.spec.classes.iter().zip(&self.confusion.0).enumerate() {
+            let (examples, accuracy) = self.confusion.of(class);
+            let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
+            let _ = write!(text, "{name:<width$} {examples:>8} {accuracy:>8} ");
+            for count in row {
+                let _ = write!(text, "{count:>5}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confusion_matrix_has_as_many_classes_as_the_data_set() {
+        for classes in [26_usize, 100] {
+            let mut spec = (*Spec::named("digits").unwrap()).clone();
+            spec.classes = (0..classes).map(|class| format!("a class of a long name, {class}")).collect();
+            let mut confusion = Confusion::new(classes);
+            // The last class is taken for the one before it, every other for itself.
+            let labels: Vec<u32> = (0..classes as u32).collect();
+            let predicted = |class: usize| if class + 1 == classes { class - 1 } else { class };
+            let one_hot = |class: usize| (0..classes).map(|other| f32::from(u8::from(other == class))).collect();
+            let logits: Vec<Vec<f32>> = (0..classes).map(|class| one_hot(predicted(class))).collect();
+            confusion.add(&labels, &logits);
+            let means = Means { loss: 1.0, accuracy: 0.5 };
+            let path = PathBuf::from("a");
+            let found = Scores { path, spec: Arc::new(spec), split: "test".into(), means, confusion };
+            let (json, text) = (found.to_json(), found.to_text());
+            assert_eq!((&json["examples"], &json["confusion"][classes - 1][classes - 2]), (&json!(classes), &json!(1)));
+            assert_eq!(json["per_class"][classes - 1]["accuracy"], 0.0);
+            let last = text.lines().last().unwrap();
+            assert!(last.starts_with(&format!("a class of a long name, {}", classes - 1)), "{last}");
+            assert!(last.ends_with("1    0"), "{last}");
+
+            let shape = Shape { inputs: found.spec.inputs(), hidden: vec![5], classes };
+            let net = LinearNet::new(shape, &[0], &Device::Cpu).unwrap();
+            let x = Tensor::ones((classes, found.spec.inputs()), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let logits = net.forward(&x).unwrap().squeeze(1).unwrap().to_vec2().unwrap();
+            let mut confusion = Confusion::new(classes);
+            confusion.add(&labels, &logits);
+            assert!((0..classes).all(|class| confusion.of(class).0 == 1));
+        }
+    }
 }

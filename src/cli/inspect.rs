@@ -1,7 +1,6 @@
 //! `adamtrain inspect FILE|RUN`: what a checkpoint holds.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{ArgMatches, Command};
@@ -12,17 +11,8 @@ use crate::error::escaped;
 use crate::report::answer;
 use crate::report::table::{Side, aligned};
 use crate::run::checkpoint::{Checkpoint, Numbers};
-use crate::run::resolve;
 use crate::text::counted;
 use crate::train::finite;
-
-/// A request to look into a checkpoint.
-#[derive(Debug)]
-pub struct Inspect {
-    path: PathBuf,
-    best: bool,
-    json: bool,
-}
 
 /// Its command line.
 pub fn command() -> Command {
@@ -34,76 +24,63 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
-impl Inspect {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self {
-            path: matches.get_one::<PathBuf>("PATH").cloned().unwrap_or_default(),
-            best: matches.get_flag("best"),
-            json: matches.get_flag("json"),
+/// Reads the checkpoint and describes it.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
+    let file_bytes = std::fs::metadata(&path)?.len();
+    let rows: Vec<(&String, &Numbers, Statistics)> =
+        tensors.iter().map(|(name, numbers)| (name, numbers, Statistics::of(&numbers.data))).collect();
+
+    let as_json = json!({
+        "event": "inspect",
+        "path": path.display().to_string(),
+        "bytes": file_bytes,
+        "parameters": meta.model.shape.parameters(),
+        "tensors": rows.iter().map(|(name, numbers, summary)| json!({
+            "name": name,
+            "shape": numbers.shape,
+            "bytes": 4 * numbers.data.len(),
+            "norm": finite(summary.norm),
+            "min": finite(summary.min),
+            "max": finite(summary.max),
+            "zeros": summary.zeros,
+            "not_finite": summary.not_finite,
+        })).collect::<Vec<_>>(),
+        "meta": meta,
+    });
+    answer(typed.get_flag("json").then_some(&as_json), || {
+        let mut text = String::new();
+        let progress = &meta.progress;
+        let size = in_units(file_bytes);
+        let _ = writeln!(text, "file        {} ({size}, format {})", path.display(), meta.format);
+        let _ = writeln!(text, "written by  adamtrain {}", meta.version);
+        let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
+        let _ = writeln!(text, "data        {}\nsha256      {}", meta.data.name, meta.data.sha256);
+        let steps = counted(meta.optimizer.steps, "step");
+        let _ = writeln!(text, "optimizer   {}, {steps}", meta.optimizer.name);
+        let epochs = counted(progress.epoch, "epoch");
+        let batches = if progress.position == 1 { "batch" } else { "batches" };
+        let _ = writeln!(text, "progress    {epochs} and {} {batches}", progress.position);
+        if let Some(last) = &progress.last {
+            let accuracy = last.test_accuracy.map_or("-".into(), |share| format!("{share:.4}"));
+            let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
         }
-    }
-
-    /// Reads the checkpoint and describes it.
-    ///
-    /// # Errors
-    /// If it is missing or broken.
-    pub fn run(&self) -> Result<()> {
-        let (path, Checkpoint { meta, tensors }) = resolve::open(&self.path, self.best)?;
-        let file_bytes = std::fs::metadata(&path)?.len();
-        let rows: Vec<(&String, &Numbers, Summary)> =
-            tensors.iter().map(|(name, numbers)| (name, numbers, Summary::of(&numbers.data))).collect();
-
-        let as_json = json!({
-            "event": "inspect",
-            "path": path.display().to_string(),
-            "bytes": file_bytes,
-            "parameters": meta.model.shape.parameters(),
-            "tensors": rows.iter().map(|(name, numbers, summary)| json!({
-                "name": name,
-                "shape": numbers.shape,
-                "bytes": 4 * numbers.data.len(),
-                "norm": finite(summary.norm),
-                "min": finite(summary.min),
-                "max": finite(summary.max),
-                "zeros": summary.zeros,
-                "not_finite": summary.not_finite,
-            })).collect::<Vec<_>>(),
-            "meta": meta,
-        });
-        answer(self.json.then_some(&as_json), || {
-            let mut text = String::new();
-            let progress = &meta.progress;
-            let size = in_units(file_bytes);
-            let _ = writeln!(text, "file        {} ({size}, format {})", path.display(), meta.format);
-            let _ = writeln!(text, "written by  adamtrain {}", meta.version);
-            let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
-            let _ = writeln!(text, "data        {}\nsha256      {}", meta.data.name, meta.data.sha256);
-            let steps = counted(meta.optimizer.steps, "step");
-            let _ = writeln!(text, "optimizer   {}, {steps}", meta.optimizer.name);
-            let epochs = counted(progress.epoch, "epoch");
-            let batches = if progress.position == 1 { "batch" } else { "batches" };
-            let _ = writeln!(text, "progress    {epochs} and {} {batches}", progress.position);
-            if let Some(last) = &progress.last {
-                let accuracy = last.test_accuracy.map_or("-".into(), |share| format!("{share:.4}"));
-                let _ = writeln!(text, "last epoch  {}, test accuracy {accuracy}", last.epoch);
-            }
-            let row = |(name, numbers, summary): &(&String, &Numbers, Summary)| {
-                let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-                let mut cells = vec![escaped(name), shape, in_units(4 * numbers.data.len() as u64)];
-                cells.extend([summary.norm, summary.min, summary.max].map(|number| format!("{number:.2e}")));
-                cells.push(summary.zeros.to_string());
-                cells
-            };
-            let names = ["tensor", "shape", "size", "norm", "min", "max", "zeros"];
-            let side = |name| if name == "tensor" { Side::Left } else { Side::Right };
-            let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-            text + "\n" + &aligned(&names.map(|name| (name, side(name))), &rows)
-        })
-    }
+        let row = |(name, numbers, summary): &(&String, &Numbers, Statistics)| {
+            let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+            let mut cells = vec![escaped(name), shape, in_units(4 * numbers.data.len() as u64)];
+            cells.extend([summary.norm, summary.min, summary.max].map(|number| format!("{number:.2e}")));
+            cells.push(summary.zeros.to_string());
+            cells
+        };
+        let names = ["tensor", "shape", "size", "norm", "min", "max", "zeros"];
+        let side = |name| if name == "tensor" { Side::Left } else { Side::Right };
+        let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+        text + "\n" + &aligned(&names.map(|name| (name, side(name))), &rows)
+    })
 }
 
 /// What the numbers of a tensor are like.
-struct Summary {
+struct Statistics {
     norm: f64,
     min: f64,
     max: f64,
@@ -111,7 +88,7 @@ struct Summary {
     not_finite: usize,
 }
 
-impl Summary {
+impl Statistics {
     fn of(data: &[f32]) -> Self {
         let numbers = || data.iter().map(|&x| f64::from(x));
         Self {

@@ -13,13 +13,6 @@ use crate::report::table::{width, wrapped};
 
 use super::WIDTH;
 
-/// A request to describe optimizers.
-#[derive(Debug)]
-pub struct Optimizers {
-    name: Option<String>,
-    json: bool,
-}
-
 /// Its command line.
 pub fn command() -> Command {
     Command::new("optimizers")
@@ -35,33 +28,24 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
-impl Optimizers {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self { name: matches.get_one::<String>("NAME").map(|name| name.to_lowercase()), json: matches.get_flag("json") }
-    }
-
-    /// Describes them.
-    ///
-    /// # Errors
-    /// If standard output cannot be written.
-    pub fn run(&self) -> Result<()> {
-        let one = self.name.as_deref().and_then(family);
-        let families: Vec<&Family> = one.map_or_else(|| FAMILIES.to_vec(), |family| vec![family]);
-        let as_json = json!({
-            "event": "optimizers",
-            "optimizers": families.iter().map(|family| described(family)).collect::<Vec<_>>(),
-        });
-        answer(self.json.then_some(&as_json), || {
-            let mut text = String::new();
-            for family in &families {
-                write_family(&mut text, family);
-            }
-            if one.is_none() {
-                text.push_str("Chosen by --optimizer; hyperparameters without a flag are set by --set KEY=V.\n");
-            }
-            text
-        })
-    }
+/// Describes them.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let one = typed.get_one::<String>("NAME").and_then(|name| family(name));
+    let families: Vec<&Family> = one.map_or_else(|| FAMILIES.to_vec(), |family| vec![family]);
+    let as_json = json!({
+        "event": "optimizers",
+        "optimizers": families.iter().map(|family| described(family)).collect::<Vec<_>>(),
+    });
+    answer(typed.get_flag("json").then_some(&as_json), || {
+        let mut text = String::new();
+        for family in &families {
+            write_family(&mut text, family);
+        }
+        if one.is_none() {
+            text.push_str("Chosen by --optimizer; hyperparameters without a flag are set by --set KEY=V.\n");
+        }
+        text
+    })
 }
 
 fn write_family(text: &mut String, family: &Family) {

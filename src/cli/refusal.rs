@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
-use crate::config::meant::NAMES;
+use crate::config::meant::{NAMES, switch};
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::{Kind, closest, plain};
 use crate::error::{Exit, Failure, escaped};
@@ -14,7 +14,7 @@ use crate::report::{table::leaf, unwritten};
 use crate::text::quoted;
 
 /// Words that are no command, and what does that.
-const COMMANDS: &[(&[&str], &str)] = &[
+const SYNONYMS: &[(&[&str], &str)] = &[
     (&["ls", "list", "show-runs", "history", "results", "log"], "runs"),
     (&["test", "evaluate", "validate", "score"], "eval"),
     (&["show", "dump", "info", "checkpoint"], "inspect"),
@@ -31,9 +31,6 @@ const COMMANDS: &[(&[&str], &str)] = &[
 ];
 
 /// Prints help and the version; anything else is a failure.
-///
-/// # Errors
-/// What is wrong with the words of the command line ([`Exit::Usage`]), or if standard output cannot be written ([`Exit::Output`]).
 pub fn told(error: &Error, root: &Command, words: &[String]) -> Result<()> {
     if !error.use_stderr() {
         return match error.print().and_then(|()| io::stdout().flush()) {
@@ -124,7 +121,7 @@ impl Typed<'_> {
     fn without_value(&self, flag: &str, words: &[String]) -> Wrong {
         let setting = SETTINGS.iter().find(|setting| is_flag_of(setting, flag));
         let expected = match setting.map(|setting| setting.kind) {
-            Some(Kind::Text) | None if words.is_empty() => String::new(),
+            Some(Kind::Path) | None if words.is_empty() => String::new(),
             Some(kind) => format!(", expected {kind}"),
             None => format!(", expected {}", words.join(", ")),
         };
@@ -152,6 +149,7 @@ impl Typed<'_> {
         let value = self.value_of(flag);
         let set = |setting: &Setting| {
             let value = match (setting.kind, &value) {
+                (Kind::Switch, Some(value)) => switch(value).map_or(value.clone(), |on| on.to_string()),
                 (_, Some(value)) => value.clone(),
                 (Kind::Switch, None) => "true".to_owned(),
                 (_, None) => "V".to_owned(),
@@ -168,7 +166,7 @@ impl Typed<'_> {
             let shown = if word.starts_with('-') { (*word).to_owned() } else { format!("--{word}") };
             let first = shown.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
             if longs.contains(&first) || matches!(first, "vv" | "version") {
-                return Some(meant(&shown));
+                return Some(meant(&filled(&shown, value.as_deref().unwrap_or_default())));
             }
         }
         let bare = flag.trim_start_matches('-');
@@ -190,7 +188,7 @@ impl Typed<'_> {
         let Some(place) = self.words.iter().position(|other| other == word) else { return (what, Some(self.see())) };
         if place == 0 {
             let names = || self.root.get_subcommands().map(Command::get_name);
-            let synonym = COMMANDS.iter().find(|(words, _)| words.contains(&word)).map(|(_, meant)| *meant);
+            let synonym = SYNONYMS.iter().find(|(words, _)| words.contains(&word)).map(|(_, meant)| *meant);
             let meant = synonym.or_else(|| closest(word, names()));
             let hint = match meant {
                 Some(meant) => format!("did you mean `adamtrain {meant}`?"),
@@ -212,7 +210,7 @@ impl Typed<'_> {
         let hint = match setting.map(|setting| setting.kind) {
             Some(Kind::Switch) => format!("did you mean `{flag}={}`?", values.join(" ")),
             Some(Kind::Widths { .. }) => format!("did you mean `{flag} {}`?", joined(&values)),
-            Some(Kind::Text) => self.see(),
+            Some(Kind::Path) => self.see(),
             Some(_) if is_sweep => format!("several values are joined by commas: `{flag} {}`", joined(&values)),
             Some(_) => format!("several values are a sweep: `adamtrain sweep {flag} {}`", joined(&values)),
             None if matches!(flag, "--config" | "--set") => {
@@ -252,6 +250,21 @@ impl Typed<'_> {
 fn is_flag_of(setting: &Setting, flag: &str) -> bool {
     let name = flag.trim_start_matches("--");
     setting.key == name || setting.flag.is_some_and(|own| own == name.replace('_', "-"))
+}
+
+/// Words of a command line with the parts of `value` in place of `B1`, `DIR` and the like, where they are as many.
+fn filled(words: &str, value: &str) -> String {
+    let is_blank = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
+    let mut parts =
+        value.split(',').map(|part| part.trim_matches(['(', ')', '[', ']', ' '])).filter(|part| !part.is_empty());
+    if parts.clone().count() != words.split(' ').filter(|word| is_blank(word)).count() {
+        return words.to_owned();
+    }
+    let filled = words.split(' ').map(|word| match is_blank(word).then(|| parts.next()).flatten() {
+        Some(part) => quoted(&[part.to_owned()]),
+        None => word.to_owned(),
+    });
+    filled.collect::<Vec<_>>().join(" ")
 }
 
 /// Values as one list, without the commas that they may have had.

@@ -14,13 +14,6 @@ use crate::optim::{CURVES, Curve, Decay, letters, warm_up};
 use crate::report::answer;
 use crate::report::table::wrapped;
 
-/// A request to describe schedules.
-#[derive(Debug)]
-pub struct Schedules {
-    name: Option<String>,
-    json: bool,
-}
-
 /// Its command line.
 pub fn command() -> Command {
     Command::new("schedules")
@@ -36,43 +29,32 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
-impl Schedules {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
-        Self { name: matches.get_one::<String>("NAME").cloned(), json: matches.get_flag("json") }
-    }
-
-    /// Describes them.
-    ///
-    /// # Errors
-    /// If standard output cannot be written.
-    pub fn run(&self) -> Result<()> {
-        let is_asked = |curve: &Curve| self.name.as_ref().is_none_or(|name| curve.name.eq_ignore_ascii_case(name));
-        let curves: Vec<(Curve, Config)> = CURVES
-            .into_iter()
-            .filter(is_asked)
-            .map(|curve| Ok((curve, defaults(curve.name)?)))
-            .collect::<Result<_>>()?;
-        let as_json = json!({
-            "event": "schedules",
-            "letters": letters(),
-            "warm_up": warm_up(),
-            "schedules": curves.iter().map(|(curve, config)| described(*curve, config)).collect::<Vec<_>>(),
-        });
-        answer(self.json.then_some(&as_json), || {
-            let mut text = String::new();
-            for line in letters().lines().chain([format!("warm-up: {}", warm_up()).as_str()]) {
-                let _ = writeln!(text, "{}", wrapped(line, WIDTH, 2));
-            }
-            text.push('\n');
-            for (curve, config) in &curves {
-                write_curve(&mut text, *curve, config);
-            }
-            if self.name.is_none() {
-                text.push_str("Chosen by --schedule, with --warmup; settings without a flag are set by --set KEY=V.\n");
-            }
-            text
-        })
-    }
+/// Describes them.
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    let one = typed.get_one::<String>("NAME");
+    let is_asked = |curve: &Curve| one.is_none_or(|name| curve.name == name);
+    let curves: Vec<(Curve, Config)> =
+        CURVES.into_iter().filter(is_asked).map(|curve| Ok((curve, defaults(curve.name)?))).collect::<Result<_>>()?;
+    let as_json = json!({
+        "event": "schedules",
+        "letters": letters(),
+        "warm_up": warm_up(),
+        "schedules": curves.iter().map(|(curve, config)| described(*curve, config)).collect::<Vec<_>>(),
+    });
+    answer(typed.get_flag("json").then_some(&as_json), || {
+        let mut text = String::new();
+        for line in letters().lines().chain([format!("warm-up: {}", warm_up()).as_str()]) {
+            let _ = writeln!(text, "{}", wrapped(line, WIDTH, 2));
+        }
+        text.push('\n');
+        for (curve, config) in &curves {
+            write_curve(&mut text, *curve, config);
+        }
+        if one.is_none() {
+            text.push_str("Chosen by --schedule, with --warmup; settings without a flag are set by --set KEY=V.\n");
+        }
+        text
+    })
 }
 
 /// The configuration of a run with this schedule and nothing else set.
@@ -86,7 +68,7 @@ fn defaults(name: &str) -> Result<Config> {
 /// The settings that a schedule reads.
 fn settings(curve: Curve) -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(move |setting| match setting.reader {
-        ReadBy::Schedules(names) => names.contains(&curve.name),
+        ReadBy::Schedules(decays) => decays.contains(&curve.decay),
         _ => setting.key == "schedule.warmup" && has_warm_up(curve),
     })
 }

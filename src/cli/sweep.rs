@@ -121,7 +121,7 @@ impl Sweep {
     ///
     /// # Errors
     /// If a point is not valid, or training fails.
-    pub fn run(self, train: fn(sweep::Sweep) -> Result<i32>) -> Result<i32> {
+    pub fn run(self, train: super::TrainSweep) -> Result<i32> {
         let mut sources = self.sources.clone();
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;

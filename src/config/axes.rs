@@ -1,34 +1,28 @@
 //! Axes of a sweep: a setting given several values, as a list, a range, or numbers a step apart.
+//!
+//! What fails here says what was expected, in words.
 
-use super::settings::Setting;
+#![allow(clippy::missing_errors_doc)]
+
+use super::setting::Setting;
 use super::value::{Kind, Value};
 use crate::optim::Shortest;
 
 /// More values than this on one axis are a slip of the hand.
 const MOST: usize = 10_000;
 
-/// The values that `text` gives a setting, in order; `one` reads a single value.
+/// The values that `text` gives a setting, in order.
 ///
 /// `a,b`; `a..b`, whole numbers and both ends; `lin(a,b,n)` and `log(a,b,n)`, n numbers a difference or a factor apart. Widths have
 /// commas of their own: their lists take `;`. A path and parameter groups are one value.
-///
-/// # Errors
-/// What was expected, in words.
-pub fn values(
-    setting: &Setting,
-    text: &str,
-    one: impl Fn(&Setting, &str) -> Result<Value, String>,
-) -> Result<Vec<Value>, String> {
+pub fn values(setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     for piece in pieces(setting, text) {
         let piece = piece.trim();
-        let several = match setting.kind {
-            Kind::Number(_) | Kind::Count { .. } => spaced(piece)?,
-            _ => None,
-        };
+        let several = if setting.kind.is_number() { spaced(piece)? } else { None };
         let texts = several.unwrap_or_else(|| vec![piece.to_owned()]);
         for text in texts {
-            values.push(one(setting, &text)?);
+            values.push(setting.parse(&text)?);
         }
         if values.len() > MOST {
             return Err(format!("expected at most {MOST} values"));
@@ -40,7 +34,7 @@ pub fn values(
 /// What stands between the commas of a list.
 pub fn pieces<'a>(setting: &Setting, text: &'a str) -> Vec<&'a str> {
     match setting.kind {
-        Kind::Text | Kind::Groups | Kind::Device => vec![text],
+        Kind::Path | Kind::Groups | Kind::Device => vec![text],
         Kind::Widths { .. } => text.split(';').collect(),
         _ => outside_brackets(text),
     }
@@ -107,7 +101,7 @@ mod tests {
 
     fn read(key: &str, text: &str) -> Result<Vec<String>, String> {
         let setting = &SETTINGS[index(key).unwrap()];
-        let values = values(setting, text, |setting, text| setting.kind.parse(text))?;
+        let values = values(setting, text)?;
         Ok(values.iter().map(ToString::to_string).collect())
     }
 

@@ -1,97 +1,17 @@
-//! Parameter groups: as written, and as they bear on a net.
+//! Parameter groups, as they bear on a net.
+//!
+//! What fails here says what was expected, in words.
 
-use std::fmt;
+#![allow(clippy::missing_errors_doc)]
 
 use anyhow::Result;
 
 use super::layers::Origin;
-use super::value::{Kind, Value, closest};
+use super::settings::{ReadBy, SETTINGS, index};
+use super::value::{GroupText, Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{FAMILIES, Family, HYPERS, Hyper, HyperValue, Hypers, Range, family};
-
-/// A group as written: a pattern of parameter names, then keys with values.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupText {
-    /// Which parameters: `*` stands for any part of a name.
-    pub pattern: String,
-    /// What is its own.
-    pub pairs: Vec<(String, String)>,
-}
-
-impl GroupText {
-    /// Reads `PATTERN KEY=V …; PATTERN …`.
-    ///
-    /// # Errors
-    /// What was expected, in words.
-    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
-        let expected = || format!("expected {}", Kind::Groups);
-        let groups = text.split(';').map(str::trim).filter(|group| !group.is_empty()).map(|group| {
-            let mut words = group.split_whitespace();
-            let pattern = words.next().filter(|word| !word.contains('=')).ok_or_else(expected)?.to_owned();
-            let pairs = words.map(|word| {
-                let (key, value) = word.split_once('=').ok_or_else(expected)?;
-                Ok((key.to_owned(), canonical(key, value)?))
-            });
-            let mut pairs = pairs.collect::<Result<Vec<_>, String>>()?;
-            // One order, whatever the source: settings of a run that is resumed are compared as text.
-            pairs.sort();
-            if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
-                return Err(format!("expected `{}` once in the group `{pattern}`", twice[0].0));
-            }
-            if pairs.is_empty() { Err(expected()) } else { Ok(Self { pattern, pairs }) }
-        });
-        let groups = groups.collect::<Result<Vec<_>, String>>()?;
-        if groups.is_empty() { Err(expected()) } else { Ok(groups) }
-    }
-
-    /// As a TOML inline table.
-    pub fn to_toml(&self) -> String {
-        let mut words = vec![format!("name = {}", serde_json::Value::String(self.pattern.clone()))];
-        for (key, value) in &self.pairs {
-            let is_literal =
-                value.parse::<f64>().is_ok_and(f64::is_finite) || matches!(value.as_str(), "true" | "false");
-            let value = if is_literal { value.clone() } else { serde_json::Value::String(value.clone()).to_string() };
-            words.push(format!("{key} = {value}"));
-        }
-        format!("{{ {} }}", words.join(", "))
-    }
-
-    /// As a JSON object.
-    pub fn to_json(&self) -> serde_json::Value {
-        let mut object = serde_json::Map::from_iter([("name".to_owned(), self.pattern.clone().into())]);
-        for (key, value) in &self.pairs {
-            let literal = serde_json::from_str(value).ok().filter(|literal: &serde_json::Value| !literal.is_object());
-            object.insert(key.clone(), literal.unwrap_or_else(|| value.clone().into()));
-        }
-        object.into()
-    }
-}
-
-impl fmt::Display for GroupText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.pattern)?;
-        self.pairs.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
-    }
-}
-
-/// A value in the one form that files and comparisons know; of an unknown key it is left for [`divide`] to name.
-fn canonical(key: &str, text: &str) -> Result<String, String> {
-    let kind = match key {
-        "optimizer" => Kind::Optimizer,
-        "lr_factor" => Kind::Number(Range { low: 0.0, with_low: true, high: f64::from(f32::MAX), with_high: true }),
-        _ => match HYPERS.iter().find(|hyper| hyper.name() == key) {
-            Some(hyper) => Kind::from(hyper.accepts),
-            None => return Ok(text.to_owned()),
-        },
-    };
-    let value = kind.parse(text).map_err(|expected| {
-        let like = FAMILIES.iter().map(|family| family.name).filter(|_| key == "optimizer");
-        let like = closest(text, like).map_or(String::new(), |like| format!("; did you mean `{like}`?"));
-        format!("`{key}` is `{text}`, {expected}{like}")
-    })?;
-    Ok(value.to_string())
-}
+use crate::optim::{Family, Hyper, HyperValue, Hypers, family};
 
 /// A group that is valid for a net.
 #[derive(Clone, Debug)]
@@ -166,7 +86,7 @@ fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Gro
         }
         None => main,
     };
-    let base = hypers.number(&main.hypers[0]);
+    let base = hypers.number(main.lr());
     let is_main = std::ptr::eq(family, main);
     let mut own_hypers = if is_main { hypers.clone() } else { family.defaults() };
     // The rate is the optimizer's own unless given; the factor multiplies either.
@@ -180,10 +100,10 @@ fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Gro
         let value = read(hyper, value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?;
         own_hypers = own_hypers.with(hyper, value);
     }
-    let lr = own_hypers.number(&family.hypers[0]) * factor;
+    let lr = own_hypers.number(family.lr()) * factor;
     let group = Group {
         family,
-        hypers: own_hypers.with(&family.hypers[0], HyperValue::Number(lr)),
+        hypers: own_hypers.with(family.lr(), HyperValue::Number(lr)),
         lr_factor: lr / base,
         members: Vec::new(),
     };
@@ -191,6 +111,28 @@ fn group(text: &GroupText, main: &'static Family, hypers: &Hypers) -> Result<Gro
         return Err(why.to_owned());
     }
     Ok(group)
+}
+
+/// What a group as written gives a hyperparameter that does nothing there: its name; and the key and value of the one that it stands
+/// beside, with what to do.
+pub fn unread<'a>(
+    text: &'a GroupText,
+    main: &'static Family,
+    hypers: &Hypers,
+) -> Option<(&'a str, (&'static str, &'static str, &'static str))> {
+    let group = group(text, main, hypers).ok()?;
+    let value = |key: &str| {
+        let hyper = group.family.hypers.iter().find(|hyper| hyper.key == key)?;
+        Some((Value::from(group.hypers.get(hyper)), Value::from(hyper.default)))
+    };
+    text.pairs.iter().find_map(|(key, _)| {
+        let setting = &SETTINGS[index(&format!("optim.{key}"))?];
+        let ReadBy::Unless(beside, without, hint) = setting.reader else { return None };
+        let is_idle = value(beside)?.0.to_string() == without;
+        // A switch that says what holds anyway is none.
+        let is_default = value(setting.key).is_some_and(|(own, default)| own == default);
+        (is_idle && !is_default).then_some((key.as_str(), (beside, without, hint)))
+    })
 }
 
 fn unknown(family: &Family, key: &str) -> String {
@@ -205,17 +147,11 @@ fn unknown(family: &Family, key: &str) -> String {
 }
 
 /// Reads a value of a hyperparameter.
-///
-/// # Errors
-/// What was expected, in words.
 pub fn read(hyper: &Hyper, text: &str) -> Result<HyperValue, String> {
     Kind::from(hyper.accepts).parse(text).and_then(|value| value_of(hyper, &value))
 }
 
 /// A setting's value as that of a hyperparameter.
-///
-/// # Errors
-/// What was expected, in words: a family may have a narrower range than the setting.
 pub fn value_of(hyper: &Hyper, value: &Value) -> Result<HyperValue, String> {
     use crate::optim::Accepts;
     let expected = || format!("expected {}", Kind::from(hyper.accepts));
@@ -266,20 +202,6 @@ mod tests {
             ("a*a", "a", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn groups_are_written_as_they_are_read() {
-        let text = "*.bias weight_decay=0; layers.0.* lr_factor=0.5 optimizer=sgd";
-        let groups = GroupText::parse(text).unwrap();
-        assert_eq!(Value::Groups(groups.clone()).to_string(), text);
-        assert_eq!(
-            Value::Groups(groups).to_toml(),
-            r#"[{ name = "*.bias", weight_decay = 0 }, { name = "layers.0.*", lr_factor = 0.5, optimizer = "sgd" }]"#
-        );
-        for text in ["", ";", "*.bias", "weight_decay=0", "*.bias weight_decay"] {
-            assert!(GroupText::parse(text).is_err(), "{text}");
         }
     }
 }

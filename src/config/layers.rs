@@ -143,7 +143,7 @@ impl Layers {
     /// The first value that is not valid, with its place ([`Exit::Usage`]).
     pub fn gather(sources: &Sources) -> Result<Self> {
         let mut layers = Self {
-            slots: SETTINGS.iter().map(default).collect(),
+            slots: SETTINGS.iter().map(fixed).collect(),
             axes: sources.sweeps.then(BTreeMap::new),
             sweep: SweepTable::default(),
         };
@@ -151,7 +151,7 @@ impl Layers {
             layers.read(path, Exit::Run, |_| Origin::Run)?;
             // A time limit belongs to the process that was started with it.
             if let Some(index) = index("train.max_time") {
-                layers.slots[index] = default(&SETTINGS[index]);
+                layers.slots[index] = fixed(&SETTINGS[index]);
             }
         }
         for path in &sources.files {
@@ -175,6 +175,11 @@ impl Layers {
     /// The value and origin of the setting with this index.
     pub fn get(&self, index: usize) -> Option<&(Value, Origin)> {
         self.slots[index].as_ref()
+    }
+
+    /// As [`Layers::get`], by the key.
+    pub fn named(&self, key: &str) -> Option<&(Value, Origin)> {
+        self.get(index(key)?)
     }
 
     /// Fills in a default that depends on other settings.
@@ -202,7 +207,7 @@ impl Layers {
             let failure = usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text)));
             self.advised(failure, setting, text, &origin.to_string())
         })?;
-        if let ([value], Err(_)) = (&values[..], parse(setting, text)) {
+        if let ([value], Err(_)) = (&values[..], setting.parse(text)) {
             tracing::warn!("{origin}: `{}` is `{text}`: one value, {value}, and no axis", setting.key);
         }
         self.put(index, values, origin);
@@ -213,7 +218,7 @@ impl Layers {
     fn advised(&self, failure: Failure, setting: &Setting, text: &str, origin: &str) -> Failure {
         // Of several values the one that is wrong says what was meant.
         let pieces = if self.axes.is_some() { axes::pieces(setting, text) } else { vec![text] };
-        let wrong = pieces.into_iter().find(|piece| parse(setting, piece).is_err()).unwrap_or(text);
+        let wrong = pieces.into_iter().find(|piece| setting.parse(piece).is_err()).unwrap_or(text);
         let sweep = self.axes.is_none().then(|| meant::sweep(setting, text, origin)).flatten();
         match sweep.or_else(|| meant::hint(setting, wrong)) {
             Some(hint) => failure.hint(hint),
@@ -224,8 +229,8 @@ impl Layers {
     /// The values that a text gives a setting: one, but for a sweep.
     fn values(&self, setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
         match self.axes {
-            Some(_) => axes::values(setting, text, parse),
-            None => Ok(vec![parse(setting, text)?]),
+            Some(_) => axes::values(setting, text),
+            None => Ok(vec![setting.parse(text)?]),
         }
     }
 
@@ -379,7 +384,7 @@ pub fn glance_at_points(text: &str) -> Option<usize> {
 
 /// The value that a text gives the setting with this index: the text itself where it is not valid.
 pub fn lenient(index: usize, text: &str) -> Value {
-    parse(&SETTINGS[index], text).unwrap_or_else(|_| Value::Text(text.to_owned()))
+    SETTINGS[index].parse(text).unwrap_or_else(|_| Value::Text(text.to_owned()))
 }
 
 /// A file being read, for the place in messages.
@@ -474,24 +479,8 @@ fn group(table: &DeValue<'_>) -> Result<String, String> {
     Ok(format!("{name} {}", pairs.join(" ")))
 }
 
-/// The one value that a text gives a setting.
-///
-/// # Errors
-/// What was expected, in words.
-pub fn parse(setting: &Setting, text: &str) -> Result<Value, String> {
-    match setting.unset {
-        Some(word) if text.trim().eq_ignore_ascii_case(word) => Ok(Value::Unset(word)),
-        Some(word) => setting.kind.parse(text).map_err(|expected| format!("{expected}, or `{word}`")),
-        None => setting.kind.parse(text),
-    }
-}
-
-fn default(setting: &Setting) -> Option<(Value, Origin)> {
-    let value = match setting.unset {
-        Some(word) if setting.default.is_empty() => Value::Unset(word),
-        _ => setting.kind.parse(setting.default).ok().filter(|_| !setting.default.is_empty())?,
-    };
-    Some((value, Origin::Default))
+fn fixed(setting: &Setting) -> Option<(Value, Origin)> {
+    setting.fixed_default().map(|value| (value, Origin::Default))
 }
 
 fn known(key: &str) -> Result<usize, String> {

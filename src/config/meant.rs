@@ -2,8 +2,9 @@
 
 use super::axes;
 use super::settings::{SETTINGS, Setting};
-use super::value::{Kind, Stretch, Value, closest, plain};
-use crate::data::SETS;
+use super::stretch::Stretch;
+use super::value::{Kind, Value, closest, plain};
+use crate::data::{SETS, Spec};
 use crate::optim::FAMILIES;
 
 /// Words that other programs have for what is called otherwise here, as [`plain`] writes them, and what to give instead: a value of
@@ -181,7 +182,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         Kind::Widths { .. } => widths(setting, text),
         Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
         Kind::Number(_) | Kind::Count { .. } => number(setting, text),
-        Kind::Device | Kind::Groups | Kind::Text => None,
+        Kind::Device | Kind::Groups | Kind::Path => None,
     });
     match setting.kind {
         Kind::Device => device(text),
@@ -192,7 +193,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
 
 /// What to do where `text` gives several values, each valid, to a setting that takes one: a sweep. `flag` is how it was given.
 pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
-    let values = axes::values(setting, text, super::layers::parse).ok().filter(|values| values.len() > 1)?;
+    let values = axes::values(setting, text).ok().filter(|values| values.len() > 1)?;
     // Widths of one net that are parted wrongly are no sweep.
     let is_list = !matches!(setting.kind, Kind::Widths { .. }) || values.iter().any(is_deep);
     let word = match flag {
@@ -219,7 +220,8 @@ fn synonym(table: &'static Synonyms, text: &str) -> Option<&'static str> {
     table.iter().find(|(words, _)| words.contains(&text.as_str())).map(|(_, meant)| *meant)
 }
 
-fn switch(text: &str) -> Option<bool> {
+/// On or off in another word.
+pub fn switch(text: &str) -> Option<bool> {
     match plain(text).as_str() {
         "yes" | "y" | "on" | "1" | "t" => Some(true),
         "no" | "n" | "off" | "0" | "f" | "none" => Some(false),
@@ -231,9 +233,11 @@ fn switch(text: &str) -> Option<bool> {
 fn widths(setting: &Setting, text: &str) -> Option<String> {
     let is_mark = |c: char| c.is_whitespace() || "x×*-/:;.+|_[](){}'\"".contains(c) || c == ',';
     let pieces: Vec<&str> = text.split(is_mark).filter(|piece| !piece.is_empty()).collect();
-    let inputs = |width: &str| SETS.iter().any(|spec| width.parse() == Ok(spec.inputs()));
+    let ends = |spec: &Spec, first: &str, last: &str| {
+        (first.parse(), last.parse()) == (Ok(spec.inputs()), Ok(spec.classes.len()))
+    };
     let hidden = match pieces.as_slice() {
-        [first, hidden @ .., "10"] if inputs(first) => hidden,
+        [first, hidden @ .., last] if SETS.iter().any(|spec| ends(spec, first, last)) => hidden,
         all => all,
     };
     let joined = if hidden.is_empty() { "none".to_owned() } else { hidden.join(",") };
@@ -305,13 +309,13 @@ fn device(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::config::layers::{Given, Sources};
     use crate::config::settings::index;
-    use crate::config::{Config, layers::parse};
 
     fn told(key: &str, text: &str) -> String {
         let setting = &SETTINGS[index(key).unwrap()];
-        assert!(parse(setting, text).is_err(), "{key} takes {text}");
+        assert!(setting.parse(text).is_err(), "{key} takes {text}");
         hint(setting, text).unwrap_or_default()
     }
 
@@ -410,7 +414,7 @@ mod tests {
             ("train.health", "True", "true"),
             ("train.clip_norm", "None", "none"),
         ] {
-            let value = parse(&SETTINGS[index(key).unwrap()], text).unwrap();
+            let value = SETTINGS[index(key).unwrap()].parse(text).unwrap();
             assert_eq!(value.to_string(), name);
         }
     }

@@ -1,53 +1,246 @@
-//! The table of settings: one name in TOML, `--set`, the environment and JSON, and its flag where it has one.
+//! The list of settings: one name in TOML, `--set`, the environment and JSON, and its flag where it has one.
+//!
+//! An entry of [`settings!`] is all that a setting needs: it makes the row of [`SETTINGS`], from which files, flags, help and
+//! completions come, and the field of [`Settings`], whose type must be what the entry accepts.
 
-use std::sync::LazyLock;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 
-use super::value::{Kind, Range};
-use crate::optim::HYPERS;
+use anyhow::Context as _;
 
-/// Which configurations read a setting: elsewhere it does nothing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReadBy {
-    /// All of them; of a hyperparameter, the optimizers that have it.
-    Every,
-    /// Those with one of these schedules.
-    Schedules(&'static [&'static str]),
-    /// All where that setting has another value than this; and what to give it.
-    Unless(&'static str, &'static str, &'static str),
+use super::field::{Choice, Field, Of, above, any, count, from, number, stretch, time};
+use super::setting::Default::{BySchedule, Follows, Is, Unset};
+use super::setting::Lanes::{Own, Sweep};
+use super::setting::ReadBy::{Schedules, Unless};
+pub use super::setting::{Default, Lanes, ReadBy, Setting};
+use super::stretch::Stretch;
+use super::value::{GroupText, Value};
+use crate::data::{SETS, Scaling, Spec};
+use crate::device::Request;
+use crate::kernel::gpu::Precision;
+use crate::optim::{Decay, Family, HYPERS};
+
+/// Index in [`SETTINGS`] of `key`.
+pub fn index(key: &str) -> Option<usize> {
+    SETTINGS.iter().position(|setting| setting.key == key)
 }
 
-/// One setting.
-#[derive(Debug)]
-pub struct Setting {
-    /// Section and name.
-    pub key: &'static str,
-    /// Its flag, without the dashes.
-    pub flag: Option<&'static str>,
-    /// What the flag's value is called in help.
-    pub metavar: &'static str,
-    /// What it accepts.
-    pub kind: Kind,
-    /// Its default as text; empty where it depends on another setting.
-    pub default: &'static str,
-    /// What it depends on then, in words.
-    pub follows: &'static str,
-    /// The word for "not set", where it may be.
-    pub unset: Option<&'static str>,
-    /// Who reads it.
-    pub reader: ReadBy,
-    /// Whether a run that is resumed with another value would compute something else.
-    pub decides: bool,
-    /// One line of help.
-    pub help: &'static str,
+/// All settings, in the order of help and of files; those of a section stand together.
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut settings = listed();
+    let after_optimizer = 1 + settings.iter().take_while(|setting| setting.key != "optim.optimizer").count();
+    let hypers = HYPERS.iter().map(|hyper| {
+        let setting = Setting::new(hyper.key, hyper.accepts.into(), hyper.about);
+        let beside = BESIDE.iter().find(|(key, _)| *key == hyper.key);
+        Setting {
+            flag: FLAGGED.contains(&hyper.key).then(|| setting.flag_of_its_name()),
+            default: Follows("the optimizer's"),
+            reader: beside.map_or(ReadBy::Every, |(_, reader)| *reader),
+            lanes: if setting.kind.is_number() { Own } else { Lanes::Model },
+            ..setting
+        }
+    });
+    settings.splice(after_optimizer..after_optimizer, hypers);
+    settings
+});
+
+/// The hyperparameters that have a flag.
+const FLAGGED: [&str; 5] = ["optim.lr", "optim.beta1", "optim.beta2", "optim.eps", "optim.weight_decay"];
+
+/// Hyperparameters that do nothing without another. What cannot be together, an optimizer refuses itself.
+const BESIDE: &[(&str, ReadBy)] = &[
+    ("optim.momentum_decay", Unless("optim.constant_beta1", "true", "leave optim.constant_beta1 out")),
+    ("optim.decoupled", DECAY),
+    ("optim.proximal", DECAY),
+    ("optim.cautious_decay", DECAY),
+];
+
+const DECAY: ReadBy = Unless("optim.weight_decay", "0", "give --weight-decay, for example 0.01");
+
+/// What is not finite is counted or ends the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonFinite {
+    /// The run ends.
+    Stop,
+    /// The step is skipped.
+    Skip,
 }
 
-const fn number(low: f64, with_low: bool, high: f64, with_high: bool) -> Kind {
-    Kind::Number(Range { low, with_low, high, with_high })
+impl Choice for NonFinite {
+    const NAMED: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("skip", Self::Skip)];
 }
 
-const fn count(least: u64, most: u64) -> Kind {
-    Kind::Count { least, most }
+/// Makes [`Settings`] and [`listed`] of one list. An entry is its help, its name, its type and what else there is to say of it.
+macro_rules! settings {
+    ($($section:ident { $(
+        $(#[doc = $help:literal])+
+        $name:ident: $type:ty = $kind:expr $(, $field:ident $(: $value:expr)?)*;
+    )+ })+) => {
+        /// The settings of a configuration, but for the optimizer's hyperparameters, each by its name.
+        #[derive(Clone, Debug)]
+        #[allow(clippy::doc_markdown, reason = "what is written for the terminal needs no marks")]
+        pub struct Settings {
+            $($($(#[doc = $help])+ pub $name: $type,)+)+
+        }
+
+        impl Settings {
+            /// Reads each as its type from the value of its key.
+            pub(super) fn read<'a>(value: impl Fn(&str) -> anyhow::Result<&'a Value>) -> anyhow::Result<Self> {
+                Ok(Self { $($($name: {
+                    let key = concat!(stringify!($section), ".", stringify!($name));
+                    let value = value(key)?;
+                    Field::read(value).with_context(|| format!("setting `{key}` holds {value:?}"))?
+                },)+)+ })
+            }
+        }
+
+        /// The rows of the list.
+        fn listed() -> Vec<Setting> {
+            fn row<F: Field>(key: &'static str, kind: Of<F::Set>, help: &'static str) -> Setting {
+                Setting::new(key, kind.0, help)
+            }
+            vec![$($({
+                let key = concat!(stringify!($section), ".", stringify!($name));
+                let mut setting = row::<$type>(key, $kind, concat!($($help),+));
+                $(settings!(@ setting $field $(: $value)?);)*
+                setting
+            },)+)+]
+        }
+    };
+    (@ $setting:ident flag) => { $setting.flag = Some($setting.flag_of_its_name()) };
+    (@ $setting:ident $field:ident: $value:expr) => { $setting.$field = $value };
 }
+
+settings! {
+    data {
+        /// Data set
+        dataset: Arc<Spec> = any(), flag, default: Is("digits");
+        /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
+        /// hub's cache, then the hub
+        data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
+            reader: Unless("data.dataset", "digits", one_with_files()),
+            decides: false;
+        /// Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)
+        scaling: Scaling = any(), default: Follows("unit for the linear net, standard for an MLP");
+        /// Part of the training split held out for validation
+        valid_fraction: f64 = number(from(0.0).below(1.0)), flag, default: Is("0");
+        /// Train on the first N of the shuffled training split
+        limit_train: Option<usize> = count(1, MOST_EXAMPLES), flag, default: Unset("all");
+        /// Seed of the order of samples and of the validation split
+        data_seed: u64 = count(0, MOST), flag, default: Follows("the seed"),
+            lanes: Sweep("all lanes see the same batches", "sweep `--seed`, which draws the weights");
+    }
+    model {
+        /// Hidden widths; nothing is the linear net
+        hidden: Vec<usize> = any(), flag, default: Is("none");
+        /// Probability that a hidden unit is dropped in training
+        dropout: f64 = number(from(0.0).below(1.0)), flag, metavar: "P", default: Is("0"),
+            reader: Unless("model.hidden", "none", "a net with hidden layers reads it: --hidden 300,100"), lanes: Own;
+    }
+    optim {
+        /// Optimizer; `adamtrain optimizers` shows each with formula, hyperparameters, defaults and source
+        optimizer: &'static Family = any(), flag, default: Is("adam");
+        /// Parameters with values of their own, `PATTERN KEY=V …; …`: `*.bias weight_decay=0`; keys are `optimizer`, `lr_factor`
+        /// and its hyperparameters
+        group: Option<Vec<GroupText>> = any(), default: Unset("none");
+    }
+    schedule {
+        /// Learning-rate schedule; `adamtrain schedules` shows each with formula, settings and defaults
+        schedule: Decay = any(), flag, default: Is("constant"), lanes: Own;
+        /// Linear warm-up, in optimizer steps or epochs; part of the schedule's steps
+        warmup: Stretch = stretch(Some("steps"), false, true), flag, default: Is("0steps"), lanes: Own;
+        /// Where linear, cosine, polynomial, one-cycle and wsd end, and below which plateau does not fall, as a part of the rate
+        final_factor: f64 = number(from(0.0).to(1.0)), default: BySchedule(Decay::OneCycle, 4e-6, 0.0),
+            reader: Schedules(&[Decay::Linear, Decay::Cosine, Decay::Polynomial, Decay::OneCycle, Decay::Wsd, Decay::Plateau]),
+            lanes: Own;
+        /// Factor of each fall of `step` and `plateau`, and of each epoch of `exponential`
+        gamma: f64 = number(above(0.0).to(1.0)), default: BySchedule(Decay::Exponential, 0.95, 0.1),
+            reader: Schedules(&[Decay::Step, Decay::Exponential, Decay::Plateau]), lanes: Own;
+        /// Epochs between two falls of `step`
+        step_epochs: u64 = count(1, MOST), default: Is("10"), reader: Schedules(&[Decay::Step]), lanes: Own;
+        /// Exponent of `polynomial`
+        power: f64 = number(above(0.0).to(100.0)), default: Is("2"), reader: Schedules(&[Decay::Polynomial]),
+            lanes: Own;
+        /// Where `one-cycle` begins, as a part of the rate
+        initial_factor: f64 = number(above(0.0).to(1.0)), default: Is("0.04"), reader: Schedules(&[Decay::OneCycle]),
+            lanes: Own;
+        /// Part of all steps over which `one-cycle` rises
+        rise: f64 = number(above(0.0).below(1.0)), default: Is("0.3"), reader: Schedules(&[Decay::OneCycle]),
+            lanes: Own;
+        /// Part of all steps, the last, over which `wsd` falls
+        decay_fraction: f64 = number(above(0.0).to(1.0)), default: Is("0.2"), reader: Schedules(&[Decay::Wsd]),
+            lanes: Own;
+        /// Evaluations without a better validation loss that `plateau` bears
+        plateau_patience: u64 = count(0, MOST), default: Is("10"), reader: Schedules(&[Decay::Plateau]), lanes: Own;
+        /// Part by which a validation loss must be lower for `plateau` to count it as better
+        plateau_threshold: f64 = number(from(0.0).below(1.0)), default: Is("0.0001"),
+            reader: Schedules(&[Decay::Plateau]), lanes: Own;
+        /// Evaluations after a fall that `plateau` does not count
+        plateau_cooldown: u64 = count(0, MOST), default: Is("0"), reader: Schedules(&[Decay::Plateau]), lanes: Own;
+    }
+    train {
+        /// Passes over the training split
+        epochs: u64 = count(1, MOST_EXAMPLES), flag, default: Is("10"), decides: false;
+        /// Samples of one step; the last batch of an epoch may be smaller
+        batch_size: usize = count(1, MOST_EXAMPLES), flag, default: Is("128");
+        /// Scale gradients whose norm over all parameters is above F down to F
+        clip_norm: Option<f64> = number(above(0.0)), flag, default: Unset("none"), lanes: Own;
+        /// Bring every element of a gradient into ±F, before the norm is bounded
+        clip_value: Option<f64> = number(above(0.0)), default: Unset("none"), lanes: Own;
+        /// Adaptive clipping: bound the gradient norm of each unit by F times its weight norm, before the norm is bounded
+        clip_adaptive: Option<f64> = number(above(0.0)), default: Unset("none"), lanes: Own;
+        /// Batches that make one step, by the mean of the gradient over all their samples, however many the last batch has
+        accumulate: usize = count(1, 1 << 20), default: Is("1");
+        /// Keep a moving average of the weights with this decay; it is evaluated beside them, and by `eval --ema`
+        ema_decay: Option<f64> = number(from(0.0).below(1.0)), default: Unset("none"), lanes: Own;
+        /// Let the decay of that average rise: min(ema_decay, (1 + t)/(10 + t)) in step t, from 1
+        ema_warmup: bool = any(), default: Is("false"),
+            reader: Unless("train.ema_decay", "none", "give --set train.ema_decay=0.999");
+        /// What a gradient that is not finite does: end the run (8), or skip the step and count it
+        non_finite: NonFinite = any(), default: Is("stop");
+        /// Per parameter and epoch: gradient norm, update-to-weight ratio, share ruled by ε, effective learning rate, and warnings
+        health: bool = any(), flag, default: Is("false");
+        /// Share of each target spread over all classes; train_loss has it, test_loss and valid_loss do not
+        label_smoothing: f64 = number(from(0.0).below(1.0)), flag, default: Is("0"), lanes: Own;
+        /// How often to evaluate; always at the end
+        eval_every: Stretch = stretch(Some("epochs"), false, false), flag, default: Is("1epoch");
+        /// Seed of weights and dropout
+        seed: u64 = count(0, MOST), flag, default: Is("0"), lanes: Own;
+        /// Device; only `auto` falls back to the CPU
+        device: Request = any(), flag, default: Is("auto"), lanes: NO_RESULT, decides: false;
+        /// How CUDA rounds the factors of matrix products; parameters and moments are f32 always
+        precision: Precision = any(), flag, default: Is("f32"), decides: false;
+        /// On CUDA: record a step once as a graph and repeat it; the results are the same without
+        graph: bool = any(), default: Is("true"), reader: Unless("train.device", "cpu", "--device cuda reads it"),
+            lanes: NO_RESULT, decides: false;
+        /// Threads; the results are the same for every N
+        threads: Option<usize> = count(1, 1024), flag, default: Unset("all"), lanes: NO_RESULT, decides: false;
+        /// How often to save a checkpoint; always at the end and on a signal
+        save_every: Stretch = stretch(None, true, false), flag, default: Is("10s"), lanes: NO_RESULT, decides: false;
+        /// Stop after this time, save, and exit 75
+        max_time: Option<f64> = time(), flag, default: Unset("none"), lanes: NO_RESULT, decides: false;
+        /// Stop after N evaluations in a row without a better validation loss
+        patience: Option<u64> = count(1, MOST), flag, default: Unset("none"), lanes: Own;
+        /// How much lower a validation loss must be to count as better
+        min_delta: f64 = number(from(0.0)), default: Is("0"),
+            reader: Unless("train.patience", "none", "give --patience, for example 5"), lanes: Own;
+        /// Start from the weights of that run or checkpoint, with a fresh optimizer
+        init: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
+    }
+}
+
+/// What to do where a folder has no reader.
+fn one_with_files() -> &'static str {
+    let names: Vec<&str> = SETS.iter().filter(|spec| !spec.is_generated()).map(|spec| spec.name.as_str()).collect();
+    let names = match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        names => names.concat(),
+    };
+    format!("`digits` is generated; give --dataset {names}").leak()
+}
+
+/// Why a sweep has one of those that its points share, and what to do.
+const NO_RESULT: Lanes = Sweep("it changes no result", "give one value");
 
 /// TOML's integers are signed.
 const MOST: u64 = i64::MAX as u64;
@@ -55,380 +248,26 @@ const MOST: u64 = i64::MAX as u64;
 /// Indices of examples are u32 on every device.
 const MOST_EXAMPLES: u64 = u32::MAX as u64;
 
-/// A width above this is a slip of the hand; the memory estimate judges those below.
-const MOST_WIDTH: u64 = 1 << 20;
-
-/// The largest f32: what is larger would be infinite where it is used.
-const MOST_F32: f64 = f32::MAX as f64;
-
-const fn setting(key: &'static str, flag: &'static str, metavar: &'static str, kind: Kind) -> Setting {
-    Setting {
-        key,
-        flag: Some(flag),
-        metavar,
-        kind,
-        default: "",
-        follows: "",
-        unset: None,
-        reader: ReadBy::Every,
-        decides: true,
-        help: "",
-    }
-}
-
-/// All settings, in the order of help and of files; those of a section stand together.
-pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    let copy = |setting: &Setting| Setting { ..*setting };
-    let hypers = HYPERS.iter().map(|hyper| Setting {
-        flag: FLAGGED.iter().find(|(key, _)| *key == hyper.key).map(|(_, flag)| *flag),
-        follows: "the optimizer's",
-        reader: BESIDE.iter().find(|(key, _)| *key == hyper.key).map_or(ReadBy::Every, |(_, reader)| *reader),
-        help: hyper.about,
-        ..setting(hyper.key, "", "F", Kind::from(hyper.accepts))
-    });
-    BEFORE.iter().map(copy).chain(hypers).chain(AFTER.iter().map(copy)).collect()
-});
-
-/// The hyperparameters that have a flag.
-const FLAGGED: [(&str, &str); 5] = [
-    ("optim.lr", "lr"),
-    ("optim.beta1", "beta1"),
-    ("optim.beta2", "beta2"),
-    ("optim.eps", "eps"),
-    ("optim.weight_decay", "weight-decay"),
-];
-
-/// Hyperparameters that do nothing without another. What cannot be together, an optimizer refuses itself.
-const BESIDE: &[(&str, ReadBy)] = &[
-    ("optim.momentum_decay", ReadBy::Unless("optim.constant_beta1", "true", "leave optim.constant_beta1 out")),
-    ("optim.decoupled", DECAY),
-    ("optim.proximal", DECAY),
-    ("optim.cautious_decay", DECAY),
-];
-
-const DECAY: ReadBy = ReadBy::Unless("optim.weight_decay", "0", "give --weight-decay, for example 0.01");
-
-/// What stands before the optimizer's hyperparameters.
-const BEFORE: &[Setting] = &[
-    Setting {
-        default: "digits",
-        help: "Data set",
-        ..setting("data.dataset", "dataset", "NAME", Kind::Choice(&["digits", "mnist", "fashion-mnist", "cifar10"]))
-    },
-    Setting {
-        unset: Some("none"),
-        reader: ReadBy::Unless(
-            "data.dataset",
-            "digits",
-            "`digits` is generated; give --dataset mnist, fashion-mnist or cifar10",
-        ),
-        decides: false,
-        help: "Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the hub's cache, then the hub",
-        ..setting("data.data_dir", "data-dir", "DIR", Kind::Text)
-    },
-    Setting {
-        flag: None,
-        follows: "unit for the linear net, standard for an MLP",
-        help: "Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)",
-        ..setting("data.scaling", "", "NAME", Kind::Choice(&["unit", "standard"]))
-    },
-    Setting {
-        default: "0",
-        help: "Part of the training split held out for validation",
-        ..setting("data.valid_fraction", "valid-fraction", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        unset: Some("all"),
-        help: "Train on the first N of the shuffled training split",
-        ..setting("data.limit_train", "limit-train", "N", count(1, MOST_EXAMPLES))
-    },
-    Setting {
-        follows: "the seed",
-        help: "Seed of the order of samples and of the validation split",
-        ..setting("data.data_seed", "data-seed", "N", count(0, MOST))
-    },
-    Setting {
-        default: "none",
-        help: "Hidden widths; nothing is the linear net",
-        ..setting("model.hidden", "hidden", "N,N", Kind::Widths { most: MOST_WIDTH })
-    },
-    Setting {
-        reader: ReadBy::Unless("model.hidden", "none", "a net with hidden layers reads it: --hidden 300,100"),
-        default: "0",
-        help: "Probability that a hidden unit is dropped in training",
-        ..setting("model.dropout", "dropout", "P", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        default: "adam",
-        help: "Optimizer; `adamtrain optimizers` shows each with formula, hyperparameters, defaults and source",
-        ..setting("optim.optimizer", "optimizer", "NAME", Kind::Optimizer)
-    },
-];
-
-const SCHEDULES: &[&str] =
-    &["constant", "linear", "cosine", "step", "exponential", "polynomial", "one-cycle", "wsd", "plateau"];
-
-/// What follows the optimizer's hyperparameters.
-const AFTER: &[Setting] = &[
-    Setting {
-        flag: None,
-        unset: Some("none"),
-        help: "Parameters with values of their own, `PATTERN KEY=V …; …`: `*.bias weight_decay=0`; keys are `optimizer`, `lr_factor` and its hyperparameters",
-        ..setting("optim.group", "", "GROUPS", Kind::Groups)
-    },
-    Setting {
-        default: "constant",
-        help: "Learning-rate schedule; `adamtrain schedules` shows each with formula, settings and defaults",
-        ..setting("schedule.schedule", "schedule", "NAME", Kind::Choice(SCHEDULES))
-    },
-    Setting {
-        default: "0steps",
-        help: "Linear warm-up, in optimizer steps or epochs; part of the schedule's steps",
-        ..setting(
-            "schedule.warmup",
-            "warmup",
-            "STRETCH",
-            Kind::Stretch { bare: Some("steps"), time: false, zero: true },
-        )
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["linear", "cosine", "polynomial", "one-cycle", "wsd", "plateau"]),
-        flag: None,
-        follows: "0; for one-cycle 4e-6",
-        help: "Where linear, cosine, polynomial, one-cycle and wsd end, and below which plateau does not fall, as a part of the rate",
-        ..setting("schedule.final_factor", "", "F", number(0.0, true, 1.0, true))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["step", "exponential", "plateau"]),
-        flag: None,
-        follows: "0.1; for exponential 0.95",
-        help: "Factor of each fall of `step` and `plateau`, and of each epoch of `exponential`",
-        ..setting("schedule.gamma", "", "F", number(0.0, false, 1.0, true))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["step"]),
-        flag: None,
-        default: "10",
-        help: "Epochs between two falls of `step`",
-        ..setting("schedule.step_epochs", "", "N", count(1, MOST))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["polynomial"]),
-        flag: None,
-        default: "2",
-        help: "Exponent of `polynomial`",
-        ..setting("schedule.power", "", "F", number(0.0, false, 100.0, true))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["one-cycle"]),
-        flag: None,
-        default: "0.04",
-        help: "Where `one-cycle` begins, as a part of the rate",
-        ..setting("schedule.initial_factor", "", "F", number(0.0, false, 1.0, true))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["one-cycle"]),
-        flag: None,
-        default: "0.3",
-        help: "Part of all steps over which `one-cycle` rises",
-        ..setting("schedule.rise", "", "F", number(0.0, false, 1.0, false))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["wsd"]),
-        flag: None,
-        default: "0.2",
-        help: "Part of all steps, the last, over which `wsd` falls",
-        ..setting("schedule.decay_fraction", "", "F", number(0.0, false, 1.0, true))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["plateau"]),
-        flag: None,
-        default: "10",
-        help: "Evaluations without a better validation loss that `plateau` bears",
-        ..setting("schedule.plateau_patience", "", "N", count(0, MOST))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["plateau"]),
-        flag: None,
-        default: "0.0001",
-        help: "Part by which a validation loss must be lower for `plateau` to count it as better",
-        ..setting("schedule.plateau_threshold", "", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        reader: ReadBy::Schedules(&["plateau"]),
-        flag: None,
-        default: "0",
-        help: "Evaluations after a fall that `plateau` does not count",
-        ..setting("schedule.plateau_cooldown", "", "N", count(0, MOST))
-    },
-    Setting {
-        default: "10",
-        decides: false,
-        help: "Passes over the training split",
-        ..setting("train.epochs", "epochs", "N", count(1, MOST_EXAMPLES))
-    },
-    Setting {
-        default: "128",
-        help: "Samples of one step; the last batch of an epoch may be smaller",
-        ..setting("train.batch_size", "batch-size", "N", count(1, MOST_EXAMPLES))
-    },
-    Setting {
-        unset: Some("none"),
-        help: "Scale gradients whose norm over all parameters is above F down to F",
-        ..setting("train.clip_norm", "clip-norm", "F", number(0.0, false, MOST_F32, true))
-    },
-    Setting {
-        flag: None,
-        unset: Some("none"),
-        help: "Bring every element of a gradient into ±F, before the norm is bounded",
-        ..setting("train.clip_value", "", "F", number(0.0, false, MOST_F32, true))
-    },
-    Setting {
-        flag: None,
-        unset: Some("none"),
-        help: "Adaptive clipping: bound the gradient norm of each unit by F times its weight norm, before the norm is bounded",
-        ..setting("train.clip_adaptive", "", "F", number(0.0, false, MOST_F32, true))
-    },
-    Setting {
-        flag: None,
-        default: "1",
-        help: "Batches that make one step, by the mean of the gradient over all their samples, however many the last batch has",
-        ..setting("train.accumulate", "", "N", count(1, 1 << 20))
-    },
-    Setting {
-        flag: None,
-        unset: Some("none"),
-        help: "Keep a moving average of the weights with this decay; it is evaluated beside them, and by `eval --ema`",
-        ..setting("train.ema_decay", "", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        reader: ReadBy::Unless("train.ema_decay", "none", "give --set train.ema_decay=0.999"),
-        flag: None,
-        default: "false",
-        help: "Let the decay of that average rise: min(ema_decay, (1 + t)/(10 + t)) in step t, from 1",
-        ..setting("train.ema_warmup", "", "BOOL", Kind::Switch)
-    },
-    Setting {
-        flag: None,
-        default: "stop",
-        help: "What a gradient that is not finite does: end the run (8), or skip the step and count it",
-        ..setting("train.non_finite", "", "NAME", Kind::Choice(&["stop", "skip"]))
-    },
-    Setting {
-        default: "false",
-        help: "Per parameter and epoch: gradient norm, update-to-weight ratio, share ruled by ε, effective learning rate, and warnings",
-        ..setting("train.health", "health", "BOOL", Kind::Switch)
-    },
-    Setting {
-        default: "0",
-        help: "Share of each target spread over all classes; train_loss has it, test_loss and valid_loss do not",
-        ..setting("train.label_smoothing", "label-smoothing", "F", number(0.0, true, 1.0, false))
-    },
-    Setting {
-        default: "1epoch",
-        help: "How often to evaluate; always at the end",
-        ..setting(
-            "train.eval_every",
-            "eval-every",
-            "STRETCH",
-            Kind::Stretch { bare: Some("epochs"), time: false, zero: false },
-        )
-    },
-    Setting { default: "0", help: "Seed of weights and dropout", ..setting("train.seed", "seed", "N", count(0, MOST)) },
-    Setting {
-        default: "auto",
-        decides: false,
-        help: "Device; only `auto` falls back to the CPU",
-        ..setting("train.device", "device", "NAME", Kind::Device)
-    },
-    Setting {
-        default: "f32",
-        decides: false,
-        help: "How CUDA rounds the factors of matrix products; parameters and moments are f32 always",
-        ..setting("train.precision", "precision", "NAME", Kind::Choice(&["f32", "tf32"]))
-    },
-    Setting {
-        reader: ReadBy::Unless("train.device", "cpu", "--device cuda reads it"),
-        flag: None,
-        default: "true",
-        decides: false,
-        help: "On CUDA: record a step once as a graph and repeat it; the results are the same without",
-        ..setting("train.graph", "", "BOOL", Kind::Switch)
-    },
-    Setting {
-        unset: Some("all"),
-        decides: false,
-        help: "Threads; the results are the same for every N",
-        ..setting("train.threads", "threads", "N", count(1, 1024))
-    },
-    Setting {
-        default: "10s",
-        decides: false,
-        help: "How often to save a checkpoint; always at the end and on a signal",
-        ..setting("train.save_every", "save-every", "STRETCH", Kind::Stretch { bare: None, time: true, zero: false })
-    },
-    Setting {
-        unset: Some("none"),
-        decides: false,
-        help: "Stop after this time, save, and exit 75",
-        ..setting("train.max_time", "max-time", "TIME", Kind::Time)
-    },
-    Setting {
-        unset: Some("none"),
-        help: "Stop after N evaluations in a row without a better validation loss",
-        ..setting("train.patience", "patience", "N", count(1, MOST))
-    },
-    Setting {
-        reader: ReadBy::Unless("train.patience", "none", "give --patience, for example 5"),
-        flag: None,
-        default: "0",
-        help: "How much lower a validation loss must be to count as better",
-        ..setting("train.min_delta", "", "F", number(0.0, true, MOST_F32, true))
-    },
-    Setting {
-        unset: Some("none"),
-        help: "Start from the weights of that run or checkpoint, with a fresh optimizer",
-        ..setting("train.init", "init", "RUN", Kind::Text)
-    },
-];
-
-/// Index in [`SETTINGS`] of `key`.
-pub fn index(key: &str) -> Option<usize> {
-    SETTINGS.iter().position(|setting| setting.key == key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
 
     #[test]
-    fn keys_and_flags_are_unique_and_named_alike() {
+    fn keys_are_unique() {
         let mut seen = HashSet::new();
-        for setting in SETTINGS.iter() {
-            assert!(seen.insert(setting.key), "{}", setting.key);
-            if let Some(flag) = setting.flag {
-                let name = setting.key.split('.').nth(1).unwrap();
-                assert_eq!(flag, name.replace('_', "-"));
-            }
-        }
+        assert!(SETTINGS.iter().all(|setting| seen.insert(setting.key)));
     }
 
     #[test]
-    fn readers_are_schedules_and_settings_that_there_are() {
+    fn readers_are_settings_that_there_are() {
         for setting in SETTINGS.iter() {
-            match setting.reader {
-                ReadBy::Schedules(names) => {
-                    assert!(names.iter().all(|name| SCHEDULES.contains(name)), "{}", setting.key);
-                }
-                ReadBy::Unless(key, value, _) => {
-                    let other = &SETTINGS[index(key).unwrap()];
-                    assert!(other.unset == Some(value) || other.kind.parse(value).is_ok(), "{}", setting.key);
-                }
-                ReadBy::Every => {}
+            if let Unless(key, value, _) = setting.reader {
+                assert!(SETTINGS[index(key).unwrap()].parse(value).is_ok(), "{}", setting.key);
             }
         }
         assert!(BESIDE.iter().all(|(key, _)| index(key).is_some()));
+        assert!(FLAGGED.iter().all(|key| index(key).is_some()));
     }
 
     #[test]
@@ -436,25 +275,9 @@ mod tests {
         for setting in SETTINGS.iter() {
             assert!(!setting.help.is_empty(), "{}", setting.key);
             assert!(!setting.help.ends_with('.'), "{}", setting.key);
-            if !setting.default.is_empty() {
-                assert!(setting.kind.parse(setting.default).is_ok(), "{}", setting.key);
+            if let Default::Is(text) = setting.default {
+                assert!(setting.kind.parse(text).is_ok(), "{}", setting.key);
             }
         }
-    }
-
-    #[test]
-    fn choices_are_what_the_parts_offer() {
-        let choices = |key: &str| match SETTINGS[index(key).unwrap()].kind {
-            Kind::Choice(words) => words.to_vec(),
-            _ => Vec::new(),
-        };
-        let names = crate::data::SETS.iter().map(|spec| spec.name);
-        assert_eq!(choices("data.dataset"), names.collect::<Vec<_>>());
-        let names = crate::optim::Decay::ALL.map(|(name, _)| name);
-        assert_eq!(choices("schedule.schedule"), names);
-        let names = crate::data::Scaling::ALL.map(|(name, _)| name);
-        assert_eq!(choices("data.scaling"), names);
-        let names = crate::kernel::gpu::Precision::ALL.map(|(name, _)| name);
-        assert_eq!(choices("train.precision"), names);
     }
 }

@@ -1,13 +1,17 @@
 //! The kinds of values a setting can hold: how they are read from text, checked, and written back.
+//!
+//! What fails here says what was expected, in words.
+
+#![allow(clippy::missing_errors_doc)]
 
 use std::fmt;
 
-use super::groups::GroupText;
+use super::stretch::{Stretch, parse_time};
 pub use crate::optim::Range;
-use crate::optim::{Accepts, FAMILIES, Family, HyperValue, Shortest};
+use crate::optim::{Accepts, FAMILIES, Family, HYPERS, HyperValue, Shortest};
 
 /// What a setting accepts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -44,8 +48,8 @@ pub enum Kind {
     Groups,
     /// A device.
     Device,
-    /// Any text: a path.
-    Text,
+    /// A path.
+    Path,
 }
 
 /// A value of a setting.
@@ -71,25 +75,30 @@ pub enum Value {
     Time(f64),
 }
 
-/// A stretch of training.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Stretch {
-    /// Wall-clock seconds.
-    Seconds(f64),
-    /// Optimizer steps.
-    Steps(u64),
-    /// Epochs.
-    Epochs(u64),
-}
-
 /// Greatest number of layers; more is a mistake in a script.
 const MOST_LAYERS: usize = 64;
 
 impl Kind {
+    /// Whether its values are numbers alone.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Number(_) | Self::Count { .. })
+    }
+
+    /// What such a value is called in help.
+    pub fn metavar(self) -> &'static str {
+        match self {
+            Self::Number(_) => "F",
+            Self::Count { .. } => "N",
+            Self::Widths { .. } => "N,N",
+            Self::Stretch { .. } => "STRETCH",
+            Self::Time => "TIME",
+            Self::Switch => "BOOL",
+            Self::Groups => "GROUPS",
+            Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path => "NAME",
+        }
+    }
+
     /// Reads `text`.
-    ///
-    /// # Errors
-    /// What was expected, in words.
     pub fn parse(self, text: &str) -> Result<Value, String> {
         let text = text.trim();
         let expected = || format!("expected {self}");
@@ -140,7 +149,7 @@ impl Kind {
                 }
             }
             Self::Stretch { bare, time, zero } => {
-                let stretch = parse_stretch(text, bare).filter(|stretch| match *stretch {
+                let stretch = Stretch::parse(text, bare).filter(|stretch| match *stretch {
                     Stretch::Seconds(seconds) => time && seconds > 0.0,
                     Stretch::Steps(count) | Stretch::Epochs(count) => zero || count > 0,
                 });
@@ -155,8 +164,8 @@ impl Kind {
                 let text = text.to_ascii_lowercase();
                 crate::device::Request::parse(&text).map(|_| Value::Text(text)).ok_or_else(expected)
             }
-            Self::Text if text.is_empty() => Err("expected a name, found nothing".to_owned()),
-            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Path if text.is_empty() => Err("expected a name, found nothing".to_owned()),
+            Self::Path => Ok(Value::Text(text.to_owned())),
         }
     }
 }
@@ -197,54 +206,7 @@ impl fmt::Display for Kind {
             }
             Self::Groups => f.write_str("groups like `*.bias weight_decay=0`"),
             Self::Device => f.write_str("auto, cpu, cuda or cuda:N"),
-            Self::Text => f.write_str("text"),
-        }
-    }
-}
-
-fn parse_stretch(text: &str, bare: Option<&str>) -> Option<Stretch> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit = match text[digits..].trim() {
-        "" => bare?,
-        unit => unit,
-    };
-    match unit {
-        "step" | "steps" => text[..digits].parse().ok().map(Stretch::Steps),
-        "epoch" | "epochs" => text[..digits].parse().ok().map(Stretch::Epochs),
-        _ => parse_time(text).map(Stretch::Seconds),
-    }
-}
-
-/// `1h30m`, `1.5s`, `250ms`: numbers with units, added up.
-fn parse_time(text: &str) -> Option<f64> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
-        seconds += number
-            * match rest[digits..digits + unit].trim() {
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" | "min" => 60.0,
-                "h" => 3600.0,
-                "d" => 86_400.0,
-                _ => return None,
-            };
-        rest = &rest[digits + unit..];
-    }
-    (!text.is_empty()).then_some(seconds)
-}
-
-impl fmt::Display for Stretch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Seconds(seconds) => write!(f, "{seconds}s"),
-            Self::Steps(1) => f.write_str("1step"),
-            Self::Steps(count) => write!(f, "{count}steps"),
-            Self::Epochs(1) => f.write_str("1epoch"),
-            Self::Epochs(count) => write!(f, "{count}epochs"),
+            Self::Path => f.write_str("text"),
         }
     }
 }
@@ -316,6 +278,86 @@ impl fmt::Display for Value {
     }
 }
 
+/// A group as written: a pattern of parameter names, then keys with values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupText {
+    /// Which parameters: `*` stands for any part of a name.
+    pub pattern: String,
+    /// What is its own.
+    pub pairs: Vec<(String, String)>,
+}
+
+impl GroupText {
+    /// Reads `PATTERN KEY=V …; PATTERN …`.
+    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let expected = || format!("expected {}", Kind::Groups);
+        let groups = text.split(';').map(str::trim).filter(|group| !group.is_empty()).map(|group| {
+            let mut words = group.split_whitespace();
+            let pattern = words.next().filter(|word| !word.contains('=')).ok_or_else(expected)?.to_owned();
+            let pairs = words.map(|word| {
+                let (key, value) = word.split_once('=').ok_or_else(expected)?;
+                Ok((key.to_owned(), canonical(key, value)?))
+            });
+            let mut pairs = pairs.collect::<Result<Vec<_>, String>>()?;
+            // One order, whatever the source: settings of a run that is resumed are compared as text.
+            pairs.sort();
+            if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+                return Err(format!("expected `{}` once in the group `{pattern}`", twice[0].0));
+            }
+            if pairs.is_empty() { Err(expected()) } else { Ok(Self { pattern, pairs }) }
+        });
+        let groups = groups.collect::<Result<Vec<_>, String>>()?;
+        if groups.is_empty() { Err(expected()) } else { Ok(groups) }
+    }
+
+    /// As a TOML inline table.
+    pub fn to_toml(&self) -> String {
+        let mut words = vec![format!("name = {}", serde_json::Value::String(self.pattern.clone()))];
+        for (key, value) in &self.pairs {
+            let is_literal =
+                value.parse::<f64>().is_ok_and(f64::is_finite) || matches!(value.as_str(), "true" | "false");
+            let value = if is_literal { value.clone() } else { serde_json::Value::String(value.clone()).to_string() };
+            words.push(format!("{key} = {value}"));
+        }
+        format!("{{ {} }}", words.join(", "))
+    }
+
+    /// As a JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut object = serde_json::Map::from_iter([("name".to_owned(), self.pattern.clone().into())]);
+        for (key, value) in &self.pairs {
+            let literal = serde_json::from_str(value).ok().filter(|literal: &serde_json::Value| !literal.is_object());
+            object.insert(key.clone(), literal.unwrap_or_else(|| value.clone().into()));
+        }
+        object.into()
+    }
+}
+
+impl fmt::Display for GroupText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)?;
+        self.pairs.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    }
+}
+
+/// A value in the one form that files and comparisons know; that of an unknown key is left as it is, to be named where the net is known.
+fn canonical(key: &str, text: &str) -> Result<String, String> {
+    let kind = match key {
+        "optimizer" => Kind::Optimizer,
+        "lr_factor" => Kind::Number(Range { low: 0.0, with_low: true, high: f64::from(f32::MAX), with_high: true }),
+        _ => match HYPERS.iter().find(|hyper| hyper.name() == key) {
+            Some(hyper) => Kind::from(hyper.accepts),
+            None => return Ok(text.to_owned()),
+        },
+    };
+    let value = kind.parse(text).map_err(|expected| {
+        let like = FAMILIES.iter().map(|family| family.name).filter(|_| key == "optimizer");
+        let like = closest(text, like).map_or(String::new(), |like| format!("; did you mean `{like}`?"));
+        format!("`{key}` is `{text}`, {expected}{like}")
+    })?;
+    Ok(value.to_string())
+}
+
 /// A name as it is compared: without regard to case, and to what its words are joined by.
 pub fn plain(name: &str) -> String {
     name.to_lowercase().replace(['-', '_', ' '], "")
@@ -375,6 +417,20 @@ mod tests {
             let value = kind.parse(text).unwrap();
             assert_eq!(value.to_string(), text);
             assert_eq!(kind.parse(&value.to_string()), Ok(value));
+        }
+    }
+
+    #[test]
+    fn groups_are_written_as_they_are_read() {
+        let text = "*.bias weight_decay=0; layers.0.* lr_factor=0.5 optimizer=sgd";
+        let groups = GroupText::parse(text).unwrap();
+        assert_eq!(Value::Groups(groups.clone()).to_string(), text);
+        assert_eq!(
+            Value::Groups(groups).to_toml(),
+            r#"[{ name = "*.bias", weight_decay = 0 }, { name = "layers.0.*", lr_factor = 0.5, optimizer = "sgd" }]"#
+        );
+        for text in ["", ";", "*.bias", "weight_decay=0", "*.bias weight_decay"] {
+            assert!(GroupText::parse(text).is_err(), "{text}");
         }
     }
 }

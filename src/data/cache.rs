@@ -29,9 +29,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::file;
 use super::images::Images;
 use super::imported::{ChannelSums, Imported, arrays};
+use super::{Spec, file};
 use crate::read::{self, uninterrupted};
 
 /// First bytes of a cache file. The line ends show a transfer that took it for text, as in PNG.
@@ -110,29 +110,19 @@ pub fn directory() -> anyhow::Result<PathBuf> {
     Ok(Xdg::new()?.cache_dir().join("adamtrain"))
 }
 
-/// The data set `name` as imported from what `fingerprint` describes, if it is kept whole and has the shape asked for.
-///
-/// `channels`, `classes` and `image_len` (pixels of an image, all channels) must fit what is kept.
+/// The data set as imported from what `fingerprint` describes, if it is kept whole and its images and classes fit.
 #[must_use]
-pub fn load(
-    name: &str,
-    fingerprint: &Fingerprint,
-    channels: usize,
-    classes: usize,
-    image_len: usize,
-) -> Option<Imported> {
+pub fn load(spec: &Spec, fingerprint: &Fingerprint) -> Option<Imported> {
     // Without a home folder nothing is kept either, and `store` says so.
-    let path = directory().ok()?.join(fingerprint.file_name(name));
-    let shape = Shape::new(channels, classes, image_len);
-    reported(&path, "importing again", read(&path, shape, |found| found == fingerprint))
+    let path = directory().ok()?.join(fingerprint.file_name(&spec.name));
+    reported(&path, "importing again", read(&path, spec, |found| found == fingerprint))
 }
 
 /// Like [`load`], for a `source` whose files may be gone: the newest file imported from it under any fingerprint.
 #[must_use]
-pub fn load_any(name: &str, source: &str, channels: usize, classes: usize, image_len: usize) -> Option<Imported> {
-    let shape = Shape::new(channels, classes, image_len);
+pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
     match directory() {
-        Ok(directory) => load_newest(&directory, name, source, shape),
+        Ok(directory) => load_newest(&directory, spec, source),
         Err(error) => {
             tracing::warn!("no cache of data sets: {error:#}");
             None
@@ -146,20 +136,6 @@ pub fn load_any(name: &str, source: &str, channels: usize, classes: usize, image
 /// A folder that cannot be made or written, a full disk. Training can go on without.
 pub fn store(name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
     store_in(&directory()?, name, fingerprint, imported)
-}
-
-/// What a caller expects of each image.
-#[derive(Clone, Copy)]
-struct Shape {
-    channels: usize,
-    classes: usize,
-    image_bytes: u64,
-}
-
-impl Shape {
-    fn new(channels: usize, classes: usize, image_len: usize) -> Self {
-        Self { channels, classes, image_bytes: image_len as u64 }
-    }
 }
 
 /// The JSON part of a cache file.
@@ -216,14 +192,14 @@ fn reported(path: &Path, then: &str, outcome: Result<Imported, Miss>) -> Option<
     None
 }
 
-fn load_newest(directory: &Path, name: &str, source: &str, shape: Shape) -> Option<Imported> {
+fn load_newest(directory: &Path, spec: &Spec, source: &str) -> Option<Imported> {
     let names = read::optional(read::names(directory)).unwrap_or_else(|error| {
         tracing::warn!("{}: the cache of data sets cannot be read: {error}", directory.display());
         None
     });
     let mut candidates = Vec::new();
     for file_name in names.unwrap_or_default() {
-        if !is_named(&file_name.to_string_lossy(), name, ".u8") {
+        if !is_named(&file_name.to_string_lossy(), &spec.name, ".u8") {
             continue;
         }
         let path = directory.join(file_name);
@@ -236,7 +212,7 @@ fn load_newest(directory: &Path, name: &str, source: &str, shape: Shape) -> Opti
     candidates.sort();
     candidates.into_iter().rev().find_map(|(_, path)| {
         let then = "looking for an older one";
-        reported(&path, then, read(&path, shape, |found| found.source == source))
+        reported(&path, then, read(&path, spec, |found| found.source == source))
     })
 }
 
@@ -249,7 +225,7 @@ fn is_named(file_name: &str, name: &str, ending: &str) -> bool {
         .is_some_and(|(digits, rest)| digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && rest.ends_with(ending))
 }
 
-fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Result<Imported, Miss> {
+fn read(path: &Path, spec: &Spec, fits: impl Fn(&Fingerprint) -> bool) -> Result<Imported, Miss> {
     if read::present(path)?.is_none() {
         return unfit("it is not there");
     }
@@ -261,8 +237,8 @@ fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Resul
     }
 
     let [train_pixels, train_labels, test_pixels, test_labels] = header.lengths;
-    let fits_shape = |pixels: u64, labels: u64| labels.checked_mul(shape.image_bytes) == Some(pixels);
-    if header.channel_sums.len() != shape.channels
+    let fits_shape = |pixels: u64, labels: u64| labels.checked_mul(spec.inputs() as u64) == Some(pixels);
+    if header.channel_sums.len() != spec.channels
         || !fits_shape(train_pixels, train_labels)
         || !fits_shape(test_pixels, test_labels)
     {
@@ -281,7 +257,7 @@ fn read(path: &Path, shape: Shape, fits: impl Fn(&Fingerprint) -> bool) -> Resul
         return damaged("wrong check sum");
     }
     let labels = train.labels.iter().chain(&test.labels);
-    if labels.max().is_some_and(|&label| usize::from(label) >= shape.classes) {
+    if labels.max().is_some_and(|&label| usize::from(label) >= spec.classes.len()) {
         return damaged("a label is out of range");
     }
     Ok(Imported { train, test, sha256: header.sha256, channel_sums: header.channel_sums })
@@ -446,7 +422,11 @@ mod tests {
     use proptest::prelude::*;
     use std::time::{Duration, SystemTime};
 
-    const SHAPE: Shape = Shape { channels: 2, classes: 10, image_bytes: 6 };
+    /// Of images of `channels` times three pixels.
+    fn toy(channels: usize, classes: usize) -> Spec {
+        let classes = vec![String::new(); classes];
+        Spec { name: "toy".into(), channels, rows: 1, columns: 3, classes, ..(*Spec::named("mnist").unwrap()).clone() }
+    }
 
     /// Three training and two test images of two channels of three pixels.
     fn imported() -> Imported {
@@ -466,7 +446,7 @@ mod tests {
 
     fn load_in(folder: &Path, fingerprint: &Fingerprint) -> Result<Imported, Miss> {
         let path = folder.join(fingerprint.file_name("toy"));
-        read(&path, SHAPE, |found| found == fingerprint)
+        read(&path, &toy(2, 10), |found| found == fingerprint)
     }
 
     /// A header for the arrays of [`imported`].
@@ -487,7 +467,7 @@ mod tests {
         let folder = fuzz::folder();
         let path = folder.path().join("forged.u8");
         fs::write(&path, [&sealed(json).unwrap(), payload].concat()).unwrap();
-        read(&path, SHAPE, |_| true)
+        read(&path, &toy(2, 10), |_| true)
     }
 
     fn payload() -> Vec<u8> {
@@ -592,7 +572,7 @@ mod tests {
     #[test]
     fn a_source_whose_files_are_gone_is_found_by_its_name() {
         let (folder, path, fingerprint) = source();
-        let newest = |source| load_newest(folder.path(), "toy", source, SHAPE);
+        let newest = |source| load_newest(folder.path(), &toy(2, 10), source);
         assert_eq!(newest("test"), None);
         let older = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
         let moved = path.with_extension("moved");
@@ -608,7 +588,7 @@ mod tests {
         set_earlier(&older).unwrap();
         assert_eq!(newest("test"), Some(other.clone()));
         assert_eq!(newest("another"), None);
-        assert_eq!(load_newest(folder.path(), "to", "test", SHAPE), None);
+        assert_eq!(load_newest(folder.path(), &Spec { name: "to".into(), ..toy(2, 10) }, "test"), None);
         // A damaged one gives way to the next.
         fs::write(newer, "damaged").unwrap();
         assert_eq!(newest("test"), Some(imported()));
@@ -650,11 +630,11 @@ mod tests {
     fn another_version_or_shape_is_no_damage() {
         let (folder, _, fingerprint) = source();
         let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
-        for (channels, image_len) in [(1, 6), (3, 6), (2, 5), (2, 0), (2, usize::MAX)] {
-            let outcome = read(&path, Shape::new(channels, 10, image_len), |_| true);
+        for (channels, columns) in [(1, 6), (3, 2), (2, 2), (2, 0), (2, usize::MAX / 2)] {
+            let outcome = read(&path, &Spec { columns, ..toy(channels, 10) }, |_| true);
             assert!(matches!(outcome, Err(Miss::Unfit(_))), "{outcome:?}");
         }
-        let outcome = read(&path, Shape::new(2, 9, 6), |_| true);
+        let outcome = read(&path, &toy(2, 9), |_| true);
         assert!(matches!(outcome, Err(Miss::Damaged(_))), "label 9: {outcome:?}");
         let mut bytes = fs::read(&path).unwrap();
         bytes[8] += 1;

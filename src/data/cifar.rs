@@ -1,4 +1,4 @@
-//! CIFAR-10 in its published forms, read strictly: the binary and the Python version, unpacked or as the archives that they are
+//! CIFAR-10 in its published versions, read strictly: the binary and the Python version, unpacked or as the archives that they are
 //! downloaded as.
 //!
 //! ```text
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use super::images::Images;
 use super::pickle::Pickle;
-use super::progress::Progress;
-use super::{file, gzip, tar};
+use super::progress::ImportProgress;
+use super::source::Format;
+use super::{Spec, file, gzip, tar};
 use crate::error::Failure;
 use crate::read::Steady;
 
@@ -41,12 +42,12 @@ const BLOCK_RECORDS: usize = 64;
 /// Bytes read from an archive at a time.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// How many of a form's files are training batches.
+/// How many of a version's files are training batches.
 const TRAIN_BATCHES: usize = 5;
 
-/// A form in which the set is published.
+/// A version in which the set is published.
 #[derive(Debug)]
-struct Form {
+struct Version {
     coding: Coding,
     /// Names of the files: the training batches in order, then the test batch.
     names: [&'static str; 6],
@@ -64,8 +65,8 @@ enum Coding {
     Python,
 }
 
-const FORMS: [Form; 2] = [
-    Form {
+const VERSIONS: [Version; 2] = [
+    Version {
         coding: Coding::Binary,
         names: [
             "data_batch_1.bin",
@@ -79,7 +80,7 @@ const FORMS: [Form; 2] = [
         archive: "cifar-10-binary.tar.gz",
         others: &["batches.meta.txt", "readme.html"],
     },
-    Form {
+    Version {
         coding: Coding::Python,
         names: ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"],
         folder: "cifar-10-batches-py",
@@ -88,72 +89,72 @@ const FORMS: [Form; 2] = [
     },
 ];
 
-/// Where a form lies.
-enum Place {
+/// Where a version lies.
+enum Location {
     /// The six files, in the order of its names.
-    Files(&'static Form, Vec<PathBuf>),
-    Archive(&'static Form, PathBuf),
+    Files(&'static Version, Vec<PathBuf>),
+    Archive(&'static Version, PathBuf),
 }
 
-/// Reads the training and the test split of `dir`; labels below `classes`. What is looked for, in this order: the batches of either
-/// form in `dir`; in the folder that its archive unpacks to; in the archive itself.
-///
-/// # Errors
-/// A folder or file that is missing, of another kind, cut, damaged, or with a label out of range.
-pub(super) fn read_dir(dir: &Path, classes: usize, progress: &mut Progress) -> anyhow::Result<(Images, Images)> {
-    match locate(dir)? {
-        Place::Files(form, paths) => {
-            let (train, test) = paths.split_at(TRAIN_BATCHES);
-            let (train, test) =
-                rayon::join(|| read_split(form.coding, train, classes), || read_split(form.coding, test, classes));
-            Ok((train?, test?))
+/// What is looked for in a folder, in this order: the batches of either version; those in the folder that its archive unpacks to;
+/// the archive itself.
+#[derive(Debug)]
+pub(super) struct Cifar;
+
+impl Format for Cifar {
+    /// The training batches in order and the test batch, or an archive.
+    fn files(&self, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(match locate(dir)? {
+            Location::Files(_, paths) => paths,
+            Location::Archive(_, path) => vec![path],
+        })
+    }
+
+    fn read(&self, dir: &Path, spec: &Spec, progress: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
+        let classes = spec.classes.len();
+        match locate(dir)? {
+            Location::Files(version, paths) => {
+                let (train, test) = paths.split_at(TRAIN_BATCHES);
+                let read = |paths| read_split(version.coding, paths, classes);
+                let (train, test) = rayon::join(|| read(train), || read(test));
+                Ok((train?, test?))
+            }
+            Location::Archive(version, path) => Ok(read_archive(version, &path, classes, progress)?),
         }
-        Place::Archive(form, path) => Ok(read_archive(form, &path, classes, progress)?),
     }
 }
 
-/// The files that [`read_dir`] reads: the training batches in order and the test batch, or an archive.
-///
-/// # Errors
-/// A folder that is missing, or that lacks one of the files.
-pub(super) fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(match locate(dir)? {
-        Place::Files(_, paths) => paths,
-        Place::Archive(_, path) => vec![path],
-    })
-}
-
-fn locate(dir: &Path) -> Result<Place, Failure> {
+fn locate(dir: &Path) -> Result<Location, Failure> {
     const HINT: &str = "`cifar-10-binary.tar.gz` and `cifar-10-python.tar.gz` are at \
                         https://www.cs.toronto.edu/~kriz/cifar.html, and read packed or unpacked; without `--data-dir` the hub is asked";
     file::expect_folder(dir)?;
-    let here = FORMS.iter().map(|form| (form, dir.to_owned()));
-    let below = FORMS.iter().map(|form| (form, dir.join(form.folder)));
-    for (form, folder) in here.chain(below) {
+    let here = VERSIONS.iter().map(|version| (version, dir.to_owned()));
+    let below = VERSIONS.iter().map(|version| (version, dir.join(version.folder)));
+    for (version, folder) in here.chain(below) {
         if !file::is_folder(&folder)? {
             continue;
         }
         // The first folder that holds a batch is the one: those of two sets are never mixed.
         let mut missing = Vec::new();
-        for name in form.names {
+        for name in version.names {
             if file::first_present([folder.join(name)])?.is_none() {
                 missing.push(format!("`{name}`"));
             }
         }
         if missing.is_empty() {
-            return Ok(Place::Files(form, form.names.map(|name| folder.join(name)).into()));
+            return Ok(Location::Files(version, version.names.map(|name| folder.join(name)).into()));
         }
-        if missing.len() < form.names.len() {
+        if missing.len() < version.names.len() {
             return Err(file::broken(&folder, format_args!("has no {}", missing.join(", "))).hint(HINT));
         }
     }
-    for form in &FORMS {
-        if let Some(path) = file::first_present([dir.join(form.archive)])? {
-            return Ok(Place::Archive(form, path));
+    for version in &VERSIONS {
+        if let Some(path) = file::first_present([dir.join(version.archive)])? {
+            return Ok(Location::Archive(version, path));
         }
     }
-    let names = FORMS.each_ref().map(|form| form.names[0]);
-    let names = names.into_iter().chain(FORMS.iter().flat_map(|form| [form.folder, form.archive]));
+    let names = VERSIONS.each_ref().map(|version| version.names[0]);
+    let names = names.into_iter().chain(VERSIONS.iter().flat_map(|version| [version.folder, version.archive]));
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     Err(file::broken(dir, format_args!("has no {}", names.join(", no "))).hint(HINT))
 }
@@ -176,42 +177,43 @@ fn read_split(coding: Coding, paths: &[PathBuf], classes: usize) -> Result<Image
 
 /// Reads the archive at `path`, whose batches may lie in it in any order.
 fn read_archive(
-    form: &Form,
+    version: &Version,
     path: &Path,
     classes: usize,
-    progress: &mut Progress,
+    progress: &mut ImportProgress,
 ) -> Result<(Images, Images), Failure> {
     let opened = file::open(path)?;
     progress.begin();
     let damaged = |error: std::io::Error| file::damaged(path, error);
     let reader = gzip::Reader::new(BufReader::with_capacity(BUFFER_BYTES, Steady(&opened.file)));
     let mut archive = tar::Archive::new(reader);
-    let mut batches = form.names.map(|_| None);
+    let mut batches = version.names.map(|_| None);
     while let Some(entry) = archive.next().map_err(damaged)? {
         let inside = PathBuf::from(format!("{}/{}", path.display(), entry.name));
         let name = entry.name.strip_prefix("./").unwrap_or(&entry.name);
-        let is_folder = name.trim_end_matches('/') == form.folder;
-        let name = name.strip_prefix(form.folder).and_then(|rest| rest.strip_prefix('/'));
-        let which = name.and_then(|name| form.names.iter().position(|&of_batch| of_batch == name));
+        let is_folder = name.trim_end_matches('/') == version.folder;
+        let name = name.strip_prefix(version.folder).and_then(|rest| rest.strip_prefix('/'));
+        let which = name.and_then(|name| version.names.iter().position(|&of_batch| of_batch == name));
         match (entry.kind, which, name) {
-            (tar::Kind::Folder, ..) if is_folder => {}
-            (tar::Kind::File, None, Some(name)) if form.others.contains(&name) && entry.bytes <= MOST_OTHER_BYTES => {}
-            (tar::Kind::File, Some(which), _) if batches[which].is_none() => {
-                let mut images = room(&inside, form.coding.most_images(&inside, entry.bytes)?)?;
-                form.coding.read(&inside, archive.content(), entry.bytes, classes, &mut images)?;
+            (tar::EntryType::Folder, ..) if is_folder => {}
+            (tar::EntryType::File, None, Some(name))
+                if version.others.contains(&name) && entry.bytes <= MOST_OTHER_BYTES => {}
+            (tar::EntryType::File, Some(which), _) if batches[which].is_none() => {
+                let mut images = room(&inside, version.coding.most_images(&inside, entry.bytes)?)?;
+                version.coding.read(&inside, archive.content(), entry.bytes, classes, &mut images)?;
                 progress.advance(images.len());
                 batches[which] = Some(images);
             }
-            (tar::Kind::File, Some(_), _) => return Err(file::damaged(&inside, "is there twice")),
-            (tar::Kind::Other(kind), ..) => {
+            (tar::EntryType::File, Some(_), _) => return Err(file::damaged(&inside, "is there twice")),
+            (tar::EntryType::Other(kind), ..) => {
                 return Err(file::damaged(&inside, format_args!("is {kind}, expected a regular file")));
             }
             _ => return Err(file::damaged(&inside, "is none of the files that the published archive holds")),
         }
     }
     let mut found = Vec::with_capacity(batches.len());
-    for (name, batch) in form.names.iter().zip(batches) {
-        found.push(batch.ok_or_else(|| file::damaged(path, format_args!("has no `{}/{name}`", form.folder)))?);
+    for (name, batch) in version.names.iter().zip(batches) {
+        found.push(batch.ok_or_else(|| file::damaged(path, format_args!("has no `{}/{name}`", version.folder)))?);
     }
     let test = found.split_off(TRAIN_BATCHES);
     Ok((joined(path, found)?, joined(path, test)?))
@@ -337,11 +339,11 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
 
-    const NAMES: [&str; 6] = FORMS[0].names;
+    const NAMES: [&str; 6] = VERSIONS[0].names;
 
     fn read_dir(dir: &Path, classes: usize) -> anyhow::Result<(Images, Images)> {
-        let spec = Spec::named("cifar10").unwrap();
-        super::read_dir(dir, classes, &mut Progress::new(spec, "a test", true))
+        let spec = Spec { classes: vec![String::new(); classes], ..(*Spec::named("cifar10").unwrap()).clone() };
+        Cifar.read(dir, &spec, &mut ImportProgress::new(&spec, "a test", true))
     }
 
     /// A folder with one batch per entry of `labels`; every pixel of an image is its label times 7.
@@ -403,10 +405,10 @@ mod tests {
     #[test]
     fn the_folder_of_the_archive_is_found_unless_batches_lie_outside_it() {
         let outer = tempfile::tempdir().unwrap();
-        let inner = outer.path().join(FORMS[0].folder);
+        let inner = outer.path().join(VERSIONS[0].folder);
         fs::rename(good().keep(), &inner).unwrap();
         assert_eq!(read(&outer).unwrap(), read_dir(&inner, 10).unwrap());
-        assert_eq!(files(outer.path()).unwrap()[5], inner.join("test_batch.bin"));
+        assert_eq!(Cifar.files(outer.path()).unwrap()[5], inner.join("test_batch.bin"));
 
         fs::write(outer.path().join(NAMES[0]), batch(&[1])).unwrap();
         assert_says(&message(read(&outer)), "has no `data_batch_2.bin`, ");
@@ -417,7 +419,7 @@ mod tests {
         let folder = good();
         fs::remove_file(folder.path().join(NAMES[1])).unwrap();
         fs::remove_file(folder.path().join(NAMES[5])).unwrap();
-        let message = message(files(folder.path()));
+        let message = message(Cifar.files(folder.path()));
         assert_says(&message, "has no `data_batch_2.bin`, `test_batch.bin`");
         assert!(!message.contains("data_batch_1"), "{message}");
     }
@@ -428,11 +430,11 @@ mod tests {
         let file = folder.path().join(NAMES[0]);
         assert_says(&message(read_dir(&file, 10)), "expected a folder");
         let nowhere = folder.path().join("nowhere");
-        assert_says(&message(files(&nowhere)), "No such file");
+        assert_says(&message(Cifar.files(&nowhere)), "No such file");
         let empty = tempfile::tempdir().unwrap();
-        let message = message(files(empty.path()));
-        for form in &FORMS {
-            for name in [form.names[0], form.folder, form.archive] {
+        let message = message(Cifar.files(empty.path()));
+        for version in &VERSIONS {
+            for name in [version.names[0], version.folder, version.archive] {
                 assert_says(&message, &format!("no `{name}`"));
             }
         }
@@ -444,10 +446,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// The batches of [`good`] in a form, by its names.
-    fn batches(form: &Form) -> Vec<Vec<u8>> {
+    /// The batches of [`good`] in a version, by its names.
+    fn batches(version: &Version) -> Vec<Vec<u8>> {
         let labels: [&[u8]; 6] = [&[0, 1], &[2], &[3, 4, 5], &[6], &[7], &[8, 9]];
-        let coded = |labels: &[u8]| match form.coding {
+        let coded = |labels: &[u8]| match version.coding {
             Coding::Binary => batch(labels),
             Coding::Python => {
                 let pixels: Vec<u8> = labels.iter().flat_map(|label| [label * 7; IMAGE_BYTES]).collect();
@@ -458,65 +460,65 @@ mod tests {
     }
 
     /// An archive of them in an order of its own, as the published ones have it, after `first`.
-    fn archive(form: &Form, first: &[Vec<u8>]) -> Vec<u8> {
+    fn archive(version: &Version, first: &[Vec<u8>]) -> Vec<u8> {
         let mut entries = first.to_vec();
-        entries.push(tar::tests::entry(&format!("{}/", form.folder), b'5', b""));
-        for (name, batch) in form.names.iter().zip(batches(form)).rev() {
-            entries.push(tar::tests::entry(&format!("{}/{name}", form.folder), b'0', &batch));
+        entries.push(tar::tests::entry(&format!("{}/", version.folder), b'5', b""));
+        for (name, batch) in version.names.iter().zip(batches(version)).rev() {
+            entries.push(tar::tests::entry(&format!("{}/{name}", version.folder), b'0', &batch));
         }
-        entries.push(tar::tests::entry(&format!("{}/readme.html", form.folder), b'0', b"<html>"));
+        entries.push(tar::tests::entry(&format!("{}/readme.html", version.folder), b'0', b"<html>"));
         gzip(&tar::tests::archive(&entries))
     }
 
     #[test]
-    fn every_form_gives_the_same_images() {
+    fn every_version_gives_the_same_images() {
         let expected = read(&good()).unwrap();
-        for form in &FORMS {
-            for inner in ["", form.folder] {
+        for version in &VERSIONS {
+            for inner in ["", version.folder] {
                 let root = tempfile::tempdir().unwrap();
                 let folder = root.path().join(inner);
                 fs::create_dir_all(&folder).unwrap();
-                for (name, batch) in form.names.iter().zip(batches(form)) {
+                for (name, batch) in version.names.iter().zip(batches(version)) {
                     fs::write(folder.join(name), batch).unwrap();
                 }
-                assert_eq!(read(&root).unwrap(), expected, "{form:?} in `{inner}`");
-                assert_eq!(files(root.path()).unwrap().len(), 6);
+                assert_eq!(read(&root).unwrap(), expected, "{version:?} in `{inner}`");
+                assert_eq!(Cifar.files(root.path()).unwrap().len(), 6);
                 // torchvision leaves the archive beside the folder, which need not be unpacked again.
-                fs::write(root.path().join(form.archive), "not looked at").unwrap();
+                fs::write(root.path().join(version.archive), "not looked at").unwrap();
                 assert_eq!(read(&root).unwrap(), expected);
             }
             let root = tempfile::tempdir().unwrap();
-            let path = root.path().join(form.archive);
-            fs::write(&path, archive(form, &[])).unwrap();
-            fs::create_dir(root.path().join(form.folder)).unwrap();
-            assert_eq!(read(&root).unwrap(), expected, "{form:?} packed");
-            assert_eq!(files(root.path()).unwrap(), [path]);
+            let path = root.path().join(version.archive);
+            fs::write(&path, archive(version, &[])).unwrap();
+            fs::create_dir(root.path().join(version.folder)).unwrap();
+            assert_eq!(read(&root).unwrap(), expected, "{version:?} packed");
+            assert_eq!(Cifar.files(root.path()).unwrap(), [path]);
         }
     }
 
-    /// What reading says of an archive of `form`.
-    fn refused_archive(form: &Form, bytes: &[u8]) -> String {
+    /// What reading says of an archive of `version`.
+    fn refused_archive(version: &Version, bytes: &[u8]) -> String {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join(form.archive), bytes).unwrap();
+        fs::write(root.path().join(version.archive), bytes).unwrap();
         let message = message(read(&root));
-        assert_says(&message, form.archive);
+        assert_says(&message, version.archive);
         message
     }
 
     #[test]
     fn an_archive_that_is_not_the_published_one_is_refused_by_name() {
         use tar::tests::{entry, header};
-        for form in &FORMS {
-            let inside = |name: &str| format!("{}/{name}", form.folder);
-            let batch = &batches(form)[0];
-            let first = inside(form.names[0]);
-            let with = |entry| refused_archive(form, &archive(form, &[entry]));
+        for version in &VERSIONS {
+            let inside = |name: &str| format!("{}/{name}", version.folder);
+            let batch = &batches(version)[0];
+            let first = inside(version.names[0]);
+            let with = |entry| refused_archive(version, &archive(version, &[entry]));
             assert_says(&with(entry(&first, b'0', batch)), "is there twice");
             assert_says(&with(entry(&first, b'2', b"")), &format!("{first}: is a link, expected a regular file"));
             assert_says(&with(entry(&first, b'1', b"")), "is a hard link");
             assert_says(&with(entry(&first, b'5', b"")), "is none of the files");
             for name in
-                ["../escape", "/etc/passwd", form.names[0], &inside("data_batch_6"), &inside(&inside("readme.html"))]
+                ["../escape", "/etc/passwd", version.names[0], &inside("data_batch_6"), &inside(&inside("readme.html"))]
             {
                 assert_says(&with(entry(name, b'0', batch)), &format!("{name}: is none of the files"));
             }
@@ -525,15 +527,15 @@ mod tests {
             let short = with(entry(&first, b'0', &batch[..batch.len() - 1]));
             assert_says(&short, &format!("{first}: "));
 
-            let only = |entries: &[Vec<u8>]| refused_archive(form, &gzip(&tar::tests::archive(entries)));
-            assert_says(&only(&[entry(&first, b'0', batch)]), &format!("has no `{}`", inside(form.names[1])));
+            let only = |entries: &[Vec<u8>]| refused_archive(version, &gzip(&tar::tests::archive(entries)));
+            assert_says(&only(&[entry(&first, b'0', batch)]), &format!("has no `{}`", inside(version.names[1])));
             assert_says(&only(&[]), &format!("has no `{first}`"));
-            let whole = archive(form, &[]);
+            let whole = archive(version, &[]);
             for length in (0..whole.len()).step_by(97) {
-                refused_archive(form, &whole[..length]);
+                refused_archive(version, &whole[..length]);
             }
-            assert_says(&refused_archive(form, &[&whole[..], b"more"].concat()), "with what is not gzip");
-            assert_says(&refused_archive(form, b"<html>404</html>"), "invalid gzip header");
+            assert_says(&refused_archive(version, &[&whole[..], b"more"].concat()), "with what is not gzip");
+            assert_says(&refused_archive(version, b"<html>404</html>"), "invalid gzip header");
         }
     }
 
@@ -557,13 +559,13 @@ mod tests {
 
     #[test]
     fn a_pickle_of_another_kind_is_refused_by_name() {
-        let form = &FORMS[1];
+        let version = &VERSIONS[1];
         let refusal = |bytes: &[u8]| {
             let root = tempfile::tempdir().unwrap();
-            for (name, batch) in form.names.iter().zip(batches(form)) {
+            for (name, batch) in version.names.iter().zip(batches(version)) {
                 fs::write(root.path().join(name), batch).unwrap();
             }
-            fs::write(root.path().join(form.names[2]), bytes).unwrap();
+            fs::write(root.path().join(version.names[2]), bytes).unwrap();
             let message = message(read(&root));
             assert_says(&message, "data_batch_3: ");
             message
@@ -581,7 +583,7 @@ mod tests {
         assert_says(&refusal(b"\x80\x02}(U\x06labels]U\x04data]u."), "`data` is no array of bytes");
         assert_says(&refusal(b"\x80\x02}U\x0bfine_labels]s."), "this is CIFAR-100");
         assert_says(&refusal(&batch(&[1])), "data_batch_3: ");
-        let whole = &batches(form)[2];
+        let whole = &batches(version)[2];
         for length in (0..whole.len()).step_by(101).chain([whole.len() - 1]) {
             refusal(&whole[..length]);
         }
@@ -657,13 +659,13 @@ mod tests {
 
     #[test]
     fn mutated_batches_are_refused_or_read() {
-        for (form, name) in FORMS.iter().zip(["CIFAR-10 batch, binary", "CIFAR-10 batch, pickled"]) {
+        for (version, name) in VERSIONS.iter().zip(["CIFAR-10 batch, binary", "CIFAR-10 batch, pickled"]) {
             let root = fuzz::folder();
-            for (name, batch) in form.names.iter().zip(batches(form)) {
+            for (name, batch) in version.names.iter().zip(batches(version)) {
                 fs::write(root.path().join(name), batch).unwrap();
             }
-            fuzz::run(name, &batches(form)[1..3], |bytes| {
-                fs::write(root.path().join(form.names[2]), bytes).unwrap();
+            fuzz::run(name, &batches(version)[1..3], |bytes| {
+                fs::write(root.path().join(version.names[2]), bytes).unwrap();
                 takes(root.path())
             });
         }
@@ -671,10 +673,10 @@ mod tests {
 
     #[test]
     fn mutated_archives_are_refused_or_read() {
-        for (form, name) in FORMS.iter().zip(["CIFAR-10 archive, binary", "CIFAR-10 archive, pickled"]) {
+        for (version, name) in VERSIONS.iter().zip(["CIFAR-10 archive, binary", "CIFAR-10 archive, pickled"]) {
             let root = fuzz::folder();
-            let path = root.path().join(form.archive);
-            let packed = archive(form, &[]);
+            let path = root.path().join(version.archive);
+            let packed = archive(version, &[]);
             let mut plain = Vec::new();
             gzip::Reader::new(&packed[..]).read_to_end(&mut plain).unwrap();
             fuzz::run(&format!("{name}, gzip stream"), &[packed], |bytes| {

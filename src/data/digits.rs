@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::images::Images;
 use crate::rng::{Purpose, Stream};
-use strokes::{Point, STYLES};
+use strokes::{STYLES, Vertex};
 
 const CLASSES: u8 = 10;
 /// Pixels in a row or column: 28, as in MNIST.
@@ -89,11 +89,11 @@ fn draw(label: u8, rng: &mut Stream, image: &mut [u8]) {
     let mut pen = Pen::random(rng);
 
     for stroke in style {
-        let place = |point: &Point| {
+        let place = |point: &Vertex| {
             let jittered = point.map(|half_pixels| half_pixels * PIXEL / 2 + swing(rng, JITTER));
             placement.apply(jittered)
         };
-        let points: Vec<Point> = stroke.iter().map(place).collect();
+        let points: Vec<Vertex> = stroke.iter().map(place).collect();
         pen.trace_spline(&points);
     }
     pen.develop(rng, image);
@@ -105,7 +105,7 @@ struct Placement {
     bend: [[i32; 3]; 2],
     /// Rotation · shear · scale, row by row.
     matrix: [[i32; 2]; 2],
-    shift: Point,
+    shift: Vertex,
 }
 
 impl Placement {
@@ -129,7 +129,7 @@ impl Placement {
         }
     }
 
-    fn apply(&self, [x, y]: Point) -> Point {
+    fn apply(&self, [x, y]: Vertex) -> Vertex {
         // A bend of 0.1 moves a point at 8 pixels from the centre, a digit's end, by 0.8 pixels.
         let squares = [x * x, x * y, y * y].map(|product| product / (8 * PIXEL));
         let bent = [x + dot(self.bend[0], squares), y + dot(self.bend[1], squares)];
@@ -155,7 +155,7 @@ impl Pen {
     }
 
     /// Traces the quadratic B-spline of `points`, one Bézier arc for each inner point.
-    fn trace_spline(&mut self, points: &[Point]) {
+    fn trace_spline(&mut self, points: &[Vertex]) {
         // A quarter of a circle of 9 pixels, the longest arc, is off by 0.2 pixels.
         const PIECES: i32 = 4;
         let mut start = points[0];
@@ -177,7 +177,7 @@ impl Pen {
     }
 
     /// Lowers `nearest` to the distance from a segment, at the pixels the pen can touch.
-    fn trace_segment(&mut self, from: Point, to: Point) {
+    fn trace_segment(&mut self, from: Vertex, to: Vertex) {
         let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
         let length = Ratio::to(dx * dx + dy * dy);
         let [columns, rows] = [0, 1].map(|axis| self.touched(from[axis], to[axis]));
@@ -241,7 +241,7 @@ impl Ratio {
 }
 
 /// The point `part` / `whole` of the way from `a` to `b`.
-fn between(a: Point, b: Point, part: i32, whole: i32) -> Point {
+fn between(a: Vertex, b: Vertex, part: i32, whole: i32) -> Vertex {
     [0, 1].map(|axis| a[axis] + (b[axis] - a[axis]) * part / whole)
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The readers and the cache share it. A FIFO, a device or a folder under a file's name is refused before `open`, which
 //! would wait on the first for ever and read from the second without end.
+//!
+//! Whatever fails names the path, with what was found there and what was expected.
 
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata};
@@ -25,9 +27,6 @@ pub(super) struct Opened {
 }
 
 /// Opens `path`, which is a regular file or a link to one.
-///
-/// # Errors
-/// A file that is missing, unreadable or of another kind.
 pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
     regular(path)?;
     // Without waiting: a FIFO may have come under the name since.
@@ -42,18 +41,12 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
 }
 
 /// What the file system says of `path`, which is a regular file or a link to one.
-///
-/// # Errors
-/// A file that is missing or of another kind.
 pub(super) fn regular(path: &Path) -> Result<Metadata, Failure> {
     let metadata = uninterrupted(|| fs::metadata(path)).map_err(|error| unreadable(path, &error))?;
     expect_regular(path, metadata)
 }
 
 /// Requires that `path` is a folder.
-///
-/// # Errors
-/// A folder that is missing, or something else under its name.
 pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
     let failure = match uninterrupted(|| fs::metadata(path)) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -67,17 +60,11 @@ pub(super) fn expect_folder(path: &Path) -> Result<(), Failure> {
 }
 
 /// Whether `path` is a folder or a link to one.
-///
-/// # Errors
-/// If the system does not say.
 pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
     read::is_folder(path).map_err(|error| unreadable(path, &error))
 }
 
 /// The text of a file of at most `most` bytes; none where there is no file.
-///
-/// # Errors
-/// A file that cannot be read, or is longer, of another kind or no text.
 #[cfg(feature = "hub")]
 pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failure> {
     if read::present(path).map_err(|error| unreadable(path, &error))?.is_none() {
@@ -93,9 +80,6 @@ pub(super) fn short_text(path: &Path, most: u64) -> Result<Option<String>, Failu
 }
 
 /// The names in a folder; none where there is no folder.
-///
-/// # Errors
-/// A folder that cannot be read.
 #[cfg(feature = "hub")]
 pub(super) fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>, Failure> {
     let names = read::optional(read::names(folder)).map_err(|error| unreadable(folder, &error))?;
@@ -103,9 +87,6 @@ pub(super) fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>, Failure> {
 }
 
 /// The first of `paths` that is a regular file; else the first that is there at all: opening it says what it is.
-///
-/// # Errors
-/// A folder that may not be searched, or a link that cannot be followed.
 pub(super) fn first_present(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<PathBuf>, Failure> {
     let mut other = None;
     for path in paths {
@@ -125,9 +106,6 @@ pub(super) fn first_present(paths: impl IntoIterator<Item = PathBuf>) -> Result<
 /// Reads `reader` to its end, where `expected` bytes must have come.
 ///
 /// At most one byte more is read, and memory grows with what arrives: a header that promises much costs nothing.
-///
-/// # Errors
-/// A reader that fails, or that holds less or more.
 pub(super) fn read_exactly(path: &Path, reader: impl Read, expected: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let outcome = reader.take(expected.saturating_add(1)).read_to_end(&mut bytes);
@@ -145,9 +123,6 @@ pub(super) fn read_exactly(path: &Path, reader: impl Read, expected: u64) -> Res
 }
 
 /// An empty vector with room for `bytes`, part of what `path` holds.
-///
-/// # Errors
-/// Memory that does not suffice.
 pub(super) fn reserved(path: &Path, bytes: usize) -> Result<Vec<u8>, Failure> {
     let mut vector = Vec::new();
     match vector.try_reserve_exact(bytes) {
@@ -157,9 +132,6 @@ pub(super) fn reserved(path: &Path, bytes: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// Requires that every label names one of `classes`; `unit` is what a label's place is called in an error.
-///
-/// # Errors
-/// The first label out of range. A label of 255 would otherwise drop out of the loss in silence.
 pub(super) fn expect_labels(path: &Path, labels: &[u8], classes: usize, unit: &str) -> Result<(), Failure> {
     match labels.iter().position(|&label| usize::from(label) >= classes) {
         None => Ok(()),

@@ -6,6 +6,7 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use parquet::record::{Field, Row};
 use rayon::prelude::*;
 
 use super::images::Images;
-use super::progress::Progress;
-use super::{Repository, Spec, broken, file};
+use super::progress::ImportProgress;
+use super::source::Repository;
+use super::{Spec, broken, file};
 use crate::error::{Exit, Failure};
 use crate::read::{is_file, optional, uninterrupted};
 use crate::terminal::draws;
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The parquet files of a data set in the hub's cache.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Snapshot {
     /// The commit they belong to.
     pub revision: String,
     /// The parts of the test split, in order.
@@ -42,7 +44,7 @@ pub(super) struct Found {
     train: Vec<PathBuf>,
 }
 
-impl Found {
+impl Snapshot {
     /// All of them, test and train.
     pub fn files(&self) -> Vec<PathBuf> {
         [&self.test[..], &self.train].concat()
@@ -54,7 +56,7 @@ impl Found {
 ///
 /// # Errors
 /// If the cache is there and cannot be read, or lacks a part of a split.
-pub(super) fn find(repository: &Repository) -> Result<Option<Found>, Failure> {
+pub(super) fn find(repository: Repository) -> Result<Option<Snapshot>, Failure> {
     let cache = hf_hub::resolve_cache_dir();
     // Another revision may be whole.
     let mut incomplete = None;
@@ -64,7 +66,7 @@ pub(super) fn find(repository: &Repository) -> Result<Option<Found>, Failure> {
             let folder = root.join("snapshots").join(&revision).join(repository.folder);
             match (parts(&folder, "test")?, parts(&folder, "train")?) {
                 (Ok(test), Ok(train)) if !test.is_empty() && !train.is_empty() => {
-                    return Ok(Some(Found { revision, test, train }));
+                    return Ok(Some(Snapshot { revision, test, train }));
                 }
                 (Err(failure), _) | (_, Err(failure)) => incomplete = incomplete.or(Some(failure)),
                 _ => {}
@@ -144,7 +146,7 @@ fn parts(folder: &Path, split: &str) -> Result<Result<Vec<PathBuf>, Failure>, Fa
 /// Most parts of a split that are looked for.
 const MOST_PARTS: usize = 10_000;
 
-fn names(repository: &Repository) -> [String; 2] {
+fn names(repository: Repository) -> [String; 2] {
     ["test", "train"].map(|split| format!("{}/{split}/0000.parquet", repository.folder))
 }
 
@@ -158,7 +160,7 @@ fn is_offline() -> bool {
 ///
 /// # Errors
 /// Where there is no network, within ten seconds; nothing half-written stays under a final name.
-pub(super) fn download(repository: &'static Repository, quiet: bool) -> Result<Found> {
+pub(super) fn download(repository: Repository, quiet: bool) -> Result<Snapshot> {
     if is_offline() {
         let what = format!(
             "`{}` is not in the hub's cache {}, and HF_HUB_OFFLINE forbids to fetch it",
@@ -216,7 +218,7 @@ enum Event {
     Done(Result<(), String>),
 }
 
-fn fetch(repository: &Repository, events: &mpsc::Sender<Event>) -> Result<(), String> {
+fn fetch(repository: Repository, events: &mpsc::Sender<Event>) -> Result<(), String> {
     // One attempt: a user can ask again sooner than the client's back-off does.
     let client = hf_hub::HFClientBuilder::new().retry_max_attempts(1).build_sync().map_err(|error| describe(&error))?;
     let (owner, name) = hf_hub::split_id(repository.id);
@@ -266,17 +268,17 @@ const BYTES_PER_PIXEL: u64 = 3;
 ///
 /// # Errors
 /// If they are broken, or memory does not suffice.
-pub(super) fn import(spec: &'static Spec, found: &Found, progress: &mut Progress) -> Result<(Images, Images)> {
-    import_within(spec, found, progress, READING_PATIENCE)
+pub(super) fn import(spec: &Arc<Spec>, snapshot: &Snapshot, progress: &mut ImportProgress) -> Result<(Images, Images)> {
+    import_within(spec, snapshot, progress, READING_PATIENCE)
 }
 
 /// A file of which nothing has come for this long does not end; [`ROWS`] take a tenth of a second.
 const READING_PATIENCE: Duration = Duration::from_secs(30);
 
 fn import_within(
-    spec: &'static Spec,
-    found: &Found,
-    progress: &mut Progress,
+    spec: &Arc<Spec>,
+    snapshot: &Snapshot,
+    progress: &mut ImportProgress,
     patience: Duration,
 ) -> Result<(Images, Images)> {
     let needed = BYTES_PER_PIXEL * ((spec.train + spec.test) * spec.inputs()) as u64;
@@ -300,25 +302,25 @@ fn import_within(
         }
         Ok(images)
     };
-    let test = read(&found.test, spec.test)?;
-    Ok((read(&found.train, spec.train)?, test))
+    let test = read(&snapshot.test, spec.test)?;
+    Ok((read(&snapshot.train, spec.train)?, test))
 }
 
 /// Appends the images of a parquet file to those of its split, which has `count`.
 fn append(
-    spec: &'static Spec,
+    spec: &Arc<Spec>,
     path: &Path,
     count: usize,
     patience: Duration,
     images: &mut Images,
-    progress: &Progress,
+    progress: &ImportProgress,
 ) -> Result<(), String> {
     // The readers of foreign formats are not ours to trust: broken files make them panic, or read for minutes. So they work on a
     // thread that this one can give up on, and are at most a few images ahead.
     let (sender, pieces) = mpsc::sync_channel(1);
-    let (path, before) = (path.to_owned(), images.len());
+    let (spec, path, before) = (spec.clone(), path.to_owned(), images.len());
     let work = move || {
-        let outcome = crate::quietly(|| decode(spec, &path, before, count, &sender));
+        let outcome = crate::quietly(|| decode(&spec, &path, before, count, &sender));
         if let Err(why) = outcome.unwrap_or_else(Err) {
             // Nobody listens after a time-out.
             let _ = sender.send(Err(why));
@@ -443,7 +445,6 @@ fn damaged(spec: &Spec, what: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Origin;
     use super::super::file::tests::message;
     use super::*;
     use crate::fuzz;
@@ -452,10 +453,8 @@ mod tests {
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
-    use std::sync::Arc;
-
-    fn named(name: &str) -> &'static Spec {
-        Spec::named(name).unwrap()
+    fn cifar10() -> Arc<Spec> {
+        Spec::named("cifar10").unwrap()
     }
 
     fn png(width: u32, height: u32) -> Vec<u8> {
@@ -471,14 +470,14 @@ mod tests {
     fn images_become_planes_with_rows_outermost() {
         let pixel = |c: usize, y: usize, x: usize| ((c * 85 + y * 7 + x) % 256) as u8;
         let expected: Vec<u8> = (0..3072).map(|i| pixel(i / 1024, i / 32 % 32, i % 32)).collect();
-        assert_eq!(pixels(named("cifar10"), &png(32, 32)).unwrap(), expected);
+        assert_eq!(pixels(&cifar10(), &png(32, 32)).unwrap(), expected);
     }
 
     #[test]
     fn images_of_another_size_and_other_bytes_are_refused() {
         let whole = png(32, 32);
         for bytes in [&png(32, 31)[..], &png(33, 32), &png(2000, 2000), &whole[..whole.len() / 2], b"", b"no image"] {
-            assert!(pixels(named("cifar10"), bytes).is_err());
+            assert!(pixels(&cifar10(), bytes).is_err());
         }
     }
 
@@ -561,19 +560,10 @@ mod tests {
     }
 
     /// A set of four images of 2×2 pixels.
-    const TOY: Spec = Spec {
-        name: "toy",
-        about: "",
-        channels: 3,
-        rows: 2,
-        columns: 2,
-        classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-        train: 4,
-        test: 4,
-        published: None,
-        folders: &[],
-        origin: Origin::Generated,
-    };
+    fn toy_spec() -> Arc<Spec> {
+        let toy = Spec { name: "toy".into(), rows: 2, columns: 2, train: 4, test: 4, ..(*cifar10()).clone() };
+        Arc::new(toy)
+    }
 
     /// A parquet file of these images and labels, as the hub has them.
     fn parquet(images: &[Vec<u8>], labels: &[i64], compression: Compression) -> Vec<u8> {
@@ -600,7 +590,7 @@ mod tests {
     }
 
     /// A folder with a file of each split, and where they were found.
-    fn toy(test: &[&[u8]], train: &[&[u8]]) -> (tempfile::TempDir, Found) {
+    fn toy(test: &[&[u8]], train: &[&[u8]]) -> (tempfile::TempDir, Snapshot) {
         let folder = fuzz::folder();
         let write = |split: &str, parts: &[&[u8]]| {
             let count = parts.len();
@@ -610,15 +600,16 @@ mod tests {
             parts_of(folder.path(), split)
         };
         let (test, train) = (write("test", test), write("train", train));
-        (folder, Found { revision: "a".into(), test, train })
+        (folder, Snapshot { revision: "a".into(), test, train })
     }
 
     fn parts_of(folder: &Path, split: &str) -> Vec<PathBuf> {
         parts(folder, split).and_then(|found| found).map_err(|failure| failure.to_string()).unwrap()
     }
 
-    fn import_toy(found: &Found) -> Result<(Images, Images)> {
-        import_within(&TOY, found, &mut Progress::new(&TOY, "a test", true), Duration::from_secs(2))
+    fn import_toy(snapshot: &Snapshot) -> Result<(Images, Images)> {
+        let toy = toy_spec();
+        import_within(&toy, snapshot, &mut ImportProgress::new(&toy, "a test", true), Duration::from_secs(2))
     }
 
     /// Four files' worth of pictures, one of them coded with loss.
@@ -682,7 +673,7 @@ mod tests {
         });
         fuzz::run("picture", &pictures()[..2], |bytes| {
             // As `import` does.
-            let found = crate::quietly(|| pixels(&TOY, bytes)).unwrap_or_else(Err);
+            let found = crate::quietly(|| pixels(&toy_spec(), bytes)).unwrap_or_else(Err);
             found.is_ok_and(|pixels| pixels.len() == 12)
         });
     }

@@ -1,4 +1,4 @@
-//! MNIST's four IDX files, raw or gzipped, read strictly.
+//! The four IDX files of MNIST and its kind, raw or gzipped, read strictly: images of any size, any number of classes.
 //!
 //! ```text
 //! images   magic 2051, count, rows, columns: four u32, big endian; then count·rows·columns bytes
@@ -15,7 +15,9 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::images::Images;
-use super::{file, gzip};
+use super::progress::ImportProgress;
+use super::source::Format;
+use super::{Spec, file, gzip};
 use crate::error::Failure;
 use crate::read::Steady;
 
@@ -30,35 +32,26 @@ const BUFFER_BYTES: usize = 1 << 16;
 const NAMES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// Reads the training and the test split of `dir`: images of `rows` × `columns` pixels, labels below `classes`.
-///
-/// # Errors
-/// A folder or file that is missing, of another kind, cut, damaged, or of another size than its header, the other file
-/// of its split or the caller expects.
-pub fn read_dir(
-    dir: &Path,
-    folders: &[&str],
-    [rows, columns]: [usize; 2],
-    classes: usize,
-) -> anyhow::Result<(Images, Images)> {
-    let [train_images, train_labels, test_images, test_labels] = locate(dir, folders)?;
-    let shape = Kind::Images { rows, columns };
-    let (train, test) = rayon::join(
-        || read_split(&train_images, &train_labels, shape, classes),
-        || read_split(&test_images, &test_labels, shape, classes),
-    );
-    Ok((train?, test?))
+/// Each of the four files is looked for raw, then with `.gz`; `train-images.idx3-ubyte` and the like are found too.
+#[derive(Debug)]
+pub(super) struct Idx {
+    /// Where other programs keep them: where none is in a folder itself, the first of these below it that holds one is taken.
+    pub folders: &'static [&'static str],
 }
 
-/// The four files that [`read_dir`] reads from `dir`: training images and labels, test images and labels.
-///
-/// Each is looked for raw, then with `.gz`; `train-images.idx3-ubyte` and the like are found too. Where none is there, the first of
-/// `folders` below `dir` that holds one is taken: torchvision's root has them in `MNIST/raw`.
-///
-/// # Errors
-/// A folder that is missing, or that lacks one of the files.
-pub fn files(dir: &Path, folders: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(locate(dir, folders)?.into())
+impl Format for Idx {
+    fn files(&self, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(locate(dir, self.folders)?.into())
+    }
+
+    fn read(&self, dir: &Path, spec: &Spec, _: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
+        let [train_images, train_labels, test_images, test_labels] = locate(dir, self.folders)?;
+        let (train, test) = rayon::join(
+            || read_split(&train_images, &train_labels, spec),
+            || read_split(&test_images, &test_labels, spec),
+        );
+        Ok((train?, test?))
+    }
 }
 
 /// The folder that holds the files below `dir`: `dir` itself, or where torchvision keeps them below its root.
@@ -105,9 +98,9 @@ fn locate(dir: &Path, folders: &[&str]) -> Result<[PathBuf; 4], Failure> {
 }
 
 /// Reads one split. Both headers are checked before either body is read.
-fn read_split(images_path: &Path, labels_path: &Path, shape: Kind, classes: usize) -> Result<Images, Failure> {
-    let images = Idx::open(images_path, shape)?;
-    let labels = Idx::open(labels_path, Kind::Labels)?;
+fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Images, Failure> {
+    let images = IdxFile::open(images_path, Contents::Images { rows: spec.rows, columns: spec.columns })?;
+    let labels = IdxFile::open(labels_path, Contents::Labels)?;
     if labels.count != images.count {
         let what = format!(
             "holds {} labels, expected {} as `{}` holds images",
@@ -118,18 +111,18 @@ fn read_split(images_path: &Path, labels_path: &Path, shape: Kind, classes: usiz
         return Err(file::damaged(labels_path, what));
     }
     let labels = labels.read()?;
-    file::expect_labels(labels_path, &labels, classes, "image")?;
+    file::expect_labels(labels_path, &labels, spec.classes.len(), "image")?;
     Ok(Images { pixels: images.read()?, labels })
 }
 
 /// What a file must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Contents {
     Images { rows: usize, columns: usize },
     Labels,
 }
 
-impl Kind {
+impl Contents {
     const IMAGES_MAGIC: u32 = 2051;
     const LABELS_MAGIC: u32 = 2049;
 
@@ -149,7 +142,7 @@ impl Kind {
 }
 
 /// An open file whose header has been read and found good.
-struct Idx<'a> {
+struct IdxFile<'a> {
     path: &'a Path,
     body: Body,
     count: u32,
@@ -157,8 +150,8 @@ struct Idx<'a> {
     body_bytes: u64,
 }
 
-impl<'a> Idx<'a> {
-    fn open(path: &'a Path, kind: Kind) -> Result<Self, Failure> {
+impl<'a> IdxFile<'a> {
+    fn open(path: &'a Path, kind: Contents) -> Result<Self, Failure> {
         let file::Opened { file, bytes } = file::open(path)?;
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, Steady(file));
         let begin = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
@@ -176,8 +169,8 @@ impl<'a> Idx<'a> {
         expect_magic(path, magic, kind)?;
         expect_count(path, count)?;
         let item_bytes = match kind {
-            Kind::Images { .. } => expect_size(path, rows, columns, kind)?,
-            Kind::Labels => 1,
+            Contents::Images { .. } => expect_size(path, rows, columns, kind)?,
+            Contents::Labels => 1,
         };
 
         let body_bytes = u64::from(count).checked_mul(item_bytes);
@@ -213,14 +206,14 @@ impl Read for Body {
     }
 }
 
-fn expect_magic(path: &Path, magic: u32, kind: Kind) -> Result<(), Failure> {
+fn expect_magic(path: &Path, magic: u32, kind: Contents) -> Result<(), Failure> {
     let expected = kind.magic();
     if magic == expected {
         return Ok(());
     }
     let guess = match magic {
-        Kind::IMAGES_MAGIC => " (this is an image file)",
-        Kind::LABELS_MAGIC => " (this is a label file)",
+        Contents::IMAGES_MAGIC => " (this is an image file)",
+        Contents::LABELS_MAGIC => " (this is a label file)",
         _ => "",
     };
     let what = format!("magic is {magic}, expected {expected}{guess}");
@@ -236,14 +229,14 @@ fn expect_count(path: &Path, count: u32) -> Result<(), Failure> {
 }
 
 /// Requires the size that `kind` asks for and returns the bytes of one image.
-fn expect_size(path: &Path, rows: u32, columns: u32, kind: Kind) -> Result<u64, Failure> {
-    let found = Kind::Images { rows: rows as usize, columns: columns as usize };
+fn expect_size(path: &Path, rows: u32, columns: u32, kind: Contents) -> Result<u64, Failure> {
+    let found = Contents::Images { rows: rows as usize, columns: columns as usize };
     if found == kind {
         return Ok(u64::from(rows) * u64::from(columns)); // two u32 cannot overflow it
     }
     let expected = match kind {
-        Kind::Images { rows, columns } => format!("{rows}×{columns}"),
-        Kind::Labels => "none".to_owned(),
+        Contents::Images { rows, columns } => format!("{rows}×{columns}"),
+        Contents::Labels => "none".to_owned(),
     };
     let what = format!("images are {rows}×{columns} pixels, expected {expected}");
     Err(file::damaged(path, what))
@@ -300,8 +293,19 @@ mod tests {
         folder
     }
 
+    const TORCHVISION: Idx = Idx { folders: &["MNIST/raw"] };
+
+    fn spec([rows, columns]: [usize; 2], classes: usize) -> Spec {
+        let classes = (0..classes).map(|class| class.to_string()).collect();
+        Spec { rows, columns, classes, ..(*Spec::named("mnist").unwrap()).clone() }
+    }
+
+    fn read_as(dir: &Path, spec: &Spec) -> anyhow::Result<(Images, Images)> {
+        TORCHVISION.read(dir, spec, &mut ImportProgress::new(spec, "a test", true))
+    }
+
     fn read(folder: &tempfile::TempDir) -> anyhow::Result<(Images, Images)> {
-        read_dir(folder.path(), &["MNIST/raw"], [ROWS, COLUMNS], 10)
+        read_as(folder.path(), &spec([ROWS, COLUMNS], 10))
     }
 
     /// What reading says when file `which` of a good set is replaced.
@@ -331,7 +335,7 @@ mod tests {
                     fs::write(folder.path().join(format!("{name}{ending}")), bytes).unwrap();
                 }
                 assert_eq!(read(&folder).unwrap(), expected);
-                assert_eq!(files(folder.path(), &[]).unwrap().len(), 4);
+                assert_eq!(TORCHVISION.files(folder.path()).unwrap().len(), 4);
             }
         }
     }
@@ -350,6 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn images_of_any_size_and_any_number_of_classes_are_read() {
+        for ([rows, columns], classes) in [([5, 7], 26), ([1, 9], 100), ([2, 1], 256)] {
+            let last = u8::try_from(classes - 1).unwrap();
+            let images = images_file(1, rows as u32, columns as u32, &vec![7; rows * columns]);
+            let of_last = [&images, &labels_file(1, &[last])].map(Clone::clone);
+            let folder = folder(&[of_last.clone(), of_last].concat().try_into().unwrap());
+            let (train, _) = read_as(folder.path(), &spec([rows, columns], classes)).unwrap();
+            assert_eq!((train.labels, train.pixels), (vec![last], vec![7; rows * columns]));
+            let words = format!("image 0 is labelled {last}, expected 0 to {}", last - 1);
+            assert_says(&message(read_as(folder.path(), &spec([rows, columns], classes - 1))), &words);
+        }
+    }
+
+    #[test]
     fn a_raw_file_is_preferred_to_a_gzipped_one() {
         let folder = folder(&good());
         fs::write(folder.path().join("t10k-labels-idx1-ubyte.gz"), "no gzip").unwrap();
@@ -363,7 +381,7 @@ mod tests {
         let folder = folder(&good());
         fs::remove_file(folder.path().join(NAMES[0])).unwrap();
         fs::remove_file(folder.path().join(NAMES[3])).unwrap();
-        let error = files(folder.path(), &[]).unwrap_err();
+        let error = TORCHVISION.files(folder.path()).unwrap_err();
         assert!(failure(&error).unwrap().advice().unwrap().contains("https://"));
         let message = message::<()>(Err(error));
         assert_says(&message, "has no `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, neither raw");
@@ -374,9 +392,9 @@ mod tests {
     fn a_folder_that_is_none_is_refused() {
         let folder = folder(&good());
         let file = folder.path().join(NAMES[0]);
-        assert_says(&message(read_dir(&file, &[], [3, 2], 10)), "expected a folder");
+        assert_says(&message(read_as(&file, &spec([3, 2], 10))), "expected a folder");
         let nowhere = folder.path().join("nowhere");
-        assert_says(&message(files(&nowhere, &[])), "No such file");
+        assert_says(&message(TORCHVISION.files(&nowhere)), "No such file");
     }
 
     #[test]
@@ -412,15 +430,15 @@ mod tests {
         let huge = u32::MAX as usize;
         let mut files = good();
         files[0] = images_file(MOST_IMAGES, u32::MAX, u32::MAX, &[]);
-        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
+        let outcome = read_as(folder(&files).path(), &spec([huge, huge], 10));
         assert_says(&message(outcome), "more than can be");
         // Below the limit of u64 the claim meets the file's length; gzipped, the end of the stream.
         files[0] = images_file(1, u32::MAX, u32::MAX, &[0; 9]);
-        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
+        let outcome = read_as(folder(&files).path(), &spec([huge, huge], 10));
         assert_says(&message(outcome), "is 25 bytes long, expected 18446744065119617041");
         files[0] = gzip(&files[0]);
         files[1] = labels_file(1, &[0]);
-        let outcome = read_dir(folder(&files).path(), &[], [huge, huge], 10);
+        let outcome = read_as(folder(&files).path(), &spec([huge, huge], 10));
         assert_says(&message(outcome), "ends after 9 bytes, expected 18446744065119617025");
     }
 
@@ -513,7 +531,7 @@ mod tests {
         let lying = bomb(&images_file(4, u32::MAX, 1 << 16, &[]), 1);
         let mut files = good();
         files[0] = lying;
-        let outcome = read_dir(folder(&files).path(), &[], [u32::MAX as usize, 1 << 16], 10);
+        let outcome = read_as(folder(&files).path(), &spec([u32::MAX as usize, 1 << 16], 10));
         assert_says(&message(outcome), "after 1048576 of 1125899906580480 bytes");
     }
 
@@ -535,8 +553,7 @@ mod tests {
         let test = read_split(
             &dir.join("t10k-images-idx3-ubyte.gz"),
             &dir.join("t10k-labels-idx1-ubyte.gz"),
-            Kind::Images { rows: 28, columns: 28 },
-            10,
+            &spec([28, 28], 10),
         )
         .unwrap();
         assert_eq!(test.pixels.len(), 10_000 * 784);
@@ -588,7 +605,7 @@ mod tests {
     /// Reads file `which` of a good set as `bytes`; whether it was taken.
     fn takes(folder: &Path, which: usize, bytes: &[u8]) -> bool {
         fs::write(folder.join(NAMES[which]), bytes).unwrap();
-        match read_dir(folder, &[], [ROWS, COLUMNS], 10) {
+        match read_as(folder, &spec([ROWS, COLUMNS], 10)) {
             Ok((train, test)) => {
                 for images in [train, test] {
                     assert_eq!(images.pixels.len(), images.len() * ROWS * COLUMNS);

@@ -21,7 +21,7 @@ pub(super) type Id = usize;
 
 /// What a pickle may hold.
 #[derive(Debug)]
-pub(super) enum Value<'a> {
+pub(super) enum Object<'a> {
     /// `None`.
     None,
     /// `True` or `False`.
@@ -68,7 +68,7 @@ pub(super) enum Callable {
 /// The values of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
-    values: Vec<Value<'a>>,
+    values: Vec<Object<'a>>,
     root: Id,
 }
 
@@ -91,34 +91,34 @@ impl<'a> Pickle<'a> {
     ///
     /// # Errors
     /// If it is no dict.
-    pub fn get(&self, key: &str) -> Result<Option<&Value<'a>>, String> {
-        let Value::Dict(items) = &self.values[self.root] else {
+    pub fn get(&self, key: &str) -> Result<Option<&Object<'a>>, String> {
+        let Object::Dict(items) = &self.values[self.root] else {
             return Err("holds no dict".into());
         };
         let is_key = |&&(found, _): &&(Id, Id)| match self.values[found] {
-            Value::Bytes(bytes) => bytes == key.as_bytes(),
-            Value::Text(text) | Value::Latin1(text) => text == key,
+            Object::Bytes(bytes) => bytes == key.as_bytes(),
+            Object::Text(text) | Object::Latin1(text) => text == key,
             _ => false,
         };
         Ok(items.iter().rev().find(is_key).map(|&(_, value)| &self.values[value]))
     }
 
     /// The whole numbers of a list or tuple; none if it is something else.
-    pub fn wholes(&self, value: &Value) -> Option<Vec<i64>> {
-        let (Value::List(items) | Value::Tuple(items)) = value else {
+    pub fn wholes(&self, value: &Object) -> Option<Vec<i64>> {
+        let (Object::List(items) | Object::Tuple(items)) = value else {
             return None;
         };
         let whole = |&item: &Id| match self.values[item] {
-            Value::Whole(number) => Some(number),
+            Object::Whole(number) => Some(number),
             _ => None,
         };
         items.iter().map(whole).collect()
     }
 
     /// The shape of an array of bytes, its content, and whether the last index is the outermost; none if it is something else.
-    pub fn array(&self, value: &Value) -> Option<(Vec<i64>, &Value<'a>, bool)> {
+    pub fn array(&self, value: &Object) -> Option<(Vec<i64>, &Object<'a>, bool)> {
         match *value {
-            Value::Array { shape, content, fortran } => {
+            Object::Array { shape, content, fortran } => {
                 Some((self.wholes(&self.values[shape])?, &self.values[content], fortran))
             }
             _ => None,
@@ -126,12 +126,12 @@ impl<'a> Pickle<'a> {
     }
 }
 
-impl Value<'_> {
+impl Object<'_> {
     /// Number of bytes; none if it has none.
     pub fn byte_count(&self) -> Option<usize> {
         match self {
-            Value::Bytes(bytes) => Some(bytes.len()),
-            Value::Latin1(text) => Some(text.chars().count()),
+            Object::Bytes(bytes) => Some(bytes.len()),
+            Object::Latin1(text) => Some(text.chars().count()),
             _ => None,
         }
     }
@@ -139,9 +139,9 @@ impl Value<'_> {
     /// Appends the bytes to `to`.
     pub fn append_bytes(&self, to: &mut Vec<u8>) {
         match self {
-            Value::Bytes(bytes) => to.extend_from_slice(bytes),
+            Object::Bytes(bytes) => to.extend_from_slice(bytes),
             // What is above U+00FF was refused.
-            Value::Latin1(text) => to.extend(text.chars().map(|c| c as u8)),
+            Object::Latin1(text) => to.extend(text.chars().map(|c| c as u8)),
             _ => {}
         }
     }
@@ -151,7 +151,7 @@ impl Value<'_> {
 struct Machine<'a> {
     bytes: &'a [u8],
     place: usize,
-    values: Vec<Value<'a>>,
+    values: Vec<Object<'a>>,
     stack: Vec<Id>,
     /// Heights of the stack at which a mark was set.
     marks: Vec<usize>,
@@ -188,30 +188,30 @@ impl<'a> Machine<'a> {
             // FRAME: says how much comes at once
             0x95 => self.take(8).map(drop),
             // Constants: NONE, NEWTRUE, NEWFALSE
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Truth(true)),
-            0x89 => self.push(Value::Truth(false)),
+            b'N' => self.push(Object::None),
+            0x88 => self.push(Object::Truth(true)),
+            0x89 => self.push(Object::Truth(false)),
             // Numbers: BININT1, BININT2, BININT
             b'K' => self.whole(1),
             b'M' => self.whole(2),
-            b'J' => self.number(4).and_then(|bits| self.push(Value::Whole((bits as u32 as i32).into()))),
+            b'J' => self.number(4).and_then(|bits| self.push(Object::Whole((bits as u32 as i32).into()))),
             // Bytes: SHORT_BINSTRING, SHORT_BINBYTES, BINSTRING, BINBYTES, BINBYTES8, BYTEARRAY8
-            b'U' | b'C' => self.string(1).and_then(|bytes| self.push(Value::Bytes(bytes))),
-            b'T' | b'B' => self.string(4).and_then(|bytes| self.push(Value::Bytes(bytes))),
-            0x8e | 0x96 => self.string(8).and_then(|bytes| self.push(Value::Bytes(bytes))),
+            b'U' | b'C' => self.string(1).and_then(|bytes| self.push(Object::Bytes(bytes))),
+            b'T' | b'B' => self.string(4).and_then(|bytes| self.push(Object::Bytes(bytes))),
+            0x8e | 0x96 => self.string(8).and_then(|bytes| self.push(Object::Bytes(bytes))),
             // Text: SHORT_BINUNICODE, BINUNICODE, BINUNICODE8
             0x8c => self.text(1),
             b'X' => self.text(4),
             0x8d => self.text(8),
             // Containers: EMPTY_LIST, EMPTY_DICT, EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, MARK, TUPLE
-            b']' => self.push(Value::List(Vec::new())),
-            b'}' => self.push(Value::Dict(Vec::new())),
-            b')' => self.push(Value::Tuple(Vec::new())),
+            b']' => self.push(Object::List(Vec::new())),
+            b'}' => self.push(Object::Dict(Vec::new())),
+            b')' => self.push(Object::Tuple(Vec::new())),
             0x85..=0x87 => {
                 let from = self.stack.len().checked_sub(usize::from(code - 0x84));
                 let from = from.filter(|&from| from >= self.floor()).ok_or("the stack is empty")?;
                 let items = self.stack.split_off(from);
-                self.push(Value::Tuple(items))
+                self.push(Object::Tuple(items))
             }
             b'(' => {
                 self.marks.push(self.stack.len());
@@ -219,7 +219,7 @@ impl<'a> Machine<'a> {
             }
             b't' => {
                 let items = self.since_mark()?;
-                self.push(Value::Tuple(items))
+                self.push(Object::Tuple(items))
             }
             // Content: APPEND, APPENDS, SETITEM, SETITEMS
             b'a' => {
@@ -252,7 +252,7 @@ impl<'a> Machine<'a> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 match (&self.values[module], &self.values[name]) {
-                    (&Value::Text(module), &Value::Text(name)) => self.callable(module, name),
+                    (&Object::Text(module), &Object::Text(name)) => self.callable(module, name),
                     _ => Err("a name is no text".into()),
                 }
             }
@@ -294,17 +294,17 @@ impl<'a> Machine<'a> {
 
     fn whole(&mut self, width: usize) -> Result<(), String> {
         let number = self.number(width)?;
-        self.push(Value::Whole(number as i64))
+        self.push(Object::Whole(number as i64))
     }
 
     fn text(&mut self, width: usize) -> Result<(), String> {
         let text = std::str::from_utf8(self.string(width)?).map_err(|error| error.to_string())?;
-        self.push(Value::Text(text))
+        self.push(Object::Text(text))
     }
 
     /// Puts a value on the stack.
     #[allow(clippy::unnecessary_wraps)] // as all instructions do
-    fn push(&mut self, value: Value<'a>) -> Result<(), String> {
+    fn push(&mut self, value: Object<'a>) -> Result<(), String> {
         self.stack.push(self.values.len());
         self.values.push(value);
         Ok(())
@@ -328,7 +328,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The value on top of the stack.
-    fn top(&mut self) -> Result<&mut Value<'a>, String> {
+    fn top(&mut self) -> Result<&mut Object<'a>, String> {
         let top = self.stack.last().filter(|_| self.stack.len() > self.floor());
         let top = *top.ok_or("the stack is empty")?;
         Ok(&mut self.values[top])
@@ -336,7 +336,7 @@ impl<'a> Machine<'a> {
 
     fn append(&mut self, items: &[Id]) -> Result<(), String> {
         match self.top()? {
-            Value::List(list) => {
+            Object::List(list) => {
                 list.extend(items);
                 Ok(())
             }
@@ -349,7 +349,7 @@ impl<'a> Machine<'a> {
             return Err("a key has no value".into());
         };
         match self.top()? {
-            Value::Dict(dict) => {
+            Object::Dict(dict) => {
                 dict.extend(pairs.iter().map(|&[key, value]| (key, value)));
                 Ok(())
             }
@@ -377,35 +377,36 @@ impl<'a> Machine<'a> {
             ("_codecs", "encode") => Callable::Encode,
             _ => return Err(format!("`{module}.{name}`, which data sets do not need")),
         };
-        self.push(Value::Callable(callable))
+        self.push(Object::Callable(callable))
     }
 
     /// Calls what lies below the arguments.
     fn reduce(&mut self) -> Result<(), String> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let (Value::Tuple(ids), &Value::Callable(callable)) = (&self.values[arguments], &self.values[callable]) else {
+        let (Object::Tuple(ids), &Object::Callable(callable)) = (&self.values[arguments], &self.values[callable])
+        else {
             return Err("no call".into());
         };
         let ids: Vec<Id> = ids.iter().copied().take(4).collect();
-        let arguments: Vec<&Value<'a>> = ids.iter().map(|&id| &self.values[id]).collect();
+        let arguments: Vec<&Object<'a>> = ids.iter().map(|&id| &self.values[id]).collect();
         let made = match (callable, &arguments[..]) {
-            (Callable::Reconstruct, [Value::Callable(Callable::Ndarray), ..]) => Value::EmptyArray,
+            (Callable::Reconstruct, [Object::Callable(Callable::Ndarray), ..]) => Object::EmptyArray,
             (
                 Callable::FromBuffer,
-                &[Value::Bytes(_), Value::Byte, Value::Tuple(_), &Value::Text(order @ ("C" | "F"))],
-            ) => Value::Array { shape: ids[2], content: ids[0], fortran: order == "F" },
-            (Callable::Dtype, [Value::Text("u1") | Value::Bytes(b"u1"), ..]) => Value::Byte,
-            (Callable::Dtype, [Value::Text(name), ..]) => {
+                &[Object::Bytes(_), Object::Byte, Object::Tuple(_), &Object::Text(order @ ("C" | "F"))],
+            ) => Object::Array { shape: ids[2], content: ids[0], fortran: order == "F" },
+            (Callable::Dtype, [Object::Text("u1") | Object::Bytes(b"u1"), ..]) => Object::Byte,
+            (Callable::Dtype, [Object::Text(name), ..]) => {
                 return Err(format!("numbers of type `{name}`, expected `u1`"));
             }
-            (Callable::Dtype, [Value::Bytes(name), ..]) => {
+            (Callable::Dtype, [Object::Bytes(name), ..]) => {
                 return Err(format!("numbers of type `{}`, expected `u1`", name.escape_ascii()));
             }
-            (Callable::Encode, &[&Value::Text(text), Value::Text("latin1")]) => {
+            (Callable::Encode, &[&Object::Text(text), Object::Text("latin1")]) => {
                 if text.chars().any(|c| c > '\u{ff}') {
                     return Err("a character that is no byte".into());
                 }
-                Value::Latin1(text)
+                Object::Latin1(text)
             }
             _ => return Err(format!("`{callable:?}` with other arguments than data sets need")),
         };
@@ -414,22 +415,22 @@ impl<'a> Machine<'a> {
 
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
-        let Value::Tuple(state) = &self.values[state] else {
+        let Object::Tuple(state) = &self.values[state] else {
             return Err("no state".into());
         };
         // Of an array: version, shape, type of its numbers, whether the last index is outermost, content.
         let state = <[Id; 5]>::try_from(&state[..]).ok();
         match (self.top()?, state) {
             // The order of a byte's bytes is none.
-            (Value::Byte, _) => Ok(()),
-            (Value::EmptyArray, Some([_, shape, of, order, content])) => {
-                if !matches!(self.values[of], Value::Byte) {
+            (Object::Byte, _) => Ok(()),
+            (Object::EmptyArray, Some([_, shape, of, order, content])) => {
+                if !matches!(self.values[of], Object::Byte) {
                     return Err("an array of something else than bytes".into());
                 }
-                let Value::Truth(fortran) = self.values[order] else {
+                let Object::Truth(fortran) = self.values[order] else {
                     return Err("an array of an unknown order".into());
                 };
-                *self.top()? = Value::Array { shape, content, fortran };
+                *self.top()? = Object::Array { shape, content, fortran };
                 Ok(())
             }
             _ => Err("the state of something else than an array of bytes".into()),

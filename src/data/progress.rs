@@ -10,18 +10,18 @@ use crate::terminal::draws;
 
 /// What a user sees of a first read.
 #[derive(Debug)]
-pub(super) struct Progress {
-    name: &'static str,
+pub(super) struct ImportProgress {
+    name: String,
     source: String,
     images: usize,
     quiet: bool,
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl ImportProgress {
     /// Of reading `spec` from `source`; it shows nothing yet, and if `quiet` never does.
     pub fn new(spec: &Spec, source: &str, quiet: bool) -> Self {
-        Self { name: spec.name, source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
+        Self { name: spec.name.clone(), source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
     }
 
     /// Begins to show.
@@ -51,7 +51,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ImportProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

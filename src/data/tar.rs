@@ -20,7 +20,7 @@ const MOST_TAIL: u64 = 1 << 20;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryType {
     File,
     Folder,
     /// Something that is not read, in words.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 pub(super) struct Entry {
     /// Its path; what is no UTF-8 is replaced.
     pub name: String,
-    pub kind: Kind,
+    pub kind: EntryType,
     /// Length of its content.
     pub bytes: u64,
 }
@@ -72,7 +72,7 @@ impl<R: Read> Archive<R> {
             let (entry, code) = parsed(&header)?;
             let padding = entry.bytes.next_multiple_of(BLOCK_BYTES as u64) - entry.bytes;
             if !matches!(code, b'x' | b'g') {
-                if entry.kind == Kind::File {
+                if entry.kind == EntryType::File {
                     (self.left, self.padding) = (entry.bytes, padding);
                 }
                 return Ok(Some(entry));
@@ -161,16 +161,16 @@ fn parsed(header: &[u8; BLOCK_BYTES]) -> io::Result<(Entry, u8)> {
     }
     let code = header[156];
     let kind = match code {
-        b'0' | 0 if name.ends_with('/') => Kind::Folder,
-        b'0' | 0 => Kind::File,
-        b'5' => Kind::Folder,
-        b'1' => Kind::Other("a hard link"),
-        b'2' => Kind::Other("a link"),
-        b'3' | b'4' => Kind::Other("a device"),
-        b'6' => Kind::Other("a FIFO"),
-        b'K' | b'L' => Kind::Other("a long name"),
-        b'S' => Kind::Other("a file with holes"),
-        _ => Kind::Other("an entry of an unknown kind"),
+        b'0' | 0 if name.ends_with('/') => EntryType::Folder,
+        b'0' | 0 => EntryType::File,
+        b'5' => EntryType::Folder,
+        b'1' => EntryType::Other("a hard link"),
+        b'2' => EntryType::Other("a link"),
+        b'3' | b'4' => EntryType::Other("a device"),
+        b'6' => EntryType::Other("a FIFO"),
+        b'K' | b'L' => EntryType::Other("a long name"),
+        b'S' => EntryType::Other("a file with holes"),
+        _ => EntryType::Other("an entry of an unknown kind"),
     };
     Ok((Entry { name, kind, bytes }, code))
 }
@@ -285,8 +285,11 @@ pub(super) mod tests {
         let found = read(&good()).unwrap();
         let names: Vec<&str> = found.iter().map(|(entry, _)| entry.name.as_str()).collect();
         assert_eq!(names, ["a/", "a/one", "a/long", "a/empty", "a/link"]);
-        let kinds: Vec<Kind> = found.iter().map(|(entry, _)| entry.kind).collect();
-        assert_eq!(kinds, [Kind::Folder, Kind::File, Kind::File, Kind::File, Kind::Other("a link")]);
+        let kinds: Vec<EntryType> = found.iter().map(|(entry, _)| entry.kind).collect();
+        assert_eq!(
+            kinds,
+            [EntryType::Folder, EntryType::File, EntryType::File, EntryType::File, EntryType::Other("a link")]
+        );
         assert_eq!((&found[1].1[..], &found[2].1[..]), (&b"one"[..], &[7; 513][..]));
     }
 

@@ -118,7 +118,7 @@ impl Lanes {
             let lr = schedule.lr(self.step.saturating_sub(1));
             let record = progress.record(event, done, lr, self.seconds());
             Record {
-                skipped_steps: config.skip_non_finite.then_some(progress.skipped),
+                skipped_steps: config.skips_non_finite().then_some(progress.skipped),
                 samples_per_second: record.samples_per_second * self.active.len() as f64,
                 ..record
             }

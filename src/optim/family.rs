@@ -57,6 +57,11 @@ pub struct Family {
 }
 
 impl Family {
+    /// The learning rate.
+    pub fn lr(&self) -> &'static Hyper {
+        &self.hypers[0]
+    }
+
     /// Its defaults.
     pub fn defaults(&self) -> Hypers {
         Hypers::defaults(self.hypers)

@@ -46,6 +46,11 @@ pub enum Decay {
 }
 
 impl Decay {
+    /// Its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, decay)| *decay == self).map_or("", |(name, _)| name)
+    }
+
     /// Names and values, in the order of help.
     pub const ALL: [(&'static str, Self); CURVES.len()] = {
         let mut all = [("", Self::Constant); CURVES.len()];

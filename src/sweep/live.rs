@@ -49,7 +49,7 @@ pub struct Live {
 /// How much there is to do for a point.
 fn work(point: &Point) -> f64 {
     let config = &point.config;
-    let examples = config.limit_train.unwrap_or(usize::MAX).min(config.spec.train);
+    let examples = config.limit_train.unwrap_or(usize::MAX).min(config.dataset.train);
     config.epochs as f64 * examples as f64 * config.shape.parameters() as f64
 }
 

@@ -7,10 +7,9 @@ use anyhow::Result;
 use serde_json::{Map, Value as Json};
 
 use crate::config::layers::{Layers, Origin, Sources};
-use crate::config::settings::{SETTINGS, Setting};
+use crate::config::settings::{Lanes, SETTINGS, Setting};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
-use crate::optim::{Accepts, HYPERS};
 use crate::rng::{Purpose, Stream};
 use crate::text::counted;
 
@@ -62,16 +61,8 @@ impl Points {
         let mut layers = Layers::gather(&sources)?;
         let axes = layers.axes();
         for (index, _) in &axes {
-            let what = |why: &str| usage(&format!("`{}` is one for the sweep: {why}", SETTINGS[*index].key));
-            match SETTINGS[*index].key {
-                "data.data_seed" => {
-                    let failure = what("all lanes see the same batches");
-                    return Err(failure.hint("sweep `--seed`, which draws the weights").into());
-                }
-                "train.device" | "train.graph" | "train.threads" | "train.save_every" | "train.max_time" => {
-                    return Err(what("it changes no result").hint("give one value").into());
-                }
-                _ => {}
+            if let Setting { key, lanes: Lanes::Sweep(why, hint), .. } = SETTINGS[*index] {
+                return Err(usage(&format!("`{key}` is one for the sweep: {why}")).hint(hint).into());
             }
         }
         for (index, values) in &axes {
@@ -218,30 +209,11 @@ pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
     words
 }
 
-/// Whether lanes of one model may differ in this setting: a number that changes no shape.
-fn is_of_a_lane(key: &str) -> bool {
-    let is_number = |accepts| matches!(accepts, Accepts::Number(_) | Accepts::Count(_));
-    key.starts_with("schedule.")
-        || HYPERS.iter().any(|hyper| hyper.key == key && is_number(hyper.accepts))
-        || matches!(
-            key,
-            "model.dropout"
-                | "train.clip_norm"
-                | "train.clip_value"
-                | "train.clip_adaptive"
-                | "train.ema_decay"
-                | "train.label_smoothing"
-                | "train.min_delta"
-                | "train.patience"
-                | "train.seed"
-        )
-}
-
 /// What the lanes of one model have in common, as text.
 fn shape(config: &Config) -> String {
     let mut text = String::new();
     for (setting, value, _) in config.entries() {
-        if !is_of_a_lane(setting.key) {
+        if setting.lanes != Lanes::Own {
             let _ = writeln!(text, "{}={value}", setting.key);
         } else if setting.key == "optim.momentum" && *value == Value::Number(0.0) {
             // Without momentum there is no buffer.

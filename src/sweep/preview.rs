@@ -77,7 +77,7 @@ fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json 
         json!({
             "points": group.indices(),
             "net": config.shape.to_string(),
-            "optimizer": config.family.name,
+            "optimizer": config.optimizer.name,
             "parameters": config.shape.parameters(),
             "examples": group.examples,
             "epochs": config.epochs,
@@ -128,7 +128,7 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
         vec![
             short(&ranges(&group.indices())),
             short(&config.shape.to_string()),
-            config.family.name.to_owned(),
+            config.optimizer.name.to_owned(),
             config.shape.parameters().to_string(),
             config.epochs.to_string(),
             group.steps.to_string(),

@@ -93,8 +93,8 @@ impl Progress {
         } else {
             self.since_best += 1;
         }
-        if config.form.decay == Decay::Plateau {
-            self.plateau.watch(loss, config.plateau, self.step);
+        if config.form().decay == Decay::Plateau {
+            self.plateau.watch(loss, config.plateau(), self.step);
         }
     }
 

@@ -31,10 +31,11 @@ pub fn sanity_warnings(config: &Config, examples: usize) -> Vec<String> {
         let samples = counted(examples as u64, "sample");
         odd.push(format!("`data.limit_train` is {limit}, more than the {samples} to train on: all of them are used"));
     }
-    if config.form.decay == Decay::Step && config.form.step_epochs >= config.epochs {
+    if config.form().decay == Decay::Step && config.form().step_epochs >= config.epochs {
         odd.push(format!(
             "`schedule.step_epochs` is {}, and the run has {}: the learning rate never falls",
-            config.form.step_epochs, config.epochs
+            config.form().step_epochs,
+            config.epochs
         ));
     }
     odd

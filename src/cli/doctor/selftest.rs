@@ -74,7 +74,7 @@ impl SelfTest {
             Config::load(&Sources { command_line: given, ..Sources::default() })
         };
         let configs = NETS.into_iter().map(config).collect::<Result<Vec<_>>>()?;
-        let dataset = data::load(configs[0].spec, None, true)?;
+        let dataset = data::load(&configs[0].dataset, None, true)?;
         let with_channels = |config: Config| {
             let channels = dataset.channels(config.scaling);
             (config, channels)

@@ -1,13 +1,13 @@
 //! The skeletons of the digits.
 
 /// A position x, y; y grows downward.
-pub(super) type Point = [i32; 2];
+pub(super) type Vertex = [i32; 2];
 
 /// Control points of a stroke in half pixels from the centre of the image.
 ///
 /// They steer a quadratic B-spline that starts at the first point and ends at the last; a doubled
 /// point makes a corner. A stroke has at least three points.
-pub(super) type Stroke = &'static [Point];
+pub(super) type Stroke = &'static [Vertex];
 
 /// The styles in which each digit is written, each a list of strokes.
 #[rustfmt::skip] // one stroke a line

@@ -79,7 +79,7 @@ fn apart(name: &str, count: usize, settings: &[(&str, HyperValue)], other: Form)
         hypers.with(family.hypers.iter().find(|hyper| hyper.name() == *name).unwrap(), *value)
     };
     let hypers = settings.iter().fold(family.defaults().with(&hyper::CAUTIOUS, HyperValue::Switch(true)), set);
-    let lr = hypers.number(&family.hypers[0]);
+    let lr = hypers.number(family.lr());
     let mut draws = Draws::new();
     let start = draws.theta0(count);
     let mut lone = Lone::new(family, &hypers, &start, DType::F64);

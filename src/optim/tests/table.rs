@@ -41,7 +41,7 @@ pub struct Case {
 
 impl Case {
     pub fn lr(&self) -> f64 {
-        self.hypers.number(&self.family.hypers[0])
+        self.hypers.number(self.family.lr())
     }
 
     /// The rate of step t ≥ 1 of the stepwise part.

@@ -140,7 +140,7 @@ fn lanes_on_the_device_are_those_in_host_memory() -> Result<()> {
     };
     let configs = (0..5).map(lane).collect::<Result<Vec<_>>>()?;
     let (_, split, _) = trainer(&[]);
-    let channels = crate::data::load(configs[0].spec, None, true)?.channels(configs[0].scaling);
+    let channels = crate::data::load(&configs[0].dataset, None, true)?.channels(configs[0].scaling);
     let run = || -> Result<Vec<Vec<Vec<u32>>>> {
         let mut trainer = Trainer::new(&configs, split.len(), channels.clone(), &Device::Cpu)?;
         train(&mut trainer, &split, 0..10)?;

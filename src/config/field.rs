@@ -1,0 +1,164 @@
+//! The types that settings have in a configuration: what each accepts, and how a value is read as it.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::stretch::Stretch;
+use super::value::{GroupText, Kind, Range, Value};
+use crate::data::{SETS, Scaling, Spec};
+use crate::device::Request;
+use crate::kernel::gpu::Precision;
+use crate::optim::{Decay, Family, family};
+
+/// A width above this is a slip of the hand; the memory estimate judges those below.
+const MOST_WIDTH: u64 = 1 << 20;
+
+/// A type that a setting's value is read as.
+pub trait Field: Sized {
+    /// The type of a value that is set: another than this only where it may be unset.
+    type Set;
+
+    /// The value as this type; none where it is of another kind.
+    fn read(value: &Value) -> Option<Self>;
+}
+
+/// A type that alone says what its settings accept.
+pub trait OfKind: Field {
+    /// What they accept.
+    fn kind() -> Kind;
+}
+
+macro_rules! fields {
+    ($($type:ty $(, $kind:expr)?; $value:pat => $read:expr;)+) => {
+        $(
+            impl Field for $type {
+                type Set = Self;
+
+                fn read(value: &Value) -> Option<Self> {
+                    if let $value = value { $read } else { None }
+                }
+            }
+
+            $(impl OfKind for $type {
+                fn kind() -> Kind {
+                    $kind
+                }
+            })?
+        )+
+    };
+}
+
+// Each type, what it accepts where it alone says so, and how it is read.
+fields! {
+    f64; Value::Number(number) | Value::Time(number) => Some(*number);
+    u64; Value::Count(count) => Some(*count);
+    usize; Value::Count(count) => Some(*count as usize);
+    Stretch; Value::Stretch(stretch) => Some(*stretch);
+    bool, Kind::Switch; Value::Switch(on) => Some(*on);
+    Vec<usize>, Kind::Widths { most: MOST_WIDTH };
+        Value::Widths(widths) => Some(widths.iter().map(|&width| width as usize).collect());
+    Vec<GroupText>, Kind::Groups; Value::Groups(groups) => Some(groups.clone());
+    PathBuf, Kind::Path; Value::Text(path) => Some(path.into());
+    Request, Kind::Device; Value::Text(name) => Self::parse(name);
+    &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
+    Arc<Spec>, Kind::Choice(words(SETS.iter().map(|spec| spec.name.as_str()))); Value::Text(name) => Spec::named(name);
+}
+
+impl<T: Field> Field for Option<T> {
+    type Set = T;
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Unset(_) = value { Some(None) } else { T::read(value).map(Some) }
+    }
+}
+
+/// A type with a few named values.
+pub trait Choice: Copy + 'static {
+    /// Names and values, in the order of help.
+    const NAMED: &'static [(&'static str, Self)];
+}
+
+impl<T: Choice> OfKind for T {
+    fn kind() -> Kind {
+        Kind::Choice(words(T::NAMED.iter().map(|(word, _)| *word)))
+    }
+}
+
+impl<T: Choice> Field for T {
+    type Set = Self;
+
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Text(text) = value else { return None };
+        T::NAMED.iter().find(|(word, _)| word == text).map(|(_, value)| *value)
+    }
+}
+
+impl Choice for Scaling {
+    const NAMED: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+impl Choice for Precision {
+    const NAMED: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+impl Choice for Decay {
+    const NAMED: &'static [(&'static str, Self)] = &Self::ALL;
+}
+
+/// The list that a kind of value keeps; it is made once, and stays.
+fn words(words: impl Iterator<Item = &'static str>) -> &'static [&'static str] {
+    words.collect::<Vec<_>>().leak()
+}
+
+/// What a setting accepts whose values are read as `T`.
+pub struct Of<T>(pub Kind, PhantomData<T>);
+
+/// What the type itself accepts.
+pub fn any<T: OfKind>() -> Of<T> {
+    Of(T::kind(), PhantomData)
+}
+
+pub fn number(range: Range) -> Of<f64> {
+    Of(Kind::Number(range), PhantomData)
+}
+
+pub fn count<T: Integer>(least: u64, most: u64) -> Of<T> {
+    Of(Kind::Count { least, most }, PhantomData)
+}
+
+/// A type that holds whole numbers.
+pub trait Integer {}
+
+impl Integer for u64 {}
+impl Integer for usize {}
+
+/// See [`Kind::Stretch`].
+pub fn stretch(bare: Option<&'static str>, time: bool, zero: bool) -> Of<Stretch> {
+    Of(Kind::Stretch { bare, time, zero }, PhantomData)
+}
+
+/// Seconds.
+pub fn time() -> Of<f64> {
+    Of(Kind::Time, PhantomData)
+}
+
+/// From `low` to the largest f32: what is larger would be infinite where it is used.
+pub const fn from(low: f64) -> Range {
+    Range { low, with_low: true, high: f32::MAX as f64, with_high: true }
+}
+
+/// As [`from`], without `low` itself.
+pub const fn above(low: f64) -> Range {
+    Range { with_low: false, ..from(low) }
+}
+
+impl Range {
+    pub(super) const fn to(self, high: f64) -> Self {
+        Self { high, ..self }
+    }
+
+    pub(super) const fn below(self, high: f64) -> Self {
+        Self { high, with_high: false, ..self }
+    }
+}

@@ -1,0 +1,123 @@
+//! One setting: what is known of it.
+
+use super::value::{Kind, Value};
+use crate::optim::{Decay, Shortest};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Section and name.
+    pub key: &'static str,
+    /// Its flag, without the dashes.
+    pub flag: Option<&'static str>,
+    /// What the flag's value is called in help.
+    pub metavar: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// What it is where nothing is given.
+    pub default: Default,
+    /// Who reads it.
+    pub reader: ReadBy,
+    /// Who shares its value in a sweep.
+    pub lanes: Lanes,
+    /// Whether a run that is resumed with another value would compute something else.
+    pub decides: bool,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+/// What a setting is where nothing is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    /// This text.
+    Is(&'static str),
+    /// Not set, for which there is this word.
+    Unset(&'static str),
+    /// What follows from another setting, in words.
+    Follows(&'static str),
+    /// The first number with this schedule, the second with the others.
+    BySchedule(Decay, f64, f64),
+}
+
+/// Which configurations read a setting: elsewhere it does nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadBy {
+    /// All of them; of a hyperparameter, the optimizers that have it.
+    Every,
+    /// Those with one of these schedules.
+    Schedules(&'static [Decay]),
+    /// All where that setting has another value than this; and what to give it.
+    Unless(&'static str, &'static str, &'static str),
+}
+
+/// Who shares the value of a setting in a sweep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lanes {
+    /// Nobody: each lane of a model has its own.
+    Own,
+    /// All lanes of a model.
+    Model,
+    /// All points, for this reason; and what to do.
+    Sweep(&'static str, &'static str),
+}
+
+impl Setting {
+    /// What every configuration reads, all lanes of a model share, and results depend on. It has no flag and no default yet.
+    pub(super) fn new(key: &'static str, kind: Kind, help: &'static str) -> Self {
+        Self {
+            key,
+            flag: None,
+            metavar: kind.metavar(),
+            kind,
+            default: Default::Is(""),
+            reader: ReadBy::Every,
+            lanes: Lanes::Model,
+            decides: true,
+            help: help.trim_ascii(),
+        }
+    }
+
+    /// The flag that it has where it has one: its name.
+    pub(super) fn flag_of_its_name(&self) -> &'static str {
+        // Once a setting, and for as long as the program runs.
+        self.key.rsplit('.').next().unwrap_or(self.key).replace('_', "-").leak()
+    }
+
+    /// The word for "not set", where it may be.
+    pub fn unset(&self) -> Option<&'static str> {
+        if let Default::Unset(word) = self.default { Some(word) } else { None }
+    }
+
+    /// The one value that a text gives it.
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        match self.unset() {
+            Some(word) if text.trim().eq_ignore_ascii_case(word) => Ok(Value::Unset(word)),
+            Some(word) => self.kind.parse(text).map_err(|expected| format!("{expected}, or `{word}`")),
+            None => self.kind.parse(text),
+        }
+    }
+
+    /// Its default, where it does not depend on another setting.
+    pub fn fixed_default(&self) -> Option<Value> {
+        match self.default {
+            Default::Is(text) => self.kind.parse(text).ok(),
+            Default::Unset(word) => Some(Value::Unset(word)),
+            Default::Follows(_) | Default::BySchedule(..) => None,
+        }
+    }
+
+    /// What it does, accepts and defaults to.
+    pub fn full_help(&self) -> String {
+        let accepts = match self.kind {
+            Kind::Path => String::new(),
+            kind => format!(" [{kind}]"),
+        };
+        let default = match self.default {
+            Default::Is(text) | Default::Unset(text) | Default::Follows(text) => text.to_owned(),
+            Default::BySchedule(decay, its, other) => {
+                format!("{}; for {} {}", Shortest(other), decay.name(), Shortest(its))
+            }
+        };
+        format!("{}{accepts} [default: {default}]", self.help)
+    }
+}
