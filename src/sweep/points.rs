@@ -201,9 +201,12 @@ pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
         if !is_swept && origin.rank() == 0 && setting.key != "data.data_seed" {
             continue;
         }
-        match setting.flag {
-            Some(flag) => words.extend([format!("--{flag}"), value.to_string()]),
-            None => words.extend(["--set".to_owned(), format!("{}={value}", setting.key)]),
+        match (setting.flag, value) {
+            (Some(flag), Value::Switch(true)) => words.push(format!("--{flag}")),
+            (Some(flag), value) if !matches!(value, Value::Switch(_)) => {
+                words.extend([format!("--{flag}"), value.to_string()]);
+            }
+            _ => words.extend(["--set".to_owned(), format!("{}={value}", setting.key)]),
         }
     }
     words
