@@ -21,7 +21,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
-use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
+use crate::kernel::{self, Channel, Dropout, Indices, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
@@ -239,7 +239,7 @@ impl Trainer {
     fn forward(&mut self, batch: Batch<'_>, step: u64, offset: usize) -> Result<()> {
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
-        kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
+        kernel::gather(&split.pixels, Indices { order, start, rows }, &self.channels, &activations.x)?;
         // Every step has its own stretch of each stream of dropout masks.
         let first = step * self.step_samples as u64 + offset as u64;
         for (masks, &width) in self.dropout.iter_mut().zip(&self.net.shape().hidden) {
@@ -254,9 +254,7 @@ impl Trainer {
     fn loss(&self, batch: Batch<'_>, divisor: usize) -> Result<()> {
         let loss = LossBatch {
             labels: &batch.split.labels,
-            order: batch.order,
-            start: batch.start,
-            rows: batch.rows,
+            indices: Indices { order: batch.order, start: batch.start, rows: batch.rows },
             divisor,
             classes: self.net.shape().classes,
             smoothing: &self.smoothing,

@@ -10,7 +10,7 @@ use candle_core::{Result, bail};
 
 use super::emulator::Emulator;
 use super::queue::{Address, Argument, Gemm, Graph, Operand, Queue};
-use crate::kernel::product::{Matrix, Product, multiply_lanes};
+use crate::kernel::host::product::{Matrix, Product, multiply_lanes};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<dyn Queue>>> = const { RefCell::new(None) };

@@ -12,12 +12,13 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{DeviceId, WrapErr as _};
 use candle_core::{CudaDevice, Result, Storage, Tensor, bail};
 
-use super::Precision;
+use super::precision::Precision;
+use super::ptx::{KERNELS, RULES};
 use super::queue::{Address, Argument, Gemm, Graph, Operand, Queue};
-use crate::kernel::lend::Element;
+use crate::kernel::element::Element;
 
 /// PTX of kernels.cu and rules.cu, for every card from compute capability 7.5 on: the driver assembles it for the card at hand.
-const MODULES: [&str; 2] = [super::KERNELS, super::RULES];
+const MODULES: [&str; 2] = [KERNELS, RULES];
 
 thread_local! {
     /// The queues of this thread's devices.
@@ -44,9 +45,6 @@ fn stream(device: &CudaDevice) -> Result<Rc<Stream>> {
 }
 
 /// How the device's matrix products round.
-///
-/// # Errors
-/// As [`of`].
 pub fn set_precision(device: &CudaDevice, precision: Precision) -> Result<()> {
     stream(device)?.precision.set(precision);
     Ok(())
