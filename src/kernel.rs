@@ -17,7 +17,7 @@ mod ops;
 
 pub use element::Element;
 pub use gpu::kernel::{Kernel, Parts};
-pub use host::borrow::Views as Kept;
+pub use host::borrow::Views;
 pub use host::muon::MuonStep;
 pub use host::sums::{ACCUMULATORS, piece_size};
 pub use host::update::Scalars;
@@ -30,6 +30,6 @@ pub use ops::elementwise::{add, average, copy, exchange, fill};
 pub use ops::gather::{Channel, Indices, gather};
 pub use ops::inspect::{all_finite, compare_steps, mark_active, share_below};
 pub use ops::loss::{LossBatch, Totals, cross_entropy, loss_room};
-pub use ops::muon::Muon;
+pub use ops::muon::MuonUpdater;
 pub use ops::relu::relu_backward;
 pub use ops::update::{Updater, update, update_in_two_passes};

@@ -56,7 +56,7 @@ pub struct Trainer {
     /// Sums of the epoch so far.
     pub totals: Totals,
     /// Lends them without taking memory.
-    _kept: kernel::Kept,
+    _views: kernel::Views,
     /// Learning rate of each step, per lane.
     pub schedules: Vec<Schedule>,
     /// Moving average of the weights, if there is one.
@@ -104,7 +104,7 @@ impl Trainer {
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
             on_device,
-            _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
+            _views: kernel::Views::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::{LinearNet, Shape};
-use crate::kernel::{self, Affine, Dropout, Kept};
+use crate::kernel::{self, Affine, Dropout, Views};
 
 /// Buffers of the forward pass for batches of at most B rows.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Activations {
     outputs: Vec<Tensor>,
     shapes: Vec<Affine>,
     /// Lends them without taking memory.
-    _kept: Kept,
+    _views: Views,
 }
 
 impl Activations {
@@ -32,8 +32,8 @@ impl Activations {
             shapes.push(Affine { rows: batch, lanes, inputs, outputs: width, shared_input: layer == 0 });
         }
         let x = Tensor::zeros((batch, kernel::padded(shape.inputs)), DType::F32, device)?;
-        let kept = Kept::new(outputs.iter().chain([&x]))?;
-        Ok(Self { x, outputs, shapes, _kept: kept })
+        let views = Views::new(outputs.iter().chain([&x]))?;
+        Ok(Self { x, outputs, shapes, _views: views })
     }
 
     /// Bytes that [`Activations::new`] takes.
@@ -83,7 +83,7 @@ pub struct Backprop {
     /// One gradient per parameter, in their order and shape.
     gradients: Vec<Tensor>,
     /// Lends all of these without taking memory.
-    _kept: Kept,
+    _views: Views,
     /// Room for the weights' gradient of each layer, where it is of use.
     rooms: Vec<Option<Tensor>>,
     /// Factor on what dropout kept, per lane.
@@ -107,7 +107,7 @@ impl Backprop {
         let deltas = hidden.collect::<candle_core::Result<Vec<Tensor>>>()?;
         let gradients = gradients.collect::<candle_core::Result<Vec<Tensor>>>()?;
         Ok(Self {
-            _kept: Kept::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
+            _views: Views::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
             rooms,
             activations,
             deltas,

@@ -9,7 +9,7 @@ use crate::kernel::host::muon::{COEFFICIENTS, MuonStep};
 
 /// The buffers of a matrix with all its lanes, `[K, rows, columns]`.
 #[derive(Debug)]
-pub struct Muon {
+pub struct MuonTables {
     lanes: usize,
     rows: usize,
     columns: usize,
@@ -25,7 +25,7 @@ pub struct Muon {
     inverse: Tensor,
 }
 
-impl Muon {
+impl MuonTables {
     /// For a matrix `[K, rows, columns]`.
     pub fn new(queue: &dyn Queue, theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
         let (lanes, rows, columns) = theta.dims3()?;

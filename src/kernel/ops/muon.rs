@@ -2,26 +2,26 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::kernel::gpu;
+use crate::kernel::gpu::{self, muon::MuonTables};
 use crate::kernel::host::muon::{MuonStep, Orthogonal, decay_and_move, look_ahead};
 use crate::kernel::host::simd::Width;
 use crate::kernel::lend::lend_all;
 
 /// Takes the steps of one matrix `[K, rows, columns]`.
 #[derive(Debug)]
-pub enum Muon {
+pub enum MuonUpdater {
     /// In host memory, lane by lane in the same buffers.
-    Here {
+    OnHost {
         /// The buffers.
         work: Orthogonal,
         /// The numbers of the step, an entry per lane; kept so that a step allocates nothing.
         steps: Vec<MuonStep>,
     },
     /// On a GPU, all lanes at once.
-    OnGpu(gpu::muon::Muon),
+    OnGpu(MuonTables),
 }
 
-impl Muon {
+impl MuonUpdater {
     /// For the matrix θ, with the iterations of each lane.
     ///
     /// # Errors
@@ -29,15 +29,15 @@ impl Muon {
     pub fn new(theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
         let (_, rows, columns) = theta.dims3()?;
         Ok(match gpu::queue_of(theta)? {
-            Some(queue) => Self::OnGpu(gpu::muon::Muon::new(&*queue, theta, iterations)?),
-            None => Self::Here { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
+            Some(queue) => Self::OnGpu(MuonTables::new(&*queue, theta, iterations)?),
+            None => Self::OnHost { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
         })
     }
 
     /// Takes the numbers of the next step of the matrix θ, an entry per lane.
     pub fn prepare(&mut self, theta: &Tensor, numbers: impl Iterator<Item = MuonStep>) -> Result<()> {
         match self {
-            Self::Here { steps, .. } => {
+            Self::OnHost { steps, .. } => {
                 steps.clear();
                 steps.extend(numbers);
                 Ok(())
@@ -52,7 +52,7 @@ impl Muon {
     /// Takes the step: θ, its gradient and the buffer b `[K, rows, columns]`. On a GPU `factors` f32 `[K]` scale the gradients further.
     pub fn apply(&mut self, theta: &Tensor, gradient: &Tensor, b: &Tensor, factors: Option<&Tensor>) -> Result<()> {
         match self {
-            Self::Here { work, steps } => {
+            Self::OnHost { work, steps } => {
                 for (lane, step) in steps.iter().enumerate() {
                     one_lane(step, lane, theta, gradient, b, work)?;
                 }
