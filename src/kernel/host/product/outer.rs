@@ -42,33 +42,43 @@ pub fn outer<V: Register, const M: usize, const N: usize, const P: usize>(
                 pack::<V>(product, start..start + depth, column..column + width, panel, row_length);
                 (&*panel, row_length)
             };
-            let mut row = rows.start;
-            for tile in 0..tiles {
-                let height = (rows.end - row).div_ceil(tiles - tile);
-                for slice in (0..depth.max(1)).step_by(DEPTH) {
-                    let at = start + slice;
-                    let is_first = at == terms.start;
-                    let b = &b[slice * stride..];
-                    let tile = OuterTile {
-                        start: at,
-                        depth: DEPTH.min(depth - slice),
-                        is_first,
-                        b,
-                        stride,
-                        row,
-                        column,
-                        width,
-                    };
-                    match units {
-                        3 if N >= 3 => outer_rows::<V, 3, P>(height, product, out, tile),
-                        2 if N >= 2 => outer_rows::<V, 2, P>(height, product, out, tile),
-                        _ => outer_rows::<V, 1, P>(height, product, out, tile),
-                    }
-                }
-                row += height;
-            }
+            let strip =
+                OuterTile { start, depth, is_first: start == terms.start, b, stride, row: rows.start, column, width };
+            outer_strip::<V, N, P>(product, out, strip, rows.end, tiles, units);
             column += width;
         }
+    }
+}
+
+/// The tiles of some columns, one below the other; a slice of the terms after the other.
+#[inline(always)]
+fn outer_strip<V: Register, const N: usize, const P: usize>(
+    product: &Product<'_>,
+    out: Destination,
+    strip: OuterTile<'_>,
+    end: usize,
+    tiles: usize,
+    units: usize,
+) {
+    let mut row = strip.row;
+    for tile in 0..tiles {
+        let height = (end - row).div_ceil(tiles - tile);
+        for slice in (0..strip.depth.max(1)).step_by(DEPTH) {
+            let tile = OuterTile {
+                start: strip.start + slice,
+                depth: DEPTH.min(strip.depth - slice),
+                is_first: strip.is_first && slice == 0,
+                b: &strip.b[slice * strip.stride..],
+                row,
+                ..strip
+            };
+            match units {
+                3 if N >= 3 => outer_rows::<V, 3, P>(height, product, out, tile),
+                2 if N >= 2 => outer_rows::<V, 2, P>(height, product, out, tile),
+                _ => outer_rows::<V, 1, P>(height, product, out, tile),
+            }
+        }
+        row += height;
     }
 }
 
