@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use super::memory::{Bytes as _, address, constant};
+use super::memory::{ToBytes as _, address, constant};
 use super::queue::{Address, Queue};
 use super::update::{PieceTable, Squares, Whole};
 

@@ -123,14 +123,14 @@ pub(super) fn bytes_of<T: Copy>(structures: &[T]) -> &[u8] {
 }
 
 /// The bytes of numbers, as the device reads them.
-pub trait Bytes {
+pub trait ToBytes {
     /// These.
     fn bytes(&self) -> Vec<u8>;
 }
 
 macro_rules! bytes {
     ($($number:ident)*) => {$(
-        impl Bytes for [$number] {
+        impl ToBytes for [$number] {
             fn bytes(&self) -> Vec<u8> {
                 self.iter().flat_map(|number| number.to_ne_bytes()).collect()
             }

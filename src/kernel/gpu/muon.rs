@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::memory::{Buffer, Bytes as _, address};
+use super::memory::{Buffer, ToBytes as _, address};
 use super::queue::{Address, FEW_THREADS, Gemm, Operand, Queue, THREADS};
 use super::update::{PieceTable, Squares, Whole};
 use crate::kernel::host::muon::{COEFFICIENTS, MuonStep};

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use candle_core::{Result, Tensor};
 
-use super::memory::{Buffer, Bytes as _};
+use super::memory::{Buffer, ToBytes as _};
 use super::queue::{Address, Queue};
 
 /// Where the step that is asked for stands in the order of samples, and the number of its first sample over the whole run.

@@ -147,15 +147,15 @@ pub fn multiply_by_terms(out: &mut [f32], room: &mut [f32], product: Product<'_>
 
 /// Room for what is copied of the second matrix: of 12 columns and a slice, or of 48 and two slices.
 #[repr(align(64))]
-struct Panel([f32; GROUP * SLICE]);
+struct PackedPanel([f32; GROUP * SLICE]);
 
 thread_local! {
-    static PANEL: RefCell<Panel> = const { RefCell::new(Panel([0.0; GROUP * SLICE])) };
+    static PANEL: RefCell<PackedPanel> = const { RefCell::new(PackedPanel([0.0; GROUP * SLICE])) };
 }
 
 /// A part of a product, by [`inner`] or [`outer`].
 fn compute(width: Width, product: &Product<'_>, out: Destination, part: &Region) {
-    PANEL.with_borrow_mut(|Panel(panel)| compute_with(width, product, out, part, panel));
+    PANEL.with_borrow_mut(|PackedPanel(panel)| compute_with(width, product, out, part, panel));
 }
 
 fn compute_with(width: Width, product: &Product<'_>, out: Destination, part: &Region, panel: &mut [f32]) {

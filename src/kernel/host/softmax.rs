@@ -33,7 +33,7 @@ pub struct Criterion<'a> {
 }
 
 /// A class's number of each row of a block.
-type Column = [f32; ROWS];
+type PerRow = [f32; ROWS];
 
 vectorised! {
     /// Loss and hits of each lane over the first `rows` rows of a block, to `sums` `[K, 2]`; logits `[rows, K, C]`.
@@ -92,27 +92,29 @@ struct Block<'a> {
     smoothing: f64,
     classes: usize,
     /// The largest logit, and the first class that has it.
-    largest: Column,
+    largest: PerRow,
     best: [u32; ROWS],
     /// The label's logit.
-    target: Column,
+    target: PerRow,
     /// Σ_c z_c, where there is smoothing.
     total: [f64; ROWS],
     /// Σ_c exp(z_c − max z).
-    normalisers: Column,
+    normalisers: PerRow,
 }
 
 impl<'a> Block<'a> {
     #[inline(always)]
     fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
-        let (numbers, total) = ([0.0; ROWS], [0.0; ROWS]);
-        let (largest, target, normalisers) = ([f32::NAN; ROWS], numbers, numbers);
-        Self { labels, smoothing, classes, largest, best: [0; ROWS], target, total, normalisers }
+        let zeros = [0.0; ROWS];
+        // The first pass begins with the first class.
+        let largest = [f32::NAN; ROWS];
+        let (best, total) = ([0; ROWS], [0.0; ROWS]);
+        Self { labels, smoothing, classes, largest, best, target: zeros, total, normalisers: zeros }
     }
 
     /// The first pass, over the logits of the classes from `first` on.
     #[inline(always)]
-    fn find_largest(&mut self, first: usize, z: &[Column]) {
+    fn find_largest(&mut self, first: usize, z: &[PerRow]) {
         if first == 0 {
             self.largest = z[0];
         }
@@ -132,7 +134,7 @@ impl<'a> Block<'a> {
 
     /// The second: logits become exp(z − max z).
     #[inline(always)]
-    fn exponentiate(&mut self, z: &mut [Column]) {
+    fn exponentiate(&mut self, z: &mut [PerRow]) {
         for z in z {
             for row in 0..ROWS {
                 z[row] = exp(z[row] - self.largest[row]);
@@ -143,7 +145,7 @@ impl<'a> Block<'a> {
 
     /// The third: these become (p − q) · factor.
     #[inline(always)]
-    fn differentiate(&self, first: usize, z: &mut [Column], normaliser: &Column, factor: f32) {
+    fn differentiate(&self, first: usize, z: &mut [PerRow], normaliser: &PerRow, factor: f32) {
         let everywhere = (self.smoothing / self.classes as f64) as f32;
         let here = (1.0 - self.smoothing) as f32 + everywhere;
         for (class, z) in (first as u32..).zip(z) {

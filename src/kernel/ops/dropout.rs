@@ -5,7 +5,7 @@ use std::rc::Rc;
 use candle_core::{Result, Tensor};
 
 use crate::kernel::gpu;
-use crate::kernel::gpu::memory::{Bytes as _, address, constant};
+use crate::kernel::gpu::memory::{ToBytes as _, address, constant};
 use crate::kernel::gpu::position;
 use crate::kernel::gpu::queue::Queue;
 use crate::kernel::lend::lend_all;

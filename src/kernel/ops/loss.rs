@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::gather::Indices;
 use crate::kernel::gpu;
-use crate::kernel::gpu::memory::{Bytes as _, address, constant};
+use crate::kernel::gpu::memory::{ToBytes as _, address, constant};
 use crate::kernel::gpu::position;
 use crate::kernel::gpu::queue::{FEW_THREADS, Queue};
 use crate::kernel::host::simd::Width;

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::kernel::gpu;
-use crate::kernel::gpu::memory::{Bytes as _, address, constant};
+use crate::kernel::gpu::memory::{ToBytes as _, address, constant};
 use crate::kernel::gpu::queue::THREADS;
 use crate::kernel::host::simd::{Width, vectorised};
 use crate::kernel::host::team;
