@@ -163,7 +163,7 @@ pub fn over_slices<T: Send>(data: &mut [T], unit: usize, work: usize, body: impl
 
 /// A pointer that tasks share, each for elements of its own.
 #[derive(Debug)]
-pub struct Shared<T>(pub *mut T);
+pub(in crate::kernel) struct Shared<T>(pub *mut T);
 
 // SAFETY: whoever takes a slice promises that no other task has it.
 unsafe impl<T: Send> Sync for Shared<T> {}

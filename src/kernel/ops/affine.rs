@@ -198,4 +198,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_gpu_asks_for_no_room_of_threads() -> Result<()> {
+        let shape = Affine { rows: 128, lanes: 1, inputs: 784, outputs: 10, shared_input: true };
+        let beside = Tensor::zeros(1, candle_core::DType::F32, &candle_core::Device::Cpu)?;
+        assert_eq!(shape.weight_gradient_room(&beside)?, 10 * 784);
+        let Some((room, _)) = crate::kernel::gpu::emulated::run(|| shape.weight_gradient_room(&beside)) else {
+            return Ok(());
+        };
+        assert_eq!(room?, 0);
+        Ok(())
+    }
 }
