@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use adamtrain::kernel::{self, Affine, Channel, LossBatch, Totals, limits, team};
+use adamtrain::kernel::{self, Affine, Channel, Indices, LossBatch, Totals, limits, team};
 use adamtrain::optim::{Parameter, StepScalars};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
@@ -104,7 +104,8 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
     let start = Cell::new(0);
     table.pass(name, "gather", batch * inputs * 5, || {
         start.set((start.get() + batch) % (EXAMPLES - batch));
-        kernel::gather(&pixels, &order, start.get(), batch, &channels, &x).unwrap();
+        let indices = Indices { order: &order, start: start.get(), rows: batch };
+        kernel::gather(&pixels, indices, &channels, &x).unwrap();
     });
 
     let mut parameters = Vec::new();
@@ -117,17 +118,17 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
             if layer == 0 { numbers(&[batch, kernel::padded(inputs)]) } else { numbers(&[batch, lanes, inputs]) };
         let (w, b) = (numbers(&[lanes, outputs, inputs]), numbers(&[lanes, outputs]));
         let (y, dw, db) = (numbers(&[batch, lanes, outputs]), w.zeros_like()?, b.zeros_like()?);
-        let room = match kernel::weight_gradient_room(shape) {
+        let room = match shape.weight_gradient_room(&w)? {
             0 => None,
             room => Some(numbers(&[room])),
         };
         let operations = 2 * batch * lanes * inputs * outputs;
         let named = |what: &str| format!("{what} {layer}");
         table.product(name, &named("forward"), operations, || {
-            kernel::affine_forward(shape, &input, &w, &b, layer < last, &y).unwrap();
+            shape.forward(&input, &w, &b, layer < last, &y).unwrap();
         });
         table.product(name, &named("weight gradient"), operations, || {
-            kernel::affine_weight_gradient(shape, &y, &input, &dw, room.as_ref()).unwrap();
+            shape.weight_gradient(&y, &input, &dw, room.as_ref()).unwrap();
         });
         table.pass(name, &named("column sums"), 4 * batch * lanes * outputs, || {
             kernel::column_sums(batch, &y, &db).unwrap();
@@ -135,7 +136,7 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
         if layer > 0 {
             let below = input.zeros_like()?;
             table.product(name, &named("input gradient"), operations, || {
-                kernel::affine_input_gradient(shape, &y, &w, &below).unwrap();
+                shape.input_gradient(&y, &w, &below).unwrap();
             });
             let scales = vec![1.0; lanes];
             table.pass(name, &named("relu backward"), 12 * batch * lanes * inputs, || {
@@ -153,9 +154,7 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
     let smoothing = vec![0.0; lanes];
     let loss = LossBatch {
         labels: &labels,
-        order: &order,
-        start: 0,
-        rows: batch,
+        indices: Indices { order: &order, start: 0, rows: batch },
         divisor: batch,
         classes,
         smoothing: &smoothing,

@@ -23,7 +23,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
-use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
+use crate::kernel::{self, Channel, Dropout, Indices, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
@@ -58,7 +58,7 @@ pub struct Trainer {
     /// Sums of the epoch so far.
     pub totals: Totals,
     /// Lends them without taking memory.
-    _kept: kernel::Kept,
+    _views: kernel::Views,
     /// Learning rate of each step, per lane.
     pub schedules: Vec<Schedule>,
     /// Moving average of the weights, if there is one.
@@ -115,7 +115,7 @@ impl Trainer {
         Ok(Self {
             optimizer: optimizer(lanes, &net)?,
             on_device,
-            _kept: kernel::Kept::new([&totals.loss, &totals.hits, &totals.blocks])?,
+            _views: kernel::Views::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,
@@ -278,7 +278,7 @@ impl Trainer {
     fn forward(&mut self, batch: Batch<'_>, step: u64, offset: usize) -> Result<()> {
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
-        kernel::gather(&split.pixels, order, start, rows, &self.channels, &activations.x)?;
+        kernel::gather(&split.pixels, Indices { order, start, rows }, &self.channels, &activations.x)?;
         // Every step has its own stretch of each stream of dropout masks.
         let first = step * self.step_samples as u64 + offset as u64;
         for (masks, &width) in self.dropout.iter_mut().zip(&self.net.shape().hidden) {
@@ -293,9 +293,7 @@ impl Trainer {
     fn loss(&self, batch: Batch<'_>, divisor: usize) -> Result<()> {
         let loss = LossBatch {
             labels: &batch.split.labels,
-            order: batch.order,
-            start: batch.start,
-            rows: batch.rows,
+            indices: Indices { order: batch.order, start: batch.start, rows: batch.rows },
             divisor,
             classes: self.net.shape().classes,
             smoothing: &self.smoothing,

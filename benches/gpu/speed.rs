@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use adamtrain::kernel::gpu::memory::address;
-use adamtrain::kernel::gpu::queue::{self, Gemm, Operand};
-use adamtrain::kernel::gpu::{Precision, set_precision};
+use adamtrain::kernel::gpu::queue::{Gemm, Operand};
+use adamtrain::kernel::gpu::{self, Precision, set_precision};
 use adamtrain::kernel::{self, Affine};
 use adamtrain::optim::{Parameter, StepScalars, family};
 use anyhow::Result;
@@ -116,7 +116,7 @@ fn adam(clock: Clock<'_>, shapes: &[&[usize]], copy: f64, report: &mut Report) -
         optimizer.apply(&gradients)
     })?;
     tell("launches", seconds);
-    if let Some(queue) = queue::of(&gradients[0])? {
+    if let Some(queue) = gpu::queue_of(&gradients[0])? {
         let graph = queue.capture(&mut || optimizer.apply(&gradients))?;
         let seconds = clock.of(|| {
             optimizer.prepare(&scalars)?;
@@ -143,14 +143,14 @@ fn product(clock: Clock<'_>, kind: Kind, rows: usize, inputs: usize, outputs: us
         Tensor::from_vec((0..rows * columns).map(number).collect(), (rows, columns), clock.device)
     };
     let (x, w, y) = (numbers((rows, inputs))?, numbers((outputs, inputs))?, numbers((rows, outputs))?);
-    let Some(queue) = queue::of(&x)? else {
+    let Some(queue) = gpu::queue_of(&x)? else {
         let shape = Affine { rows, lanes: 1, inputs, outputs, shared_input: true };
         let b = Tensor::zeros(outputs, DType::F32, clock.device)?;
         return clock.of(|| {
             let done = match kind {
-                Kind::Forward => kernel::affine_forward(shape, &x, &w, &b, false, &y),
-                Kind::Weights => kernel::affine_weight_gradient(shape, &y, &x, &w, None),
-                Kind::Inputs => kernel::affine_input_gradient(shape, &y, &w, &x),
+                Kind::Forward => shape.forward(&x, &w, &b, false, &y),
+                Kind::Weights => shape.weight_gradient(&y, &x, &w, None),
+                Kind::Inputs => shape.input_gradient(&y, &w, &x),
             };
             Ok(done?)
         });

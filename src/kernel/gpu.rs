@@ -1,8 +1,8 @@
 //! The kernels on a GPU, and opening one.
 //!
-//! `kernels.cu` holds the passes of a step, `rules.cu` the update rules, which write their own text. `operations` is `kernel` over
-//! them: what a function there does with slices, a function here asks of the device's [`queue`]. [`steps`] records a whole step once
-//! and repeats it, [`update`] is an optimizer's step over all parameters and lanes.
+//! `kernels.cu` holds the passes of a step, `rules.cu` the update rules, which write their own text. The operations of a step ask the
+//! device's [`queue`] for launches. [`steps`] records a whole step once and repeats it, [`update`] is an optimizer's step over all
+//! parameters and lanes.
 //!
 //! Without the feature `cuda` there is no GPU, and each question is answered so. Tests run the same host code against an emulated
 //! device that works in host memory: the text of the kernels compiled as C++ (`shim.h`), and the matrix products of the CPU.
@@ -18,14 +18,17 @@ pub mod clip;
 pub mod emulated;
 #[cfg(test)]
 pub(crate) mod emulator;
+pub mod kernel;
 #[cfg(feature = "cuda")]
 mod libraries;
 pub mod memory;
 pub mod muon;
 #[cfg(feature = "cuda")]
 mod open;
-pub(super) mod operations;
-pub mod origin;
+pub mod position;
+mod precision;
+#[cfg(feature = "cuda")]
+mod ptx;
 pub mod queue;
 mod source;
 pub mod steps;
@@ -35,12 +38,17 @@ pub mod stream;
 mod tests;
 pub mod update;
 
-use candle_core::Device;
+use std::rc::Rc;
+
+use candle_core::{Device, Result, Tensor};
+
+use self::queue::Queue;
 
 #[cfg(not(feature = "cuda"))]
 pub use cards::none::{cards, driver, free_bytes, libraries, open};
 pub use cards::{Card, Library, Refusal};
 pub use chunk::{Chunk, TensorPieces};
+pub use precision::Precision;
 pub use source::Source;
 
 #[cfg(feature = "cuda")]
@@ -48,34 +56,21 @@ pub use libraries::libraries;
 #[cfg(feature = "cuda")]
 pub use open::{cards, driver, free_bytes, open, words};
 
-/// The kernels of this program as PTX.
-#[cfg(feature = "cuda")]
-pub const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-
-/// The rules' kernels as PTX.
-#[cfg(feature = "cuda")]
-pub const RULES: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.ptx"));
-
-/// How matrix products round their factors on a GPU. Parameters, moments and sums are f32 always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Not at all.
-    #[default]
-    F32,
-    /// To 10 bits behind the point, which tensor cores multiply: faster, and less exact by a factor of about 1,000.
-    Tf32,
-}
-
-impl Precision {
-    /// All, by name.
-    pub const ALL: [(&'static str, Self); 2] = [("f32", Self::F32), ("tf32", Self::Tf32)];
+/// The queue of the device that holds a tensor; none in host memory.
+pub fn queue_of(tensor: &Tensor) -> Result<Option<Rc<dyn Queue>>> {
+    #[cfg(test)]
+    if let Some(queue) = emulated::current() {
+        return Ok(Some(queue));
+    }
+    match tensor.device() {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => stream::of(device).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Sets the precision of a device's matrix products; in host memory it is f32 whatever is asked for.
-///
-/// # Errors
-/// If the device fails.
-pub fn set_precision(device: &Device, precision: Precision) -> candle_core::Result<()> {
+pub fn set_precision(device: &Device, precision: Precision) -> Result<()> {
     match device {
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => stream::set_precision(device, precision),

@@ -2,13 +2,16 @@
 //!
 //!     dWₗ = δₗᵀ · zₗ,  dbₗ = Σ_rows δₗ,  δₗ₋₁ = (δₗ · Wₗ) ⊙ [zₗ > 0]
 //!
-//! with δ_L = ∂loss/∂logits. Two products a layer, a column sum and a mask.
+//! with δ_L = ∂loss/∂logits. Two products a layer, a column sum and a mask. All of it fails where the device does or its memory does
+//! not suffice.
+
+#![allow(clippy::missing_errors_doc)]
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::{LinearNet, Shape};
-use crate::kernel::{self, Affine, Dropout, Kept};
+use crate::kernel::{self, Affine, Dropout, Views};
 
 /// Buffers of the forward pass for batches of at most B rows.
 #[derive(Debug)]
@@ -19,14 +22,11 @@ pub struct Activations {
     outputs: Vec<Tensor>,
     shapes: Vec<Affine>,
     /// Lends them without taking memory.
-    _kept: Kept,
+    _views: Views,
 }
 
 impl Activations {
     /// Takes the memory for batches of at most `batch` rows.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(shape: &Shape, lanes: usize, batch: usize, device: &Device) -> Result<Self> {
         let mut outputs = Vec::new();
         let mut shapes = Vec::new();
@@ -35,8 +35,8 @@ impl Activations {
             shapes.push(Affine { rows: batch, lanes, inputs, outputs: width, shared_input: layer == 0 });
         }
         let x = Tensor::zeros((batch, kernel::padded(shape.inputs)), DType::F32, device)?;
-        let kept = Kept::new(outputs.iter().chain([&x]))?;
-        Ok(Self { x, outputs, shapes, _kept: kept })
+        let views = Views::new(outputs.iter().chain([&x]))?;
+        Ok(Self { x, outputs, shapes, _views: views })
     }
 
     /// Bytes that [`Activations::new`] takes.
@@ -61,16 +61,13 @@ impl Activations {
     }
 
     /// Computes the logits of the first `rows` rows of `x`. `dropout` holds a mask per hidden layer and lane, or nothing.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn forward(&self, net: &LinearNet, rows: usize, dropout: &mut [Vec<Dropout>]) -> Result<()> {
         let last = self.outputs.len() - 1;
         for (layer, (weight, bias)) in net.layers().enumerate() {
             let shape = Affine { rows, ..self.shapes[layer] };
             let input = if layer == 0 { &self.x } else { &self.outputs[layer - 1] };
             let output = &self.outputs[layer];
-            kernel::affine_forward(shape, input, weight, bias, layer < last, output)?;
+            shape.forward(input, weight, bias, layer < last, output)?;
             if let Some(masks) = dropout.get_mut(layer) {
                 kernel::dropout(rows, shape.outputs, masks, output)?;
             }
@@ -89,7 +86,7 @@ pub struct Backprop {
     /// One gradient per parameter, in their order and shape.
     gradients: Vec<Tensor>,
     /// Lends all of these without taking memory.
-    _kept: Kept,
+    _views: Views,
     /// Room for the weights' gradient of each layer, where it is of use.
     rooms: Vec<Option<Tensor>>,
     /// Factor on what dropout kept, per lane.
@@ -98,9 +95,6 @@ pub struct Backprop {
 
 impl Backprop {
     /// Takes the memory for batches of at most `batch` rows; `dropout` holds the probability of each lane.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(net: &LinearNet, batch: usize, dropout: &[f64]) -> Result<Self> {
         let (lanes, shape) = (net.lanes(), net.shape());
         let device = net.parameters()[0].1.device();
@@ -108,16 +102,15 @@ impl Backprop {
         let hidden = shape.hidden.iter().map(|&width| zeros(&[batch, lanes, width]));
         let gradients = net.parameters().iter().map(|(_, var)| zeros(var.dims()));
         let activations = Activations::new(shape, lanes, batch, device)?;
-        // Room for the CPU's threads.
-        let rooms = activations.shapes.iter().map(|layer| match kernel::weight_gradient_room(*layer) {
-            room if room > 0 && device.is_cpu() => zeros(&[room]).map(Some),
-            _ => Ok(None),
+        let rooms = activations.shapes.iter().map(|layer| match layer.weight_gradient_room(&activations.x)? {
+            0 => Ok(None),
+            room => zeros(&[room]).map(Some),
         });
         let rooms = rooms.collect::<candle_core::Result<Vec<Option<Tensor>>>>()?;
         let deltas = hidden.collect::<candle_core::Result<Vec<Tensor>>>()?;
         let gradients = gradients.collect::<candle_core::Result<Vec<Tensor>>>()?;
         Ok(Self {
-            _kept: Kept::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
+            _views: Views::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
             rooms,
             activations,
             deltas,
@@ -140,9 +133,6 @@ impl Backprop {
     }
 
     /// Computes all gradients from the gradient of the logits.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
         let Activations { x, outputs, shapes, .. } = &self.activations;
         for (layer, (weight, _)) in net.layers().enumerate().rev() {
@@ -150,11 +140,11 @@ impl Backprop {
             let delta = self.deltas.get(layer).unwrap_or(self.activations.logits());
             let input = if layer == 0 { x } else { &outputs[layer - 1] };
             let room = self.rooms[layer].as_ref();
-            kernel::affine_weight_gradient(shape, delta, input, &self.gradients[2 * layer], room)?;
+            shape.weight_gradient(delta, input, &self.gradients[2 * layer], room)?;
             kernel::column_sums(rows, delta, &self.gradients[2 * layer + 1])?;
             if layer > 0 {
                 let below = &self.deltas[layer - 1];
-                kernel::affine_input_gradient(shape, delta, weight, below)?;
+                shape.input_gradient(delta, weight, below)?;
                 kernel::relu_backward(rows, shape.inputs, &self.keep_scales, input, below)?;
             }
         }
@@ -165,7 +155,7 @@ impl Backprop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{LossBatch, Totals};
+    use crate::kernel::{Indices, LossBatch, Totals};
     use crate::rng::{Purpose, Stream};
     use candle_core::D;
 
@@ -194,9 +184,7 @@ mod tests {
         let used = backprop.activations.logits().narrow(0, 0, rows)?.copy()?;
         let batch = LossBatch {
             labels: &labels,
-            order: &order,
-            start: 0,
-            rows,
+            indices: Indices { order: &order, start: 0, rows },
             divisor: rows,
             classes: 5,
             smoothing: &smoothing,

@@ -165,7 +165,7 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     training_point: Vec<Tensor>,
     at_evaluation_point: bool,
     /// Lends variables and state to a step without taking memory.
-    _kept: kernel::Kept,
+    _views: kernel::Views,
     rules: Vec<U>,
     history: Vec<[f64; P]>,
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
@@ -217,7 +217,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             state.push(tensor);
         }
         Ok(Self {
-            _kept: kernel::Kept::new(vars.iter().map(Var::as_tensor).chain(&state))?,
+            _views: kernel::Views::new(vars.iter().map(Var::as_tensor).chain(&state))?,
             updater: Updater::new(U::kernel(), H, rules.len(), vars.first().map(Var::as_tensor))?,
             names,
             vars,

@@ -77,9 +77,9 @@ struct Muon {
     vars: Vec<Var>,
     buffers: Vec<Tensor>,
     /// Lends both to a step without taking memory.
-    _kept: kernel::Kept,
+    _views: kernel::Views,
     /// What takes the step of each matrix.
-    work: Vec<kernel::Muon>,
+    work: Vec<kernel::MuonUpdater>,
     lanes: Vec<Hypers>,
     /// Steps that each lane has taken.
     steps: Vec<u64>,
@@ -95,12 +95,12 @@ impl Muon {
             };
             ensure!(count == lanes.len(), "parameter `{name}` has {count} lanes, expected {}", lanes.len());
             buffers.push(Tensor::zeros(var.dims(), DType::F32, var.device())?);
-            work.push(kernel::Muon::new(var, iterations.clone())?);
+            work.push(kernel::MuonUpdater::new(var, iterations.clone())?);
         }
         Ok(Self {
             names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
             vars: parameters.iter().map(|parameter| parameter.var.clone()).collect(),
-            _kept: kernel::Kept::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
+            _views: kernel::Views::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
             buffers,
             work,
             lanes: lanes.to_vec(),

@@ -23,7 +23,7 @@ pub struct Average {
     lanes: Vec<Ema>,
     tensors: Vec<Tensor>,
     /// Lends them without taking memory.
-    _kept: kernel::Kept,
+    _views: kernel::Views,
 }
 
 impl Average {
@@ -34,7 +34,7 @@ impl Average {
     pub fn new(net: &LinearNet, lanes: Vec<Ema>) -> Result<Self> {
         let tensors = net.parameters().iter().map(|(_, var)| var.as_tensor().copy());
         let tensors = tensors.collect::<candle_core::Result<Vec<Tensor>>>()?;
-        Ok(Self { lanes, _kept: kernel::Kept::new(&tensors)?, tensors })
+        Ok(Self { lanes, _views: kernel::Views::new(&tensors)?, tensors })
     }
 
     /// Whether the decay is another from step to step, so that no recorded step can hold it.

@@ -5,7 +5,11 @@ use candle_core::{Tensor, Var};
 
 use super::clip::Clip;
 use super::{Batch, Trainer};
-use crate::kernel::gpu::{clip::Clipping, queue, steps::Steps};
+use crate::kernel::gpu::{
+    self,
+    clip::Clipping,
+    steps::{Step, Steps},
+};
 use crate::model::LinearNet;
 use crate::optim::{Gradients, StepScalars};
 
@@ -25,7 +29,7 @@ impl DeviceStep {
     pub fn new(net: &LinearNet, gradients: &[Tensor], clips: &[Clip], graph: bool) -> Result<Option<Self>> {
         let variables = variables(net);
         let Some(beside) = variables.first().map(|var| var.as_tensor()) else { return Ok(None) };
-        let Some(queue) = queue::of(beside)? else { return Ok(None) };
+        let Some(queue) = gpu::queue_of(beside)? else { return Ok(None) };
         let clipping = Clipping::new(&*queue, Clip::bounds(clips), &variables, gradients)?;
         Ok(Some(Self { steps: Steps::new(beside, !graph)?, clipping }))
     }
@@ -67,14 +71,14 @@ impl Trainer {
     /// [`Trainer::step`] on a GPU, where nothing asks to see its numbers.
     pub(super) fn step_on_device(&mut self, device: &mut DeviceStep, batch: Batch<'_>, step: u64) -> Result<()> {
         let DeviceStep { steps, clipping } = device;
-        let Some(queue) = queue::of(&self.totals.loss)? else { return Ok(()) };
+        let Some(queue) = gpu::queue_of(&self.totals.loss)? else { return Ok(()) };
         let order = steps.order(&*queue, batch.order, &batch.split.pixels)?;
         let batch = Batch { order: &order, ..batch };
         self.scalars.clear();
         let lanes = self.schedules.iter().map(|schedule| StepScalars { lr: schedule.lr(step), gradient_scale: 1.0 });
         self.scalars.extend(lanes);
         self.optimizer.prepare(&self.scalars)?;
-        let place = (batch.rows, batch.start, step * self.step_samples as u64);
+        let place = Step { rows: batch.rows, start: batch.start, sample: step * self.step_samples as u64 };
         steps.run(&queue, place, &mut || {
             self.gradients(batch, step, false)?;
             let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());

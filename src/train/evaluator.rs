@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
 
 use crate::data::Split;
-use crate::kernel::{self, Channel, LossBatch, Totals};
+use crate::kernel::{self, Channel, Indices, LossBatch, Totals};
 use crate::metrics::{Means, Sums};
 use crate::model::LinearNet;
 use crate::model::backprop::Activations;
@@ -64,14 +64,13 @@ impl Evaluator {
         self.totals.set(&vec![Sums::default(); net.lanes()])?;
         for start in (0..examples).step_by(self.activations.batch()) {
             let rows = self.activations.batch().min(examples - start);
+            let indices = Indices { order, start, rows };
             let x = &self.activations.x;
-            kernel::gather(&split.pixels, order, start, rows, &self.channels, x)?;
+            kernel::gather(&split.pixels, indices, &self.channels, x)?;
             self.activations.forward(net, rows, &mut [])?;
             let loss = LossBatch {
                 labels: &split.labels,
-                order,
-                start,
-                rows,
+                indices,
                 divisor: rows,
                 classes: net.shape().classes,
                 smoothing: &smoothing,
@@ -95,7 +94,7 @@ impl Evaluator {
         let examples = order.elem_count();
         for start in (0..examples).step_by(self.activations.batch()) {
             let rows = self.activations.batch().min(examples - start);
-            kernel::gather(&split.pixels, order, start, rows, &self.channels, &self.activations.x)?;
+            kernel::gather(&split.pixels, Indices { order, start, rows }, &self.channels, &self.activations.x)?;
             self.activations.forward(net, rows, &mut [])?;
             for (output, active) in self.activations.outputs().iter().zip(&mut active) {
                 kernel::mark_active(rows, output, active)?;

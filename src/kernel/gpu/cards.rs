@@ -71,25 +71,16 @@ pub mod none {
     }
 
     /// The driver's CUDA version.
-    ///
-    /// # Errors
-    /// Always.
     pub fn driver() -> Result<i32, Refusal> {
         refusal()
     }
 
     /// The GPUs of this machine.
-    ///
-    /// # Errors
-    /// Always.
     pub fn cards() -> Result<Vec<Card>, Refusal> {
         refusal()
     }
 
     /// Opens a GPU.
-    ///
-    /// # Errors
-    /// Always.
     pub fn open(_ordinal: usize) -> Result<Device, Refusal> {
         refusal()
     }

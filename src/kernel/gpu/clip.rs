@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use super::memory::{Bytes as _, address, constant};
+use super::memory::{ToBytes as _, address, constant};
 use super::queue::{Address, Queue};
 use super::update::{PieceTable, Squares, Whole};
 
@@ -34,9 +34,6 @@ fn is_any(bounds: &[f64]) -> bool {
 
 impl Clipping {
     /// For these parameters `[K, …]` and gradients; none where no lane has a bound.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(queue: &dyn Queue, bounds: Bounds, vars: &[&Var], gradients: &[Tensor]) -> Result<Option<Self>> {
         let lanes = bounds.norm.len();
         let Some(beside) = gradients.first() else { return Ok(None) };
@@ -56,9 +53,6 @@ impl Clipping {
     }
 
     /// Clips in place by value and by unit; answers the factors f32 `[K]` that the norms ask for.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn apply(&self, queue: &Rc<dyn Queue>, vars: &[&Var], gradients: &[Tensor]) -> Result<Option<&Tensor>> {
         let Bounds { value, unit, norm } = &self.bounds;
         let lanes = norm.len();

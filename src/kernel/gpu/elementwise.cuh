@@ -1,4 +1,4 @@
-// How a rule of rules.cu runs over elements: the twin of ../elementwise.rs, with its bits.
+// How a rule of rules.cu runs over elements: the twin of ../host/update.rs, with its bits.
 //
 // A rule is a structure of static functions and the sizes S (state numbers), H (scalars), and for two passes N (sums) and
 // A (scalars of the second pass). Tables: scalars [K, H + 1], a row per lane K: the rule's own, then the factor on the gradient;

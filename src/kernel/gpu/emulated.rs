@@ -10,7 +10,7 @@ use candle_core::{Result, bail};
 
 use super::emulator::Emulator;
 use super::queue::{Address, Argument, Gemm, Graph, Operand, Queue};
-use crate::kernel::product::{Matrix, Product, multiply_lanes};
+use crate::kernel::host::product::{Matrix, Product, multiply_lanes};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<dyn Queue>>> = const { RefCell::new(None) };
@@ -65,8 +65,8 @@ pub fn run_without_graphs<R>(body: impl FnOnce() -> R) -> Option<(R, Log)> {
 }
 
 fn emulate<R>(refuses: bool, body: impl FnOnce() -> R) -> Option<(R, Log)> {
-    struct Restore(Option<Rc<dyn Queue>>);
-    impl Drop for Restore {
+    struct RestoreQueue(Option<Rc<dyn Queue>>);
+    impl Drop for RestoreQueue {
         fn drop(&mut self) {
             CURRENT.set(self.0.take());
         }
@@ -74,7 +74,7 @@ fn emulate<R>(refuses: bool, body: impl FnOnce() -> R) -> Option<(R, Log)> {
     let emulator = Emulator::get()?;
     let log = Rc::new(RefCell::new(Log::default()));
     let queue = Emulated { emulator, recording: RefCell::new(None), log: log.clone(), refuses: Cell::new(refuses) };
-    let restore = Restore(CURRENT.replace(Some(Rc::new(queue))));
+    let restore = RestoreQueue(CURRENT.replace(Some(Rc::new(queue))));
     let answer = body();
     drop(restore);
     let log = log.borrow().clone();

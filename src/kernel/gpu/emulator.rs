@@ -15,12 +15,12 @@ pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernel/gpu");
 pub const LIBRARY: &str = "ADAMTRAIN_EMULATED_KERNELS";
 
 /// A kernel that takes its grid, its block, and a pointer to each argument.
-type Door = unsafe extern "C" fn(*const u32, u32, *const *const c_void);
+type EntryPoint = unsafe extern "C" fn(*const u32, u32, *const *const c_void);
 
 /// The kernels, as functions.
 #[derive(Debug)]
 pub struct Emulator {
-    doors: HashMap<String, Door>,
+    entries: HashMap<String, EntryPoint>,
 }
 
 impl Emulator {
@@ -45,16 +45,16 @@ impl Emulator {
         // SAFETY: the path ends with a zero. What the library runs as it is loaded are constructors of C++ alone.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "{}: {}", library.display(), last_error());
-        let door = |name: &String| {
+        let entry = |name: &String| {
             let symbol = CString::new(format!("run_{name}")).unwrap();
             // SAFETY: the handle is open and stays so, and the name ends with a zero.
             let address = unsafe { libc::dlsym(handle, symbol.as_ptr()) };
             assert!(!address.is_null(), "{name}: {}", last_error());
             // SAFETY: `EXPORT` of shim.h gives every function `run_…` this form.
-            let door = unsafe { std::mem::transmute::<*mut c_void, Door>(address) };
-            (name.clone(), door)
+            let entry = unsafe { std::mem::transmute::<*mut c_void, EntryPoint>(address) };
+            (name.clone(), entry)
         };
-        Self { doors: names.iter().map(door).collect() }
+        Self { entries: names.iter().map(entry).collect() }
     }
 
     /// Runs a launch, one thread after the other. `arguments` points at each argument, as for `cuLaunchKernel`.
@@ -62,9 +62,9 @@ impl Emulator {
     /// # Safety
     /// The arguments are those of the kernel in number and type, and what they point at is as the kernel expects.
     pub unsafe fn launch(&self, kernel: &str, grid: [u32; 3], block: u32, arguments: &[*const c_void]) {
-        let door = self.doors.get(kernel).unwrap_or_else(|| panic!("there is no kernel `{kernel}`"));
+        let entry = self.entries.get(kernel).unwrap_or_else(|| panic!("there is no kernel `{kernel}`"));
         // SAFETY: the caller promises it.
-        unsafe { door(grid.as_ptr(), block, arguments.as_ptr()) };
+        unsafe { entry(grid.as_ptr(), block, arguments.as_ptr()) };
     }
 }
 
@@ -86,8 +86,8 @@ fn unit() -> (String, Vec<String>) {
     let texts = ["kernels.cu", "rules.cu"].map(|file| fs::read_to_string(path(file)).unwrap());
     let names: Vec<String> = texts.iter().flat_map(|text| kernels(text)).collect();
     let includes = ["shim.h", "kernels.cu", "rules.cu"].map(|file| format!("#include \"{}\"\n", path(file)));
-    let doors = names.iter().map(|name| format!("EXPORT({name})\n"));
-    (includes.into_iter().chain(doors).collect(), names)
+    let entries = names.iter().map(|name| format!("EXPORT({name})\n"));
+    (includes.into_iter().chain(entries).collect(), names)
 }
 
 /// The kernels that a text defines.

@@ -1,7 +1,7 @@
 // The passes of a training step on a GPU, beside the update rules, which write their own text (rules.cu).
 //
 // Every number that is stored comes from IEEE additions, products, quotients, roots and fused multiply-adds in the order of the
-// loops for host memory (passes.rs, loss.rs), so both give the same bits; only the loss that is reported passes through the
+// loops for host memory (../ops, ../host), so both give the same bits; only the loss that is reported passes through the
 // machine's logarithm. Compiled without contraction. No kernel shares memory or waits for another thread: a sum whose order
 // matters belongs to one thread. All grids have one dimension.
 //
@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(64) column_sums(
     db[column] = sum;
 }
 
-// eˣ for x ≤ 0: the polynomial of loss.rs.
+// eˣ for x ≤ 0: the polynomial of softmax.rs.
 static __device__ __forceinline__ float exp_of_negative(float x) {
     const float smallest = -87.0f, round = 12582912.0f;
     float clipped = x < smallest ? smallest : x;
@@ -143,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(64) cross_entropy(
 }
 
 // loss [K] and hits [K] gain the rows of a batch: a thread adds 16 of a lane, and the last of a lane to come here adds these sums, in the
-// order of loss.rs. `rows_of` is that of cross_entropy; arrived [K], 0 before and after.
+// order of ops/loss.rs. `rows_of` is that of cross_entropy; arrived [K], 0 before and after.
 extern "C" __global__ void __launch_bounds__(64) add_losses(
     double* __restrict__ rows_of, u32* __restrict__ arrived, u32 rows, u32 lanes, u32 blocks, double* __restrict__ loss,
     u32* __restrict__ hits) {
@@ -275,7 +275,7 @@ extern "C" __global__ void __launch_bounds__(256) clip_value(const Chunk* __rest
     }
 }
 
-// Σ x² as passes.rs sums a slice: 16 accumulators, then by halves.
+// Σ x² as sums.rs sums a slice: 16 accumulators, then by halves.
 static __device__ __forceinline__ double sum_of_squares(const float* x, u32 count) {
     double a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0, a7 = 0;
     double a8 = 0, a9 = 0, a10 = 0, a11 = 0, a12 = 0, a13 = 0, a14 = 0, a15 = 0;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::queue::{Address, Queue};
-use crate::kernel::lend::Element;
+use crate::kernel::element::Element;
 
 /// Where the elements of a contiguous tensor begin.
 ///
@@ -22,7 +22,7 @@ pub fn address<T: Element>(tensor: &Tensor) -> Result<Address> {
         candle_core::Device::Cuda(_) => super::stream::address::<T>(tensor, start),
         // The emulated device works in host memory.
         #[cfg(test)]
-        candle_core::Device::Cpu => crate::kernel::lend::lend_here(tensor, |data: &mut [T]| {
+        candle_core::Device::Cpu => crate::kernel::host::borrow::borrow_mut(tensor, |data: &mut [T]| {
             Address(data.as_mut_ptr().expose_provenance() as u64)
         }),
         device => {
@@ -46,9 +46,6 @@ pub fn fetch<T: Element>(queue: &dyn Queue, tensor: &Tensor) -> Result<Vec<T>> {
 }
 
 /// Writes the elements of a contiguous tensor.
-///
-/// # Errors
-/// As [`fetch`].
 pub fn store<T: Element>(queue: &dyn Queue, tensor: &Tensor, data: &[T]) -> Result<()> {
     // SAFETY: numbers have no padding; the slice lives through the call.
     let bytes = unsafe { std::slice::from_raw_parts(data.as_ptr().cast::<u8>(), size_of_val(data)) };
@@ -66,9 +63,6 @@ pub struct Buffer {
 
 impl Buffer {
     /// Takes `bytes` bytes, all zero, where `beside` lies.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn zeros(bytes: usize, beside: &Tensor) -> Result<Self> {
         let memory = Tensor::zeros(bytes.div_ceil(8).max(1), DType::F64, beside.device())?;
         Ok(Self { at: address::<f64>(&memory)?, _memory: memory, bytes })
@@ -129,14 +123,14 @@ pub(super) fn bytes_of<T: Copy>(structures: &[T]) -> &[u8] {
 }
 
 /// The bytes of numbers, as the device reads them.
-pub trait Bytes {
+pub trait ToBytes {
     /// These.
     fn bytes(&self) -> Vec<u8>;
 }
 
 macro_rules! bytes {
     ($($number:ident)*) => {$(
-        impl Bytes for [$number] {
+        impl ToBytes for [$number] {
             fn bytes(&self) -> Vec<u8> {
                 self.iter().flat_map(|number| number.to_ne_bytes()).collect()
             }

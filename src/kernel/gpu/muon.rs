@@ -1,20 +1,15 @@
-//! Muon's step over the lanes of a matrix on the device; the formulas stand in `orthogonal.rs` and `elementwise.rs` beside this.
+//! Muon's step over the lanes of a matrix on the device; the formulas stand in `host/muon.rs`.
 
 use candle_core::{DType, Result, Tensor};
 
-use super::memory::{Buffer, Bytes as _, address};
-use super::operations::{columns, over, rows};
-use super::queue::{Address, Gemm, Operand, Queue};
+use super::memory::{Buffer, ToBytes as _, address};
+use super::queue::{Address, FEW_THREADS, Gemm, Operand, Queue, THREADS};
 use super::update::{PieceTable, Squares, Whole};
-use crate::kernel::MuonStep;
-use crate::kernel::orthogonal::COEFFICIENTS;
-
-/// Threads of a block over elements.
-const THREADS: usize = 256;
+use crate::kernel::host::muon::{COEFFICIENTS, MuonStep};
 
 /// The buffers of a matrix with all its lanes, `[K, rows, columns]`.
 #[derive(Debug)]
-pub struct Muon {
+pub struct MuonTables {
     lanes: usize,
     rows: usize,
     columns: usize,
@@ -30,11 +25,8 @@ pub struct Muon {
     inverse: Tensor,
 }
 
-impl Muon {
+impl MuonTables {
     /// For a matrix `[K, rows, columns]`.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(queue: &dyn Queue, theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
         let (lanes, rows, columns) = theta.dims3()?;
         let least = rows.min(columns);
@@ -59,9 +51,6 @@ impl Muon {
     }
 
     /// Brings the numbers of the next step to the device, an entry per lane.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn prepare(&self, queue: &dyn Queue, steps: &[MuonStep]) -> Result<()> {
         let numbers =
             |step: &MuonStep| [step.weight, step.ahead, step.gradient, step.minus_step, step.toward, step.away];
@@ -69,9 +58,6 @@ impl Muon {
     }
 
     /// Takes the step: θ, gradient and buffer b `[K, rows, columns]`; `factors` f32 `[K]` scale the gradients further.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn apply(
         &self,
         queue: &dyn Queue,
@@ -89,11 +75,11 @@ impl Muon {
         let [of_lane, of_all] = sizes;
         let (gradient, b) = (address::<f32>(gradient)?, address::<f32>(b)?);
         let arguments = [gradient.into(), steps.into(), factors.into(), of_lane, of_all, b.into(), x.into()];
-        over(queue, "look_ahead", count, THREADS, &arguments)?;
+        queue.launch_each("look_ahead", count, THREADS, &arguments)?;
 
         let arguments = [self.squares.run(queue)?.into(), self.lanes.into(), inverse.into()];
-        over(queue, "inverse_norms", self.lanes, 64, &arguments)?;
-        over(queue, "scale", count, THREADS, &[inverse.into(), of_lane, of_all, x.into()])?;
+        queue.launch_each("inverse_norms", self.lanes, FEW_THREADS, &arguments)?;
+        queue.launch_each("scale", count, THREADS, &[inverse.into(), of_lane, of_all, x.into()])?;
 
         let theta = address::<f32>(theta)?;
         let mut first = 0;
@@ -104,7 +90,7 @@ impl Muon {
             let steps = steps.after::<f32>(first * 6);
             let count = lanes.len() * size;
             let arguments = [u.into(), steps.into(), of_lane, (count as u64).into(), at(theta).into()];
-            over(queue, "decay_and_move", count, THREADS, &arguments)?;
+            queue.launch_each("decay_and_move", count, THREADS, &arguments)?;
             first += lanes.len();
         }
         Ok(())
@@ -125,22 +111,23 @@ impl Muon {
         let inside =
             |tensor: &Tensor| Ok::<_, candle_core::Error>(address::<f32>(tensor)?.after::<f32>(first * square_size));
         let (gram, square) = (inside(&self.gram)?, inside(&self.square)?);
-        let of_squares = |at| rows(at, least, square_size);
+        let of_squares = |at| Operand::rows(at, least, square_size);
         let multiply =
             |[m, k, n]: [usize; 3], [a, b, c]: [Operand; 3]| queue.multiply(&Gemm { m, n, k, lanes, a, b, c });
         let blend = |a: f32, x: Address, c: f32, count: usize, y: Address| {
             let arguments = [a.into(), x.into(), c.into(), (count as u64).into(), y.into()];
-            over(queue, "blend", count, THREADS, &arguments)
+            queue.launch_each("blend", count, THREADS, &arguments)
         };
         let is_wide = self.rows <= self.columns;
         let most = self.rows.max(self.columns);
         for _ in 0..iterations {
-            let (straight, turned) = (rows(x, self.columns, size), columns(x, self.columns, size));
+            let straight = Operand::rows(x, self.columns, size);
+            let turned = straight.transposed();
             let (left, right) = if is_wide { (straight, turned) } else { (turned, straight) };
             multiply([least, most, least], [left, right, of_squares(gram)])?;
             multiply([least, least, least], [of_squares(gram), of_squares(gram), of_squares(square)])?;
             blend(b, gram, c, lanes * square_size, square)?;
-            let result = rows(next, self.columns, size);
+            let result = Operand::rows(next, self.columns, size);
             if is_wide {
                 multiply([least, least, most], [of_squares(square), straight, result])?;
             } else {

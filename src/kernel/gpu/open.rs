@@ -12,8 +12,9 @@ use candle_core::cuda_backend::cudarc::cublas::sys::cublasSetWorkspace_v2;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, DriverError, result, sys};
 use candle_core::cuda_backend::{CudaDevice, CudaError, kernels};
 
+use super::cards::{Card, Refusal};
 use super::libraries::{DRIVER, TOOLKIT};
-use super::{Card, KERNELS, RULES, Refusal};
+use super::ptx::{KERNELS, RULES};
 use crate::error::plain;
 use crate::read;
 

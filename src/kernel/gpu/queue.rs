@@ -1,8 +1,6 @@
 //! What a GPU is asked to do, in order: launches, products, copies. A test asks an emulated one.
 
-use std::rc::Rc;
-
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 /// A place in the device's memory; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -14,6 +12,12 @@ impl Address {
         Self(self.0 + (count * size_of::<T>()) as u64)
     }
 }
+
+/// Threads of a block of a kernel over elements, as kernels.cu bounds them.
+pub const THREADS: usize = 256;
+
+/// Those of a kernel whose threads have much to do each.
+pub const FEW_THREADS: usize = 64;
 
 /// An argument of a kernel, by value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +71,18 @@ pub struct Operand {
     pub is_transposed: bool,
 }
 
+impl Operand {
+    /// A matrix as it lies.
+    pub fn rows(at: Address, stride: usize, of_lane: usize) -> Self {
+        Self { at, stride, of_lane, is_transposed: false }
+    }
+
+    /// The same with rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self { is_transposed: !self.is_transposed, ..self }
+    }
+}
+
 /// `c = a · b` per lane: m × k, k × n, m × n.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gemm {
@@ -94,28 +110,24 @@ pub trait Queue {
     /// If there is no such kernel, or the device fails.
     fn launch(&self, kernel: &str, blocks: usize, threads: u32, arguments: &[Argument]) -> Result<()>;
 
+    /// Runs a kernel of one thread for each of `count` elements, on blocks of `threads` threads.
+    fn launch_each(&self, kernel: &str, count: usize, threads: usize, arguments: &[Argument]) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        self.launch(kernel, count.div_ceil(threads), threads as u32, arguments)
+    }
+
     /// A matrix product.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn multiply(&self, gemm: &Gemm) -> Result<()>;
 
     /// Copies bytes to the device. The bytes may go away at once.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn upload(&self, bytes: &[u8], to: Address) -> Result<()>;
 
     /// Copies bytes from the device, when all before it is done. This is a synchronisation of host and device.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn download(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
 
     /// Copies bytes on the device.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()>;
 
     /// Records what `body` asks for instead of doing it.
@@ -131,24 +143,5 @@ pub trait Queue {
 /// What was recorded.
 pub trait Graph {
     /// Does it all, in the order of the queue.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn launch(&self) -> Result<()>;
-}
-
-/// The queue of the device that holds a tensor; none in host memory.
-///
-/// # Errors
-/// If the device's kernels cannot be loaded.
-pub fn of(tensor: &Tensor) -> Result<Option<Rc<dyn Queue>>> {
-    #[cfg(test)]
-    if let Some(queue) = super::emulated::current() {
-        return Ok(Some(queue));
-    }
-    match tensor.device() {
-        #[cfg(feature = "cuda")]
-        candle_core::Device::Cuda(device) => super::stream::of(device).map(Some),
-        _ => Ok(None),
-    }
 }

@@ -1,6 +1,6 @@
 //! Steps without the host: a whole step is recorded once as a graph of launches and repeated from then on.
 //!
-//! The host tells the device where a step stands (a [`Place`]) and the rule's scalars; all else is the same in every step with as many
+//! The host tells the device where a step stands (a [`StepPosition`]) and the rule's scalars; all else is the same in every step with as many
 //! rows. So there is a graph for whole batches and one for the short batch at the end of an epoch. The first steps run launch by
 //! launch, which loads what has to be loaded and fills every table. Where recording fails, steps go on so.
 
@@ -10,16 +10,27 @@ use std::rc::Rc;
 use anyhow::Result;
 use candle_core::{Tensor, TensorId};
 
-use super::origin::Place;
+use super::position::StepPosition;
 use super::queue::{Graph, Queue};
 use crate::error::described;
 
 /// Steps with as many rows that run launch by launch before one is recorded.
 const WARM_UP: u64 = 2;
 
+/// A step, as far as the device must know which it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Its rows.
+    pub rows: usize,
+    /// Where it starts in the order of samples.
+    pub start: usize,
+    /// The number of its first sample over the whole run.
+    pub sample: u64,
+}
+
 /// The steps of a trainer.
 pub struct Steps {
-    place: Place,
+    position: StepPosition,
     /// The order of samples that recorded steps read, and the tensor it was copied from.
     order: Option<(Tensor, TensorId)>,
     /// The images that they read.
@@ -47,18 +58,12 @@ impl std::fmt::Debug for Steps {
 
 impl Steps {
     /// On the device that holds `beside`. Nothing is recorded where `is_eager`.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(beside: &Tensor, is_eager: bool) -> Result<Self> {
-        Ok(Self { place: Place::new(beside)?, order: None, pixels: None, graphs: HashMap::new(), is_eager })
+        Ok(Self { position: StepPosition::new(beside)?, order: None, pixels: None, graphs: HashMap::new(), is_eager })
     }
 
     /// The order of samples u32 `[N′]` of these images in the memory that steps read; it is copied there when it is another than
     /// before.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn order(&mut self, queue: &dyn Queue, order: &Tensor, pixels: &Tensor) -> Result<Tensor> {
         if self.pixels.replace(pixels.id()) != Some(pixels.id()) {
             self.order = None;
@@ -80,31 +85,23 @@ impl Steps {
         Ok(kept)
     }
 
-    /// Takes a step of `rows` rows that stands at `start` in the order and at sample number `sample` of the run: `body` asks for its
-    /// launches.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn run(
-        &mut self,
-        queue: &Rc<dyn Queue>,
-        (rows, start, sample): (usize, usize, u64),
-        body: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        self.place.write(&**queue, start, sample)?;
+    /// Takes a step, for which `body` asks for the launches.
+    pub fn run(&mut self, queue: &Rc<dyn Queue>, step: Step, body: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let Step { rows, start, sample } = step;
+        self.position.write(&**queue, start, sample)?;
         let recording = self.graphs.entry(rows).or_insert(Recording::WarmingUp(0));
         if let Recording::WarmingUp(steps) = recording {
             if self.is_eager || *steps < WARM_UP {
                 *steps += 1;
-                return self.place.origin(start, sample, body);
+                return self.position.within(start, sample, body);
             }
-            match self.place.origin(start, sample, || queue.capture(body)) {
+            match self.position.within(start, sample, || queue.capture(body)) {
                 Ok(graph) => *recording = Recording::Recorded(graph),
                 Err(error) => {
                     let why = described(&error);
                     tracing::warn!("the step is not recorded as a graph, and runs launch by launch: {why}");
                     self.is_eager = true;
-                    return self.place.origin(start, sample, body);
+                    return self.position.within(start, sample, body);
                 }
             }
         }

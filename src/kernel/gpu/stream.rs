@@ -12,16 +12,17 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{DeviceId, WrapErr as _};
 use candle_core::{CudaDevice, Result, Storage, Tensor, bail};
 
-use super::Precision;
+use super::precision::Precision;
+use super::ptx::{KERNELS, RULES};
 use super::queue::{Address, Argument, Gemm, Graph, Operand, Queue};
-use crate::kernel::lend::Element;
+use crate::kernel::element::Element;
 
 /// PTX of kernels.cu and rules.cu, for every card from compute capability 7.5 on: the driver assembles it for the card at hand.
-const MODULES: [&str; 2] = [super::KERNELS, super::RULES];
+const MODULES: [&str; 2] = [KERNELS, RULES];
 
 thread_local! {
     /// The queues of this thread's devices.
-    static STREAMS: RefCell<HashMap<DeviceId, Rc<Stream>>> = RefCell::default();
+    static STREAMS: RefCell<HashMap<DeviceId, Rc<CudaQueue>>> = RefCell::default();
 }
 
 /// The queue of a device.
@@ -32,21 +33,18 @@ pub fn of(device: &CudaDevice) -> Result<Rc<dyn Queue>> {
     Ok(stream(device)?)
 }
 
-fn stream(device: &CudaDevice) -> Result<Rc<Stream>> {
+fn stream(device: &CudaDevice) -> Result<Rc<CudaQueue>> {
     STREAMS.with_borrow_mut(|streams| {
         if let Some(known) = streams.get(&device.id()) {
             return Ok(known.clone());
         }
-        let new = Rc::new(Stream::new(device)?);
+        let new = Rc::new(CudaQueue::new(device)?);
         streams.insert(device.id(), new.clone());
         Ok(new)
     })
 }
 
 /// How the device's matrix products round.
-///
-/// # Errors
-/// As [`of`].
 pub fn set_precision(device: &CudaDevice, precision: Precision) -> Result<()> {
     stream(device)?.precision.set(precision);
     Ok(())
@@ -65,7 +63,7 @@ pub fn address<T: Element>(tensor: &Tensor, start: usize) -> Result<Address> {
     Ok(Address(pointer).after::<T>(start))
 }
 
-struct Stream {
+struct CudaQueue {
     device: CudaDevice,
     in_order: Arc<CudaStream>,
     modules: Vec<Arc<CudaModule>>,
@@ -74,7 +72,7 @@ struct Stream {
     is_capturing: Cell<bool>,
 }
 
-impl Stream {
+impl CudaQueue {
     fn new(device: &CudaDevice) -> Result<Self> {
         let stream = device.cuda_stream();
         let modules = MODULES.iter().map(|text| stream.context().load_module((*text).into()));
@@ -100,7 +98,7 @@ impl Stream {
     }
 }
 
-impl Queue for Stream {
+impl Queue for CudaQueue {
     fn launch(&self, kernel: &str, blocks: usize, threads: u32, arguments: &[Argument]) -> Result<()> {
         let function = self.function(kernel)?;
         let Ok(blocks) = u32::try_from(blocks) else { bail!("{blocks} blocks of `{kernel}` are more than a grid has") };

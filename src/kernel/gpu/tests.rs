@@ -8,8 +8,9 @@ use std::{env, fs, ptr};
 
 use super::emulator::{self, Emulator, argument};
 use super::{Chunk, TensorPieces, kernel_name};
+use crate::kernel::host::update;
 use crate::kernel::simd::Width;
-use crate::kernel::{ACCUMULATORS, Scalars, elementwise, piece_size};
+use crate::kernel::{ACCUMULATORS, Scalars, piece_size};
 use crate::optim::tests::sources;
 use crate::rng::{Purpose, Stream};
 use crate::rule::{Rule, TwoPass};
@@ -38,7 +39,7 @@ impl Trial {
             let name = kernel_name::<U>();
             over_cases(&name, &U::STATE, table, &[], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
-                    elementwise::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
+                    update::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
                 });
                 let chunks = case.chunks(case.chunk);
                 let rows = case.rows();
@@ -61,7 +62,7 @@ impl Trial {
             over_cases(&name, &U::STATE, table, &[17 * 1024 + 1], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     let width = Width::detect();
-                    elementwise::update_in_two_passes::<f32, U, S, P, H, N, A>(width, scalars, theta, g, state);
+                    update::update_in_two_passes::<f32, U, S, P, H, N, A>(width, scalars, theta, g, state);
                 });
                 let (pieces, chunks) = (case.chunks(piece_size(case.count)), case.chunks(case.chunk));
                 let tensors = case.tensors(pieces.len());

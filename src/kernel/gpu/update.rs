@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::memory::{Buffer, Bytes as _, address, bytes_of};
+use super::memory::{Buffer, ToBytes as _, address, bytes_of};
 use super::queue::{Address, Argument, Queue};
 use super::{Chunk, TensorPieces};
 use crate::kernel::{ACCUMULATORS, Kernel, Parts, Scalars, piece_size};

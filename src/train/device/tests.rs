@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use crate::config::Config;
 use crate::data::Split;
 use crate::kernel::gpu::emulated::{self, Log};
-use crate::kernel::{self, gpu::queue};
+use crate::kernel::{self, gpu};
 use crate::train::tests::{bits, bits_of, trainer};
 use crate::train::{Batch, Evaluator, Trainer};
 
@@ -89,7 +89,7 @@ fn a_recorded_step_is_repeated_without_a_look_at_the_host() {
     let Some((before, log)) = emulated::run(|| {
         let (mut trainer, split, _) = trainer(&settings);
         train(&mut trainer, &split, 0..9).unwrap();
-        let queue = queue::of(&trainer.totals.loss).unwrap().unwrap();
+        let queue = gpu::queue_of(&trainer.totals.loss).unwrap().unwrap();
         assert!(!queue.is_capturing());
         trainer.on_device.as_ref().unwrap().recorded()
     }) else {

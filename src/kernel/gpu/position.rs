@@ -4,63 +4,57 @@ use std::cell::Cell;
 
 use candle_core::{Result, Tensor};
 
-use super::memory::{Buffer, Bytes as _};
+use super::memory::{Buffer, ToBytes as _};
 use super::queue::{Address, Queue};
 
-/// A step's place in the order of samples, and the number of its first sample over the whole run.
+/// Where the step that is asked for stands in the order of samples, and the number of its first sample over the whole run.
 #[derive(Clone, Copy, Debug)]
-struct Origin {
+struct Current {
     at: Address,
     start: usize,
     sample: u64,
 }
 
 thread_local! {
-    static ORIGIN: Cell<Option<Origin>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
 }
 
 /// The two numbers of a step on the device.
 #[derive(Debug)]
-pub struct Place(Buffer);
+pub struct StepPosition(Buffer);
 
-impl Place {
+impl StepPosition {
     /// On the device that holds `beside`.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
     pub fn new(beside: &Tensor) -> Result<Self> {
         Buffer::zeros(2 * size_of::<u64>(), beside).map(Self)
     }
 
     /// Tells the device where the next step stands.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn write(&self, queue: &dyn Queue, start: usize, sample: u64) -> Result<()> {
         self.0.write(queue, &[start as u64, sample].bytes())
     }
 
     /// Runs `body`, whose kernels count from this place, which stands at `start` and `sample`.
-    pub fn origin<R>(&self, start: usize, sample: u64, body: impl FnOnce() -> R) -> R {
-        let before = ORIGIN.replace(Some(Origin { at: self.0.at(), start, sample }));
+    pub fn within<R>(&self, start: usize, sample: u64, body: impl FnOnce() -> R) -> R {
+        let before = CURRENT.replace(Some(Current { at: self.0.at(), start, sample }));
         let answer = body();
-        ORIGIN.set(before);
+        CURRENT.set(before);
         answer
     }
 }
 
 /// The place `start` in the order of samples, for a kernel: a pointer to where the step stands, or none, and what is added.
-pub(super) fn start(start: usize) -> (Address, u64) {
-    match ORIGIN.get() {
-        Some(origin) => (origin.at, (start - origin.start) as u64),
+pub fn start(start: usize) -> (Address, u64) {
+    match CURRENT.get() {
+        Some(current) => (current.at, (start - current.start) as u64),
         None => (Address::default(), start as u64),
     }
 }
 
 /// The same for the number of a sample; it lies behind the place in the order.
-pub(super) fn sample(sample: u64) -> (Address, u64) {
-    match ORIGIN.get() {
-        Some(origin) => (origin.at, sample - origin.sample),
+pub fn sample(sample: u64) -> (Address, u64) {
+    match CURRENT.get() {
+        Some(current) => (current.at, sample - current.sample),
         None => (Address::default(), sample),
     }
 }

@@ -2,37 +2,11 @@
 
 use std::ops::Range;
 
-use super::lend::Element;
 use super::simd::{Width, by_halves, vectorised};
-use super::team::{self, Shared};
-use crate::rule::{Real, Rule, TwoPass};
-
-/// What an element's update is worth in multiplications: it is mostly waiting for memory.
-pub const WORK: usize = 12;
-
-/// Elements between two cuts: a cache line, so that two threads never write to the same one.
-const LINE: usize = 16;
-
-/// Most pieces of a sum over a tensor: as many as give a GPU enough to do.
-const PIECES: usize = 1024;
-
-/// Fewest elements of a piece but the last.
-const PIECE: usize = 1024;
-
-/// Fewest elements that a thread takes of such a sum.
-const SHARE: usize = 4096;
-
-/// Elements of each piece, but the last, of a sum over the `count` elements of a tensor and lane. The cut follows from the
-/// length alone, so that the order of a sum does, on any device.
-pub fn piece_size(count: usize) -> usize {
-    count.div_ceil(PIECES).next_multiple_of(LINE).max(PIECE)
-}
-
-/// A kind of number that tensors hold and rules run on: f32 in training, f64 where an oracle is wanted.
-pub trait Number: Real + Element + Default + Send + Sync + Into<f64> {}
-
-impl Number for f32 {}
-impl Number for f64 {}
+use super::sums::{ACCUMULATORS, LINE, sum_in_pieces};
+use super::team::{self, ELEMENT_WORK, Shared};
+use crate::kernel::element::Number;
+use crate::rule::{Rule, TwoPass};
 
 /// What a step needs besides the elements.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +67,7 @@ pub fn over_lanes<R: Number, const S: usize, const H: usize>(
         // The threads share each lane.
         run(0..lanes);
     } else {
-        team::over_range(lanes, 1, size * WORK, run);
+        team::over_range(lanes, 1, size * ELEMENT_WORK, run);
     }
 }
 
@@ -106,7 +80,7 @@ fn over_pieces<R: Number, const S: usize>(
 ) {
     let count = theta.len();
     let slices = Slices::new(theta, gradient, state);
-    team::over_range(count, LINE, WORK, |range| {
+    team::over_range(count, LINE, ELEMENT_WORK, |range| {
         // SAFETY: ranges do not meet.
         let (theta, gradient, state) = unsafe { slices.cut(&range) };
         work(theta, gradient, state);
@@ -210,32 +184,6 @@ where
     })
 }
 
-/// N sums over the `count` elements of a tensor and lane: those of its pieces, then over 16 columns of pieces, then of these by
-/// halves. The order follows from the length alone, and any device follows it.
-pub fn sum_in_pieces<const N: usize>(count: usize, piece: impl Fn(Range<usize>) -> [f64; N] + Sync) -> [f64; N] {
-    let size = piece_size(count);
-    if count <= size {
-        return piece(0..count);
-    }
-    let mut pieces = [[0.0; N]; PIECES];
-    let pieces = &mut pieces[..count.div_ceil(size)];
-    team::over_slices(pieces, (SHARE / size).max(1), size * WORK, |start, sums| {
-        for (index, sums) in (start..).zip(sums) {
-            *sums = piece(index * size..count.min((index + 1) * size));
-        }
-    });
-    let mut columns = [[0.0; ACCUMULATORS]; N];
-    for (index, sums) in pieces.iter().enumerate() {
-        for (column, sum) in columns.iter_mut().zip(sums) {
-            column[index % ACCUMULATORS] += sum;
-        }
-    }
-    columns.map(by_halves)
-}
-
-/// Logical accumulators of a sum: as many as the widest vector has lanes.
-pub const ACCUMULATORS: usize = 16;
-
 vectorised! {
     fn first_piece[R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize][R, U, S, P, H, N, A](
         scalars: &Scalars<H>,
@@ -302,55 +250,6 @@ vectorised! {
     }
 }
 
-vectorised! {
-    /// `x ← x + weight · (target − x)`, without denormals.
-    pub fn average[R: Number][R](weight: R, target: &[R], x: &mut [R]) {
-        for (x, &target) in x.iter_mut().zip(target) {
-            *x = x.averaged(weight, target);
-        }
-    }
-}
-
-/// The numbers of a step of Muon, rounded to f32.
-#[derive(Clone, Copy, Debug)]
-pub struct MuonStep {
-    /// 1 − μ.
-    pub weight: f32,
-    /// How far from the gradient to the buffer the direction lies: μ under Nesterov's momentum, else 1.
-    pub ahead: f32,
-    /// Factor on every gradient.
-    pub gradient: f32,
-    /// Newton–Schulz iterations.
-    pub iterations: u64,
-    /// −α·s.
-    pub minus_step: f32,
-    /// Decay −α·λ where the update has the parameter's sign.
-    pub toward: f32,
-    /// Decay where it has not.
-    pub away: f32,
-}
-
-vectorised! {
-    /// `b ← b + weight·(g − b)`, then `u = g + ahead·(b − g)`.
-    pub fn look_ahead[][](step: &MuonStep, gradient: &[f32], b: &mut [f32], u: &mut [f32]) {
-        for ((u, b), &g) in u.iter_mut().zip(b.iter_mut()).zip(gradient) {
-            let g = g * step.gradient;
-            *b = b.averaged(step.weight, g);
-            *u = step.ahead.mul_add(*b - g, g);
-        }
-    }
-}
-
-vectorised! {
-    /// `θ ← θ + decay·θ + minus_step·u`.
-    pub fn decay_and_move[][](step: &MuonStep, u: &[f32], theta: &mut [f32]) {
-        for (theta, &u) in theta.iter_mut().zip(u) {
-            let decay = if u * *theta < 0.0 { step.away } else { step.toward };
-            *theta = theta.moved(decay, step.minus_step * u);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,15 +274,6 @@ mod tests {
                 .collect()
         };
         [numbers(true), numbers(true), numbers(true), numbers(false)]
-    }
-
-    #[test]
-    fn a_sum_is_cut_into_no_more_pieces_than_there_may_be_each_of_whole_lines() {
-        for count in [1, 15, 1024, 1025, 266_610, 1_048_576, 1_048_577, 100_000_000] {
-            let size = piece_size(count);
-            assert!(size >= PIECE && size.is_multiple_of(LINE), "{count}");
-            assert!(count.div_ceil(size) <= PIECES, "{count}");
-        }
     }
 
     #[test]

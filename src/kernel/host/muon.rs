@@ -1,4 +1,6 @@
-//! The nearest matrix with orthonormal rows or columns, nearly: Newton–Schulz iterations over kept buffers.
+//! The loops of Muon: momentum, the nearest matrix with orthonormal rows or columns, nearly, and the step along it.
+//!
+//! The matrix comes from Newton–Schulz iterations over kept buffers:
 //!
 //!     X₀ = X/max(‖X‖, 10⁻⁷)
 //!     Xₖ₊₁ = a·Xₖ + (b·G + c·G²)·Xₖ,  G = Xₖ·Xₖᵀ      rows ≤ columns; else X·(b·G + c·G²) with G = Xᵀ·X
@@ -7,15 +9,56 @@
 //! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
 //! which computes in bf16; here it is f32.
 
-use super::passes::sum_of_squares_in_pieces;
 use super::product::{Matrix, multiply};
 use super::simd::{Width, vectorised};
+use super::sums::sum_of_squares_in_pieces;
+use crate::rule::Real as _;
 
 /// a, b, c.
 pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 
 /// The norm is not taken for less.
 const LEAST_NORM: f64 = 1e-7;
+
+/// The numbers of a step of Muon, rounded to f32.
+#[derive(Clone, Copy, Debug)]
+pub struct MuonStep {
+    /// 1 − μ.
+    pub weight: f32,
+    /// How far from the gradient to the buffer the direction lies: μ under Nesterov's momentum, else 1.
+    pub ahead: f32,
+    /// Factor on every gradient.
+    pub gradient: f32,
+    /// Newton–Schulz iterations.
+    pub iterations: u64,
+    /// −α·s.
+    pub minus_step: f32,
+    /// Decay −α·λ where the update has the parameter's sign.
+    pub toward: f32,
+    /// Decay where it has not.
+    pub away: f32,
+}
+
+vectorised! {
+    /// `b ← b + weight·(g − b)`, then `u = g + ahead·(b − g)`.
+    pub fn look_ahead[][](step: &MuonStep, gradient: &[f32], b: &mut [f32], u: &mut [f32]) {
+        for ((u, b), &g) in u.iter_mut().zip(b.iter_mut()).zip(gradient) {
+            let g = g * step.gradient;
+            *b = b.averaged(step.weight, g);
+            *u = step.ahead.mul_add(*b - g, g);
+        }
+    }
+}
+
+vectorised! {
+    /// `θ ← θ + decay·θ + minus_step·u`.
+    pub fn decay_and_move[][](step: &MuonStep, u: &[f32], theta: &mut [f32]) {
+        for (theta, &u) in theta.iter_mut().zip(u) {
+            let decay = if u * *theta < 0.0 { step.away } else { step.toward };
+            *theta = theta.moved(decay, step.minus_step * u);
+        }
+    }
+}
 
 /// Buffers for matrices of one shape.
 #[derive(Debug)]
@@ -91,7 +134,7 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::passes::sum_of_squares;
+    use super::super::sums::sum_of_squares;
     use super::*;
     use crate::rng::{Purpose, Stream};
 

@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError, TryLockError};
 
 /// How often an idle helper looks for work before it sleeps: some 60 µs.
-const LOOKS: u32 = 3000;
+const SPINS: u32 = 3000;
 
 /// How often the caller looks whether all tasks are done before it lets others have the core.
-const LOOKS_BEFORE_YIELD: u32 = 200;
+const SPINS_BEFORE_YIELD: u32 = 200;
 
 /// Multiplications, or work of that size, that are worth handing to another thread: some 1 µs.
-const WORTH_A_TASK: usize = 1 << 15;
+const GRAIN: usize = 1 << 15;
+
+/// What an element of a pass over parameters is worth in multiplications: it is mostly waiting for memory.
+pub const ELEMENT_WORK: usize = 12;
 
 /// Tasks per thread of a long loop: enough that a thread which was put aside for a while does not hold up the others.
 const TASKS_PER_THREAD: usize = 8;
@@ -35,7 +38,7 @@ struct Team {
     job: UnsafeCell<Option<*const Job<'static>>>,
     /// Helpers that sleep; the lock orders falling asleep and waking up.
     asleep: AtomicUsize,
-    bed: Mutex<()>,
+    sleep: Mutex<()>,
     wake: Condvar,
     /// What a task panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -70,7 +73,7 @@ pub fn start(threads: usize) -> std::io::Result<()> {
         done: AtomicUsize::new(0),
         job: UnsafeCell::new(None),
         asleep: AtomicUsize::new(0),
-        bed: Mutex::new(()),
+        sleep: Mutex::new(()),
         wake: Condvar::new(),
         panic: Mutex::new(None),
         caller: Mutex::new(()),
@@ -133,7 +136,7 @@ pub fn tasks(work: usize, most: usize) -> usize {
     if threads == 1 {
         return 1;
     }
-    let tasks = (work / WORTH_A_TASK).min(threads * TASKS_PER_THREAD).min(most).max(1);
+    let tasks = (work / GRAIN).min(threads * TASKS_PER_THREAD).min(most).max(1);
     if tasks > threads { tasks / threads * threads } else { tasks }
 }
 
@@ -160,7 +163,7 @@ pub fn over_slices<T: Send>(data: &mut [T], unit: usize, work: usize, body: impl
 
 /// A pointer that tasks share, each for elements of its own.
 #[derive(Debug)]
-pub struct Shared<T>(pub *mut T);
+pub(in crate::kernel) struct Shared<T>(pub *mut T);
 
 // SAFETY: whoever takes a slice promises that no other task has it.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -217,16 +220,16 @@ impl Team {
         let (number, ..) = unpack(self.word.load(Ordering::Relaxed));
         self.word.store(pack(number.wrapping_add(1) & 0xFFFF_FFFF, 0, tasks), Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) > 0 {
-            let _bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
             self.wake.notify_all();
         }
         while let Some(task) = self.claim(true) {
             self.work(task);
         }
-        let mut looks = 0;
+        let mut spins = 0;
         while self.done.load(Ordering::Acquire) < tasks {
-            looks += 1;
-            if looks < LOOKS_BEFORE_YIELD {
+            spins += 1;
+            if spins < SPINS_BEFORE_YIELD {
                 std::hint::spin_loop();
             } else {
                 std::thread::yield_now();
@@ -270,24 +273,24 @@ impl Team {
     /// The life of a helper.
     fn help(&self) {
         LIMIT.set(1);
-        let mut looks = 0;
+        let mut spins = 0;
         loop {
             if let Some(task) = self.claim(false) {
                 self.work(task);
-                looks = 0;
-            } else if looks < LOOKS {
-                looks += 1;
+                spins = 0;
+            } else if spins < SPINS {
+                spins += 1;
                 std::hint::spin_loop();
             } else {
                 self.sleep();
-                looks = 0;
+                spins = 0;
             }
         }
     }
 
     /// Sleeps until there is a loop.
     fn sleep(&self) {
-        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
         // In this order, as `run` writes the word before it reads `asleep`: one of the two sees the other.
         self.asleep.fetch_add(1, Ordering::SeqCst);
         let is_idle = || {
@@ -295,7 +298,7 @@ impl Team {
             first == end
         };
         while is_idle() {
-            bed = self.wake.wait(bed).unwrap_or_else(PoisonError::into_inner);
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         self.asleep.fetch_sub(1, Ordering::SeqCst);
     }

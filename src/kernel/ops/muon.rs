@@ -2,49 +2,47 @@
 
 use candle_core::{Result, Tensor};
 
-use super::gpu::{self, queue};
-use super::simd::Width;
-use super::{MuonStep, Orthogonal, elementwise, lend, lend_mut};
+use crate::kernel::gpu::{self, muon::MuonTables};
+use crate::kernel::host::muon::{MuonStep, Orthogonal, decay_and_move, look_ahead};
+use crate::kernel::host::simd::Width;
+use crate::kernel::lend::lend_all;
 
 /// Takes the steps of one matrix `[K, rows, columns]`.
 #[derive(Debug)]
-pub enum Muon {
+pub enum MuonUpdater {
     /// In host memory, lane by lane in the same buffers.
-    Here {
+    OnHost {
         /// The buffers.
         work: Orthogonal,
         /// The numbers of the step, an entry per lane; kept so that a step allocates nothing.
         steps: Vec<MuonStep>,
     },
     /// On a GPU, all lanes at once.
-    OnGpu(gpu::muon::Muon),
+    OnGpu(MuonTables),
 }
 
-impl Muon {
+impl MuonUpdater {
     /// For the matrix θ, with the iterations of each lane.
     ///
     /// # Errors
     /// If it is no matrix with lanes, or memory does not suffice.
     pub fn new(theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
         let (_, rows, columns) = theta.dims3()?;
-        Ok(match queue::of(theta)? {
-            Some(queue) => Self::OnGpu(gpu::muon::Muon::new(&*queue, theta, iterations)?),
-            None => Self::Here { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
+        Ok(match gpu::queue_of(theta)? {
+            Some(queue) => Self::OnGpu(MuonTables::new(&*queue, theta, iterations)?),
+            None => Self::OnHost { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
         })
     }
 
     /// Takes the numbers of the next step of the matrix θ, an entry per lane.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn prepare(&mut self, theta: &Tensor, numbers: impl Iterator<Item = MuonStep>) -> Result<()> {
         match self {
-            Self::Here { steps, .. } => {
+            Self::OnHost { steps, .. } => {
                 steps.clear();
                 steps.extend(numbers);
                 Ok(())
             }
-            Self::OnGpu(muon) => match queue::of(theta)? {
+            Self::OnGpu(muon) => match gpu::queue_of(theta)? {
                 Some(queue) => muon.prepare(&*queue, &numbers.collect::<Vec<_>>()),
                 None => Ok(()),
             },
@@ -52,18 +50,15 @@ impl Muon {
     }
 
     /// Takes the step: θ, its gradient and the buffer b `[K, rows, columns]`. On a GPU `factors` f32 `[K]` scale the gradients further.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn apply(&mut self, theta: &Tensor, gradient: &Tensor, b: &Tensor, factors: Option<&Tensor>) -> Result<()> {
         match self {
-            Self::Here { work, steps } => {
+            Self::OnHost { work, steps } => {
                 for (lane, step) in steps.iter().enumerate() {
                     one_lane(step, lane, theta, gradient, b, work)?;
                 }
                 Ok(())
             }
-            Self::OnGpu(muon) => match queue::of(theta)? {
+            Self::OnGpu(muon) => match gpu::queue_of(theta)? {
                 Some(queue) => muon.apply(&*queue, theta, gradient, b, factors),
                 None => Ok(()),
             },
@@ -81,14 +76,9 @@ fn one_lane(
 ) -> Result<()> {
     let size = work.x.len();
     let lane = lane * size..(lane + 1) * size;
-    lend(gradient, |gradient: &[f32]| {
-        lend_mut(b, |b: &mut [f32]| {
-            let b = &mut b[lane.clone()];
-            elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
-        })
-    })??;
+    lend_all!([gradient: f32, mut b: f32] => {
+        look_ahead(Width::detect(), step, &gradient[lane.clone()], &mut b[lane.clone()], &mut work.x);
+    })?;
     work.run(step.iterations);
-    lend_mut(theta, |theta: &mut [f32]| {
-        elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
-    })
+    lend_all!([mut theta: f32] => decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]))
 }

@@ -39,7 +39,7 @@ pub trait Register: Copy {
 }
 
 /// A register of 4 running sums for each of G columns.
-pub trait Sums<const G: usize>: Register {
+pub trait DotSums<const G: usize>: Register {
     /// `count` numbers of each column, at most 4, then zeros.
     ///
     /// # Safety
@@ -54,7 +54,7 @@ pub trait Sums<const G: usize>: Register {
     fn added(sums: [Self; 3]) -> Self;
 }
 
-impl Sums<1> for [f32; 4] {
+impl DotSums<1> for [f32; 4] {
     #[inline(always)]
     unsafe fn of_each([column]: [*const f32; 1], count: usize) -> Self {
         // SAFETY: as the caller promises.
@@ -119,7 +119,7 @@ impl<const W: usize> Register for [f32; W] {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Register, Sums};
+    use super::{DotSums, Register};
     use std::arch::x86_64::{
         __m128, __m256, __m512, _mm_loadu_ps, _mm_loadu_si128, _mm_maskload_ps, _mm256_add_ps, _mm256_castpd_ps,
         _mm256_castps_pd, _mm256_castps128_ps256, _mm256_fmadd_ps, _mm256_insertf128_ps, _mm256_loadu_ps,
@@ -267,7 +267,7 @@ mod x86 {
 
     // Two registers become one with every addition of halves: beside what one holds of its sums lies what the other holds.
 
-    impl Sums<2> for __m256 {
+    impl DotSums<2> for __m256 {
         #[inline(always)]
         unsafe fn of_each([first, second]: [*const f32; 2], count: usize) -> Self {
             // SAFETY: as above, and as the caller promises.
@@ -304,7 +304,7 @@ mod x86 {
         }
     }
 
-    impl Sums<4> for __m512 {
+    impl DotSums<4> for __m512 {
         #[inline(always)]
         unsafe fn of_each([a, b, c, d]: [*const f32; 4], count: usize) -> Self {
             // SAFETY: as above, and as the caller promises.

@@ -1,0 +1,14 @@
+//! How the CPU does it: loops over slices, the vector instructions and threads they use, and memory.
+
+pub mod alloc;
+pub mod borrow;
+pub mod limits;
+pub mod muon;
+pub mod product;
+mod register;
+pub mod simd;
+pub mod softmax;
+pub mod sums;
+pub mod team;
+mod transpose;
+pub mod update;

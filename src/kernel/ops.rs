@@ -1,0 +1,14 @@
+//! The operations of a step, each on the device where its tensors lie: launches on a GPU, a loop over slices in host memory.
+//!
+//! Each function takes tensors, and checks nothing that the compiler or the caller has checked.
+
+pub mod affine;
+pub mod clip;
+pub mod dropout;
+pub mod elementwise;
+pub mod gather;
+pub mod inspect;
+pub mod loss;
+pub mod muon;
+pub mod relu;
+pub mod update;

@@ -1,0 +1,206 @@
+//! The loss of a batch: softmax cross entropy, whose formulas stand in [`softmax`].
+
+use std::rc::Rc;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::gather::Indices;
+use crate::kernel::gpu;
+use crate::kernel::gpu::memory::{ToBytes as _, address, constant};
+use crate::kernel::gpu::position;
+use crate::kernel::gpu::queue::{FEW_THREADS, Queue};
+use crate::kernel::host::simd::Width;
+use crate::kernel::host::softmax::{self, Criterion, NUMBERS, ROWS};
+use crate::kernel::host::team::{self, Shared};
+use crate::kernel::lend::lend_all;
+
+/// Running sums over a pass, on the device.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Sum of losses, f64 `[K]`.
+    pub loss: Tensor,
+    /// Number of hits, u32 `[K]`.
+    pub hits: Tensor,
+    /// Room for the sums of a batch's blocks, f64 `[blocks, K, 2]`.
+    pub blocks: Tensor,
+}
+
+/// Numbers of [`Totals::blocks`] for batches of at most `rows` rows, on the device that holds `beside`.
+pub fn loss_room(rows: usize, lanes: usize, beside: &Tensor) -> Result<usize> {
+    match gpu::queue_of(beside)? {
+        Some(_) => Ok(room_on_gpu(rows, lanes)),
+        None => Ok(rows.div_ceil(ROWS) * lanes * NUMBERS),
+    }
+}
+
+/// What the loss needs besides the logits.
+#[derive(Debug)]
+pub struct LossBatch<'a> {
+    /// Labels of the split, u32 `[N]`.
+    pub labels: &'a Tensor,
+    /// The batch's examples.
+    pub indices: Indices<'a>,
+    /// Rows that the gradient is the mean over: more than its own where several batches make a step.
+    pub divisor: usize,
+    /// Classes C.
+    pub classes: usize,
+    /// ε of each lane.
+    pub smoothing: &'a [f64],
+    /// Whether the logits are replaced by the gradient.
+    pub gradient: bool,
+}
+
+/// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.
+///
+/// logits f32 `[B, K, C]`. `totals` gains the sum of losses and the hits of the rows: those of blocks of rows, which are computed side
+/// by side, in their order.
+pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
+    let LossBatch { labels, indices: Indices { order, start, rows }, divisor, classes, smoothing, .. } = *batch;
+    let Totals { loss, hits, blocks } = totals;
+    match gpu::queue_of(logits)? {
+        Some(queue) => on_gpu(&queue, batch, logits, totals),
+        None => {
+            lend_all!([labels: u32, order: u32, mut logits: f32, mut loss: f64, mut hits: u32, mut blocks: f64] => {
+                let gradient = batch.gradient.then_some(1.0 / divisor as f32);
+                let order = &order[start..start + rows];
+                let of_block = smoothing.len() * NUMBERS;
+                let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
+                each_block(Criterion { classes, smoothing, gradient }, labels, order, logits, blocks);
+                for block in blocks.chunks_exact(of_block) {
+                    for (sums, (loss, hits)) in block.chunks_exact(NUMBERS).zip(loss.iter_mut().zip(hits.iter_mut())) {
+                        *loss += sums[0];
+                        *hits += sums[1] as u32;
+                    }
+                }
+            })
+        }
+    }
+}
+
+/// Loss and hits of each block of rows and lane, to `blocks`.
+fn each_block(criterion: Criterion<'_>, labels: &[u32], order: &[u32], logits: &mut [f32], blocks: &mut [f64]) {
+    /// An exponential and what is done with it, in multiplications.
+    const WORK: usize = 96;
+    let of_row = criterion.smoothing.len() * criterion.classes;
+    let of_block = criterion.smoothing.len() * NUMBERS;
+    let logits = &mut logits[..order.len() * of_row];
+    let (sums, values) = (Shared(blocks.as_mut_ptr()), Shared(logits.as_mut_ptr()));
+    team::over_range(blocks.len() / of_block, 1, ROWS * of_row * WORK, |range| {
+        for (block, order) in range.clone().zip(order.chunks(ROWS).skip(range.start)) {
+            let mut own = [0; ROWS];
+            for (label, &example) in own.iter_mut().zip(order) {
+                *label = labels[example as usize];
+            }
+            // SAFETY: both slices are this block's own, and lie in what was cut to the blocks above.
+            let (sums, values) = unsafe {
+                let values = values.slice(block * ROWS * of_row, order.len() * of_row);
+                (sums.slice(block * of_block, of_block), values)
+            };
+            let width = Width::detect();
+            softmax::cross_entropy(width, width, criterion, &own, order.len(), values, sums);
+        }
+    });
+}
+
+/// On a GPU a counter per lane, and three numbers per row and lane.
+fn room_on_gpu(rows: usize, lanes: usize) -> usize {
+    lanes + 3 * rows * lanes
+}
+
+fn on_gpu(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
+    let LossBatch { labels, indices: Indices { order, start, rows }, divisor, classes, smoothing, gradient } = *batch;
+    let lanes = smoothing.len();
+    let arrived = address::<f64>(&totals.blocks)?;
+    let room = arrived.after::<f64>(lanes);
+    if totals.blocks.elem_count() < room_on_gpu(rows, lanes) {
+        bail!("{} numbers of room for the losses of {rows} rows and {lanes} lanes", totals.blocks.elem_count());
+    }
+    let (at, offset) = position::start(start);
+    let arguments = [
+        address::<u32>(labels)?.into(),
+        address::<u32>(order)?.into(),
+        at.into(),
+        offset.into(),
+        rows.into(),
+        lanes.into(),
+        classes.into(),
+        constant(queue, logits, &smoothing.bytes())?.into(),
+        gradient.into(),
+        (1.0 / divisor as f32).into(),
+        address::<f32>(logits)?.into(),
+        room.into(),
+    ];
+    queue.launch_each("cross_entropy", rows * lanes, FEW_THREADS, &arguments)?;
+    let (loss, hits) = (address::<f64>(&totals.loss)?, address::<u32>(&totals.hits)?);
+    let blocks = rows.div_ceil(ROWS);
+    let arguments = [room.into(), arrived.into(), rows.into(), lanes.into(), blocks.into(), loss.into(), hits.into()];
+    queue.launch_each("add_losses", blocks * lanes, FEW_THREADS, &arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::gpu::emulated;
+    use candle_core::{DType, Device::Cpu};
+
+    const ROWS_OF_BATCH: usize = 50;
+
+    /// The logits of two lanes, which are not those of one another.
+    fn logits(classes: usize) -> [Vec<f32>; 2] {
+        let count = ROWS_OF_BATCH * classes;
+        [0, 31 * classes]
+            .map(|first| (first..first + count).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect())
+    }
+
+    /// Losses, hits and gradients of lanes with these logits and smoothings.
+    fn run(classes: usize, lanes: &[(&[f32], f64)]) -> Result<(Vec<f64>, Vec<u32>, Vec<f32>)> {
+        let rows = ROWS_OF_BATCH as u32;
+        let labels = Tensor::from_vec((0..rows).map(|i| (i * 7) % classes as u32).collect(), ROWS_OF_BATCH, &Cpu)?;
+        let order = Tensor::from_vec((0..rows).rev().collect(), ROWS_OF_BATCH, &Cpu)?;
+        let (numbers, smoothing): (Vec<&[f32]>, Vec<f64>) = lanes.iter().copied().unzip();
+        let row = |row: usize| numbers.iter().flat_map(move |of| &of[row * classes..][..classes]);
+        let logits: Vec<f32> = (0..ROWS_OF_BATCH).flat_map(row).copied().collect();
+        let logits = Tensor::from_vec(logits, (ROWS_OF_BATCH, lanes.len(), classes), &Cpu)?;
+        let loss = Tensor::zeros(lanes.len(), DType::F64, &Cpu)?;
+        let blocks = Tensor::zeros(loss_room(ROWS_OF_BATCH, lanes.len(), &loss)?, DType::F64, &Cpu)?;
+        let totals = Totals { hits: Tensor::zeros(lanes.len(), DType::U32, &Cpu)?, blocks, loss };
+        let batch = LossBatch {
+            labels: &labels,
+            indices: Indices { order: &order, start: 0, rows: ROWS_OF_BATCH },
+            divisor: ROWS_OF_BATCH,
+            classes,
+            smoothing: &smoothing,
+            gradient: true,
+        };
+        cross_entropy(&batch, &logits, &totals)?;
+        Ok((totals.loss.to_vec1()?, totals.hits.to_vec1()?, logits.flatten_all()?.to_vec1()?))
+    }
+
+    #[test]
+    fn neither_threads_nor_other_lanes_change_a_bit() -> Result<()> {
+        team::start(4).unwrap();
+        for classes in [10, 100, 1001] {
+            let [first, second] = logits(classes);
+            let (sums, hits, gradient) = team::with_threads(1, || run(classes, &[(&second, 0.1)]))?;
+            let (both_sums, both_hits, both) = run(classes, &[(&first, 0.0), (&second, 0.1)])?;
+            assert_eq!((both_sums[1], both_hits[1]), (sums[0], hits[0]), "{classes} classes");
+            assert!(both.chunks(classes).skip(1).step_by(2).flatten().eq(&gradient), "{classes} classes");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_gpu_takes_any_number_of_classes_with_the_same_bits() -> Result<()> {
+        for classes in [10, 64, 65, 100, 300, 1001] {
+            let [first, second] = logits(classes);
+            let lanes = [(&*first, 0.0), (&*second, 0.1)];
+            let here = run(classes, &lanes)?;
+            let Some((there, _)) = emulated::run(|| run(classes, &lanes)) else { return Ok(()) };
+            let (losses, hits, gradient) = there?;
+            assert_eq!((&hits, &gradient), (&here.1, &here.2), "{classes} classes");
+            // The logarithm is the machine's own.
+            assert!(losses.iter().zip(&here.0).all(|(a, b)| (a / b - 1.0).abs() < 1e-12), "{classes} classes");
+        }
+        Ok(())
+    }
+}
