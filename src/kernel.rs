@@ -7,8 +7,6 @@
 //! Every function with a `Result` fails where the device does or its memory does not suffice; what else it refuses, its docs say.
 //! Shapes, everywhere: N examples, B batch (the rows in use may be fewer), D inputs, C classes, K lanes.
 
-#![allow(clippy::missing_errors_doc)]
-
 mod element;
 pub mod gpu;
 mod host;

@@ -268,17 +268,11 @@ impl Lanes {
     }
 
     /// The order of the samples in the epoch in progress, u32 [N′].
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn order(&self) -> Result<Tensor> {
         batches::order(&self.data.members, self.config.data_seed, self.epoch, &self.device)
     }
 
     /// One step of all lanes on the next batch of `order`.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         self.clock.training.get_or_insert_with(Instant::now);
         let batch = self.data.batch(order, self.position, self.config.step_samples());
@@ -357,9 +351,6 @@ impl Lanes {
     }
 
     /// The checkpoint of the lane in this place of [`Lanes::active`], as it stands.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn checkpoint(&mut self, place: usize) -> Result<Checkpoint> {
         self.trainer.optimizer.at_evaluation_point()?;
         let Lane { config, progress, .. } = &self.active[place];

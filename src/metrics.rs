@@ -2,8 +2,6 @@
 //!
 //! Every function here fails where the device does.
 
-#![allow(clippy::missing_errors_doc)]
-
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 

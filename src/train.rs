@@ -2,6 +2,8 @@
 //! needs have files of their own.
 //!
 //! The epoch loop itself stands in `main.rs`.
+//!
+//! What computes here fails where the device does.
 
 pub mod average;
 mod clip;
@@ -175,9 +177,6 @@ impl Trainer {
 
     /// One step on `batch`, in as many pieces as it has batches; `step` counts from 0. Answers which lanes have skipped it: where
     /// configured, one whose gradient is not finite takes no step, and none leaves a trace there.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {
         if let Some(mut device) = self.on_device.take_if(|_| !self.skip_non_finite && self.monitor.is_none()) {
             let done = self.step_on_device(&mut device, batch, step);
@@ -231,9 +230,6 @@ impl Trainer {
     }
 
     /// [`Trainer::step`], looking at every number on the way. Says where the first appears that is not finite.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn step_watched(&mut self, batch: Batch<'_>, step: u64) -> Result<Option<String>> {
         if self.skip_non_finite {
             self.step(batch, step)?;
@@ -366,9 +362,6 @@ impl Trainer {
     }
 
     /// Sums of the epoch so far, per lane. This is a synchronisation of host and device.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn sums(&self) -> Result<Vec<Sums>> {
         self.totals.read()
     }
@@ -379,9 +372,6 @@ impl Trainer {
 
     /// Every tensor that a checkpoint of this lane holds, by name: `layers.0.weight` [out, in], `layers.0.weight.m`, … They share
     /// the memory of net and optimizer.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = Vec::new();
         let average = self.average.iter().flat_map(|average| average.tensors(&self.net));
@@ -394,9 +384,6 @@ impl Trainer {
     }
 
     /// The first parameter or state of a lane that holds a number that is not finite.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn first_not_finite(&self, lane: usize) -> Result<Option<String>> {
         for (name, tensor) in self.tensors(lane)? {
             if !kernel::all_finite(&tensor, tensor.elem_count())? {

@@ -2,8 +2,6 @@
 //!
 //! What fails here says what was expected, in words.
 
-#![allow(clippy::missing_errors_doc)]
-
 use super::setting::Setting;
 use super::value::{Kind, Value};
 use crate::optim::Shortest;

@@ -2,8 +2,6 @@
 //!
 //! What fails here says what was expected, in words.
 
-#![allow(clippy::missing_errors_doc)]
-
 use anyhow::Result;
 
 use super::layers::Origin;

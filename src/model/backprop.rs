@@ -5,8 +5,6 @@
 //! with δ_L = ∂loss/∂logits. Two products a layer, a column sum and a mask. All of it fails where the device does or its memory does
 //! not suffice.
 
-#![allow(clippy::missing_errors_doc)]
-
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 

@@ -5,6 +5,8 @@
 //! Polyak & Juditsky 1992 with the decaying weights of Szegedy et al. 2015; as torch.optim.swa_utils.AveragedModel with
 //! `get_ema_multi_avg_fn`. The warm-up is that of tf.train.ExponentialMovingAverage with `num_updates` = t, the number of steps
 //! that the optimizer has taken; there the average begins with the initial weights, here with those after the first step.
+//!
+//! What computes here fails where the device does.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -43,9 +45,6 @@ impl Average {
     }
 
     /// Takes the weights in after a step of `optimizer`, of which each lane has taken its own number.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn update(&self, net: &LinearNet, optimizer: &dyn Optimizer) -> Result<()> {
         for ((_, var), average) in net.parameters().iter().zip(&self.tensors) {
             for (lane, ema) in self.lanes.iter().enumerate() {
@@ -60,9 +59,6 @@ impl Average {
     }
 
     /// Exchanges the average and the weights; twice is nothing.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn exchange(&self, net: &LinearNet) -> Result<()> {
         for ((_, var), average) in net.parameters().iter().zip(&self.tensors) {
             kernel::exchange(var, average)?;

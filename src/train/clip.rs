@@ -1,4 +1,6 @@
 //! Clipping: gradients bounded before they reach the optimizer. By value first, then by unit, then all together.
+//!
+//! What computes here fails where the device does.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -39,9 +41,6 @@ impl Clip {
     /// unit is a row of a weight, or a whole bias, as in optax.adaptive_grad_clip. By norm is min(1, c/(‖g‖ + 10⁻⁶)) as
     /// PyTorch's `clip_grad_norm_`; Pascanu et al. 2013, arXiv:1211.5063, Algorithm 1. Squares are summed in f64, in the order
     /// of the parameters.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn apply(&self, net: &LinearNet, gradients: &[Tensor], lane: usize) -> Result<(f64, bool)> {
         if self.value.is_none() && self.adaptive.is_none() && self.norm.is_none() {
             return Ok((1.0, false));

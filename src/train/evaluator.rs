@@ -1,4 +1,6 @@
 //! Passes over a split without training.
+//!
+//! What computes here fails where the device does.
 
 use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
@@ -35,9 +37,6 @@ impl Evaluator {
     }
 
     /// As [`Evaluator::run_lanes`], of the first lane.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn run(
         &self,
         net: &LinearNet,
@@ -49,9 +48,6 @@ impl Evaluator {
     }
 
     /// Mean loss and accuracy of each lane over the examples in `order`; `each` sees the logits [rows, K, C] of every batch.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn run_lanes(
         &self,
         net: &LinearNet,
@@ -85,9 +81,6 @@ impl Evaluator {
 
 impl Evaluator {
     /// For each lane and hidden layer, the share of units that no example in `order` makes active.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn dead_units(&self, net: &LinearNet, split: &Split, order: &Tensor) -> Result<Vec<Vec<f64>>> {
         let hidden = &net.shape().hidden;
         let mut active: Vec<Vec<bool>> = hidden.iter().map(|width| vec![false; width * net.lanes()]).collect();
@@ -111,9 +104,6 @@ impl Evaluator {
 }
 
 /// All examples of a split in their order, u32 [N].
-///
-/// # Errors
-/// If the device fails.
 pub fn all_of(split: &Split, device: &Device) -> Result<Tensor> {
     Ok(Tensor::arange(0, split.len() as u32, device)?.to_dtype(DType::U32)?)
 }

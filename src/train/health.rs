@@ -1,4 +1,6 @@
 //! The health of training: what gradients, steps and weights are like, per parameter and epoch, and what that means in words.
+//!
+//! What computes here fails where the device does.
 
 use std::collections::BTreeMap;
 
@@ -74,9 +76,6 @@ impl Monitor {
     }
 
     /// Looks at a step before it is taken: the weights.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn before(&mut self, net: &LinearNet) -> Result<()> {
         for ((_, var), before) in net.parameters().iter().zip(&self.before) {
             kernel::copy(var, before)?;
@@ -85,9 +84,6 @@ impl Monitor {
     }
 
     /// Looks at a lane's gradients before clipping.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn gradients(&mut self, gradients: &[Tensor], lane: usize) -> Result<()> {
         let sums = &mut self.sums[lane].parameters;
         sums.resize(gradients.len(), [0.0; 5]);
@@ -98,9 +94,6 @@ impl Monitor {
     }
 
     /// Looks at the step that a lane has taken.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn after(&mut self, net: &LinearNet, lane: usize, is_clipped: bool) -> Result<()> {
         let sums = &mut self.sums[lane];
         sums.steps += 1;
