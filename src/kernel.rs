@@ -53,6 +53,7 @@ macro_rules! by_type {
         }
     };
 }
+use by_type;
 
 /// A layer of K lanes, of whose batch only the first `rows` rows are in use.
 #[derive(Clone, Copy, Debug)]

@@ -80,18 +80,29 @@ fn expect_fitting(name: &str, var: &Var, gradient: Option<&Tensor>) -> Result<()
         gradient.dtype(),
         var.dtype()
     );
+    ensure!(gradient.device().same_device(var.device()), "the gradient of `{name}` lies on another device");
     ensure!(gradient.is_contiguous(), "the gradient of `{name}` is not contiguous");
     Ok(())
 }
 
-/// Requires parameters of a type that rules compute in, whose elements lie in their order.
-fn expect_numbers(name: &str, var: &Var) -> Result<()> {
-    ensure!(
-        matches!(var.dtype(), DType::F32 | DType::F64),
-        "parameter `{name}` is {:?}, expected F32 or F64",
-        var.dtype()
-    );
-    ensure!(var.is_contiguous(), "parameter `{name}` is not contiguous");
+/// Requires parameters of a type that rules compute in, whose elements lie in their order on one device.
+fn expect_numbers(parameters: &Parameters) -> Result<()> {
+    for Parameter { name, var, .. } in parameters {
+        let (found, device) = (var.dtype(), var.device());
+        ensure!(matches!(found, DType::F32 | DType::F64), "parameter `{name}` is {found:?}, expected F32 or F64");
+        ensure!(found == DType::F32 || device.is_cpu(), "parameter `{name}` is {found:?} on a GPU, expected F32");
+        ensure!(var.is_contiguous(), "parameter `{name}` is not contiguous");
+        ensure!(
+            device.same_device(parameters[0].var.device()),
+            "parameters `{}` and `{name}` lie on two devices",
+            parameters[0].name
+        );
+    }
+    let vars: Vec<&Var> = parameters.iter().map(|parameter| &parameter.var).collect();
+    if let Some((a, b)) = crate::kernel::shared_storage(&vars) {
+        let [a, b] = [a, b].map(|index| &parameters[index].name);
+        anyhow::bail!("parameters `{a}` and `{b}` share storage; each needs its own");
+    }
     Ok(())
 }
 

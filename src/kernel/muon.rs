@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::gpu::{self, queue};
 use super::simd::Width;
-use super::{MuonStep, Orthogonal, elementwise, lend, lend_mut};
+use super::{MuonStep, Orthogonal, by_type, elementwise, lend, lend_mut};
 
 /// Takes the steps of one matrix `[K, rows, columns]`.
 #[derive(Debug)]
@@ -81,14 +81,16 @@ fn one_lane(
 ) -> Result<()> {
     let size = work.x.len();
     let lane = lane * size..(lane + 1) * size;
-    lend(gradient, |gradient: &[f32]| {
-        lend_mut(b, |b: &mut [f32]| {
-            let b = &mut b[lane.clone()];
-            elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
+    by_type!(theta, R => {
+        lend(gradient, |gradient: &[R]| {
+            lend_mut(b, |b: &mut [R]| {
+                let b = &mut b[lane.clone()];
+                elementwise::look_ahead(Width::detect(), step, &gradient[lane.clone()], b, &mut work.x);
+            })
+        })??;
+        work.run(step.iterations);
+        lend_mut(theta, |theta: &mut [R]| {
+            elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
         })
-    })??;
-    work.run(step.iterations);
-    lend_mut(theta, |theta: &mut [f32]| {
-        elementwise::decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]);
     })
 }
