@@ -11,6 +11,7 @@ mod adamax;
 mod adan;
 mod ademamix;
 mod adopt;
+mod candle;
 mod cautious;
 mod driver;
 mod family;
@@ -28,8 +29,10 @@ mod sgd;
 mod stableadamw;
 
 pub use adam::Adam;
+pub use candle::{Builder, Optimizer, OptimizerConfig, Select};
 pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
+pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
 pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
