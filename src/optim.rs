@@ -32,6 +32,7 @@ pub use adam::Adam;
 pub use candle::{Builder, Optimizer, OptimizerConfig, Select};
 pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
+#[cfg(feature = "cli")]
 pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
