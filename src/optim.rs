@@ -50,14 +50,6 @@ pub struct StepScalars {
     pub gradient_scale: f64,
 }
 
-impl StepScalars {
-    /// Turns a step that minimises into one that maximises: the gradients' sign changes before anything else, decay included,
-    /// as PyTorch's `maximize` does.
-    pub fn maximizing(self) -> Self {
-        Self { gradient_scale: -self.gradient_scale, ..self }
-    }
-}
-
 /// Where an optimizer finds gradients: a buffer per parameter, or candle's autograd.
 pub trait Gradients {
     /// The gradient of the parameter with this index and variable, if there is one.

@@ -27,6 +27,7 @@ mod open;
 pub(super) mod operations;
 pub mod origin;
 pub mod queue;
+#[cfg(test)]
 mod source;
 pub mod steps;
 #[cfg(feature = "cuda")]
@@ -41,6 +42,7 @@ use candle_core::Device;
 pub use cards::none::{cards, driver, free_bytes, libraries, open};
 pub use cards::{Card, Library, Refusal};
 pub use chunk::{Chunk, TensorPieces};
+#[cfg(test)]
 pub use source::Source;
 
 #[cfg(feature = "cuda")]

@@ -1,8 +1,10 @@
 //! Softmax cross entropy with label smoothing: loss, hits and gradient from one pass over the logits.
 //!
+//! ```text
 //!     p = softmax(z)
 //!     L = −Σ_c q_c · ln p_c,   q = (1 − ε)·onehot(y) + ε/C      Szegedy et al. 2015, arXiv:1512.00567, §7; as PyTorch
 //!     ∂L/∂z = p − q,           divided by the rows of the batch
+//! ```
 
 use std::sync::atomic::{Ordering, compiler_fence};
 

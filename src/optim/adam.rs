@@ -1,11 +1,13 @@
 //! Adam: gradient descent with a step scaled by running moments of the gradient.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     adam: coupled decay, L2
 //!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       adamw: decoupled decay
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θ′ − α·(mₜ/(1−β₁ᵗ)) / (√(vₜ/(1−β₂ᵗ)) + ε)
 //!     amsgrad: max(v₁, …, vₜ) in place of vₜ in the last line
+//! ```
 //!
 //! Kingma & Ba 2014, arXiv:1412.6980, Algorithm 1; Loshchilov & Hutter 2017, arXiv:1711.05101, Algorithm 2, with α in place
 //! of the schedule multiplier; Reddi et al. 2018, arXiv:1904.09237, Algorithm 2. As in PyTorch: ε stands outside the root

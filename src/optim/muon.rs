@@ -1,11 +1,13 @@
 //! Muon: the momentum of a hidden layer's matrix, made orthogonal; AdamW for everything else.
 //!
+//! ```text
 //!     bₜ = μ·bₜ₋₁ + (1−μ)·gₜ
 //!     uₜ = bₜ                                    nesterov: (1−μ)·gₜ + μ·bₜ
 //!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix
 //!     θₜ = θₜ₋₁ − α·λ·θₜ₋₁ − α·s·Oₜ
 //!     s = √max(1, rows/columns)                  adjust = match_rms_adamw: 0.2·√max(rows, columns)
 //!                                                adjust = spectral_unclamped: √(rows/columns)
+//! ```
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; as torch.optim.Muon, but in f32 where it
 //! computes in bf16. A weight has a row for each output and a column for each input. The second scale is that of Liu et al. 2025,

@@ -1,5 +1,6 @@
 //! NAdam: Adam with Nesterov's momentum.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     nadam: coupled decay, L2
 //!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       nadamw: decoupled decay
 //!     μₜ = β₁·(1 − ½·0.96^(t·ψ)),  Mₜ = μ₁·…·μₜ
@@ -7,6 +8,7 @@
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θ′ − α·((1−μₜ)/(1−Mₜ)·gₜ + μₜ₊₁/(1−Mₜ₊₁)·mₜ) / (√(vₜ/(1−β₂ᵗ)) + ε)
 //!     constant_beta1: μₜ = β₁
+//! ```
 //!
 //! Dozat 2016, "Incorporating Nesterov Momentum into Adam"; the momentum schedule is torch.optim.NAdam's. With a constant β₁
 //! it is optax.nadamw; AlgoPerf's NAdamW divides mₜ by 1−β₁ᵗ where this divides by 1−β₁ᵗ⁺¹. Mₜ is the rule's history, in f64;

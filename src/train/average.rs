@@ -1,6 +1,8 @@
 //! The exponential moving average of the weights: after the first step the weights, then ā ← ā + (1 − dₜ)·(θ − ā).
 //!
+//! ```text
 //!     dₜ = d                                     ema_warmup: min(d, (1 + t)/(10 + t))
+//! ```
 //!
 //! Polyak & Juditsky 1992 with the decaying weights of Szegedy et al. 2015; as torch.optim.swa_utils.AveragedModel with
 //! `get_ema_multi_avg_fn`. The warm-up is that of tf.train.ExponentialMovingAverage with `num_updates` = t, the number of steps

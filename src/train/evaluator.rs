@@ -106,7 +106,7 @@ impl Evaluator {
     }
 }
 
-/// All examples of a split in their order, u32 [N].
+/// All examples of a split in their order, u32 `[N]`.
 ///
 /// # Errors
 /// If the device fails.

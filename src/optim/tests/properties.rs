@@ -151,8 +151,7 @@ fn maximising_g_is_minimising_minus_g() {
         for t in 1..5 {
             let gradient = draws.gradient(20, t);
             let negative: Vec<f64> = gradient.iter().map(|g| -g).collect();
-            let scalars = StepScalars { lr: 1e-2, gradient_scale: 1.0 };
-            up.optimizer.step(&vec![tensor(&gradient, DType::F32)], &[scalars.maximizing()]).unwrap();
+            up.scaled(&gradient, 1e-2, -1.0);
             down.step(&negative, 1e-2);
         }
         assert_eq!(up.theta(), down.theta(), "{}", case.name);
