@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../examples/convolution.rs"]
+mod convolution;
+#[path = "../examples/own_rule.rs"]
+mod own_rule;
+#[path = "../examples/sweep.rs"]
+mod sweep;
+
 use std::collections::HashMap;
 
 use adamtrain::optim::{Adam, FAMILIES, Optimizer, OptimizerConfig};
@@ -340,4 +347,11 @@ fn what_is_built_on_one_thread_and_dropped_on_another_is_freed() {
     let grown = resident().saturating_sub(before);
     // θ, m and v of one round have 120 MB, θ alone 40.
     assert!(grown < 80_000_000, "{grown} bytes more");
+}
+
+#[test]
+fn the_examples_run() {
+    convolution::main().unwrap();
+    sweep::main().unwrap();
+    own_rule::main().unwrap();
 }
