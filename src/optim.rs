@@ -29,7 +29,7 @@ mod sgd;
 mod stableadamw;
 
 pub use adam::Adam;
-pub use candle::{Builder, Optimizer, OptimizerConfig, Select};
+pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
 pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
 #[cfg(feature = "cli")]

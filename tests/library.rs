@@ -145,10 +145,10 @@ fn every_optimizer_goes_on_from_its_file_bit_for_bit() {
                 if evaluating {
                     whole.eval().unwrap();
                 }
-                whole.save_state(&path).unwrap();
+                whole.save(&path).unwrap();
                 let (copies, mut again) = grouped(&config, skip);
                 copies.iter().zip(&vars).for_each(|(copy, var)| copy.set(var).unwrap());
-                again.load_state_file(&path).unwrap();
+                again.load(&path).unwrap();
                 whole.train().unwrap();
                 assert_eq!(again.steps(), 3);
                 for step in 3..6 {

@@ -192,13 +192,13 @@ impl<F: Fn(&str, &Var) -> bool> Select for F {
 }
 
 /// An optimizer before it has its parameters: see [`Optimizer::builder`].
-pub struct Builder<'a> {
+pub struct OptimizerBuilder<'a> {
     config: OptimizerConfig,
     groups: Vec<(Box<dyn Select + 'a>, OptimizerConfig)>,
     skip_missing: bool,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> OptimizerBuilder<'a> {
     /// Gives parameters a configuration of their own. A parameter goes to the first group that takes it, the rest to the
     /// configuration that the builder began with.
     pub fn group(mut self, select: impl Select + 'a, config: impl Into<OptimizerConfig>) -> Self {
@@ -257,7 +257,7 @@ impl<'a> Builder<'a> {
     /// The optimizer of all variables of a map, in the order of their names.
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// As [`OptimizerBuilder::build`].
     pub fn build_map(self, vars: &VarMap) -> Result<Optimizer> {
         let vars = vars.data().lock().map_err(|_| Error::Msg("a panic has left the variables locked".into()))?;
         let mut vars: Vec<(String, Var)> = vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect();
@@ -313,8 +313,8 @@ impl Optimizer {
     ///     .build_map(&vars)?;
     /// # Ok::<(), candle_core::Error>(())
     /// ```
-    pub fn builder<'a>(config: impl Into<OptimizerConfig>) -> Builder<'a> {
-        Builder { config: config.into(), groups: Vec::new(), skip_missing: false }
+    pub fn builder<'a>(config: impl Into<OptimizerConfig>) -> OptimizerBuilder<'a> {
+        OptimizerBuilder { config: config.into(), groups: Vec::new(), skip_missing: false }
     }
 
     /// Number of steps taken; of the parameter that has taken most, where some are skipped.
@@ -435,7 +435,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save_state(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
@@ -447,7 +447,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// As there, or if it cannot be read.
-    pub fn load_state_file(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let state = candle_core::safetensors::load(path, &Device::Cpu);
         state.and_then(|state| self.load_state(&state)).map_err(|error| error.with_path(path))
