@@ -91,7 +91,7 @@ impl Dataset {
 pub struct Split {
     /// u8 [N, D].
     pub pixels: Tensor,
-    /// u32 [N].
+    /// u32 `[N]`.
     pub labels: Tensor,
 }
 

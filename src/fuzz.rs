@@ -4,7 +4,9 @@
 //! `ADAMTRAIN_FUZZ_SECONDS` makes it longer. The inputs follow from the number of the try alone, and one that is at fault is kept:
 //! `ADAMTRAIN_FUZZ_INPUT` gives it to the reader again.
 //!
+//! ```text
 //!     ADAMTRAIN_FUZZ_SECONDS=180 cargo test --release --lib mutated -- --nocapture --test-threads 1
+//! ```
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

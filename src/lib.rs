@@ -5,19 +5,30 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 // A run as a whole, and many.
+#[cfg(feature = "cli")]
 pub mod lanes;
-pub mod listing;
+#[cfg(feature = "cli")]
+pub(crate) mod listing;
+#[cfg(feature = "cli")]
 pub mod plan;
+#[cfg(feature = "cli")]
 pub mod session;
+#[cfg(feature = "cli")]
 pub mod sweep;
 // The outside: terminal and files.
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod config;
+#[cfg(feature = "cli")]
 pub mod report;
+#[cfg(feature = "cli")]
 pub mod run;
 // The procedure.
+#[cfg(feature = "cli")]
 pub mod train;
 // The parts.
+#[cfg(feature = "cli")]
 pub mod data;
 pub mod metrics;
 pub mod model;
@@ -26,15 +37,27 @@ pub mod optim;
 pub mod device;
 pub mod kernel;
 // Mathematics, words and calls of the system that know nothing of the rest.
-pub mod digest;
+#[cfg(any(feature = "cli", test))]
+pub(crate) mod digest;
 pub mod error;
-#[cfg(test)]
+#[cfg(all(feature = "cli", test))]
 mod fuzz;
-pub mod read;
+#[cfg(any(feature = "cli", feature = "cuda"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) mod read;
 pub mod rng;
 pub mod rule;
-pub mod terminal;
-pub mod text;
+#[cfg(feature = "cli")]
+pub(crate) mod terminal;
+#[cfg(feature = "cli")]
+pub(crate) mod text;
+
+/// The data set that needs no file.
+#[cfg(not(feature = "cli"))]
+pub mod data {
+    pub mod digits;
+    pub mod images;
+}
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

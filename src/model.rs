@@ -1,6 +1,8 @@
 //! The linear net, and with hidden widths the multi-layer perceptron, for K lanes at once.
 //!
+//! ```text
 //!     z₀ = x,  zₗ₊₁ = relu(zₗ · Wₗᵀ + bₗ),  logits = z_L · W_Lᵀ + b_L
+//! ```
 //!
 //! Here are the parameters, their initial values and the forward pass over candle's differentiable operations, which is the
 //! definition. What runs in training is the closed form in [`backprop`]; a test holds it against candle's autograd.

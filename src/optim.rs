@@ -11,6 +11,7 @@ mod adamax;
 mod adan;
 mod ademamix;
 mod adopt;
+mod candle;
 mod cautious;
 mod driver;
 mod family;
@@ -28,8 +29,11 @@ mod sgd;
 mod stableadamw;
 
 pub use adam::Adam;
+pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
 pub use driver::{Driver, Formula, one_pass, two_pass};
 pub use family::{FAMILIES, Family, Parameter, Parameters, family};
+#[cfg(feature = "cli")]
+pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
 pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
@@ -44,14 +48,6 @@ pub struct StepScalars {
     pub lr: f64,
     /// Factor on the gradients, from clipping.
     pub gradient_scale: f64,
-}
-
-impl StepScalars {
-    /// Turns a step that minimises into one that maximises: the gradients' sign changes before anything else, decay included,
-    /// as PyTorch's `maximize` does.
-    pub fn maximizing(self) -> Self {
-        Self { gradient_scale: -self.gradient_scale, ..self }
-    }
 }
 
 /// Where an optimizer finds gradients: a buffer per parameter, or candle's autograd.
@@ -80,18 +76,29 @@ fn expect_fitting(name: &str, var: &Var, gradient: Option<&Tensor>) -> Result<()
         gradient.dtype(),
         var.dtype()
     );
+    ensure!(gradient.device().same_device(var.device()), "the gradient of `{name}` lies on another device");
     ensure!(gradient.is_contiguous(), "the gradient of `{name}` is not contiguous");
     Ok(())
 }
 
-/// Requires parameters of a type that rules compute in, whose elements lie in their order.
-fn expect_numbers(name: &str, var: &Var) -> Result<()> {
-    ensure!(
-        matches!(var.dtype(), DType::F32 | DType::F64),
-        "parameter `{name}` is {:?}, expected F32 or F64",
-        var.dtype()
-    );
-    ensure!(var.is_contiguous(), "parameter `{name}` is not contiguous");
+/// Requires parameters of a type that rules compute in, whose elements lie in their order on one device.
+fn expect_numbers(parameters: &Parameters) -> Result<()> {
+    for Parameter { name, var, .. } in parameters {
+        let (found, device) = (var.dtype(), var.device());
+        ensure!(matches!(found, DType::F32 | DType::F64), "parameter `{name}` is {found:?}, expected F32 or F64");
+        ensure!(found == DType::F32 || device.is_cpu(), "parameter `{name}` is {found:?} on a GPU, expected F32");
+        ensure!(var.is_contiguous(), "parameter `{name}` is not contiguous");
+        ensure!(
+            device.same_device(parameters[0].var.device()),
+            "parameters `{}` and `{name}` lie on two devices",
+            parameters[0].name
+        );
+    }
+    let vars: Vec<&Var> = parameters.iter().map(|parameter| &parameter.var).collect();
+    if let Some((a, b)) = crate::kernel::shared_storage(&vars) {
+        let [a, b] = [a, b].map(|index| &parameters[index].name);
+        anyhow::bail!("parameters `{a}` and `{b}` share storage; each needs its own");
+    }
     Ok(())
 }
 
@@ -109,7 +116,7 @@ impl Gradients for Vec<Tensor> {
 }
 
 /// Parameters that know how to follow their gradients.
-pub trait Optimizer: Send {
+pub trait LaneOptimizer: Send {
     /// Updates every parameter in place. `scalars` holds one entry per lane.
     ///
     /// # Errors
@@ -132,7 +139,7 @@ pub trait Optimizer: Send {
     /// If `scalars` has not an entry per lane, or the device fails.
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()>;
 
-    /// The device's part of a step, which is the same in every step but for what [`Optimizer::prepare`] has brought there.
+    /// The device's part of a step, which is the same in every step but for what [`LaneOptimizer::prepare`] has brought there.
     ///
     /// # Errors
     /// If the device fails.
@@ -151,14 +158,14 @@ pub trait Optimizer: Send {
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
     fn history(&self, lane: usize) -> Vec<f64>;
 
-    /// Lets a lane stand after `steps` steps with this history; the caller has filled its part of [`Optimizer::state`].
+    /// Lets a lane stand after `steps` steps with this history; the caller has filled its part of [`LaneOptimizer::state`].
     ///
     /// # Errors
     /// If the history has another length.
     fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()>;
 
     /// Continues with what a checkpoint holds, the number of steps and the history of each lane; the caller has filled the tensors
-    /// of [`Optimizer::state`] and the parameters, which are at the evaluation point.
+    /// of [`LaneOptimizer::state`] and the parameters, which are at the evaluation point.
     ///
     /// # Errors
     /// If a history has another length.
@@ -174,7 +181,7 @@ pub trait Optimizer: Send {
         Ok(())
     }
 
-    /// Moves the parameters back, to their bits before [`Optimizer::at_evaluation_point`].
+    /// Moves the parameters back, to their bits before [`LaneOptimizer::at_evaluation_point`].
     ///
     /// # Errors
     /// If the device fails.

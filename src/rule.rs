@@ -1,8 +1,9 @@
 //! Update rules as functions over any kind of number.
 //!
 //! A rule is written once, over [`Real`]. Run on `f32` it is the loop that trains, on `f64` the oracle that judges it, and on
-//! [`expr::Expr`] the text of its CUDA kernel. A rule sees one element at a time: it knows no tensor, no device and no lane.
+//! `expr::Expr` the text of its CUDA kernel. A rule sees one element at a time: it knows no tensor, no device and no lane.
 
+#[cfg(test)]
 pub mod expr;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};

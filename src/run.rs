@@ -15,7 +15,7 @@ pub mod signal;
 mod summary;
 pub mod write;
 
-pub use crate::read;
+pub(crate) use crate::read;
 pub use summary::{Status, Summary, read_summary};
 
 use std::ffi::OsString;

@@ -4,7 +4,7 @@
 //! `fake_cuda/cuda.cpp` plays the GPU: CUDA's libraries in host memory, with the program's own kernels compiled as C++. So all of
 //! the host's side runs as it would on a card: launches, cuBLAS, copies, recorded graphs.
 
-#![cfg(feature = "cuda")]
+#![cfg(all(feature = "cuda", feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;

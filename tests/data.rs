@@ -1,5 +1,6 @@
 //! Data sets as files, cache and hub: what is read, what is refused, and that both are the same in every form.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -3,6 +3,7 @@
 //! Where the feature `cuda` is on, a driver made for the test plays the GPU: it answers as much as the program asks before it works
 //! with one.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;

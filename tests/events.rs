@@ -1,5 +1,6 @@
 //! What README.md lists of `--json`, held against what each command prints.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

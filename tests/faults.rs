@@ -4,6 +4,7 @@
 //! with `ADAMTRAIN_FAULTS=all` every kind at every call. Beside that: kills at random moments, a thousand with `KILLS=1000`; checkpoints
 //! with a bit flipped; folders without rights.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

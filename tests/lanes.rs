@@ -1,5 +1,6 @@
 //! Sweeps: many points as lanes, each what its own run gives.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

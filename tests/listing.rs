@@ -1,5 +1,6 @@
 //! `adamtrain runs`: runs and points of sweeps in one table, sorted, for eyes and for scripts.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,6 @@
 //! The optimizers and what stands around them, as a user meets them.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,6 @@
 //! Runs that survive: whatever interrupts one, going on with `--resume` gives the result of the undisturbed run, bit for bit.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

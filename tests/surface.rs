@@ -1,5 +1,6 @@
 //! What a user types and what comes back: flags, configuration, JSON, exit codes, standard streams, seeds.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

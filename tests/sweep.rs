@@ -1,4 +1,6 @@
 //! `scripts/sweep.sh`: a grid of runs that goes on where it was stopped, and a table of them.
+
+#![cfg(feature = "cli")]
 #![cfg(unix)]
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use super::settings::{ReadBy, SETTINGS, index};
 use super::value::{GroupText, Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Family, Hyper, HyperValue, Hypers, family};
+use crate::optim::{Family, Hyper, HyperValue, Hypers, family, matches};
 
 /// A group that is valid for a net.
 #[derive(Clone, Debug)]
@@ -161,45 +161,5 @@ pub fn value_of(hyper: &Hyper, value: &Value) -> Result<HyperValue, String> {
             words.iter().find(|word| *word == text).map(|word| HyperValue::Word(word)).ok_or_else(expected)
         }
         _ => Err(expected()),
-    }
-}
-
-/// Whether `name` is `pattern`, where `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, name, expected) in [
-            ("*.bias", "layers.0.bias", true),
-            ("*.bias", "layers.0.weight", false),
-            ("layers.0.*", "layers.0.weight", true),
-            ("layers.0.*", "layers.10.weight", false),
-            ("layers.*.weight", "layers.1.weight", true),
-            ("*", "anything", true),
-            ("layers.0.bias", "layers.0.bias", true),
-            ("layers.0.bia", "layers.0.bias", false),
-            ("*a*", "bab", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

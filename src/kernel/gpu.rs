@@ -30,6 +30,7 @@ mod precision;
 #[cfg(feature = "cuda")]
 mod ptx;
 pub mod queue;
+#[cfg(test)]
 mod source;
 pub mod steps;
 #[cfg(feature = "cuda")]
@@ -49,6 +50,7 @@ pub use cards::none::{cards, driver, free_bytes, libraries, open};
 pub use cards::{Card, Library, Refusal};
 pub use chunk::{Chunk, TensorPieces};
 pub use precision::Precision;
+#[cfg(test)]
 pub use source::Source;
 
 #[cfg(feature = "cuda")]

@@ -4,6 +4,8 @@
 //! were lent for writing: a synchronisation, for what is done once a run or an epoch. Two tensors that share storage would wait for
 //! each other for ever: [`shared_storage`] finds them.
 
+use std::collections::HashMap;
+
 use std::rc::Rc;
 
 use candle_core::{Result, Tensor, Var};
@@ -83,9 +85,11 @@ pub fn lane(tensor: &Tensor, lane: usize) -> Result<Tensor> {
     if lane == 0 && tensor.dim(0)? == 1 { Ok(tensor.clone()) } else { tensor.get(lane) }
 }
 
-/// The first pair of variables, by index, that share storage.
-pub fn shared_storage(vars: &[Var]) -> Option<(usize, usize)> {
-    let address = |var: &Var| std::ptr::from_ref(&*var.storage_and_layout().0).addr();
-    let addresses: Vec<usize> = vars.iter().map(address).collect();
-    (0..vars.len()).flat_map(|b| (0..b).map(move |a| (a, b))).find(|&(a, b)| addresses[a] == addresses[b])
+/// A pair of variables, by index, that share storage.
+pub fn shared_storage(vars: &[&Var]) -> Option<(usize, usize)> {
+    let mut seen = HashMap::new();
+    vars.iter().enumerate().find_map(|(index, var)| {
+        let address = std::ptr::from_ref(&*var.storage_and_layout().0).addr();
+        Some((seen.insert(address, index)?, index))
+    })
 }

@@ -1,6 +1,8 @@
 //! Forward and backward in closed form, into buffers that are kept from step to step.
 //!
+//! ```text
 //!     dWₗ = δₗᵀ · zₗ,  dbₗ = Σ_rows δₗ,  δₗ₋₁ = (δₗ · Wₗ) ⊙ [zₗ > 0]
+//! ```
 //!
 //! with δ_L = ∂loss/∂logits. Two products a layer, a column sum and a mask. All of it fails where the device does or its memory does
 //! not suffice.

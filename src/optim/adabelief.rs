@@ -1,11 +1,13 @@
 //! AdaBelief: Adam scaled by how far gradients stray from their average.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁),  θ′ = θₜ₋₁ − α·λ·θₜ₋₁        decoupled off: gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁, θ′ = θₜ₋₁
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     sₜ = β₂·sₜ₋₁ + (1−β₂)·(gₜ − mₜ)² + ε
 //!     rectify, ρₜ ≥ 5: θₜ = θ′ − α·rₜ·√(1−β₂ᵗ)/(1−β₁ᵗ)·mₜ/(√sₜ + ε),  ρₜ and rₜ of RAdam
 //!     rectify, ρₜ < 5: θₜ = θ′ − α/(1−β₁ᵗ)·mₜ
 //!     rectify off:     θₜ = θ′ − α·(mₜ/(1−β₁ᵗ)) / (√(sₜ/(1−β₂ᵗ)) + ε)
+//! ```
 //!
 //! Zhuang et al. 2020, arXiv:2010.07468, Algorithm 2. As adabelief-pytorch 0.2.0, whose defaults these are: ε is added to the
 //! stored sₜ in every step and to its root again, and the first steps are rectified.

@@ -1,10 +1,12 @@
 //! Adadelta: a step of the size of recent steps, scaled by the gradient over its recent size.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁
 //!     vₜ = ρ·vₜ₋₁ + (1−ρ)·gₜ²
 //!     uₜ = √(dₜ₋₁ + ε)/√(vₜ + ε)·gₜ
 //!     dₜ = ρ·dₜ₋₁ + (1−ρ)·uₜ²
 //!     θₜ = θₜ₋₁ − α·uₜ
+//! ```
 //!
 //! Zeiler 2012, arXiv:1212.5701, Algorithm 1, with a learning rate, as torch.optim.Adadelta.
 

@@ -1,8 +1,10 @@
 //! Adagrad: a step scaled by the root of all squared gradients so far.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁
 //!     sₜ = sₜ₋₁ + gₜ²,  s₀ = initial_accumulator
 //!     θₜ = θₜ₋₁ − α/(1 + (t−1)·η)·gₜ/(√sₜ + ε)
+//! ```
 //!
 //! Duchi, Hazan & Singer 2011, JMLR 12. As torch.optim.Adagrad: s₀ is 0 and ε stands outside the root; optax and Keras begin
 //! at 0.1 and put it inside.

@@ -1,11 +1,13 @@
 //! Adam: gradient descent with a step scaled by running moments of the gradient.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     adam: coupled decay, L2
 //!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       adamw: decoupled decay
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θ′ − α·(mₜ/(1−β₁ᵗ)) / (√(vₜ/(1−β₂ᵗ)) + ε)
 //!     amsgrad: max(v₁, …, vₜ) in place of vₜ in the last line
+//! ```
 //!
 //! Kingma & Ba 2014, arXiv:1412.6980, Algorithm 1; Loshchilov & Hutter 2017, arXiv:1711.05101, Algorithm 2, with α in place
 //! of the schedule multiplier; Reddi et al. 2018, arXiv:1904.09237, Algorithm 2. As in PyTorch: ε stands outside the root
@@ -21,7 +23,7 @@
 //! - The last line is multiplied through with √(1−β₂ᵗ), which leaves one division:
 //!   θₜ = θ′ − (α·√(1−β₂ᵗ)/(1−β₁ᵗ)) · mₜ / (√vₜ + ε·√(1−β₂ᵗ)).
 
-use super::Optimizer;
+use super::LaneOptimizer;
 use super::cautious::CautiousAdam;
 use super::driver::{one_pass, two_pass};
 use super::family::{Family, Parameters};
@@ -77,12 +79,12 @@ impl Default for Adam {
 }
 
 /// AdamW over parameters that another optimizer leaves to it.
-pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn Optimizer>> {
+pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn LaneOptimizer>> {
     Adam::build(parameters, lanes, true)
 }
 
 impl Adam {
-    fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
+    fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn LaneOptimizer>> {
         let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
         match (on(&CAUTIOUS), on(&AMSGRAD), on(&CAUTIOUS_DECAY)) {
             (true, _, false) => {

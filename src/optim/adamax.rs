@@ -1,9 +1,11 @@
 //! Adamax: Adam with the infinity norm in place of the second moment.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     uₜ = max(β₂·uₜ₋₁, |gₜ| + ε)
 //!     θₜ = θₜ₋₁ − α/(1−β₁ᵗ)·mₜ/uₜ
+//! ```
 //!
 //! Kingma & Ba 2014, arXiv:1412.6980, Algorithm 2. As torch.optim.Adamax and optax, ε stands inside the maximum; Keras adds it
 //! to uₜ.

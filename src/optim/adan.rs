@@ -1,11 +1,13 @@
 //! Adan: Adam with Nesterov's momentum through the difference of gradients.
 //!
+//! ```text
 //!     dgₜ = gₜ − gₜ₋₁,  dg₁ = 0
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     dₜ = β₂·dₜ₋₁ + (1−β₂)·dgₜ
 //!     nₜ = β₃·nₜ₋₁ + (1−β₃)·(gₜ + β₂·dgₜ)²
 //!     uₜ = (mₜ/(1−β₁ᵗ) + β₂·dₜ/(1−β₂ᵗ)) / (√(nₜ/(1−β₃ᵗ)) + ε)
 //!     θₜ = (θₜ₋₁ − α·uₜ)/(1 + α·λ)                proximal off: θₜ = (1 − α·λ)·θₜ₋₁ − α·uₜ
+//! ```
 //!
 //! Xie et al. 2022, arXiv:2208.06677, Algorithm 1, with the coefficients of its repository (sail-sg/Adan): its β is 1 minus the
 //! paper's, and the difference enters with β₂. optax 0.2.8 weighs it by 1 − β₂ instead (optax PR #1715).

@@ -1,10 +1,12 @@
 //! AdEMAMix: Adam with a second, slow average of the gradient.
 //!
+//! ```text
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ
 //!     sₜ = β₃ₜ·sₜ₋₁ + (1−β₃ₜ)·gₜ
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θₜ₋₁ − α·((mₜ/(1−β₁ᵗ) + aₜ·sₜ)/(√(vₜ/(1−β₂ᵗ)) + ε) + λ·θₜ₋₁)
 //!     aₜ = a·min(1, t/alpha_warmup);  β₃ₜ rises from β₁ to β₃ so that its half-life grows linearly over beta3_warmup
+//! ```
 //!
 //! Pagliardini, Ablin & Grangier 2024, arXiv:2409.03137, §3; as its repository (apple/ml-ademamix): the slow average is not
 //! corrected for its start at 0. `a` is `optim.alpha`; the state sₜ is called `slow`.

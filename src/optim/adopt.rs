@@ -1,10 +1,12 @@
 //! ADOPT: Adam that divides by the second moment of before this gradient, and averages what comes out.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     decoupled: θ′ = θₜ₋₁ − α·λ·θₜ₋₁ instead
 //!     v₁ = g₁², and nothing moves; for t > 1:
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·clip(gₜ/max(√vₜ₋₁, ε), ±(t−1)ᶜ)
 //!     θₜ = θ′ − α·mₜ
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
+//! ```
 //!
 //! Taniguchi et al. 2024, arXiv:2411.02853, Algorithm 2; as its repository (iShohei220/adopt), with the clipping of its version
 //! of November 2024, c = ¼.

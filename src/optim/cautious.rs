@@ -1,8 +1,10 @@
 //! Cautious updates: only the elements move whose update agrees in sign with the gradient, the others' share goes to them.
 //!
+//! ```text
 //!     φᵢ = 1 where uᵢ·gᵢ > 0, else 0
 //!     θₜ = θ′ − α·u ⊙ φ / max(mean(φ), 10⁻³)
 //!     cautious_decay: θ′ = θₜ₋₁ − α·λ·θₜ₋₁ where u·θₜ₋₁ ≥ 0, else θₜ₋₁
+//! ```
 //!
 //! Liang et al. 2024, arXiv:2411.16085, Algorithm 1, with the mean and its bound of the authors' AdamW (kyleliang919/C-Optim), over
 //! one tensor. g is what the rule averages: with coupled decay it includes λ·θ. Decoupled decay comes first, as in PyTorch's AdamW

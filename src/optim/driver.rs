@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::family::Parameters;
-use super::{Gradients, Optimizer, StepScalars, expect_fitting, expect_numbers};
+use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::{Evaluation, Floor, Rule, TwoPass};
 
@@ -131,7 +131,7 @@ where
 pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
-) -> Result<Box<dyn Optimizer>>
+) -> Result<Box<dyn LaneOptimizer>>
 where
     U: Rule<S, P, H> + Send + 'static,
 {
@@ -145,7 +145,7 @@ where
 pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
-) -> Result<Box<dyn Optimizer>>
+) -> Result<Box<dyn LaneOptimizer>>
 where
     U: TwoPass<S, P, H, N, A> + Send + 'static,
 {
@@ -154,8 +154,8 @@ where
 
 /// An optimizer whose rule looks at one parameter at a time.
 ///
-/// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. State of one parameter is one
-/// tensor `[S, K, …]`.
+/// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. A lone lane takes any shape. State of
+/// one parameter is one tensor `[S, K, …]`, that of a lone lane `[S, …]`.
 #[derive(Debug)]
 pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     names: Vec<String>,
@@ -179,24 +179,20 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
     /// Takes the parameters, named, and one rule per lane.
     ///
     /// # Errors
-    /// If two variables share storage, a variable has not K lanes or another type than F32 and F64, or memory does not suffice.
+    /// If two variables share storage, a variable has not K > 1 lanes or another type than F32 and F64, or memory does not suffice.
     pub fn new(parameters: &Parameters, rules: Vec<U>) -> Result<Self> {
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
-        if let Some((a, b)) = kernel::shared_storage(&vars) {
-            anyhow::bail!("parameters `{}` and `{}` share storage; each needs its own", names[a], names[b]);
-        }
+        expect_numbers(parameters)?;
         let initial: Vec<[f64; S]> = rules.iter().map(Formula::initial).collect();
         let evaluated = rules.first().and_then(Formula::evaluation);
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
         for (name, var) in names.iter().zip(&vars) {
-            expect_numbers(name, var)?;
-            let lanes = var.dims().first().copied().unwrap_or(0);
+            let lanes = rules.len();
             ensure!(
-                lanes == rules.len(),
-                "parameter `{name}` has shape {:?}, expected {} lanes in front",
-                var.dims(),
-                rules.len()
+                lanes == 1 || var.dims().first() == Some(&lanes),
+                "parameter `{name}` has shape {:?}, expected {lanes} lanes in front",
+                var.dims()
             );
             let shape = [&[S], var.dims()].concat();
             let tensor = match S {
@@ -206,7 +202,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
             };
             for (s, lane) in (0..S).flat_map(|s| (0..lanes).map(move |lane| (s, lane))) {
                 if initial[lane][s] != 0.0 {
-                    kernel::fill(&tensor.get(s)?.get(lane)?, initial[lane][s])?;
+                    kernel::fill(&lane_of(&tensor.get(s)?, lane, lanes)?, initial[lane][s])?;
                 }
             }
             // The averaged point begins where the parameter does.
@@ -232,7 +228,12 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
     }
 }
 
-impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Driver<U, S, P, H> {
+/// One of `lanes` lanes of a tensor `[K, …]`; a lone one is the tensor itself, whatever its shape.
+fn lane_of(tensor: &Tensor, lane: usize, lanes: usize) -> candle_core::Result<Tensor> {
+    if lanes == 1 { Ok(tensor.clone()) } else { tensor.get(lane) }
+}
+
+impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;
@@ -255,7 +256,8 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
     }
 
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
-        let own = self.vars.iter().zip(&self.state).enumerate();
+        // A tensor of no elements has nothing to move.
+        let own = self.vars.iter().zip(&self.state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
         let parts = own.filter_map(|(index, (var, state))| {
             Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state })
         });
@@ -308,7 +310,8 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimi
             kernel::copy(var, point)?;
             for (lane, rule) in self.rules.iter().enumerate() {
                 if let Some(Evaluation { state: s, weight }) = rule.evaluation() {
-                    kernel::average(weight, &state.get(s)?.get(lane)?, &var.get(lane)?)?;
+                    let of = |tensor: &Tensor| lane_of(tensor, lane, self.rules.len());
+                    kernel::average(weight, &of(&state.get(s)?)?, &of(var)?)?;
                 }
             }
         }

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{Tensor, Var};
 
-use super::{Gradients, Optimizer, Parameter, StepScalars};
+use super::{Gradients, LaneOptimizer, Parameter, StepScalars};
 
 /// An optimizer and the parameters it drives.
 pub struct Part {
     /// The optimizer.
-    pub optimizer: Box<dyn Optimizer>,
+    pub optimizer: Box<dyn LaneOptimizer>,
     /// Indices of its parameters among all.
     pub members: Vec<usize>,
     /// Factor on the learning rate, per lane.
@@ -24,9 +24,9 @@ pub struct Grouped {
 }
 
 /// The gradients of some parameters, by their index in the part.
-struct Selected<'a> {
-    all: &'a dyn Gradients,
-    members: &'a [usize],
+pub(super) struct Selected<'a> {
+    pub all: &'a dyn Gradients,
+    pub members: &'a [usize],
 }
 
 impl Gradients for Selected<'_> {
@@ -47,7 +47,7 @@ impl Grouped {
     }
 }
 
-impl Optimizer for Grouped {
+impl LaneOptimizer for Grouped {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.parameters.iter().enumerate() {
             ensure!(gradients.gradient(index, var).is_some(), "parameter `{name}` has no gradient");
@@ -126,5 +126,45 @@ impl Optimizer for Grouped {
     #[cfg(test)]
     fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>) {
         self.parts.iter().for_each(|part| part.optimizer.kernels(found));
+    }
+}
+
+/// Whether `name` is `pattern`, where `*` stands for any text.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, expected) in [
+            ("*.bias", "layers.0.bias", true),
+            ("*.bias", "layers.0.weight", false),
+            ("layers.0.*", "layers.0.weight", true),
+            ("layers.0.*", "layers.10.weight", false),
+            ("layers.*.weight", "layers.1.weight", true),
+            ("*", "anything", true),
+            ("layers.0.bias", "layers.0.bias", true),
+            ("layers.0.bia", "layers.0.bias", false),
+            ("*a*", "bab", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }

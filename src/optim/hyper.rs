@@ -63,6 +63,31 @@ pub enum Accepts {
     Word(&'static [&'static str]),
 }
 
+impl Accepts {
+    /// The value as it is kept, if it may be: a whole number may stand for a real one.
+    pub fn fitted(self, value: HyperValue) -> Option<HyperValue> {
+        match (self, value) {
+            (Self::Number(_), HyperValue::Count(count)) => self.fitted(HyperValue::Number(count as f64)),
+            (Self::Number(range), HyperValue::Number(number)) => range.contains(number).then_some(value),
+            (Self::Count(most), HyperValue::Count(count)) => (count <= most).then_some(value),
+            (Self::Switch, HyperValue::Switch(_)) => Some(value),
+            (Self::Word(words), HyperValue::Word(word)) => words.contains(&word).then_some(value),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Accepts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(range) => write!(f, "a number {range}"),
+            Self::Count(_) => f.write_str("a count"),
+            Self::Switch => f.write_str("true or false"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+        }
+    }
+}
+
 /// A value of a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum HyperValue {
@@ -75,6 +100,24 @@ pub enum HyperValue {
     /// A word.
     Word(&'static str),
 }
+
+macro_rules! values {
+    ($($kind:ty => $value:expr),*) => {$(
+        impl From<$kind> for HyperValue {
+            fn from(value: $kind) -> Self {
+                ($value)(value)
+            }
+        }
+    )*};
+}
+
+values!(
+    f64 => Self::Number,
+    u64 => Self::Count,
+    i32 => |value: i32| u64::try_from(value).map_or(Self::Number(value.into()), Self::Count),
+    bool => Self::Switch,
+    &'static str => Self::Word
+);
 
 impl fmt::Display for HyperValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

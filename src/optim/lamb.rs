@@ -1,8 +1,10 @@
 //! LAMB: AdamW whose step in each tensor is as long as the tensor's norm says.
 //!
+//! ```text
 //!     m̂ₜ, v̂ₜ as in Adam
 //!     uₜ = m̂ₜ/(√v̂ₜ + ε) + λ·θₜ₋₁
 //!     θₜ = θₜ₋₁ − α·‖θₜ₋₁‖/‖uₜ‖·uₜ                 the ratio is 1 where either norm is 0
+//! ```
 //!
 //! You et al. 2019, arXiv:1904.00962, Algorithm 2, with φ(z) = z; bias correction, ε and the ratio of a zero norm as optax.lamb.
 //! Norms are taken over one parameter tensor, in f64.

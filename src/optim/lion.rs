@@ -1,8 +1,10 @@
 //! Lion: the sign of an interpolated momentum.
 //!
+//! ```text
 //!     uₜ = sign(β₁·mₜ₋₁ + (1−β₁)·gₜ)
 //!     θₜ = θₜ₋₁ − α·(uₜ + λ·θₜ₋₁)
 //!     mₜ = β₂·mₜ₋₁ + (1−β₂)·gₜ
+//! ```
 //!
 //! Chen et al. 2023, arXiv:2302.06675, Algorithm 2; defaults are its repository's (google/automl). A learning rate 3 to 10 times
 //! smaller than Adam's is the paper's advice. sign(0) is 0. Cautious decay (Chen et al. 2025, arXiv:2510.12402) decays only where

@@ -1,11 +1,13 @@
 //! Muon: the momentum of a hidden layer's matrix, made orthogonal; AdamW for everything else.
 //!
+//! ```text
 //!     bₜ = μ·bₜ₋₁ + (1−μ)·gₜ
 //!     uₜ = bₜ                                    nesterov: (1−μ)·gₜ + μ·bₜ
 //!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix
 //!     θₜ = θₜ₋₁ − α·λ·θₜ₋₁ − α·s·Oₜ
 //!     s = √max(1, rows/columns)                  adjust = match_rms_adamw: 0.2·√max(rows, columns)
 //!                                                adjust = spectral_unclamped: √(rows/columns)
+//! ```
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; as torch.optim.Muon, but in f32 where it
 //! computes in bf16. A weight has a row for each output and a column for each input. The second scale is that of Liu et al. 2025,
@@ -14,14 +16,14 @@
 //! schedule, decay, and β₁, β₂ and ε.
 
 use anyhow::{Result, ensure};
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 
 use super::family::{Family, Parameter, Parameters, anything};
 use super::groups::{Grouped, Part};
 use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
-use super::{Gradients, Optimizer, StepScalars, adam, expect_fitting};
+use super::{Gradients, LaneOptimizer, StepScalars, adam, expect_fitting, expect_numbers};
 use crate::kernel::{self, MuonStep};
 
 /// Muon.
@@ -49,7 +51,7 @@ pub static MUON: Family = Family {
     build,
 };
 
-fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>> {
+fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn LaneOptimizer>> {
     let (hidden, rest): (Vec<usize>, Vec<usize>) =
         (0..parameters.len()).partition(|&index| parameters[index].is_hidden);
     let select = |members: &[usize]| -> Vec<Parameter> { members.iter().map(|&i| parameters[i].clone()).collect() };
@@ -71,10 +73,13 @@ fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>
     Ok(Box::new(Grouped::new(parameters, parts)))
 }
 
-/// Muon over matrices `[K, rows, columns]`.
+/// Muon over matrices `[K, rows, columns]`. Those of a lone lane may do without the first axis, and have several for their columns, as
+/// the kernels of a convolution: `[rows, …]`.
 struct Muon {
     names: Vec<String>,
     vars: Vec<Var>,
+    /// The variables as `[K, rows, columns]`, in their memory.
+    matrices: Vec<Tensor>,
     buffers: Vec<Tensor>,
     /// Lends both to a step without taking memory.
     _views: kernel::Views,
@@ -87,20 +92,28 @@ struct Muon {
 
 impl Muon {
     fn new(parameters: &Parameters, lanes: &[Hypers]) -> Result<Self> {
-        let (mut buffers, mut work) = (Vec::new(), Vec::new());
+        expect_numbers(parameters)?;
+        let (mut matrices, mut buffers, mut work) = (Vec::new(), Vec::new(), Vec::new());
         let iterations: Vec<u64> = lanes.iter().map(|lane| lane.count(&NS_STEPS)).collect();
         for Parameter { name, var, .. } in parameters {
-            let &[count, _, _] = var.dims() else {
-                anyhow::bail!("parameter `{name}` has shape {:?}, expected matrices", var.dims());
+            let matrix = match *var.dims() {
+                [count, rows, columns] if count == lanes.len() => var.reshape((count, rows, columns))?,
+                [rows, _, ..] if lanes.len() == 1 => var.reshape((1, rows, ()))?,
+                _ => anyhow::bail!(
+                    "parameter `{name}` has shape {:?}, expected matrices of {} lanes",
+                    var.dims(),
+                    lanes.len()
+                ),
             };
-            ensure!(count == lanes.len(), "parameter `{name}` has {count} lanes, expected {}", lanes.len());
-            buffers.push(Tensor::zeros(var.dims(), DType::F32, var.device())?);
-            work.push(kernel::MuonUpdater::new(var, iterations.clone())?);
+            buffers.push(matrix.zeros_like()?);
+            work.push(kernel::MuonUpdater::new(&matrix, iterations.clone())?);
+            matrices.push(matrix);
         }
         Ok(Self {
             names: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
             vars: parameters.iter().map(|parameter| parameter.var.clone()).collect(),
-            _views: kernel::Views::new(parameters.iter().map(|parameter| parameter.var.as_tensor()).chain(&buffers))?,
+            _views: kernel::Views::new(matrices.iter().chain(&buffers))?,
+            matrices,
             buffers,
             work,
             lanes: lanes.to_vec(),
@@ -130,7 +143,7 @@ impl Muon {
     }
 }
 
-impl Optimizer for Muon {
+impl LaneOptimizer for Muon {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;
@@ -141,10 +154,10 @@ impl Optimizer for Muon {
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
         self.steps.iter_mut().for_each(|steps| *steps += 1);
-        for (var, work) in self.vars.iter().zip(&mut self.work) {
-            let (rows, columns) = (var.dims()[1], var.dims()[2]);
+        for (matrix, work) in self.matrices.iter().zip(&mut self.work) {
+            let (rows, columns) = (matrix.dims()[1], matrix.dims()[2]);
             let lanes = self.lanes.iter().zip(scalars);
-            work.prepare(var, lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)))?;
+            work.prepare(matrix, lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)))?;
         }
         Ok(())
     }
@@ -152,7 +165,7 @@ impl Optimizer for Muon {
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (var, work)) in self.vars.iter().zip(&mut self.work).enumerate() {
             if let Some(gradient) = gradients.gradient(index, var) {
-                work.apply(var, gradient, &self.buffers[index], gradients.factors())?;
+                work.apply(&self.matrices[index], gradient, &self.buffers[index], gradients.factors())?;
             }
         }
         Ok(())
@@ -163,8 +176,8 @@ impl Optimizer for Muon {
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let names = self.names.iter().map(|name| format!("{name}.b"));
-        Ok(names.zip(self.buffers.iter().cloned()).collect())
+        let parts = self.names.iter().zip(&self.buffers).zip(&self.vars);
+        parts.map(|((name, buffer), var)| Ok((format!("{name}.b"), buffer.reshape(var.shape())?))).collect()
     }
 
     fn history(&self, _: usize) -> Vec<f64> {

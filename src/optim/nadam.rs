@@ -1,5 +1,6 @@
 //! NAdam: Adam with Nesterov's momentum.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     nadam: coupled decay, L2
 //!     θ′ = θₜ₋₁ − α·λ·θₜ₋₁                       nadamw: decoupled decay
 //!     μₜ = β₁·(1 − ½·0.96^(t·ψ)),  Mₜ = μ₁·…·μₜ
@@ -7,12 +8,13 @@
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     θₜ = θ′ − α·((1−μₜ)/(1−Mₜ)·gₜ + μₜ₊₁/(1−Mₜ₊₁)·mₜ) / (√(vₜ/(1−β₂ᵗ)) + ε)
 //!     constant_beta1: μₜ = β₁
+//! ```
 //!
 //! Dozat 2016, "Incorporating Nesterov Momentum into Adam"; the momentum schedule is torch.optim.NAdam's. With a constant β₁
 //! it is optax.nadamw; AlgoPerf's NAdamW divides mₜ by 1−β₁ᵗ where this divides by 1−β₁ᵗ⁺¹. Mₜ is the rule's history, in f64;
 //! PyTorch keeps it in f32. Averages and the division are rewritten as in `adam.rs`.
 
-use super::Optimizer;
+use super::LaneOptimizer;
 use super::driver::one_pass;
 use super::family::{Family, Parameters, anything};
 use super::hyper::{BETA1, BETA2, CONSTANT_BETA1, EPS, Hypers, LR, MOMENTUM_DECAY, WEIGHT_DECAY};
@@ -40,7 +42,7 @@ pub static NADAMW: Family = Family {
     ..NADAM
 };
 
-fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
+fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn LaneOptimizer>> {
     one_pass(parameters, lanes.iter().map(|lane| NAdam::new(lane, decoupled)))
 }
 

@@ -1,11 +1,13 @@
 //! RAdam: Adam whose first steps are damped by how uncertain the second moment still is.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁                     decoupled: θ′ = θₜ₋₁ − α·λ·θₜ₋₁ instead
 //!     mₜ = β₁·mₜ₋₁ + (1−β₁)·gₜ,  m̂ₜ = mₜ/(1−β₁ᵗ)
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     ρ∞ = 2/(1−β₂) − 1,  ρₜ = ρ∞ − 2t·β₂ᵗ/(1−β₂ᵗ)
 //!     ρₜ > 5: θₜ = θ′ − α·m̂ₜ·rₜ·√(1−β₂ᵗ)/(√vₜ + ε),  rₜ² = (ρₜ−4)(ρₜ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρₜ)
 //!     else:   θₜ = θ′ − α·m̂ₜ
+//! ```
 //!
 //! Liu et al. 2019, arXiv:1908.03265, Algorithm 2. As torch.optim.RAdam: the bound is 5 (the paper's is 4), ε is added to the
 //! uncorrected root, and decay is coupled unless `decoupled` is on (the authors' code decouples it).

@@ -1,10 +1,12 @@
 //! RMSprop: the gradient over its recent root mean square, or over its deviation; with momentum.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁
 //!     vₜ = a·vₜ₋₁ + (1−a)·gₜ²
 //!     centered: ḡₜ = a·ḡₜ₋₁ + (1−a)·gₜ,  σₜ = √(vₜ − ḡₜ²),  else σₜ = √vₜ
 //!     θₜ = θₜ₋₁ − α·gₜ/(σₜ + ε)
 //!     momentum: bₜ = μ·bₜ₋₁ + gₜ/(σₜ + ε),  θₜ = θₜ₋₁ − α·bₜ
+//! ```
 //!
 //! Tieleman & Hinton 2012, Coursera lecture 6.5; centred: Graves 2013, arXiv:1308.0850. As torch.optim.RMSprop: ε stands outside
 //! the root, the learning rate outside the buffer. Where a gradient hardly changes, rounding can make vₜ − ḡₜ² negative and

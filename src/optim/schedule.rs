@@ -2,6 +2,7 @@
 //!
 //! `adamtrain schedules` prints what is set in here, and `docs/schedules.md` repeats it.
 //!
+//! ```text
 //!     letters      s: the step, from 0; T: all steps, W: those of the warm-up; p = (s − W)/(T − W); e: the epoch, from 0
 //!
 //!     warm-up      α·(s + 1)/W                           for s < W; all but one-cycle have it
@@ -16,6 +17,7 @@
 //!                  c(a, b, x) = b + (a − b)·(1 + cos(π·x))/2
 //!     wsd          α·(1 − (1 − f)·max(0, 1 − (T − s)/D)) D = min(d·T, T − W), d: decay_fraction, f: final_factor
 //!     plateau      α·max(γⁿ, f)                          after n falls; γ: gamma, f: final_factor
+//! ```
 //!
 //! [`CURVES`] has the source of each and what it ends with. The warm-up is that of Goyal et al. 2017, arXiv:1706.02677, §2.2, over
 //! steps and from the first: the step 0 has α/W, the steps W − 1 and W have α. T counts it.

@@ -1,10 +1,12 @@
 //! Schedule-free AdamW: trains between an average x and a base point z, and evaluates at the average.
 //!
+//! ```text
 //!     yₜ = (1−β₁)·zₜ + β₁·xₜ                      the training point, where gₜ is taken
 //!     vₜ = β₂·vₜ₋₁ + (1−β₂)·gₜ²
 //!     dₜ = gₜ/(√(vₜ/(1−β₂ᵗ)) + ε) + λ·yₜ₋₁
 //!     zₜ = zₜ₋₁ − α·dₜ
 //!     xₜ = (1−cₜ)·xₜ₋₁ + cₜ·zₜ,  cₜ = wₜ/(w₁ + … + wₜ),  wₜ = tʳ·(max α₁…αₜ)ᵖ
+//! ```
 //!
 //! Defazio et al. 2024, arXiv:2405.15682, Algorithm 1; as facebookresearch/schedule_free: y is moved in place by
 //! cₜ·(z − y) − α·(1 − β₁·(1−cₜ))·dₜ and x is recovered as y + (1 − 1/β₁)·(z − y), p is 2, and decay acts at y. A warm-up, which

@@ -1,9 +1,11 @@
 //! Stochastic gradient descent, with momentum and Nesterov's look ahead.
 //!
+//! ```text
 //!     gₜ = ∇f(θₜ₋₁) + λ·θₜ₋₁
 //!     bₜ = μ·bₜ₋₁ + (1−δ)·gₜ,  b₁ = g₁
 //!     θₜ = θₜ₋₁ − α·bₜ
 //!     nesterov: θₜ = θₜ₋₁ − α·(gₜ + μ·bₜ)
+//! ```
 //!
 //! Robbins & Monro 1951; Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013. As torch.optim.SGD: the learning rate
 //! stands outside the buffer, the first gradient enters it undampened, and Nesterov's form knows no dampening.

@@ -1,10 +1,12 @@
 //! StableAdamW: AdamW that slows down where a tensor's gradients outgrow its second moment.
 //!
+//! ```text
 //!     β̂ᵢ = βᵢ·(1−βᵢᵗ⁻¹)/(1−βᵢᵗ)
 //!     mₜ = β̂₁·mₜ₋₁ + (1−β̂₁)·gₜ
 //!     vₜ = β̂₂·vₜ₋₁ + (1−β̂₂)·gₜ²
 //!     αₜ = α/max(1, √mean(gₜ²/max(vₜ, ε²)))
 //!     θₜ = θₜ₋₁ − αₜ·λ·θₜ₋₁ − αₜ·mₜ/(√vₜ + ε)
+//! ```
 //!
 //! Wortsman et al. 2023, arXiv:2304.13013, Algorithm 2; the mean runs over one parameter tensor, in f64. The decays β̂ make mₜ
 //! and vₜ what Adam calls m̂ₜ and v̂ₜ. Defaults are those of optimi and pytorch_optimizer; the paper's λ is 0.2.

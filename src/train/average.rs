@@ -1,6 +1,8 @@
 //! The exponential moving average of the weights: after the first step the weights, then ā ← ā + (1 − dₜ)·(θ − ā).
 //!
+//! ```text
 //!     dₜ = d                                     ema_warmup: min(d, (1 + t)/(10 + t))
+//! ```
 //!
 //! Polyak & Juditsky 1992 with the decaying weights of Szegedy et al. 2015; as torch.optim.swa_utils.AveragedModel with
 //! `get_ema_multi_avg_fn`. The warm-up is that of tf.train.ExponentialMovingAverage with `num_updates` = t, the number of steps
@@ -14,7 +16,7 @@ use candle_core::Tensor;
 use crate::config::Ema;
 use crate::kernel;
 use crate::model::LinearNet;
-use crate::optim::Optimizer;
+use crate::optim::LaneOptimizer;
 
 /// What the average of a parameter is called in checkpoints, after its name.
 pub const NAME: &str = "ema";
@@ -45,7 +47,7 @@ impl Average {
     }
 
     /// Takes the weights in after a step of `optimizer`, of which each lane has taken its own number.
-    pub fn update(&self, net: &LinearNet, optimizer: &dyn Optimizer) -> Result<()> {
+    pub fn update(&self, net: &LinearNet, optimizer: &dyn LaneOptimizer) -> Result<()> {
         for ((_, var), average) in net.parameters().iter().zip(&self.tensors) {
             for (lane, ema) in self.lanes.iter().enumerate() {
                 let (weights, average) = (kernel::lane(var, lane)?, kernel::lane(average, lane)?);

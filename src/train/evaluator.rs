@@ -103,7 +103,7 @@ impl Evaluator {
     }
 }
 
-/// All examples of a split in their order, u32 [N].
+/// All examples of a split in their order, u32 `[N]`.
 pub fn all_of(split: &Split, device: &Device) -> Result<Tensor> {
     Ok(Tensor::arange(0, split.len() as u32, device)?.to_dtype(DType::U32)?)
 }

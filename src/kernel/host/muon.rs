@@ -2,8 +2,10 @@
 //!
 //! The matrix comes from Newton–Schulz iterations over kept buffers:
 //!
+//! ```text
 //!     X₀ = X/max(‖X‖, 10⁻⁷)
 //!     Xₖ₊₁ = a·Xₖ + (b·G + c·G²)·Xₖ,  G = Xₖ·Xₖᵀ      rows ≤ columns; else X·(b·G + c·G²) with G = Xᵀ·X
+//! ```
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", whose coefficients these are: they drive all
 //! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
@@ -12,7 +14,7 @@
 use super::product::{Matrix, multiply};
 use super::simd::{Width, vectorised};
 use super::sums::sum_of_squares_in_pieces;
-use crate::rule::Real as _;
+use crate::kernel::element::Number;
 
 /// a, b, c.
 pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
@@ -40,22 +42,26 @@ pub struct MuonStep {
 }
 
 vectorised! {
-    /// `b ← b + weight·(g − b)`, then `u = g + ahead·(b − g)`.
-    pub fn look_ahead[][](step: &MuonStep, gradient: &[f32], b: &mut [f32], u: &mut [f32]) {
+    /// `b ← b + weight·(g − b)`, then `u = g + ahead·(b − g)`, rounded to f32.
+    pub fn look_ahead[R: Number][R](step: &MuonStep, gradient: &[R], b: &mut [R], u: &mut [f32]) {
+        let [weight, ahead, scale] = [step.weight, step.ahead, step.gradient].map(|h| R::constant(h.into()));
         for ((u, b), &g) in u.iter_mut().zip(b.iter_mut()).zip(gradient) {
-            let g = g * step.gradient;
-            *b = b.averaged(step.weight, g);
-            *u = step.ahead.mul_add(*b - g, g);
+            let g = g * scale;
+            *b = b.averaged(weight, g);
+            let ahead: f64 = ahead.mul_add(*b - g, g).into();
+            *u = ahead as f32;
         }
     }
 }
 
 vectorised! {
     /// `θ ← θ + decay·θ + minus_step·u`.
-    pub fn decay_and_move[][](step: &MuonStep, u: &[f32], theta: &mut [f32]) {
+    pub fn decay_and_move[R: Number][R](step: &MuonStep, u: &[f32], theta: &mut [R]) {
+        let [minus_step, toward, away] = [step.minus_step, step.toward, step.away].map(|h| R::constant(h.into()));
         for (theta, &u) in theta.iter_mut().zip(u) {
-            let decay = if u * *theta < 0.0 { step.away } else { step.toward };
-            *theta = theta.moved(decay, step.minus_step * u);
+            let u = R::constant(u.into());
+            let decay = R::select((u * *theta).less(R::constant(0.0)), away, toward);
+            *theta = theta.moved(decay, minus_step * u);
         }
     }
 }

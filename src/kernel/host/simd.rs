@@ -1,6 +1,6 @@
 //! Which vector instructions the element-wise loops use, chosen once at run time.
 //!
-//! A loop is written once as plain Rust and compiled three times, by [`vectorised!`], with different instructions allowed.
+//! A loop is written once as plain Rust and compiled three times, by `vectorised!`, with different instructions allowed.
 //! Element-wise code gives the same bits in each: every operation is IEEE, and a fused multiply-add is written as one.
 
 use std::sync::OnceLock;

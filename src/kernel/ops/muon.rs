@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::kernel::gpu::{self, muon::MuonTables};
 use crate::kernel::host::muon::{MuonStep, Orthogonal, decay_and_move, look_ahead};
 use crate::kernel::host::simd::Width;
-use crate::kernel::lend::lend_all;
+use crate::kernel::lend::{by_type, lend_all};
 
 /// Takes the steps of one matrix `[K, rows, columns]`.
 #[derive(Debug)]
@@ -76,9 +76,11 @@ fn one_lane(
 ) -> Result<()> {
     let size = work.x.len();
     let lane = lane * size..(lane + 1) * size;
-    lend_all!([gradient: f32, mut b: f32] => {
-        look_ahead(Width::detect(), step, &gradient[lane.clone()], &mut b[lane.clone()], &mut work.x);
-    })?;
-    work.run(step.iterations);
-    lend_all!([mut theta: f32] => decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]))
+    by_type!(theta, R => {
+        lend_all!([gradient: R, mut b: R] => {
+            look_ahead(Width::detect(), step, &gradient[lane.clone()], &mut b[lane.clone()], &mut work.x);
+        })?;
+        work.run(step.iterations);
+        lend_all!([mut theta: R] => decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]))
+    })
 }
