@@ -26,6 +26,7 @@ pub mod device;
 pub mod kernel;
 // Mathematics, words and calls of the system that know nothing of the rest.
 pub mod digest;
+pub mod draw;
 pub mod error;
 #[cfg(test)]
 mod fuzz;

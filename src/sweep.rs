@@ -431,7 +431,7 @@ impl Sweep<'_> {
         let diverged = self.store.ended.values().filter(|end| end["status"] == "diverged").count();
         let best = self.best.map(|(_, point)| &self.store.ended[&point]);
         let path = self.store.path().display().to_string();
-        let figure = curve::Figure::of(self.store.ended.values(), &curve::subject(|key| self.points.common(key)));
+        let figure = curve::figure(self.store.ended.values(), &curve::subject(|key| self.points.common(key)));
         if self.options.style.json {
             let event = json!({
                 "event": "end",
@@ -450,7 +450,7 @@ impl Sweep<'_> {
             // Of no points there is nothing to show.
             if !rows.is_empty() {
                 let table = table::to_text(&rows, measured, self.points.points[0].config.data_seed);
-                for line in table.lines().chain(figure.to_text().lines()) {
+                for line in table.lines().chain(figure.to_text(curve::FILE).lines()) {
                     self.output.line(line);
                 }
             }
@@ -471,7 +471,7 @@ impl Sweep<'_> {
             self.output.line(&format!("best   {best}"));
             self.output.line(&format!("out    {path}"));
         }
-        replace(&self.store.path().join("curve.svg"), figure.to_svg().as_bytes())?;
+        replace(&self.store.path().join(curve::FILE), figure.to_svg().as_bytes())?;
         self.output.finish()?;
         Ok(match stop {
             Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,
