@@ -39,6 +39,8 @@ pub mod kernel;
 // Mathematics, words and calls of the system that know nothing of the rest.
 #[cfg(any(feature = "cli", test))]
 pub(crate) mod digest;
+#[cfg(feature = "cli")]
+pub(crate) mod draw;
 pub mod error;
 #[cfg(all(feature = "cli", test))]
 mod fuzz;

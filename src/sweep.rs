@@ -309,7 +309,7 @@ impl<'a> Sweep<'a> {
         let measured = accuracies.find(|(_, accuracy)| accuracy.is_some()).map_or(expected, |(name, _)| name);
         let diverged = self.directory.ended.values().filter(|end| end.has_diverged()).count();
         let path = self.directory.path().display().to_string();
-        let figure = curve::Figure::of(self.directory.ended.values(), &curve::subject(|key| self.points.common(key)));
+        let figure = curve::figure(self.directory.ended.values(), &curve::subject(|key| self.points.common(key)));
         if self.options.style.json {
             let event = json!({
                 "event": "end",
@@ -328,7 +328,7 @@ impl<'a> Sweep<'a> {
             // Of no points there is nothing to show.
             if !rows.is_empty() {
                 let table = table::to_text(&rows, measured, self.points.points[0].config.data_seed);
-                for line in table.lines().chain(figure.to_text().lines()) {
+                for line in table.lines().chain(figure.to_text(curve::FILE).lines()) {
                     self.output.line(line);
                 }
             }
@@ -349,7 +349,7 @@ impl<'a> Sweep<'a> {
             self.output.line(&format!("best   {best}"));
             self.output.line(&format!("out    {path}"));
         }
-        replace(&self.directory.path().join("curve.svg"), figure.to_svg().as_bytes())?;
+        replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
         self.output.finish()?;
         Ok(match stop {
             Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,

@@ -15,7 +15,7 @@ use crate::report::table::{self, Side, aligned, leaf};
 use crate::report::{Output, Style, say};
 use crate::run::read;
 use crate::run::write::{replace, unwritable};
-use crate::sweep::curve::{Figure, subject};
+use crate::sweep::curve::{figure, subject};
 use crate::text::counted;
 
 /// A request to list runs.
@@ -216,7 +216,7 @@ impl Runs {
             let place = SETTINGS.iter().position(|setting| setting.key == key)?;
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)
         };
-        let figure = Figure::of(ended.values(), &subject(common));
+        let figure = figure(ended.values(), &subject(common));
         let there = read::present(svg).map_err(|error| unwritable(svg, &error))?;
         if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
             let what = format!("{}: is no regular file, which alone is replaced", svg.display());

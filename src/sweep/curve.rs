@@ -1,26 +1,25 @@
-//! Accuracy over the swept settings, as a picture and as text.
+//! The picture of a sweep, `curve.svg` and its text: accuracy over the swept settings.
 //!
 //! What is drawn follows from the axes. The numeric one with most values lies along x, and each combination of the others is a
 //! line, its points the means over seeds. Where that is more than [`MOST_LINES`] lines, a second long axis makes it a heat map,
 //! and short ones make it several panels. Without a numeric axis the combinations stand below one another, the best on the
 //! validation split first.
 
-mod scale;
-mod svg;
-mod text;
-
-use std::collections::HashMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value as Json;
 
 use super::table::mean_and_deviation;
+use crate::draw::{
+    Axis, Chart, Dots, Estimate, Figure, Form, Heat, Line, Lines, MOST_CELLS, MOST_LINES, Measure, Panel, Scale, label,
+};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use crate::run::results::{CHOSEN_BY, PointEnd};
-use scale::{Form, Scale, label};
 
-/// More lines than this in one panel cannot be told apart; there are as many colours.
-const MOST_LINES: usize = 8;
+/// The name of the file.
+pub const FILE: &str = "curve.svg";
 
 /// More panels than this are not drawn.
 const MOST_PANELS: usize = 24;
@@ -28,95 +27,11 @@ const MOST_PANELS: usize = 24;
 /// More rows of a dot chart than this are not drawn.
 const MOST_ROWS: usize = 60;
 
-/// A side of a heat map longer than this is thinned out.
-const MOST_CELLS: usize = 256;
-
 /// Longest label, in characters.
 const LABEL_CHARS: usize = 32;
 
-/// The outcome of one combination over its seeds.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Cell {
-    accuracies: Vec<f64>,
-    /// How many of its points diverged.
-    diverged: usize,
-    mean: Option<f64>,
-    deviation: Option<f64>,
-}
-
-impl Cell {
-    fn spread(&self) -> (f64, f64) {
-        let (mean, deviation) = (self.mean.unwrap_or_default(), self.deviation.unwrap_or_default());
-        (mean - deviation, mean + deviation)
-    }
-
-    /// `0.9312 ± 0.0008`, or what else there is to say.
-    fn words(&self) -> String {
-        let lost = if self.diverged > 0 { format!(", {} diverged", self.diverged) } else { String::new() };
-        match (self.mean, self.deviation) {
-            (None, _) => format!("{} diverged", self.diverged),
-            (Some(mean), None) => format!("{mean:.4}{lost}"),
-            (Some(mean), Some(deviation)) => format!("{mean:.4} ± {deviation:.4}{lost}"),
-        }
-    }
-}
-
-/// A swept setting, with the values that were met.
-#[derive(Clone, Debug)]
-struct Axis {
-    name: String,
-    labels: Vec<String>,
-    /// The values as numbers, where all are.
-    numbers: Option<Vec<f64>>,
-}
-
-impl Axis {
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Every k-th place, so that no more than `most` are left.
-    fn thinned(&self, most: usize) -> Vec<usize> {
-        (0..self.len()).step_by(self.len().div_ceil(most).max(1)).collect()
-    }
-}
-
-/// A line of a panel: its label's place, and place on x and outcome of each point.
-#[derive(Debug)]
-struct Line {
-    label: usize,
-    points: Vec<(usize, Cell)>,
-}
-
-/// One of several panels.
-#[derive(Debug)]
-struct Panel<T> {
-    title: String,
-    content: T,
-}
-
-/// What is drawn.
-#[derive(Debug)]
-enum Drawing {
-    Lines { x: Axis, x_scale: Scale, name: String, labels: Vec<String>, panels: Vec<Panel<Vec<Line>>> },
-    Heat { x: Axis, y: Axis, panels: Vec<Panel<HashMap<(usize, usize), Cell>>> },
-    Dots { name: String, rows: Vec<(String, Cell)> },
-}
-
-/// The outcome of a sweep, ready to be drawn.
-#[derive(Debug)]
-pub struct Figure {
-    title: String,
-    /// What the points are: seeds, diverged ones, the best one.
-    note: String,
-    measure: &'static str,
-    scale: Scale,
-    /// Whether some point diverged.
-    diverged: bool,
-    /// The highest mean.
-    best: Option<f64>,
-    drawing: Drawing,
-}
+/// The outcome of each combination of values, by their places on the axes.
+type Cells = HashMap<Vec<usize>, Estimate>;
 
 /// The settings that all points share, in words for a title; `value` gives a setting's value where it is one for all.
 pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
@@ -129,116 +44,93 @@ pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-impl Figure {
-    /// Of the `point` lines of points that have ended; `subject` says what they share.
-    pub fn of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) -> Self {
-        let ended: Vec<&PointEnd> = ended.into_iter().collect();
-        let (axes, cells, seeds) = gathered(&ended);
-        let measure = ended.first().map_or("accuracy", |end| end.accuracy().0);
-        let mut shown: Vec<f64> = Vec::new();
-        for cell in cells.values() {
-            let (low, high) = cell.spread();
-            // A deviation that reaches beyond 1 is cut off, not shown.
-            shown.extend(cell.mean.into_iter().chain([low, high.min(cell.mean.unwrap_or_default().max(0.999))]));
-            if cell.mean.is_none() {
-                shown.truncate(shown.len() - 2);
-            }
-        }
-        let best = cells.iter().filter_map(|(at, cell)| Some((cell.mean?, at)));
-        // The test split judges what was chosen, and chooses nothing.
-        let best = best
-            .filter(|_| measure == CHOSEN_BY || cells.len() == 1)
-            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
-        let settings = |at: &[usize]| {
-            let words = axes.iter().zip(at).map(|(axis, &k)| format!("{} {}", axis.name, axis.labels[k]));
-            words.collect::<Vec<_>>().join(", ")
-        };
-        let diverged: usize = cells.values().map(|cell| cell.diverged).sum();
-        let mut note = vec![format!("{} point{}", ended.len(), if ended.len() == 1 { "" } else { "s" })];
-        note.extend((seeds > 1).then(|| format!("mean ± σ over {seeds} seeds")));
-        note.extend((diverged > 0).then(|| format!("{diverged} diverged")));
-        note.extend(best.map(|(mean, at)| match settings(at) {
-            settings if settings.is_empty() => format!("mean {mean:.4}"),
-            settings => format!("best {mean:.4} at {settings}"),
-        }));
-        let best = best.map(|(mean, _)| mean);
-        let drawing = drawing(&axes, cells, best.is_some(), &mut note);
-        Self {
-            title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
-            note: note.join("; "),
-            measure,
-            scale: Scale::of_accuracies(&shown),
-            diverged: diverged > 0,
-            best,
-            drawing,
-        }
-    }
+/// The figure of points that have ended; `subject` says what they share.
+pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) -> Figure {
+    let ended: Vec<&PointEnd> = ended.into_iter().collect();
+    let (axes, cells, seeds) = gathered(&ended);
+    let measure = ended.first().map_or("accuracy", |end| end.accuracy().0);
+    let best = cells.iter().filter_map(|(at, cell)| Some((cell.mean?, at)));
+    // The test split judges what was chosen, and chooses nothing.
+    let best = best.filter(|_| measure == CHOSEN_BY || cells.len() == 1);
+    let best = best.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
 
-    /// What the axis of accuracies is called.
-    fn accuracy_axis(&self) -> String {
-        let form = if self.scale.form == Form::Complement { " (log scale of the error)" } else { "" };
-        format!("{}{form}", self.measure)
+    let diverged: usize = cells.values().map(|cell| cell.diverged).sum();
+    let mut note = vec![format!("{} point{}", ended.len(), if ended.len() == 1 { "" } else { "s" })];
+    note.extend((seeds > 1).then(|| format!("mean ± σ over {seeds} seeds")));
+    note.extend((diverged > 0).then(|| format!("{diverged} diverged")));
+    let all: Vec<usize> = (0..axes.len()).collect();
+    note.extend(best.map(|(mean, at)| match part(&axes, at, &all, true).1 {
+        settings if settings.is_empty() => format!("mean {mean:.4}"),
+        settings => format!("best {mean:.4} at {settings}"),
+    }));
+
+    let (best, scale) = (best.map(|(mean, _)| mean), Scale::of_fractions(&shown(&cells)));
+    let chart = Chart {
+        measure: Measure { name: measure.into(), scale, bounds: (0.0, 1.0) },
+        best,
+        diverged: diverged > 0,
+        form: form(&axes, cells, best.is_some(), &mut note),
+    };
+    Figure {
+        title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
+        note: note.join("; "),
+        charts: vec![chart],
     }
 }
 
+/// The value of a swept setting of a point that has ended.
+fn value<'a>(end: &'a PointEnd, key: &str) -> &'a Json {
+    end.settings.get(key).unwrap_or(&Json::Null)
+}
+
+/// The numbers that the axis of accuracies must have room for.
+fn shown(cells: &Cells) -> Vec<f64> {
+    let of_cell = |cell: &Estimate| {
+        let (mean, (low, high)) = (cell.mean?, cell.spread());
+        // A deviation that reaches beyond 1 is cut off, not shown.
+        Some([mean, low, high.min(mean.max(0.999))])
+    };
+    cells.values().filter_map(of_cell).flatten().collect()
+}
+
 /// The axes but the seed, the outcome of each combination, and the number of seeds.
-fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, HashMap<Vec<usize>, Cell>, usize) {
-    let keys: Vec<&String> = ended.first().map(|first| first.settings.keys().collect()).unwrap_or_default();
-    let keys: Vec<&String> = keys.into_iter().filter(|key| *key != "train.seed").collect();
+fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Cells, usize) {
+    let keys = ended.first().into_iter().flat_map(|first| first.settings.keys());
+    let keys: Vec<&String> = keys.filter(|key| *key != "train.seed").collect();
+    let (axes, places): (Vec<Axis>, Vec<_>) = keys.iter().map(|key| axis(key, ended)).unzip();
 
-    let mut values: Vec<Vec<&Json>> = vec![Vec::new(); keys.len()];
-    let mut places: Vec<HashMap<String, usize>> = vec![HashMap::new(); keys.len()];
-    let mut seeds: Vec<String> = Vec::new();
-    let mut cells: HashMap<Vec<usize>, Cell> = HashMap::new();
+    let mut cells = Cells::new();
     for end in ended {
-        let mut at = Vec::with_capacity(keys.len());
-        for (k, key) in keys.iter().enumerate() {
-            let value = end.settings.get(*key).unwrap_or(&Json::Null);
-            at.push(*places[k].entry(value.to_string()).or_insert_with(|| {
-                values[k].push(value);
-                values[k].len() - 1
-            }));
-        }
-        if let Some(seed) = end.settings.get("train.seed").map(Json::to_string).filter(|seed| !seeds.contains(seed)) {
-            seeds.push(seed);
-        }
-        let cell = cells.entry(at).or_default();
-        match end.accuracy().1.filter(|_| !end.has_diverged()) {
-            Some(accuracy) => cell.accuracies.push(accuracy.clamp(0.0, 1.0)),
-            None => cell.diverged += 1,
+        let at = keys.iter().zip(&places).map(|(key, places)| places[&value(end, key).to_string()]);
+        let cell = cells.entry(at.collect()).or_default();
+        match end.accuracy() {
+            (_, Some(accuracy)) if !end.has_diverged() => cell.values.push(accuracy.clamp(0.0, 1.0)),
+            _ => cell.diverged += 1,
         }
     }
+    for cell in cells.values_mut() {
+        (cell.mean, cell.deviation) = mean_and_deviation(&cell.values);
+    }
+    let seeds = ended.iter().filter_map(|end| Some(end.settings.get("train.seed")?.to_string()));
+    (axes, cells, seeds.collect::<HashSet<_>>().len())
+}
 
-    // Numbers in their order, words in that in which they were given.
-    let mut axes = Vec::new();
-    let mut moved: Vec<Vec<usize>> = Vec::new();
-    for (key, values) in keys.iter().zip(&values) {
-        let numbers: Option<Vec<f64>> = values.iter().map(|value| as_number(value)).collect();
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        if let Some(numbers) = &numbers {
-            order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
-        }
-        let mut place = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            place[old] = new;
-        }
-        moved.push(place);
-        let words = order.iter().map(|&k| match values[k].as_f64() {
-            Some(number) => label(number),
-            None => short(&word(values[k])),
-        });
-        axes.push(Axis {
-            name: short(leaf(key)),
-            labels: words.collect(),
-            numbers: numbers.map(|numbers| order.iter().map(|&k| numbers[k]).collect()),
-        });
+/// The axis of a setting, and the place of each value: numbers in their order, words in that in which they were met.
+fn axis(key: &str, ended: &[&PointEnd]) -> (Axis, HashMap<String, usize>) {
+    let mut met = HashSet::new();
+    let mut values: Vec<&Json> = ended.iter().map(|end| value(end, key)).collect();
+    values.retain(|value| met.insert(value.to_string()));
+    let is_numeric = values.iter().all(|value| as_number(value).is_some());
+    if is_numeric {
+        values.sort_by(|a, b| as_number(a).partial_cmp(&as_number(b)).unwrap_or(Ordering::Equal));
     }
-    let cells = cells.into_iter().map(|(at, mut cell)| {
-        (cell.mean, cell.deviation) = mean_and_deviation(&cell.accuracies);
-        (at.iter().zip(&moved).map(|(&k, place)| place[k]).collect(), cell)
-    });
-    let cells = cells.collect();
-    (axes, cells, seeds.len())
+    let words = values.iter().map(|value| value.as_f64().map_or_else(|| short(&word(value)), label));
+    let axis = Axis {
+        name: short(leaf(key)),
+        labels: words.collect(),
+        numbers: is_numeric.then(|| values.iter().filter_map(|value| as_number(value)).collect()),
+    };
+    (axis, values.iter().enumerate().map(|(place, value)| (value.to_string(), place)).collect())
 }
 
 /// A number, or the width of a net with one hidden layer.
@@ -259,22 +151,22 @@ fn short(text: &str) -> String {
     text.chars().take(LABEL_CHARS - 1).collect::<String>() + "…"
 }
 
-/// Decides what is drawn.
-fn drawing(axes: &[Axis], cells: HashMap<Vec<usize>, Cell>, ranked: bool, note: &mut Vec<String>) -> Drawing {
+/// Decides what is drawn; what is left out is told in the `note`.
+fn form(axes: &[Axis], cells: Cells, ranked: bool, note: &mut Vec<String>) -> Form {
     let numeric = (0..axes.len()).filter(|&k| axes[k].numbers.is_some());
-    let Some(x) = numeric.max_by_key(|&k| (axes[k].len(), std::cmp::Reverse(k))) else {
+    let Some(x) = numeric.max_by_key(|&k| (axes[k].len(), Reverse(k))) else {
         let name: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
         return dots(axes, cells, name.join(", "), ranked, note);
     };
     let rest: Vec<usize> = (0..axes.len()).filter(|&k| k != x && axes[k].len() > 1).collect();
-    let lines = rest.iter().fold(1_usize, |lines, &k| lines.saturating_mul(axes[k].len()));
-    let by_length = |k: &&usize| (axes[**k].len(), std::cmp::Reverse(**k));
-    let longest = rest.iter().max_by_key(by_length).copied().filter(|_| lines > MOST_LINES);
+    let count = rest.iter().fold(1_usize, |count, &k| count.saturating_mul(axes[k].len()));
+    let by_length = |k: &&usize| (axes[**k].len(), Reverse(**k));
+    let longest = rest.iter().max_by_key(by_length).copied().filter(|_| count > MOST_LINES);
     match longest {
         Some(y) if axes[y].len() > MOST_LINES => heat(axes, cells, (x, y), &without(&rest, &[y]), note),
         // The longest that fits makes the lines of a panel, the others the panels.
-        Some(line) => curves(axes, cells, x, &[line], &without(&rest, &[line]), note),
-        None => curves(axes, cells, x, &rest, &[], note),
+        Some(line) => lines(axes, cells, x, &[line], &without(&rest, &[line]), note),
+        None => lines(axes, cells, x, &rest, &[], note),
     }
 }
 
@@ -292,7 +184,7 @@ fn part(axes: &[Axis], at: &[usize], chosen: &[usize], with_names: bool) -> (Vec
 }
 
 /// Combinations in their fixed order: axes as in the table of settings, the last one fastest.
-fn ordered(cells: HashMap<Vec<usize>, Cell>) -> Vec<(Vec<usize>, Cell)> {
+fn ordered(cells: Cells) -> Vec<(Vec<usize>, Estimate)> {
     let mut cells: Vec<_> = cells.into_iter().collect();
     cells.sort_by(|a, b| a.0.cmp(&b.0));
     cells
@@ -301,10 +193,10 @@ fn ordered(cells: HashMap<Vec<usize>, Cell>) -> Vec<(Vec<usize>, Cell)> {
 /// Puts `make`'s content into the panel of each combination of the axes `of_panel`.
 fn panels<T: Default>(
     axes: &[Axis],
-    cells: HashMap<Vec<usize>, Cell>,
+    cells: Cells,
     of_panel: &[usize],
     note: &mut Vec<String>,
-    mut put: impl FnMut(&mut T, Vec<usize>, Cell),
+    mut put: impl FnMut(&mut T, Vec<usize>, Estimate),
 ) -> Vec<Panel<T>> {
     let mut panels: Vec<(Vec<usize>, Panel<T>)> = Vec::new();
     let mut places: HashMap<Vec<usize>, usize> = HashMap::new();
@@ -324,14 +216,7 @@ fn panels<T: Default>(
     panels.into_iter().map(|(_, panel)| panel).collect()
 }
 
-fn curves(
-    axes: &[Axis],
-    cells: HashMap<Vec<usize>, Cell>,
-    x: usize,
-    of_line: &[usize],
-    of_panel: &[usize],
-    note: &mut Vec<String>,
-) -> Drawing {
+fn lines(axes: &[Axis], cells: Cells, x: usize, of_line: &[usize], of_panel: &[usize], note: &mut Vec<String>) -> Form {
     let mut keys: Vec<(Vec<usize>, String)> = cells.keys().map(|at| part(axes, at, of_line, false)).collect();
     keys.sort();
     keys.dedup();
@@ -350,45 +235,28 @@ fn curves(
         panel.content.iter_mut().for_each(|line| line.points.sort_by_key(|(x, _)| *x));
     }
     let names: Vec<&str> = of_line.iter().map(|&k| axes[k].name.as_str()).collect();
-    Drawing::Lines {
-        x: axes[x].clone(),
-        x_scale: Scale::of(axes[x].numbers.as_deref().unwrap_or_default()),
-        name: names.join(", "),
-        labels: keys.into_iter().map(|(_, label)| label).collect(),
-        panels,
-    }
+    let labels = keys.into_iter().map(|(_, label)| label).collect();
+    Form::Lines(Lines { x: axes[x].clone(), name: names.join(", "), labels, panels })
 }
 
-fn heat(
-    axes: &[Axis],
-    cells: HashMap<Vec<usize>, Cell>,
-    (x, y): (usize, usize),
-    of_panel: &[usize],
-    note: &mut Vec<String>,
-) -> Drawing {
+fn heat(axes: &[Axis], cells: Cells, (x, y): (usize, usize), of_panel: &[usize], note: &mut Vec<String>) -> Form {
     for k in [x, y] {
         let thinned = axes[k].thinned(MOST_CELLS).len();
         if thinned < axes[k].len() {
             note.push(format!("{thinned} of {} values of {} are drawn", axes[k].len(), axes[k].name));
         }
     }
-    let put = |map: &mut HashMap<(usize, usize), Cell>, at: Vec<usize>, cell| {
+    let put = |map: &mut HashMap<(usize, usize), Estimate>, at: Vec<usize>, cell| {
         map.insert((at[x], at[y]), cell);
     };
     let panels = panels(axes, cells, of_panel, note, put);
-    Drawing::Heat { x: axes[x].clone(), y: axes[y].clone(), panels }
+    Form::Heat(Heat { x: axes[x].clone(), y: axes[y].clone(), panels })
 }
 
-fn dots(
-    axes: &[Axis],
-    cells: HashMap<Vec<usize>, Cell>,
-    name: String,
-    ranked: bool,
-    note: &mut Vec<String>,
-) -> Drawing {
+fn dots(axes: &[Axis], cells: Cells, name: String, ranked: bool, note: &mut Vec<String>) -> Form {
     let all: Vec<usize> = (0..axes.len()).collect();
     let rows = ordered(cells).into_iter().map(|(at, cell)| (short(&part(axes, &at, &all, false).1), cell));
-    let mut rows: Vec<(String, Cell)> = rows.collect();
+    let mut rows: Vec<(String, Estimate)> = rows.collect();
     if ranked {
         rows.sort_by(|a, b| b.1.mean.unwrap_or(-1.0).total_cmp(&a.1.mean.unwrap_or(-1.0)));
     }
@@ -396,21 +264,7 @@ fn dots(
         note.push(format!("the {} {MOST_ROWS} of {} are drawn", if ranked { "best" } else { "first" }, rows.len()));
         rows.truncate(MOST_ROWS);
     }
-    Drawing::Dots { name, rows }
-}
-
-/// Which of the ticks can have a label if each is `width(label)` of the axis long: those that touch none before.
-fn labelled(ticks: &[scale::Tick], width: impl Fn(&str) -> f64) -> Vec<bool> {
-    let mut end = f64::NEG_INFINITY;
-    let fits = |(place, label): &scale::Tick| {
-        let half = width(label) / 2.0;
-        let fits = place - half > end;
-        if fits {
-            end = place + half;
-        }
-        fits
-    };
-    ticks.iter().map(fits).collect()
+    Form::Dots(Dots { name, rows })
 }
 
 #[cfg(test)]
@@ -445,8 +299,8 @@ mod tests {
 
     /// Draws both ways, and checks what holds for every figure.
     fn drawn(ended: &[PointEnd]) -> (String, String) {
-        let figure = Figure::of(ended, "digits");
-        let (svg, text) = (figure.to_svg(), figure.to_text());
+        let figure = figure(ended, "digits");
+        let (svg, text) = (figure.to_svg(), figure.to_text(FILE));
         assert!(svg.starts_with("<?xml") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{svg}");
         assert!(numbers(&svg).iter().all(|number| number.is_finite() && number.abs() < 1e5));
@@ -537,11 +391,11 @@ mod tests {
     #[test]
     fn text_is_escaped() {
         let settings = json!({"optim.group": "<b a=\"1\">&'\u{0}\u{1b}[31m"});
-        let figure = Figure::of(&[end(&settings, Some(0.5))], "</title><script>");
+        let figure = figure(&[end(&settings, Some(0.5))], "</title><script>");
         let svg = figure.to_svg();
         assert!(!svg.contains("<script") && !svg.contains("<b") && !svg.contains('\u{1b}') && !svg.contains('\0'));
         assert!(svg.contains("&lt;b a=&quot;1&quot;&gt;&amp;&apos;"), "{svg}");
-        assert!(!figure.to_text().contains('\u{1b}'));
+        assert!(!figure.to_text(FILE).contains('\u{1b}'));
     }
 
     #[test]

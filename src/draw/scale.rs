@@ -1,7 +1,5 @@
 //! Where a number lies on an axis: evenly, by its logarithm, or by that of its distance to 1.
 
-use crate::optim::Shortest;
-
 /// From this ratio of the largest to the smallest on, numbers are seen by their logarithm.
 const WIDE: f64 = 8.0;
 
@@ -20,7 +18,7 @@ const MOST_DECADES: usize = 12;
 
 /// What the length of an axis is proportional to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Spacing {
     /// x.
     Linear,
     /// log₁₀ x.
@@ -29,7 +27,7 @@ pub enum Form {
     Complement,
 }
 
-impl Form {
+impl Spacing {
     fn of(self, x: f64) -> f64 {
         match self {
             Self::Linear => x,
@@ -43,7 +41,7 @@ impl Form {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
     /// What its length is proportional to.
-    pub form: Form,
+    pub spacing: Spacing,
     low: f64,
     high: f64,
     /// Where 0 lies that has no logarithm.
@@ -61,56 +59,66 @@ impl Scale {
         let has_zero = values.first() == Some(&0.0);
         let complement: Vec<f64> = values.iter().rev().map(|x| 1.0 - x).collect();
         let is_even = are_alike(&values.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>());
-        let form = if is_even || above.len() < 2 {
-            Form::Linear
+        let spacing = if is_even || above.len() < 2 {
+            Spacing::Linear
         } else if above.len() + usize::from(has_zero) == values.len() && is_geometric(&above) {
-            Form::Log
+            Spacing::Log
         } else if complement[0] > 0.0 && values[0] >= 0.0 && is_geometric(&complement) {
-            Form::Complement
+            Spacing::Complement
         } else {
-            Form::Linear
+            Spacing::Linear
         };
-        let shown = if form == Form::Log { &above } else { &values };
-        let mut scale = Self::between(form, shown, MARGIN);
-        if form == Form::Log && has_zero {
+        let shown = if spacing == Spacing::Log { &above } else { &values };
+        let mut scale = Self::between(spacing, shown, MARGIN);
+        if spacing == Spacing::Log && has_zero {
             // One usual step to the left of the smallest.
-            let step = (form.of(above[above.len() - 1]) - form.of(above[0])) / (above.len() - 1) as f64;
-            let zero = form.of(above[0]) - step.max(0.3);
+            let step = (spacing.of(above[above.len() - 1]) - spacing.of(above[0])) / (above.len() - 1) as f64;
+            let zero = spacing.of(above[0]) - step.max(0.3);
             scale.low = zero - MARGIN * (scale.high - zero);
             scale.zero = Some(zero);
         }
         scale
     }
 
-    /// For accuracies: by the error's logarithm where errors are far apart, as those of 0.9 and 0.99.
-    pub fn of_accuracies(values: &[f64]) -> Self {
+    /// For fractions such as accuracies: by the logarithm of 1 − x where those are far apart, as those of 0.9 and 0.99, else evenly.
+    pub fn of_fractions(values: &[f64]) -> Self {
         let values = sorted(values);
-        let (Some(&low), Some(&high)) = (values.first(), values.last()) else {
-            return Self { form: Form::Linear, low: 0.0, high: 1.0, zero: None };
-        };
-        if high > 0.9 && high < 1.0 && (1.0 - low) / (1.0 - high) >= WIDE {
-            return Self::between(Form::Complement, &values, MARGIN);
+        if let (Some(&low), Some(&high)) = (values.first(), values.last())
+            && high > 0.9
+            && high < 1.0
+            && (1.0 - low) / (1.0 - high) >= WIDE
+        {
+            return Self::between(Spacing::Complement, &values, MARGIN);
         }
-        let margin = (MARGIN * (high - low)).max(0.002);
-        Self { form: Form::Linear, low: low - margin, high: high + margin, zero: None }
+        Self::even(&values)
     }
 
-    fn between(form: Form, sorted: &[f64], margin: f64) -> Self {
+    /// For whatever is seen evenly.
+    pub fn even(values: &[f64]) -> Self {
+        let values = sorted(values);
+        let (Some(&low), Some(&high)) = (values.first(), values.last()) else {
+            return Self { spacing: Spacing::Linear, low: 0.0, high: 1.0, zero: None };
+        };
+        let margin = (MARGIN * (high - low)).max(0.002);
+        Self { spacing: Spacing::Linear, low: low - margin, high: high + margin, zero: None }
+    }
+
+    fn between(spacing: Spacing, sorted: &[f64], margin: f64) -> Self {
         let (low, high) = match sorted {
             [] => (0.0, 1.0),
-            [first, .., last] => (form.of(*first), form.of(*last)),
+            [first, .., last] => (spacing.of(*first), spacing.of(*last)),
             // Alone in the middle.
-            [only] => (form.of(*only) - 0.5, form.of(*only) + 0.5),
+            [only] => (spacing.of(*only) - 0.5, spacing.of(*only) + 0.5),
         };
         let margin = margin * (high - low);
-        Self { form, low: low - margin, high: high + margin, zero: None }
+        Self { spacing, low: low - margin, high: high + margin, zero: None }
     }
 
     /// Where `x` lies, from 0 to 1.
     pub fn at(&self, x: f64) -> f64 {
         let place = match self.zero {
             Some(zero) if x <= 0.0 => zero,
-            _ => self.form.of(x),
+            _ => self.spacing.of(x),
         };
         self.share(place)
     }
@@ -146,34 +154,33 @@ impl Scale {
 
     /// Ticks at round numbers, in order.
     pub fn round_ticks(&self) -> Vec<Tick> {
-        match self.form {
-            Form::Linear => self.even_ticks(self.low, self.high),
-            Form::Log => {
+        match self.spacing {
+            Spacing::Linear => self.even_ticks(self.low, self.high),
+            Spacing::Log => {
                 let decades = self.decades(&[1.0]);
                 let numbers = if decades.len() < 2 { self.decades(&[1.0, 2.0, 5.0]) } else { decades };
                 let every = numbers.len().div_ceil(MOST_DECADES).max(1);
                 numbers.into_iter().step_by(every).map(|x| (self.at(x), power(x))).collect()
             }
-            Form::Complement => {
-                let mut ticks: Vec<Tick> = Vec::new();
-                for exponent in 0..=16 {
-                    for digit in [10, 5, 2] {
-                        // In decimal text, so that the label is 0.98 and not 0.98000000000000001.
-                        let x: f64 = 1.0 - f64::from(digit) * 10_f64.powi(-exponent - 1);
-                        let place = self.form.of(x);
-                        if (self.low..=self.high).contains(&place) {
-                            let text = format!("{x:.*}", exponent as usize + 1);
-                            ticks
-                                .push((self.share(place), text.trim_end_matches('0').trim_end_matches('.').to_owned()));
-                        }
-                    }
-                }
-                if ticks.len() < 3 {
-                    ticks = self.even_ticks(1.0 - 10_f64.powf(-self.low), 1.0 - 10_f64.powf(-self.high));
-                }
-                ticks
+            Spacing::Complement => {
+                let ticks = self.complement_ticks();
+                let (low, high) = (1.0 - 10_f64.powf(-self.low), 1.0 - 10_f64.powf(-self.high));
+                if ticks.len() < 3 { self.even_ticks(low, high) } else { ticks }
             }
         }
+    }
+
+    /// Ticks at 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, …
+    fn complement_ticks(&self) -> Vec<Tick> {
+        let tick = |exponent: i32, digit: u32| {
+            let x = 1.0 - f64::from(digit) * 10_f64.powi(-exponent - 1);
+            let place = self.spacing.of(x);
+            // In decimal text, so that the label is 0.98 and not 0.98000000000000001.
+            let text = format!("{x:.*}", exponent as usize + 1);
+            let label = text.trim_end_matches('0').trim_end_matches('.').to_owned();
+            (self.low..=self.high).contains(&place).then(|| (self.share(place), label))
+        };
+        (0..=16).flat_map(|exponent| [10, 5, 2].map(|digit| tick(exponent, digit))).flatten().collect()
     }
 
     /// The numbers digit · 10ᵏ on a logarithmic axis.
@@ -181,7 +188,7 @@ impl Scale {
         let start = self.zero.map_or(self.low, |zero| zero + MARGIN);
         let (first, last) = (start.floor().max(-330.0) as i32, self.high.ceil().min(310.0) as i32);
         let numbers = (first..=last).flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent)));
-        numbers.filter(|x| (start..=self.high).contains(&self.form.of(*x))).collect()
+        numbers.filter(|x| (start..=self.high).contains(&self.spacing.of(*x))).collect()
     }
 
     /// About five round numbers a step apart.
@@ -227,11 +234,7 @@ pub fn label(x: f64) -> String {
     } else {
         rounded
     };
-    if shown != 0.0 && (shown.abs() < 0.01 || shown.abs() >= 1e6) {
-        format!("{shown:e}")
-    } else {
-        Shortest(shown).to_string()
-    }
+    if shown != 0.0 && (shown.abs() < 0.01 || shown.abs() >= 1e6) { format!("{shown:e}") } else { shown.to_string() }
 }
 
 /// A label of a logarithmic axis: 1e-3, 2e-3, 1, 10.
@@ -253,21 +256,21 @@ mod tests {
 
     #[test]
     fn numbers_are_seen_as_they_were_spread() {
-        for (values, form) in [
-            (&[1e-4, 1e-3, 1e-2][..], Form::Log),
-            (&[0.0, 1e-4, 1e-3, 1e-2], Form::Log),
-            (&[1e-3, 1e-2], Form::Log),
-            (&[1.0, 2.0, 4.0], Form::Log),
-            (&[0.9, 0.99, 0.999], Form::Complement),
-            (&[0.0, 0.9, 0.99], Form::Complement),
-            (&[0.1, 0.2, 0.3], Form::Linear),
-            (&[0.001, 0.0505, 0.1], Form::Linear),
-            (&[0.0, 0.1, 0.2, 0.5], Form::Linear),
-            (&[-1.0, 1.0, 100.0], Form::Linear),
-            (&[5.0], Form::Linear),
-            (&[], Form::Linear),
+        for (values, spacing) in [
+            (&[1e-4, 1e-3, 1e-2][..], Spacing::Log),
+            (&[0.0, 1e-4, 1e-3, 1e-2], Spacing::Log),
+            (&[1e-3, 1e-2], Spacing::Log),
+            (&[1.0, 2.0, 4.0], Spacing::Log),
+            (&[0.9, 0.99, 0.999], Spacing::Complement),
+            (&[0.0, 0.9, 0.99], Spacing::Complement),
+            (&[0.1, 0.2, 0.3], Spacing::Linear),
+            (&[0.001, 0.0505, 0.1], Spacing::Linear),
+            (&[0.0, 0.1, 0.2, 0.5], Spacing::Linear),
+            (&[-1.0, 1.0, 100.0], Spacing::Linear),
+            (&[5.0], Spacing::Linear),
+            (&[], Spacing::Linear),
         ] {
-            assert_eq!(Scale::of(values).form, form, "{values:?}");
+            assert_eq!(Scale::of(values).spacing, spacing, "{values:?}");
         }
         let scale = Scale::of(&[0.9, 0.99, 0.999]);
         assert!((scale.at(0.99) - 0.5).abs() < 1e-9);
@@ -290,13 +293,13 @@ mod tests {
 
     #[test]
     fn accuracies_near_one_are_told_apart() {
-        let scale = Scale::of_accuracies(&[0.1, 0.9, 0.985]);
-        assert_eq!(scale.form, Form::Complement);
+        let scale = Scale::of_fractions(&[0.1, 0.9, 0.985]);
+        assert_eq!(scale.spacing, Spacing::Complement);
         assert!(labels(scale.round_ticks()).contains(&"0.98".to_owned()), "{:?}", scale.round_ticks());
-        assert_eq!(Scale::of_accuracies(&[0.1, 1.0]).form, Form::Linear);
-        assert_eq!(labels(Scale::of_accuracies(&[0.1, 0.5]).round_ticks()), ["0.1", "0.2", "0.3", "0.4", "0.5"]);
-        assert!(Scale::of_accuracies(&[0.5]).round_ticks().len() < 10);
-        assert!(!Scale::of_accuracies(&[]).round_ticks().is_empty());
+        assert_eq!(Scale::of_fractions(&[0.1, 1.0]).spacing, Spacing::Linear);
+        assert_eq!(labels(Scale::of_fractions(&[0.1, 0.5]).round_ticks()), ["0.1", "0.2", "0.3", "0.4", "0.5"]);
+        assert!(Scale::of_fractions(&[0.5]).round_ticks().len() < 10);
+        assert!(!Scale::of_fractions(&[]).round_ticks().is_empty());
     }
 
     #[test]
@@ -319,7 +322,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn every_number_has_a_place(values in proptest::collection::vec(proptest::num::f64::NORMAL | proptest::num::f64::ZERO, 0..20)) {
-            for scale in [Scale::of(&values), Scale::of_accuracies(&values)] {
+            for scale in [Scale::of(&values), Scale::of_fractions(&values)] {
                 for x in &values {
                     proptest::prop_assert!((0.0..=1.0).contains(&scale.at(*x)));
                 }
