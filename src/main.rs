@@ -11,7 +11,7 @@ use adamtrain::kernel::alloc::ExitWhenEmpty;
 use adamtrain::lanes::{self, Environment, Journal, Lanes, Stop};
 use adamtrain::report::table;
 use adamtrain::run::signal::{self, Signals};
-use adamtrain::run::{self, RunDirectory, Status};
+use adamtrain::run::{self, RunDirectory, Status, Summary};
 use adamtrain::session::{self, DirectoryState, Session};
 use adamtrain::sweep::Sweep;
 use adamtrain::{data, device, plan, quietly, report};
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 fn run(train: Train, started: Instant) -> Result<i32> {
     let Train { mut sources, dry_run, out, resume, expect_accuracy, style } = train;
 
-    // Flags, configuration, run directory and device: all before the first byte of data.
+    // The configuration: complete and valid, or a mistake that is told. Of a run that goes on, what differs is told first.
     if resume {
         sources.run = match &out {
             Some(out) if run::write::is_folder(out)? => run::config_of(out)?,
@@ -58,7 +58,6 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         };
     }
     let config = Config::load(&sources)?;
-    // Of a run that goes on, what differs is told first.
     let goes_on = sources.run.is_some();
     if dry_run || !goes_on {
         config.expect_read()?;
@@ -71,52 +70,47 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         plan::start_threads(config.threads)?;
         return plan::show(&config, &device, style.json).map(|()| 0);
     }
+
+    // The run directory, the device and what training goes on from: all before the first byte of data.
     let signals = Signals::catch()?;
-    let run = match &out {
+    let directory = match &out {
         Some(out) => RunDirectory::open(out, resume)?,
         None => RunDirectory::numbered(&format!("{}-{}", config.dataset.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
     let threads = plan::start_threads(config.threads)?;
-    let found = session::find(&run, &config)?;
+    let state = session::find(&directory, &config)?;
     if goes_on {
         config.expect_read()?;
     }
-    let checkpoint = match found {
+    let checkpoint = match state {
         DirectoryState::Nothing => None,
         DirectoryState::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
         DirectoryState::Ended(summary) => {
-            session::report_ended(&config, &summary, run.path(), style)?;
-            let accuracy = summary.last.as_ref().and_then(|last| last.test_accuracy);
-            return match summary.status {
-                Status::Diverged => Err(diverged(summary.reason.as_deref().unwrap_or_default()).into()),
-                _ => expect(expect_accuracy, accuracy).map(|()| 0),
-            };
+            session::report_ended(&config, &summary, directory.path(), style)?;
+            return exit_code_of(&summary, expect_accuracy);
         }
     };
     let initial = if checkpoint.is_none() { lanes::initial(&config)? } else { None };
     plan::expect_memory(&config, &device)?;
 
-    // The data, and everything that trains on it.
+    // The data, and the lane that trains on it.
     let dataset = data::load(&config.dataset, config.data_dir.as_deref(), style.quiet)?;
     tracing::info!("{} from {} after {:?}", dataset.spec.name, dataset.source, started.elapsed());
     let environment = Environment { device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);
     let (mut session, mut lanes) =
-        Session::begin(run, &config, dataset, checkpoint, initial, style, environment).map_err(explained)?;
+        Session::begin(directory, &config, dataset, checkpoint, initial, style, environment).map_err(explained)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
+    // The epochs, and what came of them.
     let ended = epochs(&mut lanes, &mut session).and_then(|stopped| session.end(stopped)).map_err(explained);
-    let (stop, accuracy) = ended.inspect_err(|error| session.fail(error))?;
+    let summary = ended.inspect_err(|error| session.fail(error))?;
     if let Some(bytes) = device::peak_bytes() {
         tracing::debug!("peak memory {}, {:?} in all", device::in_units(bytes), started.elapsed());
     }
-    match &stop {
-        Stop::Diverged(found) => Err(diverged(found.as_deref().unwrap_or_default()).into()),
-        Stop::Finished | Stop::EarlyStopped => expect(expect_accuracy, accuracy).map(|()| 0),
-        Stop::TimeLimit | Stop::Signal(_) => Ok(stop.exit_code()),
-    }
+    exit_code_of(&summary, expect_accuracy)
 }
 
 /// Trains the points of a sweep, as many side by side as go well together; returns the code to leave with.
@@ -149,20 +143,22 @@ fn epochs(lanes: &mut Lanes, journal: &mut dyn Journal) -> Result<Option<Stop>> 
     Ok(None)
 }
 
-/// The failure of a run that diverged.
-fn diverged(found: &str) -> Failure {
-    Failure::new(Exit::Diverged, format!("training diverged: {found}"))
-        .hint("lower --lr, or bound the gradients with --clip-norm")
-}
-
-/// Requires the accuracy that the caller expects.
-fn expect(least: Option<f64>, accuracy: Option<f64>) -> Result<()> {
-    match least {
-        Some(least) if accuracy.is_none_or(|accuracy| accuracy < least) => {
+/// The code to leave with after a run, of whose accuracy the caller may expect something.
+fn exit_code_of(summary: &Summary, least: Option<f64>) -> Result<i32> {
+    let accuracy = summary.last.as_ref().and_then(|last| last.test_accuracy);
+    match (summary.status, least) {
+        (Status::Diverged, _) => {
+            let found = summary.reason.as_deref().unwrap_or_default();
+            let failure = Failure::new(Exit::Diverged, format!("training diverged: {found}"));
+            Err(failure.hint("lower --lr, or bound the gradients with --clip-norm").into())
+        }
+        (Status::Finished | Status::EarlyStopped, Some(least)) if accuracy.is_none_or(|accuracy| accuracy < least) => {
             let found = accuracy.map_or("unknown".into(), |accuracy| format!("{accuracy:.4}"));
             Err(Failure::new(Exit::Unexpected, format!("test accuracy is {found}, expected at least {least}")).into())
         }
-        _ => Ok(()),
+        (Status::Finished | Status::EarlyStopped, _) => Ok(0),
+        // Stopped on its way.
+        _ => Ok(summary.exit_code.unwrap_or_default()),
     }
 }
 

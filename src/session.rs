@@ -156,12 +156,11 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the run, of which `stopped` says whether something stopped it on its way: writes `run.json` and reports. Returns how it
-    /// ended and the test accuracy of the last epoch.
+    /// Ends the run, of which `stopped` says whether something stopped it on its way: writes `run.json`, which it returns, and reports.
     ///
     /// # Errors
     /// If something cannot be written.
-    pub fn end(&mut self, stopped: Option<Stop>) -> Result<(Stop, Option<f64>)> {
+    pub fn end(&mut self, stopped: Option<Stop>) -> Result<Summary> {
         let stop = stopped.or(self.stop.take()).context("a run ends when its lane does")?;
         let summary = self.summary_of(stop.status(), self.reason(&stop), stop.exit_code());
         self.run.write_summary(&summary)?;
@@ -170,7 +169,7 @@ impl Session {
             self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted_path(self.run.path())));
         }
         self.reporter.end(&summary, self.run.path())?;
-        Ok((stop, summary.last.and_then(|last| last.test_accuracy)))
+        Ok(summary)
     }
 
     /// Leaves in `run.json` that `error` ended the run, so that it is not taken for one that was killed.
