@@ -115,7 +115,7 @@ fn a_lane_diverges_where_its_own_run_does() {
         "--optimizer sgd --lr 0.1,100,1e30,1e38 --hidden 8 --epochs 3",
         "--lr 1e-3,3e37,1e38 --eval-every 4steps --valid-fraction 0.1 --epochs 3",
         "--optimizer sgd --lr 1e37,1e38 --epochs 2 --eval-every 2epochs",
-        "--optimizer sgd --lr 0.1,1e30 --epochs 4 --eval-every 9epochs --set train.non_finite=skip --health",
+        "--optimizer sgd --lr 0.1,1e30 --hidden 8 --epochs 4 --eval-every 9epochs --set train.non_finite=skip --health",
     ] {
         let place = Place::new();
         each_is_its_own_run(&place, &format!("{SMALL} {words}"));
