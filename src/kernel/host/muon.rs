@@ -2,8 +2,10 @@
 //!
 //! The matrix comes from Newton–Schulz iterations over kept buffers:
 //!
+//! ```text
 //!     X₀ = X/max(‖X‖, 10⁻⁷)
 //!     Xₖ₊₁ = a·Xₖ + (b·G + c·G²)·Xₖ,  G = Xₖ·Xₖᵀ      rows ≤ columns; else X·(b·G + c·G²) with G = Xᵀ·X
+//! ```
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", whose coefficients these are: they drive all
 //! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
