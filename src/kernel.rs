@@ -1,7 +1,7 @@
 //! What runs on a device: operations on tensors, in place, into buffers that are kept from step to step.
 //!
-//! [`ops`] says what is done, each operation for both kinds of device: in host memory it borrows slices and runs the loops of [`host`],
-//! on a GPU it asks the queue of [`gpu`] for launches. Where nothing hurries, the elements are brought to host memory and back ([`lend`]).
+//! `ops` says what is done, each operation for both kinds of device: in host memory it borrows slices and runs the loops of `host`,
+//! on a GPU it asks the queue of [`gpu`] for launches. Where nothing hurries, the elements are brought to host memory and back.
 //! All `unsafe` of the program lies here.
 //!
 //! Every function with a `Result` fails where the device does or its memory does not suffice; what else it refuses, its docs say.

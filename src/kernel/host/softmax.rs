@@ -1,8 +1,10 @@
 //! Softmax cross entropy with label smoothing over a block of rows: loss, hits and gradient.
 //!
+//! ```text
 //!     p = softmax(z)
 //!     L = −Σ_c q_c · ln p_c,   q = (1 − ε)·onehot(y) + ε/C      Szegedy et al. 2015, arXiv:1512.00567, §7; as PyTorch
 //!     ∂L/∂z = p − q,           divided by the rows of the batch
+//! ```
 //!
 //! All rows of a block are computed at once, class by class, whatever the width of a vector. Logits of few classes stay on the stack
 //! from pass to pass; those of many are read anew by each pass, a tile of classes at a time, with the same bits.

@@ -1,6 +1,8 @@
 //! An affine layer of K lanes, forward and backward.
 //!
+//! ```text
 //!     y = x · wᵀ + b,  dw = dyᵀ · x,  db = Σ_rows dy,  dx = dy · w
+//! ```
 
 use candle_core::{Result, Tensor};
 
