@@ -16,7 +16,7 @@ pub mod images;
 pub mod imported;
 mod pickle;
 mod progress;
-mod source;
+mod sets;
 mod spec;
 mod tar;
 
@@ -32,8 +32,9 @@ use cache::Fingerprint;
 use images::Images;
 use imported::Imported;
 use progress::ImportProgress;
-use source::{DataSource, Format, Repository};
-pub use spec::{SETS, Spec};
+pub use sets::SETS;
+pub use spec::Spec;
+use spec::{DataSource, Format, Repository};
 
 /// How pixels become numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ fn mistaken(spec: &Spec, sha256: &str) -> Option<&'static Arc<Spec>> {
 fn from_files(spec: &Arc<Spec>, format: &dyn Format, dir: &Path, quiet: bool) -> Result<Dataset> {
     let fingerprint = Fingerprint::of("files", &format.files(dir)?)?;
     let source = dir.display().to_string();
-    let mut progress = ImportProgress::new(spec, &source, quiet);
+    let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &source, quiet);
     cached_or(spec, &fingerprint, source, || format.read(dir, spec, &mut progress))
 }
 
@@ -164,7 +165,7 @@ fn from_hub(spec: &Arc<Spec>, repository: Repository, quiet: bool) -> Result<Dat
     };
     let fingerprint = Fingerprint::of(&source, &snapshot.files())?;
     let described = format!("{source} at {}", snapshot.revision);
-    let mut progress = ImportProgress::new(spec, &described, quiet);
+    let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &described, quiet);
     cached_or(spec, &fingerprint, described, || hub::import(spec, &snapshot, &mut progress))
 }
 

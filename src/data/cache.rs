@@ -29,9 +29,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::file;
 use super::images::Images;
 use super::imported::{ChannelSums, Imported, arrays};
-use super::{Spec, file};
+use super::spec::Spec;
 use crate::read::{self, uninterrupted};
 
 /// First bytes of a cache file. The line ends show a transfer that took it for text, as in PNG.

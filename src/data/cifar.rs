@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use super::images::Images;
 use super::pickle::Pickle;
 use super::progress::ImportProgress;
-use super::source::Format;
-use super::{Spec, file, gzip, tar};
+use super::spec::{Format, Spec};
+use super::{file, gzip, tar};
 use crate::error::Failure;
 use crate::read::Steady;
 
@@ -343,7 +343,7 @@ mod tests {
 
     fn read_dir(dir: &Path, classes: usize) -> anyhow::Result<(Images, Images)> {
         let spec = Spec { classes: vec![String::new(); classes], ..(*Spec::named("cifar10").unwrap()).clone() };
-        Cifar.read(dir, &spec, &mut ImportProgress::new(&spec, "a test", true))
+        Cifar.read(dir, &spec, &mut ImportProgress::new(&spec.name, 4, "a test", true))
     }
 
     /// A folder with one batch per entry of `labels`; every pixel of an image is its label times 7.

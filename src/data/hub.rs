@@ -21,8 +21,8 @@ use rayon::prelude::*;
 
 use super::images::Images;
 use super::progress::ImportProgress;
-use super::source::Repository;
-use super::{Spec, broken, file};
+use super::spec::{Repository, Spec};
+use super::{broken, file};
 use crate::error::{Exit, Failure};
 use crate::read::{is_file, optional, uninterrupted};
 use crate::terminal::draws;
@@ -609,7 +609,7 @@ mod tests {
 
     fn import_toy(snapshot: &Snapshot) -> Result<(Images, Images)> {
         let toy = toy_spec();
-        import_within(&toy, snapshot, &mut ImportProgress::new(&toy, "a test", true), Duration::from_secs(2))
+        import_within(&toy, snapshot, &mut ImportProgress::new(&toy.name, 4, "a test", true), Duration::from_secs(2))
     }
 
     /// Four files' worth of pictures, one of them coded with loss.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use super::images::Images;
 use super::progress::ImportProgress;
-use super::source::Format;
-use super::{Spec, file, gzip};
+use super::spec::{Format, Spec};
+use super::{file, gzip};
 use crate::error::Failure;
 use crate::read::Steady;
 
@@ -301,7 +301,7 @@ mod tests {
     }
 
     fn read_as(dir: &Path, spec: &Spec) -> anyhow::Result<(Images, Images)> {
-        TORCHVISION.read(dir, spec, &mut ImportProgress::new(spec, "a test", true))
+        TORCHVISION.read(dir, spec, &mut ImportProgress::new(&spec.name, 4, "a test", true))
     }
 
     fn read(folder: &tempfile::TempDir) -> anyhow::Result<(Images, Images)> {

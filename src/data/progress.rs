@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Spec;
 use crate::error::escaped;
 use crate::terminal::draws;
 
@@ -19,9 +18,9 @@ pub(super) struct ImportProgress {
 }
 
 impl ImportProgress {
-    /// Of reading `spec` from `source`; it shows nothing yet, and if `quiet` never does.
-    pub fn new(spec: &Spec, source: &str, quiet: bool) -> Self {
-        Self { name: spec.name.clone(), source: escaped(source), images: spec.train + spec.test, quiet, bar: None }
+    /// Of reading so many images of the data set `name` from `source`; it shows nothing yet, and if `quiet` never does.
+    pub fn new(name: &str, images: usize, source: &str, quiet: bool) -> Self {
+        Self { name: name.to_owned(), source: escaped(source), images, quiet, bar: None }
     }
 
     /// Begins to show.
