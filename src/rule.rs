@@ -127,10 +127,78 @@ macro_rules! real {
 real!(f32);
 real!(f64);
 
+/// `N` numbers with a name each, in a fixed order: what a table of bare numbers holds, on the host or on a GPU. [`named!`] makes
+/// such a structure; an array is one too, with its indices for names.
+pub trait Named<R, const N: usize>: Copy {
+    /// The names, in order.
+    const NAMES: [&'static str; N];
+
+    /// From numbers in order.
+    fn from_array(numbers: [R; N]) -> Self;
+    /// The numbers in order.
+    fn into_array(self) -> [R; N];
+}
+
+impl<R: Copy, const N: usize> Named<R, N> for [R; N] {
+    const NAMES: [&'static str; N] = {
+        let digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+        let mut names = [""; N];
+        let mut k = 0;
+        while k < N {
+            names[k] = digits[k];
+            k += 1;
+        }
+        names
+    };
+
+    #[inline(always)]
+    fn from_array(numbers: [R; N]) -> Self {
+        numbers
+    }
+    #[inline(always)]
+    fn into_array(self) -> [R; N] {
+        self
+    }
+}
+
+/// A structure of numbers of one kind, as [`Named`] wants it:
+/// `named! { /// Scalars of a step. pub struct Scalars { decay, minus_lr } }` makes `Scalars<R>` with two fields of type `R`.
+#[macro_export]
+macro_rules! named {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$doc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        #[allow(missing_docs)]
+        $vis struct $name<R> {
+            $($(#[$doc])* pub $field: R,)*
+        }
+
+        impl<R: Copy> $crate::rule::Named<R, { [$(stringify!($field)),*].len() }> for $name<R> {
+            const NAMES: [&'static str; { [$(stringify!($field)),*].len() }] = [$(stringify!($field)),*];
+
+            #[inline(always)]
+            fn from_array([$($field),*]: [R; { [$(stringify!($field)),*].len() }]) -> Self {
+                Self { $($field),* }
+            }
+            #[inline(always)]
+            fn into_array(self) -> [R; { [$(stringify!($field)),*].len() }] {
+                [$(self.$field),*]
+            }
+        }
+    };
+}
+
+pub use named;
+
 /// One update formula: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
 pub trait Rule<const S: usize, const P: usize, const H: usize> {
+    /// Its name as that of a C identifier, unlike any other rule's: its kernel on a GPU is `update_` and this.
+    const NAME: &'static str;
     /// The names of the state numbers, as checkpoints call them.
     const STATE: [&'static str; S];
+
+    /// The scalars of a step: a structure made by [`named!`], or `[R; H]`.
+    type Scalars<R: Real>: Named<R, H>;
 
     /// What the state numbers begin with.
     fn initial(&self) -> [f64; S] {
@@ -145,10 +213,10 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// The scalars of step `t ≥ 1` at learning rate `lr`: formed on the host in f64, once a step and lane, and rounded once.
     ///
     /// `history` holds the lane's host numbers, for rules that need some; they are saved with the checkpoint bit for bit.
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
     /// The new parameter and state, from the scalars `h`, the parameter θ, its gradient g and its state.
-    fn update<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+    fn update<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
 
     /// See [`Evaluation`]; none for a rule that evaluates where it trains.
     fn evaluation(&self) -> Option<Evaluation> {
@@ -164,20 +232,29 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
 /// An update formula that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that
 /// knows the `A` scalars made of them.
 pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> {
+    /// As [`Rule::NAME`]; it has three kernels.
+    const NAME: &'static str;
     /// As [`Rule::STATE`].
     const STATE: [&'static str; S];
 
+    /// As [`Rule::Scalars`].
+    type Scalars<R: Real>: Named<R, H>;
+    /// What is summed over a tensor.
+    type Sums<R: Real>: Named<R, N>;
+    /// What the second pass knows of the sums.
+    type Reduced<R: Real>: Named<R, A>;
+
     /// As [`Rule::scalars`].
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
     /// The first pass: what an element adds to each sum.
-    fn first<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> [R; N];
+    fn first<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Self::Sums<R>;
 
     /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane; run in f64.
-    fn reduce<R: Real>(h: [R; H], sums: [R; N], count: R) -> [R; A];
+    fn reduce<R: Real>(h: Self::Scalars<R>, sums: Self::Sums<R>, count: R) -> Self::Reduced<R>;
 
     /// The second pass: the new parameter and state, from the same numbers.
-    fn second<R: Real>(h: [R; H], a: [R; A], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+    fn second<R: Real>(h: Self::Scalars<R>, reduced: Self::Reduced<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
 
     /// As [`Rule::floor`].
     fn floor(&self, _t: u64) -> Option<Floor> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::lend::Element;
 use super::simd::{Width, by_halves, vectorised};
 use super::team::{self, Shared};
-use crate::rule::{Real, Rule, TwoPass};
+use crate::rule::{Named as _, Real, Rule, TwoPass};
 
 /// What an element's update is worth in multiplications: it is mostly waiting for memory.
 pub const WORK: usize = 12;
@@ -162,7 +162,7 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: Rule<S, P, H>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
         each_element(theta, gradient, state, |theta, g, s| U::update(rule, theta, g * scale, s));
     }
 }
@@ -190,7 +190,8 @@ pub fn update_in_two_passes<
 {
     let read = state.each_ref().map(|slice| &**slice);
     let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
-    let reduced = U::reduce(scalars.rule, sums, theta.len() as f64).map(R::constant);
+    let (rule, sums) = (<U::Scalars<f64>>::from_array(scalars.rule), <U::Sums<f64>>::from_array(sums));
+    let reduced = U::reduce(rule, sums, theta.len() as f64).into_array().map(R::constant);
     second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
 }
 
@@ -243,7 +244,7 @@ vectorised! {
         gradient: &[R],
         state: [&[R]; S],
     ) -> [f64; N] where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
         let (theta, theta_tail) = theta.as_chunks::<ACCUMULATORS>();
         let (gradient, gradient_tail) = gradient.as_chunks::<ACCUMULATORS>();
         let (state, state_tail) = (state.map(|s| s.as_chunks::<ACCUMULATORS>().0), state.map(|s| s.as_chunks::<ACCUMULATORS>().1));
@@ -253,7 +254,7 @@ vectorised! {
             let state = state.map(|blocks| &blocks[block]);
             let mut terms = [[R::default(); ACCUMULATORS]; N];
             for i in 0..ACCUMULATORS {
-                let own = U::first(rule, theta[i], gradient[i] * scale, state.map(|block| block[i]));
+                let own = U::first(rule, theta[i], gradient[i] * scale, state.map(|block| block[i])).into_array();
                 for k in 0..N {
                     terms[k][i] = own[k];
                 }
@@ -266,7 +267,7 @@ vectorised! {
         }
         for i in 0..theta_tail.len() {
             let own = U::first(rule, theta_tail[i], gradient_tail[i] * scale, state_tail.map(|tail| tail[i]));
-            for (sums, term) in sums.iter_mut().zip(own) {
+            for (sums, term) in sums.iter_mut().zip(own.into_array()) {
                 sums[i] += term.into();
             }
         }
@@ -297,7 +298,8 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
+        let reduced = <U::Reduced<R>>::from_array(reduced);
         each_element(theta, gradient, state, |theta, g, s| U::second(rule, reduced, theta, g * scale, s));
     }
 }

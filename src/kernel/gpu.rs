@@ -86,16 +86,7 @@ pub fn set_precision(device: &Device, precision: Precision) -> candle_core::Resu
     }
 }
 
-/// The name of the kernel of rule `U`: `update_adam_false_true`. Those of a rule in two passes have it before `_first`, `_reduce`
-/// and `_second`.
-pub fn kernel_name<U>() -> String {
-    format!("update_{}", rule_name::<U>())
-}
-
-/// The name of a rule: its type and the values of its parameters, as an identifier of C.
-fn rule_name<U>() -> String {
-    let full = std::any::type_name::<U>();
-    let parts = full.split(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':')));
-    let names = parts.filter_map(|path| path.rsplit("::").next()).filter(|name| !name.is_empty());
-    names.collect::<Vec<_>>().join("_").to_lowercase()
+/// The name of the kernel of the rule called `rule`; those of a rule in two passes have it before `_first`, `_reduce` and `_second`.
+pub fn kernel_name(rule: &str) -> String {
+    format!("update_{rule}")
 }

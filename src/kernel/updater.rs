@@ -18,14 +18,14 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Of rule `U` in one pass, with so many state numbers.
-    pub fn one_pass<U>(state: usize) -> Self {
-        Self { name: kernel_name::<U>(), state, sums: None }
+    /// Of the rule called `rule` in one pass, with so many state numbers.
+    pub fn one_pass(rule: &str, state: usize) -> Self {
+        Self { name: kernel_name(rule), state, sums: None }
     }
 
-    /// Of rule `U` in two passes, with so many state numbers, sums and scalars made of them.
-    pub fn two_pass<U>(state: usize, sums: usize, scalars: usize) -> Self {
-        Self { name: kernel_name::<U>(), state, sums: Some((sums, scalars)) }
+    /// Of the rule called `rule` in two passes, with so many state numbers, sums and scalars made of them.
+    pub fn two_pass(rule: &str, state: usize, sums: usize, scalars: usize) -> Self {
+        Self { name: kernel_name(rule), state, sums: Some((sums, scalars)) }
     }
 }
 

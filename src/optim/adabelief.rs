@@ -55,7 +55,10 @@ impl AdaBelief {
 }
 
 impl Rule<2, 0, 8> for AdaBelief {
+    const NAME: &'static str = "adabelief";
     const STATE: [&'static str; 2] = ["m", "s"];
+
+    type Scalars<R: Real> = [R; 8];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 8] {
         let t = t as f64;

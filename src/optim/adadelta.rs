@@ -42,7 +42,10 @@ impl Adadelta {
 }
 
 impl Rule<2, 0, 4> for Adadelta {
+    const NAME: &'static str = "adadelta";
     const STATE: [&'static str; 2] = ["v", "d"];
+
+    type Scalars<R: Real> = [R; 4];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 4] {
         [self.weight_decay, 1.0 - self.rho, self.eps, -lr]

@@ -47,7 +47,10 @@ impl Adagrad {
 }
 
 impl Rule<1, 0, 3> for Adagrad {
+    const NAME: &'static str = "adagrad";
     const STATE: [&'static str; 1] = ["sum"];
+
+    type Scalars<R: Real> = [R; 3];
 
     fn initial(&self) -> [f64; 1] {
         [self.initial_accumulator]

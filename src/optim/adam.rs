@@ -166,7 +166,10 @@ pub(super) fn moved<R: Real, const SELECTIVE: bool>(
 }
 
 impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
+    const NAME: &'static str = if SELECTIVE { "adam_selective" } else { "adam" };
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 6];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.coefficients(lr, t)
@@ -185,7 +188,10 @@ impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
 }
 
 impl<const SELECTIVE: bool> Rule<3, 0, 6> for Adam<true, SELECTIVE> {
+    const NAME: &'static str = if SELECTIVE { "adam_amsgrad_selective" } else { "adam_amsgrad" };
     const STATE: [&'static str; 3] = ["m", "v", "v_max"];
+
+    type Scalars<R: Real> = [R; 6];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.coefficients(lr, t)

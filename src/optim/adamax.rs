@@ -48,7 +48,10 @@ impl Adamax {
 }
 
 impl Rule<2, 0, 5> for Adamax {
+    const NAME: &'static str = "adamax";
     const STATE: [&'static str; 2] = ["m", "u"];
+
+    type Scalars<R: Real> = [R; 5];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 5] {
         let step = -lr / (1.0 - self.beta1.powf(t as f64));

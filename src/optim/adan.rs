@@ -62,7 +62,10 @@ impl Adan {
 }
 
 impl Rule<4, 0, 10> for Adan {
+    const NAME: &'static str = "adan";
     const STATE: [&'static str; 4] = ["m", "d", "n", "g"];
+
+    type Scalars<R: Real> = [R; 10];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 10] {
         let is_first = t == 1;

@@ -78,7 +78,10 @@ impl AdEmaMix {
 }
 
 impl Rule<3, 0, 7> for AdEmaMix {
+    const NAME: &'static str = "ademamix";
     const STATE: [&'static str; 3] = ["m", "slow", "v"];
+
+    type Scalars<R: Real> = [R; 7];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
         let beta3 = self.slow_decay(t);

@@ -53,7 +53,10 @@ impl Adopt {
 }
 
 impl Rule<2, 0, 7> for Adopt {
+    const NAME: &'static str = "adopt";
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 7];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
         let (coupled, decoupled) =

@@ -47,7 +47,12 @@ impl<const SELECTIVE: bool> CautiousAdam<SELECTIVE> {
 }
 
 impl<const SELECTIVE: bool> TwoPass<2, 0, 6, 1, 1> for CautiousAdam<SELECTIVE> {
+    const NAME: &'static str = if SELECTIVE { "adam_cautious_selective" } else { "adam_cautious" };
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 6];
+    type Sums<R: Real> = [R; 1];
+    type Reduced<R: Real> = [R; 1];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         self.0.coefficients(lr, t)
@@ -81,7 +86,12 @@ impl<const SELECTIVE: bool> TwoPass<2, 0, 6, 1, 1> for CautiousAdam<SELECTIVE> {
 pub struct CautiousLion(pub Lion);
 
 impl TwoPass<1, 0, 5, 1, 1> for CautiousLion {
+    const NAME: &'static str = "lion_cautious";
     const STATE: [&'static str; 1] = ["m"];
+
+    type Scalars<R: Real> = [R; 5];
+    type Sums<R: Real> = [R; 1];
+    type Reduced<R: Real> = [R; 1];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 5] {
         self.0.coefficients(lr)

@@ -6,7 +6,7 @@ use candle_core::{Tensor, Var};
 use super::family::Parameters;
 use super::{Gradients, Optimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
-use crate::rule::{Evaluation, Floor, Rule, TwoPass};
+use crate::rule::{Evaluation, Floor, Named as _, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
 const TRAINING_POINT: &str = "y";
@@ -56,7 +56,7 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
         self.0.history()
     }
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t)
+        self.0.scalars(history, lr, t).into_array()
     }
     fn evaluation(&self) -> Option<Evaluation> {
         self.0.evaluation()
@@ -65,7 +65,7 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
         self.0.floor(t)
     }
     fn kernel() -> Kernel {
-        Kernel::one_pass::<U>(S)
+        Kernel::one_pass(U::NAME, S)
     }
     fn step(
         scalars: &[kernel::Scalars<H>],
@@ -99,7 +99,7 @@ where
         [0.0; P]
     }
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t)
+        self.0.scalars(history, lr, t).into_array()
     }
     fn evaluation(&self) -> Option<Evaluation> {
         None
@@ -108,7 +108,7 @@ where
         self.0.floor(t)
     }
     fn kernel() -> Kernel {
-        Kernel::two_pass::<U>(S, N, A)
+        Kernel::two_pass(U::NAME, S, N, A)
     }
     fn step(
         scalars: &[kernel::Scalars<H>],

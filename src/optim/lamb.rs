@@ -60,7 +60,12 @@ impl Lamb {
 }
 
 impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+    const NAME: &'static str = "lamb";
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 6];
+    type Sums<R: Real> = [R; 2];
+    type Reduced<R: Real> = [R; 1];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         let t = t as f64;

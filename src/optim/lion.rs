@@ -82,7 +82,10 @@ pub(super) fn moved<R: Real>([_, _, minus_lr, toward, away]: [R; 5], theta: R, u
 }
 
 impl Rule<1, 0, 5> for Lion {
+    const NAME: &'static str = "lion";
     const STATE: [&'static str; 1] = ["m"];
+
+    type Scalars<R: Real> = [R; 5];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 5] {
         self.coefficients(lr)

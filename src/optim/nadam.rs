@@ -77,7 +77,10 @@ impl NAdam {
 }
 
 impl Rule<2, 1, 7> for NAdam {
+    const NAME: &'static str = "nadam";
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 7];
 
     fn history(&self) -> [f64; 1] {
         [1.0]

@@ -64,7 +64,10 @@ impl RAdam {
 }
 
 impl Rule<2, 0, 7> for RAdam {
+    const NAME: &'static str = "radam";
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 7];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
         let t = t as f64;

@@ -83,9 +83,12 @@ impl<const MEAN: bool, const BUFFER: bool> RmsProp<MEAN, BUFFER> {
 
 /// A variant: of the state numbers v, mean and b it keeps `$own`, the others are 0 to it.
 macro_rules! variant {
-    ($mean:literal, $buffer:literal, $count:literal, ($v:ident $m:ident $b:ident), [$($own:ident),*]) => {
+    ($name:literal, $mean:literal, $buffer:literal, $count:literal, ($v:ident $m:ident $b:ident), [$($own:ident),*]) => {
         impl Rule<$count, 0, 5> for RmsProp<$mean, $buffer> {
+            const NAME: &'static str = $name;
             const STATE: [&'static str; $count] = [$(stringify!($own)),*];
+
+            type Scalars<R: Real> = [R; 5];
 
             fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 5] {
                 [self.weight_decay, 1.0 - self.smoothing, self.eps, self.momentum, -lr]
@@ -107,7 +110,7 @@ macro_rules! variant {
     };
 }
 
-variant!(false, false, 1, (v mean b), [v]);
-variant!(false, true, 2, (v mean b), [v, b]);
-variant!(true, false, 2, (v mean b), [v, mean]);
-variant!(true, true, 3, (v mean b), [v, mean, b]);
+variant!("rmsprop", false, false, 1, (v mean b), [v]);
+variant!("rmsprop_momentum", false, true, 2, (v mean b), [v, b]);
+variant!("rmsprop_centered", true, false, 2, (v mean b), [v, mean]);
+variant!("rmsprop_centered_momentum", true, true, 3, (v mean b), [v, mean, b]);

@@ -64,7 +64,10 @@ impl ScheduleFree {
 }
 
 impl Rule<2, 2, 7> for ScheduleFree {
+    const NAME: &'static str = "schedule_free";
     const STATE: [&'static str; 2] = ["z", "v"];
+
+    type Scalars<R: Real> = [R; 7];
 
     fn scalars(&self, [sum, most]: &mut [f64; 2], lr: f64, t: u64) -> [f64; 7] {
         let t = t as f64;

@@ -63,7 +63,10 @@ impl<const BUFFER: bool> Sgd<BUFFER> {
 }
 
 impl Rule<0, 0, 2> for Sgd<false> {
+    const NAME: &'static str = "sgd";
     const STATE: [&'static str; 0] = [];
+
+    type Scalars<R: Real> = [R; 2];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 2] {
         [self.weight_decay, -lr]
@@ -76,7 +79,10 @@ impl Rule<0, 0, 2> for Sgd<false> {
 }
 
 impl Rule<1, 0, 6> for Sgd<true> {
+    const NAME: &'static str = "sgd_momentum";
     const STATE: [&'static str; 1] = ["b"];
+
+    type Scalars<R: Real> = [R; 6];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
         let fresh = if t == 1 { 1.0 } else { 1.0 - self.dampening };

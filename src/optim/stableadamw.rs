@@ -54,7 +54,12 @@ fn debiased(beta: f64, t: u64) -> f64 {
 }
 
 impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
+    const NAME: &'static str = "stableadamw";
     const STATE: [&'static str; 2] = ["m", "v"];
+
+    type Scalars<R: Real> = [R; 5];
+    type Sums<R: Real> = [R; 1];
+    type Reduced<R: Real> = [R; 2];
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 5] {
         let (weight1, weight2) = (debiased(self.beta1, t), debiased(self.beta2, t));

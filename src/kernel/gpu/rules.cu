@@ -1,7 +1,6 @@
 // The kernels of the update rules, as the rules write them: see ../gpu.rs. Not written by hand.
 #include "elementwise.cuh"
 
-// adamtrain::optim::adabelief::AdaBelief
 struct adabelief {
     static constexpr unsigned S = 2, H = 8;
 
@@ -37,7 +36,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adabelief(
     elementwise::update<adabelief>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adadelta::Adadelta
 struct adadelta {
     static constexpr unsigned S = 2, H = 4;
 
@@ -71,7 +69,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adadelta(
     elementwise::update<adadelta>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adagrad::Adagrad
 struct adagrad {
     static constexpr unsigned S = 1, H = 3;
 
@@ -97,7 +94,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adagrad(
     elementwise::update<adagrad>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adam::Adam
 struct adam {
     static constexpr unsigned S = 2, H = 6;
 
@@ -130,43 +126,7 @@ extern "C" __global__ void __launch_bounds__(256) update_adam(
     elementwise::update<adam>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adam::Adam<false, true>
-struct adam_false_true {
-    static constexpr unsigned S = 2, H = 6;
-
-    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
-        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
-        const float m = state[0], v = state[1];
-        const float t0 = fmaf(h4, theta, g);
-        const float t1 = t0 - m;
-        const float t2 = fmaf(h0, t1, m);
-        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t3 = fmaf(t0, t0, -v);
-        const float t4 = fmaf(h1, t3, v);
-        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
-        const float t5 = sqrtf(new_v);
-        const float t6 = t5 + h3;
-        const float t7 = new_m / t6;
-        const float t8 = t7 * theta;
-        const float t9 = t8 < 0.0f ? 0.0f : h5;
-        const float t10 = h2 * t7;
-        const float t11 = fmaf(t9, theta, t10);
-        const float new_theta = theta + t11;
-        state[0] = new_m;
-        state[1] = new_v;
-        theta = new_theta;
-    }
-};
-
-extern "C" __global__ void __launch_bounds__(256) update_adam_false_true(
-    const Chunk* __restrict__ chunks,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors) {
-    elementwise::update<adam_false_true>(chunks, scalars, factors);
-}
-
-// adamtrain::optim::adam::Adam<true>
-struct adam_true {
+struct adam_amsgrad {
     static constexpr unsigned S = 3, H = 6;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -195,15 +155,14 @@ struct adam_true {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_adam_true(
+extern "C" __global__ void __launch_bounds__(256) update_adam_amsgrad(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<adam_true>(chunks, scalars, factors);
+    elementwise::update<adam_amsgrad>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adam::Adam<true, true>
-struct adam_true_true {
+struct adam_amsgrad_selective {
     static constexpr unsigned S = 3, H = 6;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -234,14 +193,205 @@ struct adam_true_true {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_adam_true_true(
+extern "C" __global__ void __launch_bounds__(256) update_adam_amsgrad_selective(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<adam_true_true>(chunks, scalars, factors);
+    elementwise::update<adam_amsgrad_selective>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adamax::Adamax
+struct adam_cautious {
+    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0], h4 = h[4];
+        const float m = state[0];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_sum0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_sum0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float a0 = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + h3;
+        const float t7 = new_m / t6;
+        const float t8 = new_m * t0;
+        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
+        const float t10 = t9 * a0;
+        const float t11 = t7 * t10;
+        const float t12 = h2 * t11;
+        const float t13 = fmaf(h5, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adam_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adam_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adam_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adam_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adam_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct adam_cautious_selective {
+    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0], h4 = h[4];
+        const float m = state[0];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_sum0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_sum0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float a0 = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + h3;
+        const float t7 = new_m / t6;
+        const float t8 = new_m * t0;
+        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
+        const float t10 = t9 * a0;
+        const float t11 = t7 * t10;
+        const float t12 = t7 * theta;
+        const float t13 = t12 < 0.0f ? 0.0f : h5;
+        const float t14 = h2 * t11;
+        const float t15 = fmaf(t13, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adam_cautious_selective_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adam_cautious_selective>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adam_cautious_selective_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adam_cautious_selective>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_cautious_selective_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adam_cautious_selective>(chunks, scalars, factors, reduced);
+}
+
+struct adam_selective {
+    static constexpr unsigned S = 2, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(h4, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(h0, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(h1, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + h3;
+        const float t7 = new_m / t6;
+        const float t8 = t7 * theta;
+        const float t9 = t8 < 0.0f ? 0.0f : h5;
+        const float t10 = h2 * t7;
+        const float t11 = fmaf(t9, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adam_selective(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adam_selective>(chunks, scalars, factors);
+}
+
 struct adamax {
     static constexpr unsigned S = 2, H = 5;
 
@@ -272,7 +422,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adamax(
     elementwise::update<adamax>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adan::Adan
 struct adan {
     static constexpr unsigned S = 4, H = 10;
 
@@ -315,7 +464,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adan(
     elementwise::update<adan>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::ademamix::AdEmaMix
 struct ademamix {
     static constexpr unsigned S = 3, H = 7;
 
@@ -353,7 +501,6 @@ extern "C" __global__ void __launch_bounds__(256) update_ademamix(
     elementwise::update<ademamix>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::adopt::Adopt
 struct adopt {
     static constexpr unsigned S = 2, H = 7;
 
@@ -391,243 +538,6 @@ extern "C" __global__ void __launch_bounds__(256) update_adopt(
     elementwise::update<adopt>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::cautious::CautiousAdam<false>
-struct cautiousadam_false {
-    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
-
-    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
-        const float h0 = h[0], h4 = h[4];
-        const float m = state[0];
-        const float t0 = fmaf(h4, theta, g);
-        const float t1 = t0 - m;
-        const float t2 = fmaf(h0, t1, m);
-        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t4 = t3 * t0;
-        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
-        term[0] = term0;
-    }
-
-    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
-        const double sum0 = sum[0];
-        const double t0 = sum0 / count;
-        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
-        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
-        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
-        const double new_a0 = 1.0 / t3;
-        a[0] = new_a0;
-    }
-
-    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
-        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
-        const float a0 = a[0];
-        const float m = state[0], v = state[1];
-        const float t0 = fmaf(h4, theta, g);
-        const float t1 = t0 - m;
-        const float t2 = fmaf(h0, t1, m);
-        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t3 = fmaf(t0, t0, -v);
-        const float t4 = fmaf(h1, t3, v);
-        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
-        const float t5 = sqrtf(new_v);
-        const float t6 = t5 + h3;
-        const float t7 = new_m / t6;
-        const float t8 = new_m * t0;
-        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
-        const float t10 = t9 * a0;
-        const float t11 = t7 * t10;
-        const float t12 = h2 * t11;
-        const float t13 = fmaf(h5, theta, t12);
-        const float new_theta = theta + t13;
-        state[0] = new_m;
-        state[1] = new_v;
-        theta = new_theta;
-    }
-};
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_first(
-    const Chunk* __restrict__ pieces,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived) {
-    elementwise::first<cautiousadam_false>(pieces, scalars, factors, sums, arrived);
-}
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_false_reduce(
-    const TensorPieces* __restrict__ tensors,
-    const double* __restrict__ scalars,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived,
-    float* __restrict__ reduced) {
-    elementwise::reduce<cautiousadam_false>(tensors, scalars, sums, arrived, reduced);
-}
-
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_false_second(
-    const Chunk* __restrict__ chunks,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    const float* __restrict__ reduced) {
-    elementwise::second<cautiousadam_false>(chunks, scalars, factors, reduced);
-}
-
-// adamtrain::optim::cautious::CautiousAdam<true>
-struct cautiousadam_true {
-    static constexpr unsigned S = 2, H = 6, N = 1, A = 1;
-
-    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
-        const float h0 = h[0], h4 = h[4];
-        const float m = state[0];
-        const float t0 = fmaf(h4, theta, g);
-        const float t1 = t0 - m;
-        const float t2 = fmaf(h0, t1, m);
-        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t4 = t3 * t0;
-        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
-        term[0] = term0;
-    }
-
-    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
-        const double sum0 = sum[0];
-        const double t0 = sum0 / count;
-        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
-        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
-        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
-        const double new_a0 = 1.0 / t3;
-        a[0] = new_a0;
-    }
-
-    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
-        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4], h5 = h[5];
-        const float a0 = a[0];
-        const float m = state[0], v = state[1];
-        const float t0 = fmaf(h4, theta, g);
-        const float t1 = t0 - m;
-        const float t2 = fmaf(h0, t1, m);
-        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t3 = fmaf(t0, t0, -v);
-        const float t4 = fmaf(h1, t3, v);
-        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
-        const float t5 = sqrtf(new_v);
-        const float t6 = t5 + h3;
-        const float t7 = new_m / t6;
-        const float t8 = new_m * t0;
-        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
-        const float t10 = t9 * a0;
-        const float t11 = t7 * t10;
-        const float t12 = t7 * theta;
-        const float t13 = t12 < 0.0f ? 0.0f : h5;
-        const float t14 = h2 * t11;
-        const float t15 = fmaf(t13, theta, t14);
-        const float new_theta = theta + t15;
-        state[0] = new_m;
-        state[1] = new_v;
-        theta = new_theta;
-    }
-};
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_first(
-    const Chunk* __restrict__ pieces,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived) {
-    elementwise::first<cautiousadam_true>(pieces, scalars, factors, sums, arrived);
-}
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiousadam_true_reduce(
-    const TensorPieces* __restrict__ tensors,
-    const double* __restrict__ scalars,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived,
-    float* __restrict__ reduced) {
-    elementwise::reduce<cautiousadam_true>(tensors, scalars, sums, arrived, reduced);
-}
-
-extern "C" __global__ void __launch_bounds__(256) update_cautiousadam_true_second(
-    const Chunk* __restrict__ chunks,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    const float* __restrict__ reduced) {
-    elementwise::second<cautiousadam_true>(chunks, scalars, factors, reduced);
-}
-
-// adamtrain::optim::cautious::CautiousLion
-struct cautiouslion {
-    static constexpr unsigned S = 1, H = 5, N = 1, A = 1;
-
-    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
-        const float h0 = h[0];
-        const float m = state[0];
-        const float t0 = g - m;
-        const float t1 = fmaf(h0, t0, m);
-        const float t2 = t1 < 0.0f ? -1.0f : t1;
-        const float t3 = 0.0f < t1 ? 1.0f : t2;
-        const float t4 = t3 * g;
-        const float term0 = 0.0f < t4 ? 1.0f : 0.0f;
-        term[0] = term0;
-    }
-
-    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
-        const double sum0 = sum[0];
-        const double t0 = sum0 / count;
-        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
-        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
-        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
-        const double new_a0 = 1.0 / t3;
-        a[0] = new_a0;
-    }
-
-    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
-        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
-        const float a0 = a[0];
-        const float m = state[0];
-        const float t0 = g - m;
-        const float t1 = fmaf(h0, t0, m);
-        const float t2 = t1 < 0.0f ? -1.0f : t1;
-        const float t3 = 0.0f < t1 ? 1.0f : t2;
-        const float t4 = fmaf(h1, t0, m);
-        const float new_m = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
-        const float t5 = t3 * g;
-        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
-        const float t7 = t3 * t6;
-        const float t8 = t7 * a0;
-        const float t9 = t3 * theta;
-        const float t10 = t9 < 0.0f ? h4 : h3;
-        const float t11 = h2 * t8;
-        const float t12 = fmaf(t10, theta, t11);
-        const float new_theta = theta + t12;
-        state[0] = new_m;
-        theta = new_theta;
-    }
-};
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_first(
-    const Chunk* __restrict__ pieces,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived) {
-    elementwise::first<cautiouslion>(pieces, scalars, factors, sums, arrived);
-}
-
-extern "C" __global__ void __launch_bounds__(32) update_cautiouslion_reduce(
-    const TensorPieces* __restrict__ tensors,
-    const double* __restrict__ scalars,
-    double* __restrict__ sums,
-    unsigned* __restrict__ arrived,
-    float* __restrict__ reduced) {
-    elementwise::reduce<cautiouslion>(tensors, scalars, sums, arrived, reduced);
-}
-
-extern "C" __global__ void __launch_bounds__(256) update_cautiouslion_second(
-    const Chunk* __restrict__ chunks,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors,
-    const float* __restrict__ reduced) {
-    elementwise::second<cautiouslion>(chunks, scalars, factors, reduced);
-}
-
-// adamtrain::optim::lamb::Lamb
 struct lamb {
     static constexpr unsigned S = 2, H = 6, N = 2, A = 1;
 
@@ -645,10 +555,10 @@ struct lamb {
         const float t8 = t2 / t7;
         const float t9 = h2 * t8;
         const float t10 = fmaf(h4, theta, t9);
-        const float term0 = theta * theta;
-        const float term1 = t10 * t10;
-        term[0] = term0;
-        term[1] = term1;
+        const float term_sum0 = theta * theta;
+        const float term_sum1 = t10 * t10;
+        term[0] = term_sum0;
+        term[1] = term_sum1;
     }
 
     static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
@@ -710,7 +620,6 @@ extern "C" __global__ void __launch_bounds__(256) update_lamb_second(
     elementwise::second<lamb>(chunks, scalars, factors, reduced);
 }
 
-// adamtrain::optim::lion::Lion
 struct lion {
     static constexpr unsigned S = 1, H = 5;
 
@@ -740,7 +649,81 @@ extern "C" __global__ void __launch_bounds__(256) update_lion(
     elementwise::update<lion>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::nadam::NAdam
+struct lion_cautious {
+    static constexpr unsigned S = 1, H = 5, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float h0 = h[0];
+        const float m = state[0];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = t1 < 0.0f ? -1.0f : t1;
+        const float t3 = 0.0f < t1 ? 1.0f : t2;
+        const float t4 = t3 * g;
+        const float term_sum0 = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_sum0;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double sum0 = sum[0];
+        const double t0 = sum0 / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_a0 = 1.0 / t3;
+        a[0] = new_a0;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float a0 = a[0];
+        const float m = state[0];
+        const float t0 = g - m;
+        const float t1 = fmaf(h0, t0, m);
+        const float t2 = t1 < 0.0f ? -1.0f : t1;
+        const float t3 = 0.0f < t1 ? 1.0f : t2;
+        const float t4 = fmaf(h1, t0, m);
+        const float new_m = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = t3 * g;
+        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
+        const float t7 = t3 * t6;
+        const float t8 = t7 * a0;
+        const float t9 = t3 * theta;
+        const float t10 = t9 < 0.0f ? h4 : h3;
+        const float t11 = h2 * t8;
+        const float t12 = fmaf(t10, theta, t11);
+        const float new_theta = theta + t12;
+        state[0] = new_m;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_lion_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<lion_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_lion_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<lion_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_lion_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<lion_cautious>(chunks, scalars, factors, reduced);
+}
+
 struct nadam {
     static constexpr unsigned S = 2, H = 7;
 
@@ -775,7 +758,6 @@ extern "C" __global__ void __launch_bounds__(256) update_nadam(
     elementwise::update<nadam>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::radam::RAdam
 struct radam {
     static constexpr unsigned S = 2, H = 7;
 
@@ -809,8 +791,7 @@ extern "C" __global__ void __launch_bounds__(256) update_radam(
     elementwise::update<radam>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::rmsprop::RmsProp<false, false>
-struct rmsprop_false_false {
+struct rmsprop {
     static constexpr unsigned S = 1, H = 5;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -829,45 +810,14 @@ struct rmsprop_false_false {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_false(
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<rmsprop_false_false>(chunks, scalars, factors);
+    elementwise::update<rmsprop>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::rmsprop::RmsProp<false, true>
-struct rmsprop_false_true {
-    static constexpr unsigned S = 2, H = 5;
-
-    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
-        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
-        const float v = state[0], b = state[1];
-        const float t0 = fmaf(h0, theta, g);
-        const float t1 = fmaf(t0, t0, -v);
-        const float t2 = fmaf(h1, t1, v);
-        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
-        const float t3 = sqrtf(new_v);
-        const float t4 = t3 + h2;
-        const float t5 = t0 / t4;
-        const float t6 = fmaf(h3, b, t5);
-        const float new_b = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
-        const float new_theta = fmaf(h4, new_b, theta);
-        state[0] = new_v;
-        state[1] = new_b;
-        theta = new_theta;
-    }
-};
-
-extern "C" __global__ void __launch_bounds__(256) update_rmsprop_false_true(
-    const Chunk* __restrict__ chunks,
-    const float* __restrict__ scalars,
-    const float* __restrict__ factors) {
-    elementwise::update<rmsprop_false_true>(chunks, scalars, factors);
-}
-
-// adamtrain::optim::rmsprop::RmsProp<true, false>
-struct rmsprop_true_false {
+struct rmsprop_centered {
     static constexpr unsigned S = 2, H = 5;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -892,15 +842,14 @@ struct rmsprop_true_false {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_false(
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_centered(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<rmsprop_true_false>(chunks, scalars, factors);
+    elementwise::update<rmsprop_centered>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::rmsprop::RmsProp<true, true>
-struct rmsprop_true_true {
+struct rmsprop_centered_momentum {
     static constexpr unsigned S = 3, H = 5;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -928,15 +877,43 @@ struct rmsprop_true_true {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_rmsprop_true_true(
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_centered_momentum(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<rmsprop_true_true>(chunks, scalars, factors);
+    elementwise::update<rmsprop_centered_momentum>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::schedule_free::ScheduleFree
-struct schedulefree {
+struct rmsprop_momentum {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3], h4 = h[4];
+        const float v = state[0], b = state[1];
+        const float t0 = fmaf(h0, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(h1, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = sqrtf(new_v);
+        const float t4 = t3 + h2;
+        const float t5 = t0 / t4;
+        const float t6 = fmaf(h3, b, t5);
+        const float new_b = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
+        const float new_theta = fmaf(h4, new_b, theta);
+        state[0] = new_v;
+        state[1] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_momentum(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rmsprop_momentum>(chunks, scalars, factors);
+}
+
+struct schedule_free {
     static constexpr unsigned S = 2, H = 7;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -962,15 +939,14 @@ struct schedulefree {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_schedulefree(
+extern "C" __global__ void __launch_bounds__(256) update_schedule_free(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<schedulefree>(chunks, scalars, factors);
+    elementwise::update<schedule_free>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::sgd::Sgd<false>
-struct sgd_false {
+struct sgd {
     static constexpr unsigned S = 0, H = 2;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -981,15 +957,14 @@ struct sgd_false {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_sgd_false(
+extern "C" __global__ void __launch_bounds__(256) update_sgd(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<sgd_false>(chunks, scalars, factors);
+    elementwise::update<sgd>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::sgd::Sgd<true>
-struct sgd_true {
+struct sgd_momentum {
     static constexpr unsigned S = 1, H = 6;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
@@ -1007,14 +982,13 @@ struct sgd_true {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256) update_sgd_true(
+extern "C" __global__ void __launch_bounds__(256) update_sgd_momentum(
     const Chunk* __restrict__ chunks,
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
-    elementwise::update<sgd_true>(chunks, scalars, factors);
+    elementwise::update<sgd_momentum>(chunks, scalars, factors);
 }
 
-// adamtrain::optim::stableadamw::StableAdamW
 struct stableadamw {
     static constexpr unsigned S = 2, H = 5, N = 1, A = 2;
 
@@ -1029,8 +1003,8 @@ struct stableadamw {
         const float t5 = h2 <= t3 ? t3 : t4;
         const float t6 = t3 < h2 ? h2 : t5;
         const float t7 = g / t6;
-        const float term0 = t7 * t7;
-        term[0] = term0;
+        const float term_sum0 = t7 * t7;
+        term[0] = term_sum0;
     }
 
     static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::rule_name;
+use super::kernel_name;
 use crate::rule::expr::{Expr, Text, Written, written};
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{Named, Rule, TwoPass};
 
 /// The kernels of one rule, as CUDA C that includes `elementwise.cuh`.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The kernels' name: see [`kernel_name`](super::kernel_name).
+    /// The kernels' name: see [`kernel_name`].
     pub name: String,
     /// A structure with the formula, and the kernels.
     pub text: String,
@@ -28,19 +28,20 @@ impl Source {
     where
         U: Rule<S, P, H>,
     {
+        let h = names::<U::Scalars<f32>, f32, H>("h");
         let update = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::update(numbered("h"), theta, g, states(U::STATE));
+            let (theta, state) = U::update(read(&h), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head::<U>(&[("S", S), ("H", H)]);
-        let inputs = [places("h", H), state_places(U::STATE)].concat();
+        let mut text = head(U::NAME, &[("S", S), ("H", H)]);
+        let inputs = [places("h", &h), state_places(U::STATE)].concat();
         let signature = "update(const float* h, float& theta, float g, float* state)";
         function(&mut text, signature, "float", &inputs, &update, &moved_places(S));
         text += "};\n";
-        kernel::<U>(&mut text, "update", "", CHUNKS, "chunks, scalars, factors");
+        kernel(&mut text, U::NAME, "update", "", CHUNKS, "chunks, scalars, factors");
         Self {
-            name: super::kernel_name::<U>(),
+            name: kernel_name(U::NAME),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::one_pass::<U, S, P, H>(),
@@ -52,24 +53,30 @@ impl Source {
     where
         U: TwoPass<S, P, H, N, A>,
     {
+        let (h, sums, reduced) = (
+            names::<U::Scalars<f32>, f32, H>("h"),
+            names::<U::Sums<f32>, f32, N>("sum"),
+            names::<U::Reduced<f32>, f32, A>("a"),
+        );
         let first = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            named("term", U::first(numbered("h"), theta, g, states(U::STATE)))
+            results("term", &sums, U::first(read(&h), theta, g, states(U::STATE)))
         });
-        let reduce = written(|| named("new_a", U::reduce(numbered("h"), numbered("sum"), Expr::<f64>::named("count"))));
+        let reduce =
+            written(|| results("new", &reduced, U::reduce(read(&h), read(&sums), Expr::<f64>::named("count"))));
         let second = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::second(numbered("h"), numbered("a"), theta, g, states(U::STATE));
+            let (theta, state) = U::second(read(&h), read(&reduced), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head::<U>(&[("S", S), ("H", H), ("N", N), ("A", A)]);
-        let inputs = [places("h", H), state_places(U::STATE)].concat();
+        let mut text = head(U::NAME, &[("S", S), ("H", H), ("N", N), ("A", A)]);
+        let inputs = [places("h", &h), state_places(U::STATE)].concat();
         let signature = "first(const float* h, float theta, float g, const float* state, float* term)";
         function(&mut text, signature, "float", &inputs, &first, &indexed("term", N));
-        let inputs = [places("h", H), places("sum", N)].concat();
+        let inputs = [places("h", &h), places("sum", &sums)].concat();
         let signature = "reduce(const double* h, const double* sum, double count, double* a)";
         function(&mut text, signature, "double", &inputs, &reduce, &indexed("a", A));
-        let inputs = [places("h", H), places("a", A), state_places(U::STATE)].concat();
+        let inputs = [places("h", &h), places("a", &reduced), state_places(U::STATE)].concat();
         let signature = "second(const float* h, const float* a, float& theta, float g, float* state)";
         function(&mut text, signature, "float", &inputs, &second, &moved_places(S));
         text += "};\n";
@@ -78,14 +85,14 @@ impl Source {
             "{}, double* __restrict__ sums, unsigned* __restrict__ arrived",
             CHUNKS.replace("chunks", "pieces")
         );
-        kernel::<U>(&mut text, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
+        kernel(&mut text, U::NAME, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
         let tensors = "const TensorPieces* __restrict__ tensors, const double* __restrict__ scalars, \
                        double* __restrict__ sums, unsigned* __restrict__ arrived, float* __restrict__ reduced";
-        kernel::<U>(&mut text, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
+        kernel(&mut text, U::NAME, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
         let chunks = format!("{CHUNKS}, const float* __restrict__ reduced");
-        kernel::<U>(&mut text, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
+        kernel(&mut text, U::NAME, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
         Self {
-            name: super::kernel_name::<U>(),
+            name: kernel_name(U::NAME),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::two_pass::<U, S, P, H, N, A>(),
@@ -93,14 +100,29 @@ impl Source {
     }
 }
 
-/// `h0`, `h1`, …
-fn numbered<T: Written, const COUNT: usize>(name: &str) -> [Expr<T>; COUNT] {
-    std::array::from_fn(|k| Expr::named(format!("{name}{k}")))
+/// What the numbers of `G` are called in the text; those of an array, whose names are indices, have `array` in front.
+fn names<G: Named<R, COUNT>, R, const COUNT: usize>(array: &str) -> [String; COUNT] {
+    G::NAMES.map(|name| {
+        if name.starts_with(|letter: char| letter.is_ascii_digit()) {
+            format!("{array}{name}")
+        } else {
+            name.to_owned()
+        }
+    })
 }
 
-/// Results `term0`, `term1`, …
-fn named<T: Written, const COUNT: usize>(name: &str, results: [Expr<T>; COUNT]) -> Vec<(String, Expr<T>)> {
-    results.into_iter().enumerate().map(|(k, result)| (format!("{name}{k}"), result)).collect()
+/// The numbers that the text calls so.
+fn read<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>(names: &[String; COUNT]) -> G {
+    G::from_array(names.each_ref().map(Expr::named))
+}
+
+/// Results, named after `names` with `before` in front.
+fn results<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>(
+    before: &str,
+    names: &[String; COUNT],
+    results: G,
+) -> Vec<(String, Expr<T>)> {
+    names.iter().zip(results.into_array()).map(|(name, result)| (format!("{before}_{name}"), result)).collect()
 }
 
 /// What a state number is called in the text, where `g` is taken.
@@ -128,9 +150,9 @@ fn indexed(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|k| format!("{name}[{k}]")).collect()
 }
 
-/// `h0` in `h[0]`, `h1` in `h[1]`, …
-fn places(name: &str, count: usize) -> Vec<(String, String)> {
-    indexed(name, count).into_iter().enumerate().map(|(k, place)| (format!("{name}{k}"), place)).collect()
+/// Each name with its place in `array`.
+fn places(array: &str, names: &[String]) -> Vec<(String, String)> {
+    names.iter().cloned().zip(indexed(array, names.len())).collect()
 }
 
 fn state_places<const S: usize>(names: [&str; S]) -> Vec<(String, String)> {
@@ -138,10 +160,9 @@ fn state_places<const S: usize>(names: [&str; S]) -> Vec<(String, String)> {
 }
 
 /// The beginning of a rule's structure.
-fn head<U>(sizes: &[(&str, usize)]) -> String {
+fn head(rule: &str, sizes: &[(&str, usize)]) -> String {
     let sizes: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} = {size}")).collect();
-    let (full, name) = (std::any::type_name::<U>(), rule_name::<U>());
-    format!("// {full}\nstruct {name} {{\n    static constexpr unsigned {};\n", sizes.join(", "))
+    format!("struct {rule} {{\n    static constexpr unsigned {};\n", sizes.join(", "))
 }
 
 /// Adds a function of the structure, which takes `inputs` (a name and its place) and leaves results in the places of `outputs`.
@@ -176,9 +197,9 @@ fn function(
     line("    ", "}".to_owned());
 }
 
-/// Adds the kernel that carries rule `U` over elements as `pass` of `elementwise.cuh` does.
-fn kernel<U>(out: &mut String, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
-    let (name, rule) = (super::kernel_name::<U>(), rule_name::<U>());
+/// Adds the kernel that carries the rule over elements as `pass` of `elementwise.cuh` does.
+fn kernel(out: &mut String, rule: &str, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
+    let name = kernel_name(rule);
     // Few threads a block leave each many registers, for as many loads at once. A second bound of four blocks of 256 makes some spill.
     let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(

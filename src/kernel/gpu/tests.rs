@@ -35,7 +35,7 @@ struct Tally {
 impl Trial {
     pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
-            let name = kernel_name::<U>();
+            let name = kernel_name(U::NAME);
             over_cases(&name, &U::STATE, table, &[], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     elementwise::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
@@ -56,7 +56,7 @@ impl Trial {
         U: TwoPass<S, P, H, N, A>,
     {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
-            let name = kernel_name::<U>();
+            let name = kernel_name(U::NAME);
             // More pieces than a sum has columns.
             over_cases(&name, &U::STATE, table, &[17 * 1024 + 1], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
@@ -344,11 +344,6 @@ fn a_chunk_of_one_element_too_many() {
     let (chunks, scalars, factors) = (&raw const chunk, [0.0_f32, 0.0, 1.0].as_ptr(), ptr::null::<f32>());
     // SAFETY: none, on purpose: there are 37 parameters.
     unsafe {
-        emulator.launch(
-            "update_sgd_false",
-            [1, 1, 1],
-            256,
-            &[argument(&chunks), argument(&scalars), argument(&factors)],
-        );
+        emulator.launch("update_sgd", [1, 1, 1], 256, &[argument(&chunks), argument(&scalars), argument(&factors)]);
     }
 }

@@ -463,7 +463,10 @@ mod mutants {
     }
 
     impl Rule<3, 0, 13> for Mutant {
+        const NAME: &'static str = "mutant";
         const STATE: [&'static str; 3] = ["m", "v", "v_max"];
+
+        type Scalars<R: Real> = [R; 13];
 
         fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 13] {
             let is = |mistake| f64::from(self.mistake == mistake);
