@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use adamtrain::kernel::team;
-use adamtrain::optim::{FAMILIES, Family, HyperValue, Hypers, Optimizer, Parameter, StepScalars};
+use adamtrain::optim::{FAMILIES, Family, HyperValue, Hypers, LaneOptimizer, Parameter, StepScalars};
 use candle_core::{Device, Tensor, Var};
 
 /// Layers (inputs, outputs) of the linear net on MNIST and of the MLP on CIFAR-10.
@@ -21,7 +21,7 @@ fn numbers(shape: &[usize], scale: f32) -> Tensor {
     Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
 }
 
-fn microseconds(optimizer: &mut dyn Optimizer, gradients: &Vec<Tensor>, steps: u32) -> f64 {
+fn microseconds(optimizer: &mut dyn LaneOptimizer, gradients: &Vec<Tensor>, steps: u32) -> f64 {
     let scalars = [StepScalars { lr: 1e-5, gradient_scale: 1.0 }];
     let mut batches: Vec<f64> = (0..8)
         .map(|_| {

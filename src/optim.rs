@@ -109,7 +109,7 @@ impl Gradients for Vec<Tensor> {
 }
 
 /// Parameters that know how to follow their gradients.
-pub trait Optimizer: Send {
+pub trait LaneOptimizer: Send {
     /// Updates every parameter in place. `scalars` holds one entry per lane.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ pub trait Optimizer: Send {
     /// If `scalars` has not an entry per lane, or the device fails.
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()>;
 
-    /// The device's part of a step, which is the same in every step but for what [`Optimizer::prepare`] has brought there.
+    /// The device's part of a step, which is the same in every step but for what [`LaneOptimizer::prepare`] has brought there.
     ///
     /// # Errors
     /// If the device fails.
@@ -151,7 +151,7 @@ pub trait Optimizer: Send {
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
     fn history(&self, lane: usize) -> Vec<f64>;
 
-    /// Continues after `steps` steps, each lane with its history; the caller has filled the tensors of [`Optimizer::state`].
+    /// Continues after `steps` steps, each lane with its history; the caller has filled the tensors of [`LaneOptimizer::state`].
     ///
     /// # Errors
     /// If a history is missing or has another length.
@@ -165,7 +165,7 @@ pub trait Optimizer: Send {
         Ok(())
     }
 
-    /// Moves the parameters back, to their bits before [`Optimizer::at_evaluation_point`].
+    /// Moves the parameters back, to their bits before [`LaneOptimizer::at_evaluation_point`].
     ///
     /// # Errors
     /// If the device fails.

@@ -25,7 +25,7 @@ use crate::kernel::{self, Channel, Dropout, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Grouped, Hypers, Optimizer, Parameter, Part, Schedule, StepScalars};
+use crate::optim::{Grouped, Hypers, LaneOptimizer, Parameter, Part, Schedule, StepScalars};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
@@ -52,7 +52,7 @@ pub struct Trainer {
     /// The net.
     pub net: LinearNet,
     /// Its optimizer.
-    pub optimizer: Box<dyn Optimizer>,
+    pub optimizer: Box<dyn LaneOptimizer>,
     /// Sums of the epoch so far.
     pub totals: Totals,
     /// Lends them without taking memory.
@@ -382,7 +382,7 @@ fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
 ///
 /// # Errors
 /// If memory does not suffice.
-fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn Optimizer>> {
+fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn LaneOptimizer>> {
     let config = lanes.first().context("an optimizer needs a lane")?;
     let last = net.shape().hidden.len();
     let parameters: Vec<Parameter> = net

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use adamtrain::kernel;
 use adamtrain::optim::{
-    Accepts, FAMILIES, Family, Gradients, HYPERS, Hyper, HyperValue, Hypers, Optimizer, Parameter, StepScalars,
+    Accepts, FAMILIES, Family, Gradients, HYPERS, Hyper, HyperValue, Hypers, LaneOptimizer, Parameter, StepScalars,
 };
 use adamtrain::rng::{Purpose, Stream};
 use anyhow::Result;
@@ -51,7 +51,7 @@ impl Gradients for Given {
 struct Side {
     vars: Vec<Var>,
     given: Given,
-    optimizer: Box<dyn Optimizer>,
+    optimizer: Box<dyn LaneOptimizer>,
 }
 
 impl Side {

@@ -21,7 +21,7 @@
 //! - The last line is multiplied through with √(1−β₂ᵗ), which leaves one division:
 //!   θₜ = θ′ − (α·√(1−β₂ᵗ)/(1−β₁ᵗ)) · mₜ / (√vₜ + ε·√(1−β₂ᵗ)).
 
-use super::Optimizer;
+use super::LaneOptimizer;
 use super::cautious::CautiousAdam;
 use super::driver::{one_pass, two_pass};
 use super::family::{Family, Parameters};
@@ -77,12 +77,12 @@ impl Default for Adam {
 }
 
 /// AdamW over parameters that another optimizer leaves to it.
-pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn Optimizer>> {
+pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn LaneOptimizer>> {
     Adam::build(parameters, lanes, true)
 }
 
 impl Adam {
-    fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
+    fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn LaneOptimizer>> {
         let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
         match (on(&CAUTIOUS), on(&AMSGRAD), on(&CAUTIOUS_DECAY)) {
             (true, _, false) => {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::family::Parameters;
-use super::{Gradients, Optimizer, StepScalars, expect_fitting, expect_numbers};
+use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::{Evaluation, Floor, Named as _, Rule, TwoPass};
 
@@ -131,7 +131,7 @@ where
 pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
-) -> Result<Box<dyn Optimizer>>
+) -> Result<Box<dyn LaneOptimizer>>
 where
     U: Rule<S, P, H> + Send + 'static,
 {
@@ -145,7 +145,7 @@ where
 pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
-) -> Result<Box<dyn Optimizer>>
+) -> Result<Box<dyn LaneOptimizer>>
 where
     U: TwoPass<S, P, H, N, A> + Send + 'static,
 {
@@ -231,7 +231,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
     }
 }
 
-impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Optimizer for Driver<U, S, P, H> {
+impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;

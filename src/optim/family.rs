@@ -5,7 +5,7 @@ use candle_core::Var;
 
 use super::hyper::{Hyper, Hypers};
 use super::{
-    Optimizer, adabelief, adadelta, adagrad, adam, adamax, adan, ademamix, adopt, lamb, lion, muon, nadam, radam,
+    LaneOptimizer, adabelief, adadelta, adagrad, adam, adamax, adan, ademamix, adopt, lamb, lion, muon, nadam, radam,
     rmsprop, schedule_free, sgd, stableadamw,
 };
 
@@ -31,7 +31,7 @@ impl Parameter {
 pub type Parameters = [Parameter];
 
 /// What makes an optimizer of parameters and the hyperparameters of each lane.
-pub type Build = fn(&Parameters, &[Hypers]) -> Result<Box<dyn Optimizer>>;
+pub type Build = fn(&Parameters, &[Hypers]) -> Result<Box<dyn LaneOptimizer>>;
 
 /// An optimizer as the configuration names it.
 #[derive(Debug)]

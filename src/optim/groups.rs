@@ -3,12 +3,12 @@
 use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
-use super::{Gradients, Optimizer, Parameter, StepScalars};
+use super::{Gradients, LaneOptimizer, Parameter, StepScalars};
 
 /// An optimizer and the parameters it drives.
 pub struct Part {
     /// The optimizer.
-    pub optimizer: Box<dyn Optimizer>,
+    pub optimizer: Box<dyn LaneOptimizer>,
     /// Indices of its parameters among all.
     pub members: Vec<usize>,
     /// Factor on the learning rate, per lane.
@@ -47,7 +47,7 @@ impl Grouped {
     }
 }
 
-impl Optimizer for Grouped {
+impl LaneOptimizer for Grouped {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.parameters.iter().enumerate() {
             ensure!(gradients.gradient(index, var).is_some(), "parameter `{name}` has no gradient");

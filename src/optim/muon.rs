@@ -21,7 +21,7 @@ use super::groups::{Grouped, Part};
 use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
-use super::{Gradients, Optimizer, StepScalars, adam, expect_fitting};
+use super::{Gradients, LaneOptimizer, StepScalars, adam, expect_fitting};
 use crate::kernel::{self, MuonStep};
 
 /// Muon.
@@ -49,7 +49,7 @@ pub static MUON: Family = Family {
     build,
 };
 
-fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn Optimizer>> {
+fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn LaneOptimizer>> {
     let (hidden, rest): (Vec<usize>, Vec<usize>) =
         (0..parameters.len()).partition(|&index| parameters[index].is_hidden);
     let select = |members: &[usize]| -> Vec<Parameter> { members.iter().map(|&i| parameters[i].clone()).collect() };
@@ -129,7 +129,7 @@ impl Muon {
     }
 }
 
-impl Optimizer for Muon {
+impl LaneOptimizer for Muon {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;

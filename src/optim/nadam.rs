@@ -12,7 +12,7 @@
 //! it is optax.nadamw; AlgoPerf's NAdamW divides mₜ by 1−β₁ᵗ where this divides by 1−β₁ᵗ⁺¹. Mₜ is the rule's history, in f64;
 //! PyTorch keeps it in f32. Averages and the division are rewritten as in `adam.rs`.
 
-use super::Optimizer;
+use super::LaneOptimizer;
 use super::driver::one_pass;
 use super::family::{Family, Parameters, anything};
 use super::hyper::{BETA1, BETA2, CONSTANT_BETA1, EPS, Hypers, LR, MOMENTUM_DECAY, WEIGHT_DECAY};
@@ -40,7 +40,7 @@ pub static NADAMW: Family = Family {
     ..NADAM
 };
 
-fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn Optimizer>> {
+fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn LaneOptimizer>> {
     one_pass(parameters, lanes.iter().map(|lane| NAdam::new(lane, decoupled)))
 }
 

@@ -21,7 +21,7 @@ use table::{Case, golden};
 /// A lone parameter as the optimizers see it, f32 or f64: `[1, n]`.
 struct Lone {
     var: Var,
-    optimizer: Box<dyn Optimizer>,
+    optimizer: Box<dyn LaneOptimizer>,
     dtype: DType,
 }
 

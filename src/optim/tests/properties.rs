@@ -50,7 +50,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 /// Two parameters, the second of them a hidden matrix.
-fn pair(case: &Case, order: [usize; 2]) -> (Vec<Parameter>, Box<dyn Optimizer>) {
+fn pair(case: &Case, order: [usize; 2]) -> (Vec<Parameter>, Box<dyn LaneOptimizer>) {
     let mut draws = Draws::new();
     let vector = Var::from_tensor(&tensor(&draws.theta0(11), DType::F32)).unwrap();
     let matrix = tensor(&draws.theta0(15), DType::F32).reshape((1, 3, 5)).unwrap();
@@ -64,7 +64,7 @@ fn pair(case: &Case, order: [usize; 2]) -> (Vec<Parameter>, Box<dyn Optimizer>) 
     (parameters, optimizer)
 }
 
-fn drive(parameters: &[Parameter], optimizer: &mut dyn Optimizer, steps: std::ops::Range<usize>) {
+fn drive(parameters: &[Parameter], optimizer: &mut dyn LaneOptimizer, steps: std::ops::Range<usize>) {
     for t in steps {
         let gradient = |parameter: &Parameter| {
             let mut draws = Draws::new();
@@ -79,7 +79,7 @@ fn drive(parameters: &[Parameter], optimizer: &mut dyn Optimizer, steps: std::op
     }
 }
 
-fn contents(parameters: &[Parameter], optimizer: &dyn Optimizer) -> std::collections::BTreeMap<String, Vec<f64>> {
+fn contents(parameters: &[Parameter], optimizer: &dyn LaneOptimizer) -> std::collections::BTreeMap<String, Vec<f64>> {
     let state = optimizer.state().unwrap();
     let parameters = parameters.iter().map(|p| (p.name.clone(), read(&p.var)));
     parameters.chain(state.into_iter().map(|(name, tensor)| (name, read(&tensor)))).collect()
