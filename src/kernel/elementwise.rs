@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::lend::Element;
 use super::simd::{Width, by_halves, vectorised};
 use super::team::{self, Shared};
-use crate::rule::{Named as _, Real, Rule, TwoPass};
+use crate::rule::{Named as _, Real, Rule, TwoPass, rounded};
 
 /// What an element's update is worth in multiplications: it is mostly waiting for memory.
 pub const WORK: usize = 12;
@@ -162,7 +162,7 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: Rule<S, P, H>] {
-        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         each_element(theta, gradient, state, |theta, g, s| U::update(rule, theta, g * scale, s));
     }
 }
@@ -244,7 +244,7 @@ vectorised! {
         gradient: &[R],
         state: [&[R]; S],
     ) -> [f64; N] where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         let (theta, theta_tail) = theta.as_chunks::<ACCUMULATORS>();
         let (gradient, gradient_tail) = gradient.as_chunks::<ACCUMULATORS>();
         let (state, state_tail) = (state.map(|s| s.as_chunks::<ACCUMULATORS>().0), state.map(|s| s.as_chunks::<ACCUMULATORS>().1));
@@ -298,9 +298,8 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (<U::Scalars<R>>::from_array(scalars.rule.map(R::constant)), R::constant(scalars.gradient));
-        let reduced = <U::Reduced<R>>::from_array(reduced);
-        each_element(theta, gradient, state, |theta, g, s| U::second(rule, reduced, theta, g * scale, s));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
+        each_element(theta, gradient, state, |theta, g, s| U::second(rule, U::Reduced::from_array(reduced), theta, g * scale, s));
     }
 }
 
@@ -392,14 +391,14 @@ mod tests {
     fn every_width_every_tail_and_every_number_of_threads_give_the_same_bits() {
         team::start(3).unwrap();
         let rule = Adam { weight_decay: 0.01, ..Adam::default() };
-        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3), gradient: 0.5 };
-        let rounded = scalars.rule.map(|h| h as f32);
+        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3).into_array(), gradient: 0.5 };
+        let h = rounded(scalars.rule);
         let bits = |slice: &[f32]| slice.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         for count in (0..70).chain([1000, 16_384, 16_385, 49_159]) {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
-                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(rounded, theta[i], g[i] * 0.5, [m[i], v[i]]);
+                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(h, theta[i], g[i] * 0.5, [m[i], v[i]]);
                 (t0[i], m0[i], v0[i]) = (t, a, b);
             }
             for width in Width::available() {

@@ -8,7 +8,7 @@
 //! device that works in host memory: the text of the kernels compiled as C++ (`shim.h`), and the matrix products of the CPU.
 //!
 //! All kernels are compiled without contraction and with IEEE division and root, and thus give the bits of the loops that run on the
-//! CPU. No thread of one waits for another. `rules.cu` is written by a test when `ADAMTRAIN_WRITE_KERNELS=1` is set, and compared
+//! CPU. No thread of one waits for another. `rules.cu` is written by a test when `ADAMTRAIN_WRITE=1` is set, and compared
 //! else; `elementwise.cuh` has what all of them share.
 
 mod cards;
@@ -86,7 +86,7 @@ pub fn set_precision(device: &Device, precision: Precision) -> candle_core::Resu
     }
 }
 
-/// The name of the kernel of the rule called `rule`; those of a rule in two passes have it before `_first`, `_reduce` and `_second`.
-pub fn kernel_name(rule: &str) -> String {
-    format!("update_{rule}")
+/// The name of the kernel of a rule; those of a rule in two passes have it before `_first`, `_reduce` and `_second`.
+pub fn kernel_name(rule: &str, options: &str) -> String {
+    format!("update_{rule}{options}")
 }

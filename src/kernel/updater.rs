@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 
 use super::Scalars;
 use super::gpu::{kernel_name, queue, update::Update};
+use crate::rule::{Rule, TwoPass};
 
 /// What a GPU has to know of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,14 +19,17 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Of the rule called `rule` in one pass, with so many state numbers.
-    pub fn one_pass(rule: &str, state: usize) -> Self {
-        Self { name: kernel_name(rule), state, sums: None }
+    /// Of a rule in one pass.
+    pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
+        Self { name: kernel_name(U::NAME, U::OPTIONS), state: S, sums: None }
     }
 
-    /// Of the rule called `rule` in two passes, with so many state numbers, sums and scalars made of them.
-    pub fn two_pass(rule: &str, state: usize, sums: usize, scalars: usize) -> Self {
-        Self { name: kernel_name(rule), state, sums: Some((sums, scalars)) }
+    /// Of a rule in two passes.
+    pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>() -> Self
+    where
+        U: TwoPass<S, P, H, N, A>,
+    {
+        Self { name: kernel_name(U::NAME, U::OPTIONS), state: S, sums: Some((N, A)) }
     }
 }
 

@@ -28,20 +28,20 @@ impl Source {
     where
         U: Rule<S, P, H>,
     {
-        let h = names::<U::Scalars<f32>, f32, H>("h");
         let update = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::update(read(&h), theta, g, states(U::STATE));
+            let (theta, state) = U::update(read(), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head(U::NAME, &[("S", S), ("H", H)]);
-        let inputs = [places("h", &h), state_places(U::STATE)].concat();
+        let name = [U::NAME, U::OPTIONS].concat();
+        let mut text = head(&name, &[("S", S), ("H", H)]);
+        let inputs = [places::<_, U::Scalars<f32>, H>("h"), state_places(U::STATE)].concat();
         let signature = "update(const float* h, float& theta, float g, float* state)";
         function(&mut text, signature, "float", &inputs, &update, &moved_places(S));
         text += "};\n";
-        kernel(&mut text, U::NAME, "update", "", CHUNKS, "chunks, scalars, factors");
+        kernel(&mut text, &name, "update", "", CHUNKS, "chunks, scalars, factors");
         Self {
-            name: kernel_name(U::NAME),
+            name: kernel_name(U::NAME, U::OPTIONS),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::one_pass::<U, S, P, H>(),
@@ -53,46 +53,40 @@ impl Source {
     where
         U: TwoPass<S, P, H, N, A>,
     {
-        let (h, sums, reduced) = (
-            names::<U::Scalars<f32>, f32, H>("h"),
-            names::<U::Sums<f32>, f32, N>("sum"),
-            names::<U::Reduced<f32>, f32, A>("a"),
-        );
         let first = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            results("term", &sums, U::first(read(&h), theta, g, states(U::STATE)))
+            results("term", U::first(read(), theta, g, states(U::STATE)))
         });
-        let reduce =
-            written(|| results("new", &reduced, U::reduce(read(&h), read(&sums), Expr::<f64>::named("count"))));
+        let reduce = written(|| results("new", U::reduce(read(), read(), Expr::<f64>::named("count"))));
         let second = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::second(read(&h), read(&reduced), theta, g, states(U::STATE));
+            let (theta, state) = U::second(read(), read(), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head(U::NAME, &[("S", S), ("H", H), ("N", N), ("A", A)]);
-        let inputs = [places("h", &h), state_places(U::STATE)].concat();
+        let (h, sums) = (places::<_, U::Scalars<f32>, H>("h"), places::<_, U::Sums<f32>, N>("sum"));
+        let (a, state) = (places::<_, U::Reduced<f32>, A>("a"), state_places(U::STATE));
+        let name = [U::NAME, U::OPTIONS].concat();
+        let mut text = head(&name, &[("S", S), ("H", H), ("N", N), ("A", A)]);
         let signature = "first(const float* h, float theta, float g, const float* state, float* term)";
-        function(&mut text, signature, "float", &inputs, &first, &indexed("term", N));
-        let inputs = [places("h", &h), places("sum", &sums)].concat();
+        function(&mut text, signature, "float", &[&*h, &state].concat(), &first, &indexed("term", N));
         let signature = "reduce(const double* h, const double* sum, double count, double* a)";
-        function(&mut text, signature, "double", &inputs, &reduce, &indexed("a", A));
-        let inputs = [places("h", &h), places("a", &reduced), state_places(U::STATE)].concat();
+        function(&mut text, signature, "double", &[&*h, &sums].concat(), &reduce, &indexed("a", A));
         let signature = "second(const float* h, const float* a, float& theta, float g, float* state)";
-        function(&mut text, signature, "float", &inputs, &second, &moved_places(S));
+        function(&mut text, signature, "float", &[h, a, state].concat(), &second, &moved_places(S));
         text += "};\n";
 
         let pieces = format!(
             "{}, double* __restrict__ sums, unsigned* __restrict__ arrived",
             CHUNKS.replace("chunks", "pieces")
         );
-        kernel(&mut text, U::NAME, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
+        kernel(&mut text, &name, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
         let tensors = "const TensorPieces* __restrict__ tensors, const double* __restrict__ scalars, \
                        double* __restrict__ sums, unsigned* __restrict__ arrived, float* __restrict__ reduced";
-        kernel(&mut text, U::NAME, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
+        kernel(&mut text, &name, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
         let chunks = format!("{CHUNKS}, const float* __restrict__ reduced");
-        kernel(&mut text, U::NAME, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
+        kernel(&mut text, &name, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
         Self {
-            name: kernel_name(U::NAME),
+            name: kernel_name(U::NAME, U::OPTIONS),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::two_pass::<U, S, P, H, N, A>(),
@@ -100,29 +94,17 @@ impl Source {
     }
 }
 
-/// What the numbers of `G` are called in the text; those of an array, whose names are indices, have `array` in front.
-fn names<G: Named<R, COUNT>, R, const COUNT: usize>(array: &str) -> [String; COUNT] {
-    G::NAMES.map(|name| {
-        if name.starts_with(|letter: char| letter.is_ascii_digit()) {
-            format!("{array}{name}")
-        } else {
-            name.to_owned()
-        }
-    })
+/// Numbers that the text calls by their names.
+fn read<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>() -> G {
+    G::from_array(G::NAMES.map(Expr::named))
 }
 
-/// The numbers that the text calls so.
-fn read<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>(names: &[String; COUNT]) -> G {
-    G::from_array(names.each_ref().map(Expr::named))
-}
-
-/// Results, named after `names` with `before` in front.
+/// Results, called by their names with `before` in front.
 fn results<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>(
     before: &str,
-    names: &[String; COUNT],
     results: G,
 ) -> Vec<(String, Expr<T>)> {
-    names.iter().zip(results.into_array()).map(|(name, result)| (format!("{before}_{name}"), result)).collect()
+    G::NAMES.iter().zip(results.into_array()).map(|(name, result)| (format!("{before}_{name}"), result)).collect()
 }
 
 /// What a state number is called in the text, where `g` is taken.
@@ -150,9 +132,9 @@ fn indexed(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|k| format!("{name}[{k}]")).collect()
 }
 
-/// Each name with its place in `array`.
-fn places(array: &str, names: &[String]) -> Vec<(String, String)> {
-    names.iter().cloned().zip(indexed(array, names.len())).collect()
+/// The names of `G`, each with its place in `array`.
+fn places<R, G: Named<R, COUNT>, const COUNT: usize>(array: &str) -> Vec<(String, String)> {
+    G::NAMES.map(str::to_owned).into_iter().zip(indexed(array, COUNT)).collect()
 }
 
 fn state_places<const S: usize>(names: [&str; S]) -> Vec<(String, String)> {
@@ -174,6 +156,8 @@ fn function(
     formula: &Text,
     outputs: &[String],
 ) {
+    let is_given = |name: &str| inputs.iter().filter(|(other, _)| *other == name).count();
+    assert!(inputs.iter().all(|(name, _)| is_given(name) == 1), "two numbers have one name: {inputs:?}");
     let mut line = |indent: &str, text: String| {
         out.push_str(indent);
         out.push_str(&text);
@@ -199,7 +183,7 @@ fn function(
 
 /// Adds the kernel that carries the rule over elements as `pass` of `elementwise.cuh` does.
 fn kernel(out: &mut String, rule: &str, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
-    let name = kernel_name(rule);
+    let name = kernel_name(rule, "");
     // Few threads a block leave each many registers, for as many loads at once. A second bound of four blocks of 256 makes some spill.
     let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(
