@@ -34,57 +34,55 @@ fn the_list_in_the_readme_follows_from_the_rules() {
     written("README.md", &format!("{before}## Optimizers\n\n{list}\n\n{after}"));
 }
 
-/// What the page says of a family beside prose: its formula, where no family before it has the same, and its defaults.
-fn derived(family: &Family, before: &[&Family]) -> (Option<String>, String) {
-    let is_new = before.iter().all(|other| other.file != family.file);
-    let formula = is_new
-        .then(|| family.formula().lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect());
+/// What follows from a family on the page: its formula as lines that are set in, and its defaults.
+fn derived(family: &Family) -> (String, String) {
+    let formula = family.formula().lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect();
     let defaults: Vec<String> =
         family.hypers.iter().map(|hyper| format!("`{}` {}", hyper.name(), hyper.default)).collect();
     (formula, format!("Defaults: {}.", defaults.join(", ")))
 }
 
-/// A section for a family that has none.
-fn section(family: &Family, formula: Option<&str>, defaults: &str) -> String {
-    let formula = formula.map(|formula| format!("\n{formula}")).unwrap_or_default();
-    let state: Vec<String> = family.state.iter().map(|name| format!("`{name}`")).collect();
-    let state = filled(&format!("State: {}. {defaults}", state.join(", ")), 125);
-    format!("### {}\n{formula}\n{}.\n\n{state}\n\n", family.name, family.source)
+/// The section of a family: `own` with formula and defaults renewed, or a new one. The formula stands in the first section only of
+/// those whose families share a file.
+fn section(family: &Family, own: Option<&str>, is_first: bool) -> String {
+    let (formula, defaults) = derived(family);
+    let formula = if is_first { format!("{formula}\n") } else { String::new() };
+    let Some(own) = own else {
+        let state: Vec<String> = family.state.iter().map(|name| format!("`{name}`")).collect();
+        let last = filled(&format!("State: {}. {defaults}", state.join(", ")), 125);
+        return format!("{formula}{}.\n\n{last}\n\n", family.source);
+    };
+    let paragraph = |text: &str| -> String {
+        match text.split_once("Defaults: ") {
+            Some((before, _)) => filled(&format!("{before}{defaults}"), 125),
+            None => text.to_owned(),
+        }
+    };
+    let is_formula = |text: &&str| text.starts_with("    ");
+    let mut paragraphs: Vec<&str> = own.split("\n\n").collect();
+    assert!(own.contains("Defaults: "), "{}: no defaults on {PAGE}", family.name);
+    assert_eq!(paragraphs.first().is_some_and(is_formula), is_first, "{}: its formula on {PAGE}", family.name);
+    if is_first {
+        paragraphs.remove(0);
+    }
+    formula + &paragraphs.into_iter().map(paragraph).collect::<Vec<_>>().join("\n\n") + "\n\n"
 }
 
 #[test]
 fn the_page_of_optimizers_follows_from_the_rules() {
     let page = page(PAGE);
     let (head, rest) = page.split_once("## The optimizers\n\n").unwrap();
-    let (sections, tail) = rest.split_once("\n## ").unwrap();
-    let sections = format!("{sections}\n");
+    let (sections, tail) = rest.split_once("\n\n## ").unwrap();
+    let sections: Vec<(&str, &str)> =
+        sections.split("\n\n### ").filter_map(|own| own.trim_start_matches("### ").split_once("\n\n")).collect();
+    let find = |name: &str| sections.iter().find(|(title, _)| *title == name).map(|(_, text)| *text);
     let mut all = String::new();
     for (index, family) in FAMILIES.iter().enumerate() {
-        let (formula, defaults) = derived(family, &FAMILIES[..index]);
-        let title = format!("### {}\n", family.name);
-        let own = sections.split_inclusive('\n').collect::<Vec<_>>();
-        let start = own.iter().position(|line| *line == title);
-        let Some(start) = start else {
-            all += &section(family, formula.as_deref(), &defaults);
-            continue;
-        };
-        let end =
-            own[start + 1..].iter().position(|line| line.starts_with("### ")).map_or(own.len(), |end| start + 1 + end);
-        let text = own[start + 1..end].concat();
-        let (block, prose) = text[1..]
-            .split_at(text[1..].lines().take_while(|line| line.starts_with("    ")).map(|line| line.len() + 1).sum());
-        assert_eq!(block.is_empty(), formula.is_none(), "{}: a formula on {PAGE}", family.name);
-        // The last paragraph that speaks of defaults ends with them.
-        let (prose, old) =
-            prose.split_once("Defaults: ").unwrap_or_else(|| panic!("{}: no defaults on {PAGE}", family.name));
-        let (prose, last) = prose.rsplit_once("\n\n").unwrap_or(("", prose));
-        let (_, rest) = old.split_once("\n\n").unwrap_or((old, ""));
-        let break_after = if prose.is_empty() { "" } else { "\n\n" };
-        let (formula, last) = (formula.unwrap_or_default(), filled(&format!("{last}{defaults}"), 125));
-        all += &format!("{title}\n{formula}{prose}{break_after}{last}\n\n{rest}");
+        let is_first = FAMILIES[..index].iter().all(|other| other.file != family.file);
+        let text = section(family, find(family.name), is_first);
+        all += &format!("### {}\n\n{text}", family.name);
     }
-    let all = all.trim_end();
-    written(PAGE, &format!("{head}## The optimizers\n\n{all}\n\n## {tail}"));
+    written(PAGE, &format!("{head}## The optimizers\n\n{all}## {tail}"));
 }
 
 #[test]
