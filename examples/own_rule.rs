@@ -6,7 +6,7 @@
 
 use adamtrain::data::digits;
 use adamtrain::optim::{Optimizer, OptimizerConfig};
-use adamtrain::rule::{Real, Rule};
+use adamtrain::rule::{Real, Rule, named};
 use candle_core::{DType, Device, Module as _, Result, Tensor};
 use candle_nn::{Optimizer as _, VarBuilder, VarMap, linear};
 
@@ -23,19 +23,25 @@ struct Signum {
     beta: f64,
 }
 
+// What changes from step to step.
+named!(Scalars { weight, minus_lr });
+
 impl Rule<1, 0, 2> for Signum {
+    const NAME: &'static str = "signum";
     const STATE: [&'static str; 1] = ["m"];
 
-    /// What changes from step to step, in f64: once a step, not once an element.
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 2] {
-        [1.0 - self.beta, -lr]
+    type Scalars<R: Real> = Scalars<R>;
+
+    /// Formed in f64, once a step, not once an element.
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> Scalars<f64> {
+        Scalars { weight: 1.0 - self.beta, minus_lr: -lr }
     }
 
     /// An element's new parameter and state, in f32 or f64.
     #[inline(always)]
-    fn update<R: Real>([weight, minus_lr]: [R; 2], theta: R, g: R, [m]: [R; 1]) -> (R, [R; 1]) {
-        let m = m.averaged(weight, g);
-        (theta + minus_lr * m.sign(), [m])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m]: [R; 1]) -> (R, [R; 1]) {
+        let m = m.averaged(h.weight, g);
+        (theta + h.minus_lr * m.sign(), [m])
     }
 }
 

@@ -149,12 +149,12 @@ class Packaged:
 
 
 class Transcribed:
-    """A rule: a function of (hyperparameters, t, lr, θ, g, states) to θ and the states, which start at zero."""
+    """A rule: a function of (hyperparameters, t, lr, θ, g, states) to θ and the states, which start at `start` of the former."""
 
     def __init__(self, theta, rule, hyper):
         self.theta, self.rule, self.hyper, self.t = theta.data, rule, SimpleNamespace(**hyper), 0
         self.names, self.made_by = rule.names, "transcription: " + rule.made_by
-        self.arrays = [torch.zeros_like(self.theta) for _ in self.names]
+        self.arrays = [torch.full_like(self.theta, rule.start(self.hyper)) for _ in self.names]
 
     def step(self, lr, g):
         self.t += 1
@@ -183,11 +183,11 @@ def packaged(build, keys, renamed=RENAMED, **fixed):
     return make
 
 
-def transcribed(names, made_by):
-    """Mark a rule with the names of its states and its source."""
+def transcribed(names, made_by, start=lambda h: 0.0):
+    """Mark a rule with the names of its states, its source, and what the states start at."""
 
     def mark(rule):
-        rule.names, rule.made_by = names.split(), made_by
+        rule.names, rule.made_by, rule.start = names.split(), made_by, start
         return rule
 
     return mark

@@ -13,14 +13,17 @@ mod ademamix;
 mod adopt;
 mod candle;
 mod cautious;
+mod define;
 mod driver;
 mod family;
 mod groups;
-mod hyper;
+pub mod hyper;
 mod lamb;
 mod lion;
 mod muon;
 mod nadam;
+mod parameter;
+pub mod prelude;
 mod radam;
 mod rmsprop;
 mod schedule;
@@ -30,16 +33,47 @@ mod stableadamw;
 
 pub use adam::Adam;
 pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
+pub use cautious::{Proposal, Propose, with_options};
+pub use define::Hyperparameters;
 pub use driver::{Driver, Formula, one_pass, two_pass};
-pub use family::{FAMILIES, Family, Parameter, Parameters, family};
+pub use family::Family;
 #[cfg(feature = "cli")]
 pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
-pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, Shortest};
+pub use hyper::{ALL as HYPERS, Accepts, Field, Hyper, HyperValue, Hypers, Range, Shortest};
+pub use parameter::{Parameter, Parameters};
 pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
 
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Tensor, Var};
+
+/// The families, from simple to complex.
+pub static FAMILIES: &[&Family] = &[
+    &sgd::SGD,
+    &adam::ADAM,
+    &adam::ADAMW,
+    &nadam::NADAM,
+    &nadam::NADAMW,
+    &radam::RADAM,
+    &adamax::ADAMAX,
+    &adagrad::ADAGRAD,
+    &adadelta::ADADELTA,
+    &rmsprop::RMSPROP,
+    &lion::LION,
+    &adabelief::ADABELIEF,
+    &adan::ADAN,
+    &adopt::ADOPT,
+    &ademamix::ADEMAMIX,
+    &lamb::LAMB,
+    &stableadamw::STABLEADAMW,
+    &schedule_free::SCHEDULE_FREE,
+    &muon::MUON,
+];
+
+/// The family called `name`.
+pub fn family(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().copied().find(|family| family.name == name || family.aliases.contains(&name))
+}
 
 /// The numbers of one step that change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -128,12 +128,76 @@ macro_rules! real {
 real!(f32);
 real!(f64);
 
+/// `N` numbers with a name each, in a fixed order: what a table of bare numbers holds, on the host or on a GPU. [`named!`] makes
+/// such a structure.
+pub trait Named<R, const N: usize>: Copy {
+    /// The names, in order.
+    const NAMES: [&'static str; N];
+
+    /// From numbers in order.
+    fn from_array(numbers: [R; N]) -> Self;
+    /// The numbers in order.
+    fn into_array(self) -> [R; N];
+}
+
+/// The same numbers, each rounded to `R`.
+#[inline(always)]
+pub fn rounded<R: Real, G: Named<R, N>, const N: usize>(numbers: [f64; N]) -> G {
+    G::from_array(numbers.map(R::constant))
+}
+
+/// A structure of numbers of one kind: `named!(Scalars { decay, minus_lr })` makes `Scalars<R>`, which is [`Named`].
+#[macro_export]
+macro_rules! named {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        #[doc = concat!("`", stringify!($($field),*), "`.")]
+        #[derive(Clone, Copy, Debug)]
+        #[allow(missing_docs)]
+        pub struct $name<R> {
+            $(pub $field: R,)*
+        }
+
+        impl<R: Copy> $crate::rule::Named<R, { [$(stringify!($field)),*].len() }> for $name<R> {
+            const NAMES: [&'static str; { [$(stringify!($field)),*].len() }] = [$(stringify!($field)),*];
+
+            #[inline(always)]
+            fn from_array([$($field),*]: [R; { [$(stringify!($field)),*].len() }]) -> Self {
+                Self { $($field),* }
+            }
+            #[inline(always)]
+            fn into_array(self) -> [R; { [$(stringify!($field)),*].len() }] {
+                [$(self.$field),*]
+            }
+        }
+    };
+}
+
+pub use named;
+
+/// 1 − βᵗ: what an average that began at 0 is divided by, t steps later.
+pub fn bias_correction(beta: f64, t: u64) -> f64 {
+    1.0 - beta.powf(t as f64)
+}
+
+/// The weight decay λ as factors on θ: what is added to the gradient (coupled, L2), and what is added to θ itself (decoupled). One of
+/// them is 0.
+pub fn weight_decays(weight_decay: f64, lr: f64, is_decoupled: bool) -> (f64, f64) {
+    if is_decoupled { (0.0, -lr * weight_decay) } else { (weight_decay, 0.0) }
+}
+
 /// One update formula: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
 pub trait Rule<const S: usize, const P: usize, const H: usize> {
+    /// Its name, an identifier that no other rule has: its kernel on a GPU is `update_` and this.
+    const NAME: &'static str;
+    /// What options have made of it, behind its name.
+    const OPTIONS: &'static str = "";
     /// The names of the state numbers, as checkpoints call them.
     const STATE: [&'static str; S];
 
-    /// What the state numbers begin with.
+    /// The scalars of a step: a structure made by [`named!`].
+    type Scalars<R: Real>: Named<R, H>;
+
+    /// What the state numbers begin with, in every element; it may depend on hyperparameters.
     fn initial(&self) -> [f64; S] {
         [0.0; S]
     }
@@ -146,18 +210,18 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// The scalars of step `t ≥ 1` at learning rate `lr`: formed on the host in f64, once a step and lane, and rounded once.
     ///
     /// `history` holds the lane's host numbers, for rules that need some; they are saved with the checkpoint bit for bit.
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
     /// The new parameter and state, from the scalars `h`, the parameter θ, its gradient g and its state.
-    fn update<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+    fn update<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
 
     /// See [`Evaluation`]; none for a rule that evaluates where it trains.
     fn evaluation(&self) -> Option<Evaluation> {
         None
     }
 
-    /// See [`Floor`]; none for a rule without a second moment.
-    fn floor(&self, _t: u64) -> Option<Floor> {
+    /// See [`Denominator`]; none for a rule that has none at step `t`.
+    fn denominator(&self, _t: u64) -> Option<Denominator> {
         None
     }
 }
@@ -165,23 +229,49 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
 /// An update formula that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that
 /// knows the `A` scalars made of them.
 pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> {
+    /// As [`Rule::NAME`]; it has three kernels.
+    const NAME: &'static str;
+    /// As [`Rule::OPTIONS`].
+    const OPTIONS: &'static str = "";
     /// As [`Rule::STATE`].
     const STATE: [&'static str; S];
 
+    /// As [`Rule::Scalars`].
+    type Scalars<R: Real>: Named<R, H>;
+    /// What is summed over a tensor.
+    type Sums<R: Real>: Named<R, N>;
+    /// What the second pass knows of the sums.
+    type Reduced<R: Real>: Named<R, A>;
+
+    /// As [`Rule::initial`].
+    fn initial(&self) -> [f64; S] {
+        [0.0; S]
+    }
+
+    /// As [`Rule::history`].
+    fn history(&self) -> [f64; P] {
+        [0.0; P]
+    }
+
     /// As [`Rule::scalars`].
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
     /// The first pass: what an element adds to each sum.
-    fn first<R: Real>(h: [R; H], theta: R, g: R, state: [R; S]) -> [R; N];
+    fn first<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Self::Sums<R>;
 
     /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane; run in f64.
-    fn reduce<R: Real>(h: [R; H], sums: [R; N], count: R) -> [R; A];
+    fn reduce<R: Real>(h: Self::Scalars<R>, sums: Self::Sums<R>, count: R) -> Self::Reduced<R>;
 
     /// The second pass: the new parameter and state, from the same numbers.
-    fn second<R: Real>(h: [R; H], a: [R; A], theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+    fn second<R: Real>(h: Self::Scalars<R>, reduced: Self::Reduced<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
 
-    /// As [`Rule::floor`].
-    fn floor(&self, _t: u64) -> Option<Floor> {
+    /// As [`Rule::evaluation`].
+    fn evaluation(&self) -> Option<Evaluation> {
+        None
+    }
+
+    /// As [`Rule::denominator`].
+    fn denominator(&self, _t: u64) -> Option<Denominator> {
         None
     }
 }
@@ -195,19 +285,21 @@ pub struct Evaluation {
     pub weight: f64,
 }
 
-/// Where ε rules the denominator: √v̂ < 10·ε exactly where the state number of this index is below `bound`.
+/// A denominator √(v/correction) + ε.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Floor {
-    /// Index in the rule's `STATE`.
-    pub state: usize,
-    /// The bound.
-    pub bound: f64,
+pub struct Denominator {
+    /// The name of v in the rule's `STATE`.
+    pub state: &'static str,
+    /// ε.
+    pub eps: f64,
+    /// What corrects v for its start; 1 where nothing does.
+    pub correction: f64,
 }
 
-impl Floor {
-    /// For v̂ = v/correction under √v̂ + ε.
-    pub fn new(state: usize, eps: f64, correction: f64) -> Self {
-        Self { state, bound: 100.0 * eps * eps * correction }
+impl Denominator {
+    /// Where ε rules it: √(v/correction) < 10·ε exactly where v is below this.
+    pub fn ruled_by_epsilon_below(&self) -> f64 {
+        100.0 * self.eps * self.eps * self.correction
     }
 }
 

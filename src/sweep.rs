@@ -509,7 +509,7 @@ fn lanes_at_once(options: Options, config: &Config, examples: usize, device: &De
         let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
         return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);
     }
-    let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+    let state = config.groups.iter().map(|group| group.family.state.len() as u64).max().unwrap_or(0);
     let of_lane = 4 * config.shape.parameters() * (2 + state);
     let by_cache = (CACHE / of_lane.max(1)) as usize;
     let lanes = by_cache.clamp(options.threads.max(1), MOST_LANES);

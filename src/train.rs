@@ -166,7 +166,7 @@ impl Trainer {
     fn bytes_with(config: &Config, examples: usize, copies: u64) -> u64 {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
-        let state = config.groups.iter().map(|group| group.family.most_state).max().unwrap_or(0);
+        let state = config.groups.iter().map(|group| group.family.state.len() as u64).max().unwrap_or(0);
         let kept = u64::from(config.ema().is_some()) + 2 * u64::from(config.health);
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
         (4 * copies * tensors)

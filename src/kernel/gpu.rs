@@ -8,7 +8,7 @@
 //! device that works in host memory: the text of the kernels compiled as C++ (`shim.h`), and the matrix products of the CPU.
 //!
 //! All kernels are compiled without contraction and with IEEE division and root, and thus give the bits of the loops that run on the
-//! CPU. No thread of one waits for another. `rules.cu` is written by a test when `ADAMTRAIN_WRITE_KERNELS=1` is set, and compared
+//! CPU. No thread of one waits for another. `rules.cu` is written by a test when `ADAMTRAIN_WRITE=1` is set, and compared
 //! else; `elementwise.cuh` has what all of them share.
 
 mod cards;
@@ -83,16 +83,7 @@ pub fn set_precision(device: &Device, precision: Precision) -> Result<()> {
     }
 }
 
-/// The name of the kernel of rule `U`: `update_adam_false_true`. Those of a rule in two passes have it before `_first`, `_reduce`
-/// and `_second`.
-pub fn kernel_name<U>() -> String {
-    format!("update_{}", rule_name::<U>())
-}
-
-/// The name of a rule: its type and the values of its parameters, as an identifier of C.
-fn rule_name<U>() -> String {
-    let full = std::any::type_name::<U>();
-    let parts = full.split(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':')));
-    let names = parts.filter_map(|path| path.rsplit("::").next()).filter(|name| !name.is_empty());
-    names.collect::<Vec<_>>().join("_").to_lowercase()
+/// The name of the kernel of a rule; those of a rule in two passes have it before `_first`, `_reduce` and `_second`.
+pub fn kernel_name(rule: &str, options: &str) -> String {
+    format!("update_{rule}{options}")
 }

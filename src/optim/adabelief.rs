@@ -12,78 +12,58 @@
 //! Zhuang et al. 2020, arXiv:2010.07468, Algorithm 2. As adabelief-pytorch 0.2.0, whose defaults these are: ε is added to the
 //! stored sₜ in every step and to its root again, and the first steps are rectified.
 
-use super::driver::one_pass;
-use super::family::{Family, anything};
-use super::hyper::{BETA1, BETA2, DECOUPLED, EPS, Hypers, LR, RECTIFY, WEIGHT_DECAY};
+use super::prelude::*;
 use super::radam::rectification;
-use crate::rule::{Real, Rule};
 
-/// AdaBelief.
 pub static ADABELIEF: Family = Family {
     name: "adabelief",
-    aliases: &[],
     about: "Adam scaled by how far gradients stray from their average",
     source: "Zhuang et al. 2020, arXiv:2010.07468; as adabelief-pytorch 0.2.0",
     file: include_str!("adabelief.rs"),
-    most_state: 2,
-    hypers: &[LR, BETA1, BETA2, EPS.or(1e-16), WEIGHT_DECAY, DECOUPLED.on(), RECTIFY],
-    refuse: anything,
-    build: |parameters, lanes| one_pass(parameters, lanes.iter().map(AdaBelief::new)),
+    ..Family::one_pass::<AdaBelief, _, _, _>()
 };
 
-/// AdaBelief.
-#[derive(Clone, Copy, Debug)]
-pub struct AdaBelief {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    weight_decay: f64,
-    decoupled: bool,
-    rectify: bool,
-}
-
-impl AdaBelief {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-            decoupled: hypers.is_on(&DECOUPLED),
-            rectify: hypers.is_on(&RECTIFY),
-        }
+hyperparameters! {
+    /// AdaBelief.
+    pub struct AdaBelief {
+        lr = LR,
+        beta1: f64 = BETA1,
+        beta2: f64 = BETA2,
+        eps: f64 = EPS.or(1e-16),
+        weight_decay: f64 = WEIGHT_DECAY,
+        decoupled: bool = DECOUPLED.on(),
+        rectify: bool = RECTIFY,
     }
 }
 
+// Scalars of a step; the denominator is `of_root·√s + rest`.
+named!(Scalars { weight1, weight2, eps, minus_step, of_root, rest, coupled, decoupled });
+
 impl Rule<2, 0, 8> for AdaBelief {
+    const NAME: &'static str = "adabelief";
     const STATE: [&'static str; 2] = ["m", "s"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 8] {
-        let t = t as f64;
-        let step = -lr / (1.0 - self.beta1.powf(t));
-        let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
-        // The denominator is `of_root·√s + rest`: 1 before the second moment is certain.
-        let (step, of_root, rest) = match (self.rectify, rectification(self.beta2, t, 5.0, true)) {
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
+        let step = -lr / bias_correction(self.beta1, t);
+        let correction2 = bias_correction(self.beta2, t).sqrt();
+        // The denominator is 1 before the second moment is certain.
+        let (minus_step, of_root, rest) = match (self.rectify, rectification(self.beta2, t, 5.0, true)) {
             (false, _) => (step * correction2, 1.0, self.eps * correction2),
             (true, Some(factor)) => (step * factor, 1.0, self.eps),
             (true, None) => (step, 0.0, 1.0),
         };
-        let (coupled, decoupled) =
-            if self.decoupled { (0.0, -lr * self.weight_decay) } else { (self.weight_decay, 0.0) };
-        [1.0 - self.beta1, 1.0 - self.beta2, self.eps, step, of_root, rest, coupled, decoupled]
+        let (coupled, decoupled) = weight_decays(self.weight_decay, lr, self.decoupled);
+        let (weight1, weight2) = (1.0 - self.beta1, 1.0 - self.beta2);
+        Scalars { weight1, weight2, eps: self.eps, minus_step, of_root, rest, coupled, decoupled }
     }
 
     #[inline(always)]
-    fn update<R: Real>(
-        [weight1, weight2, eps, minus_step, of_root, rest, coupled, decoupled]: [R; 8],
-        theta: R,
-        g: R,
-        [m, s]: [R; 2],
-    ) -> (R, [R; 2]) {
-        let g = coupled.mul_add(theta, g);
-        let m = m.averaged(weight1, g);
-        let s = s.averaged_square(weight2, g - m) + eps;
-        (theta.moved(decoupled, minus_step * (m / of_root.mul_add(s.sqrt(), rest))), [m, s])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, s]: [R; 2]) -> (R, [R; 2]) {
+        let g = h.coupled.mul_add(theta, g);
+        let m = m.averaged(h.weight1, g);
+        let s = s.averaged_square(h.weight2, g - m) + h.eps;
+        (theta.moved(h.decoupled, h.minus_step * (m / h.of_root.mul_add(s.sqrt(), h.rest))), [m, s])
     }
 }

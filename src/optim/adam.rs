@@ -24,190 +24,158 @@
 //!   θₜ = θ′ − (α·√(1−β₂ᵗ)/(1−β₁ᵗ)) · mₜ / (√vₜ + ε·√(1−β₂ᵗ)).
 
 use super::LaneOptimizer;
-use super::cautious::CautiousAdam;
-use super::driver::{one_pass, two_pass};
-use super::family::{Family, Parameters};
 use super::hyper::{AMSGRAD, BETA1, BETA2, CAUTIOUS, CAUTIOUS_DECAY, EPS, Hypers, LR, WEIGHT_DECAY};
-use crate::rule::{Floor, Real, Rule};
+use super::parameter::Parameters;
+use super::prelude::*;
 
-/// Adam with coupled decay.
 pub static ADAM: Family = Family {
     name: "adam",
-    aliases: &[],
     about: "Adam, with coupled weight decay (L2)",
     source: "Kingma & Ba 2014, arXiv:1412.6980; as torch.optim.Adam",
     file: include_str!("adam.rs"),
-    most_state: 3,
-    hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY, AMSGRAD, CAUTIOUS],
-    refuse: Adam::refuse,
-    build: |parameters, lanes| Adam::build(parameters, lanes, false),
+    refuse: |hypers| {
+        let both = hypers.is_on(&CAUTIOUS) && hypers.is_on(&AMSGRAD);
+        both.then_some("`optim.cautious` is not defined with `optim.amsgrad`")
+    },
+    ..Family::new(Adam::HYPERS, &AmsGrad::STATE, |parameters, lanes| Adam::build(parameters, lanes, false))
 };
 
-/// Adam with decoupled decay.
 pub static ADAMW: Family = Family {
     name: "adamw",
-    aliases: &[],
     about: "Adam, with decoupled weight decay",
     source: "Loshchilov & Hutter 2017, arXiv:1711.05101; as torch.optim.AdamW",
-    file: include_str!("adam.rs"),
-    most_state: 3,
     hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY.or(0.01), AMSGRAD, CAUTIOUS, CAUTIOUS_DECAY],
-    refuse: Adam::refuse,
-    build: |parameters, lanes| Adam::build(parameters, lanes, true),
+    build: Adam::decoupled,
+    ..ADAM
 };
 
-/// Adam and AdamW; with `AMSGRAD` there is a third state number, with `SELECTIVE` decay is cautious.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Adam<const AMSGRAD: bool = false, const SELECTIVE: bool = false> {
-    /// β₁, decay of the first moment, in [0, 1).
-    pub beta1: f64,
-    /// β₂, decay of the second moment, in [0, 1).
-    pub beta2: f64,
-    /// ε, added to the root of the second moment, > 0 unless no gradient is ever 0.
-    pub eps: f64,
-    /// λ ≥ 0.
-    pub weight_decay: f64,
-    /// Whether λ acts on the parameter itself (AdamW) or through the gradient (Adam).
-    pub decoupled: bool,
-}
-
-impl Default for Adam {
-    /// The defaults of the paper and of PyTorch, without decay.
-    fn default() -> Self {
-        Self::new(&ADAM.defaults(), false)
+hyperparameters! {
+    /// Adam and AdamW.
+    pub struct Adam {
+        lr = LR,
+        /// β₁, decay of the first moment, in [0, 1).
+        beta1: f64 = BETA1,
+        /// β₂, decay of the second moment, in [0, 1).
+        beta2: f64 = BETA2,
+        /// ε, added to the root of the second moment, > 0 unless no gradient is ever 0.
+        eps: f64 = EPS,
+        /// λ ≥ 0.
+        weight_decay: f64 = WEIGHT_DECAY,
+        /// Whether λ acts on the parameter itself (AdamW) or through the gradient (Adam).
+        decoupled: bool,
+        + AMSGRAD,
+        + CAUTIOUS,
     }
-}
-
-/// AdamW over parameters that another optimizer leaves to it.
-pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn LaneOptimizer>> {
-    Adam::build(parameters, lanes, true)
 }
 
 impl Adam {
     fn build(parameters: &Parameters, lanes: &[Hypers], decoupled: bool) -> anyhow::Result<Box<dyn LaneOptimizer>> {
-        let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
-        match (on(&CAUTIOUS), on(&AMSGRAD), on(&CAUTIOUS_DECAY)) {
-            (true, _, false) => {
-                two_pass(parameters, lanes.iter().map(|lane| CautiousAdam::<false>::new(lane, decoupled)))
-            }
-            (true, _, true) => {
-                two_pass(parameters, lanes.iter().map(|lane| CautiousAdam::<true>::new(lane, decoupled)))
-            }
-            (_, true, false) => one_pass(parameters, lanes.iter().map(|lane| Adam::<true>::new(lane, decoupled))),
-            (_, true, true) => one_pass(parameters, lanes.iter().map(|lane| Adam::<true, true>::new(lane, decoupled))),
-            (_, _, false) => one_pass(parameters, lanes.iter().map(|lane| Adam::<false>::new(lane, decoupled))),
-            (_, _, true) => one_pass(parameters, lanes.iter().map(|lane| Adam::<false, true>::new(lane, decoupled))),
+        let adam = |lane: &Hypers| Self { decoupled, ..Self::new(lane) };
+        if lanes.iter().any(|lane| lane.is_on(&AMSGRAD)) {
+            with_options(parameters, lanes, |lane| AmsGrad(adam(lane)))
+        } else {
+            with_options(parameters, lanes, adam)
         }
     }
 
-    fn refuse(hypers: &Hypers) -> Option<&'static str> {
-        let both = hypers.is_on(&CAUTIOUS) && hypers.is_on(&AMSGRAD);
-        both.then_some("`optim.cautious` is not defined with `optim.amsgrad`")
+    /// AdamW, also over parameters that another optimizer leaves to it.
+    pub(super) fn decoupled(parameters: &Parameters, lanes: &[Hypers]) -> anyhow::Result<Box<dyn LaneOptimizer>> {
+        Self::build(parameters, lanes, true)
     }
 }
 
-impl<const AMSGRAD: bool, const SELECTIVE: bool> Adam<AMSGRAD, SELECTIVE> {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers, decoupled: bool) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-            decoupled,
-        }
+named!(Scalars { weight1, weight2, minus_step, eps, coupled, decoupled });
+
+impl<R: Real> Scalars<R> {
+    /// gₜ and the new moments.
+    #[inline(always)]
+    fn moments(self, theta: R, g: R, [m, v]: [R; 2]) -> [R; 3] {
+        let g = self.coupled.mul_add(theta, g);
+        [g, m.averaged(self.weight1, g), v.averaged_square(self.weight2, g)]
     }
 
-    /// Weights of the averages, −α·√(1−β₂ᵗ)/(1−β₁ᵗ), ε·√(1−β₂ᵗ), coupled decay λ, and decoupled decay −α·λ.
-    pub(super) fn coefficients(&self, lr: f64, t: u64) -> [f64; 6] {
-        debug_assert!(t >= 1);
-        let t = t as f64;
-        let correction1 = 1.0 - self.beta1.powf(t);
-        let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
-        let (coupled, decoupled) =
-            if self.decoupled { (0.0, -lr * self.weight_decay) } else { (self.weight_decay, 0.0) };
-        [
-            1.0 - self.beta1,
-            1.0 - self.beta2,
-            -lr * correction2 / correction1,
-            self.eps * correction2,
-            coupled,
-            decoupled,
-        ]
-    }
-
-    pub(super) fn floor_at(&self, t: u64) -> Floor {
-        Floor::new(1, self.eps, 1.0 - self.beta2.powf(t as f64))
+    /// The update, up to the factor α·√(1−β₂ᵗ)/(1−β₁ᵗ). The mask asks m, whose sign u has where it is not 0.
+    #[inline(always)]
+    fn proposal<const S: usize>(self, g: R, m: R, v: R, state: [R; S]) -> Proposal<R, S> {
+        Proposal { u: m / (v.sqrt() + self.eps), sign: m, g, rate: self.minus_step, decay: self.decoupled, state }
     }
 }
 
-/// The new moments.
-#[inline(always)]
-pub(super) fn moments<R: Real>([weight1, weight2, _, _, coupled, _]: [R; 6], theta: R, g: R, [m, v]: [R; 2]) -> [R; 2] {
-    let g = coupled.mul_add(theta, g);
-    [m.averaged(weight1, g), v.averaged_square(weight2, g)]
-}
-
-/// The update from the new moments, up to the factor α·√(1−β₂ᵗ)/(1−β₁ᵗ).
-#[inline(always)]
-pub(super) fn proposed<R: Real>([_, _, _, eps, ..]: [R; 6], m: R, v: R) -> R {
-    m / (v.sqrt() + eps)
-}
-
-/// The new parameter from the update `u`, of which `taken` is what a cautious mask leaves. Decay asks `u`.
-#[inline(always)]
-pub(super) fn moved<R: Real, const SELECTIVE: bool>(
-    [_, _, minus_step, _, _, decay]: [R; 6],
-    theta: R,
-    u: R,
-    taken: R,
-) -> R {
-    let zero = R::constant(0.0);
-    let decay = if SELECTIVE { R::select((u * theta).less(zero), zero, decay) } else { decay };
-    theta.moved(decay, minus_step * taken)
-}
-
-impl<const SELECTIVE: bool> Rule<2, 0, 6> for Adam<false, SELECTIVE> {
+impl Rule<2, 0, 6> for Adam {
+    const NAME: &'static str = "adam";
     const STATE: [&'static str; 2] = ["m", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
-        self.coefficients(lr, t)
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
+        debug_assert!(t >= 1);
+        let correction2 = bias_correction(self.beta2, t).sqrt();
+        let (coupled, decoupled) = weight_decays(self.weight_decay, lr, self.decoupled);
+        Scalars {
+            weight1: 1.0 - self.beta1,
+            weight2: 1.0 - self.beta2,
+            minus_step: -lr * correction2 / bias_correction(self.beta1, t),
+            eps: self.eps * correction2,
+            coupled,
+            decoupled,
+        }
     }
 
     #[inline(always)]
-    fn update<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
-        let [m, v] = moments(h, theta, g, state);
-        let u = proposed(h, m, v);
-        (moved::<R, SELECTIVE>(h, theta, u, u), [m, v])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        Self::propose(h, theta, g, state).taken(theta)
     }
 
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(self.floor_at(t))
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }
 
-impl<const SELECTIVE: bool> Rule<3, 0, 6> for Adam<true, SELECTIVE> {
+impl Propose<2, 0, 6> for Adam {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> Proposal<R, 2> {
+        let [g, m, v] = h.moments(theta, g, state);
+        h.proposal(g, m, v, [m, v])
+    }
+}
+
+/// Adam that divides by the largest second moment so far.
+#[derive(Clone, Copy, Debug)]
+pub struct AmsGrad(pub Adam);
+
+impl Rule<3, 0, 6> for AmsGrad {
+    const NAME: &'static str = "adam_amsgrad";
     const STATE: [&'static str; 3] = ["m", "v", "v_max"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
-        self.coefficients(lr, t)
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, history: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
+        self.0.scalars(history, lr, t)
     }
 
     #[inline(always)]
-    fn update<R: Real>(h: [R; 6], theta: R, g: R, [m, v, v_max]: [R; 3]) -> (R, [R; 3]) {
-        let [m, v] = moments(h, theta, g, [m, v]);
-        let v_max = v_max.larger(v);
-        let u = proposed(h, m, v_max);
-        (moved::<R, SELECTIVE>(h, theta, u, u), [m, v, v_max])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 3]) -> (R, [R; 3]) {
+        Self::propose(h, theta, g, state).taken(theta)
     }
 
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(Floor { state: 2, ..self.floor_at(t) })
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v_max", ..self.0.denominator(t)? })
     }
 }
+
+impl Propose<3, 0, 6> for AmsGrad {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v, v_max]: [R; 3]) -> Proposal<R, 3> {
+        let [g, m, v] = h.moments(theta, g, [m, v]);
+        let v_max = v_max.larger(v);
+        h.proposal(g, m, v_max, [m, v, v_max])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::{Named as _, rounded};
 
     /// Adam as the papers print it, in f64, written without a look at the rule above.
     struct Textbook {
@@ -219,7 +187,7 @@ mod tests {
 
     impl Textbook {
         fn step(&mut self, theta: f64, gradient: f64, lr: f64) -> f64 {
-            let Adam { beta1, beta2, eps, weight_decay, decoupled, .. } = self.adam;
+            let Adam { beta1, beta2, eps, weight_decay, decoupled } = self.adam;
             self.t += 1;
             let g = if decoupled { gradient } else { gradient + weight_decay * theta };
             self.m = beta1 * self.m + (1.0 - beta1) * g;
@@ -242,7 +210,7 @@ mod tests {
                 let lr = 1e-2 / f64::from(t).sqrt();
                 expected = textbook.step(expected, gradient, lr);
                 let h = adam.scalars(&mut [], lr, u64::from(t));
-                (theta, state) = <Adam>::update(h, theta, gradient, state);
+                (theta, state) = Adam::update(h, theta, gradient, state);
                 // Relative to the largest step, 1e-2: the path is 1,000 roundings long.
                 assert!((theta - expected).abs() < 1e-12 * 1e-2, "step {t}");
             }
@@ -251,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_zero_gradient_without_decay_leaves_the_parameter_and_state_alone() {
-        let h = Adam::default().scalars(&mut [], 1e-3, 1).map(|h| h as f32);
-        assert_eq!(<Adam>::update(h, 0.25_f32, 0.0, [0.0; 2]), (0.25, [0.0; 2]));
+        let h = rounded(Adam::default().scalars(&mut [], 1e-3, 1).into_array());
+        assert_eq!(Adam::update(h, 0.25_f32, 0.0, [0.0; 2]), (0.25, [0.0; 2]));
     }
 
     #[test]
@@ -260,8 +228,8 @@ mod tests {
         let adam = Adam::default();
         let (mut theta, mut state) = (1.0_f32, [1e-3_f32, 1e-6]);
         for t in 1..=2000 {
-            let h = adam.scalars(&mut [], 1e-3, t).map(|h| h as f32);
-            (theta, state) = <Adam>::update(h, theta, 0.0, state);
+            let h = rounded(adam.scalars(&mut [], 1e-3, t).into_array());
+            (theta, state) = Adam::update(h, theta, 0.0, state);
         }
         assert!(theta.is_finite());
         assert_eq!(state[0], 0.0, "a denormal stays behind: {:e}", state[0]);

@@ -10,63 +10,45 @@
 //! Kingma & Ba 2014, arXiv:1412.6980, Algorithm 2. As torch.optim.Adamax and optax, ε stands inside the maximum; Keras adds it
 //! to uₜ.
 
-use super::driver::one_pass;
-use super::family::{Family, anything};
-use super::hyper::{BETA1, BETA2, EPS, Hypers, LR, WEIGHT_DECAY};
-use crate::rule::{Real, Rule};
+use super::prelude::*;
 
-/// Adamax.
 pub static ADAMAX: Family = Family {
     name: "adamax",
-    aliases: &[],
     about: "Adam scaled by the largest recent gradient",
     source: "Kingma & Ba 2014, arXiv:1412.6980, Algorithm 2; as torch.optim.Adamax",
     file: include_str!("adamax.rs"),
-    most_state: 2,
-    hypers: &[LR.or(2e-3), BETA1, BETA2.meaning("β₂", "decay of the largest gradient"), EPS, WEIGHT_DECAY],
-    refuse: anything,
-    build: |parameters, lanes| one_pass(parameters, lanes.iter().map(Adamax::new)),
+    ..Family::one_pass::<Adamax, _, _, _>()
 };
 
-/// Adamax.
-#[derive(Clone, Copy, Debug)]
-pub struct Adamax {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    weight_decay: f64,
-}
-
-impl Adamax {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-        }
+hyperparameters! {
+    /// Adamax.
+    pub struct Adamax {
+        lr = LR.or(2e-3),
+        beta1: f64 = BETA1,
+        beta2: f64 = BETA2.meaning("β₂", "decay of the largest gradient"),
+        eps: f64 = EPS,
+        weight_decay: f64 = WEIGHT_DECAY,
     }
 }
 
+named!(Scalars { decay, weight1, beta2, eps, minus_step });
+
 impl Rule<2, 0, 5> for Adamax {
+    const NAME: &'static str = "adamax";
     const STATE: [&'static str; 2] = ["m", "u"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 5] {
-        let step = -lr / (1.0 - self.beta1.powf(t as f64));
-        [self.weight_decay, 1.0 - self.beta1, self.beta2, self.eps, step]
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
+        let minus_step = -lr / bias_correction(self.beta1, t);
+        Scalars { decay: self.weight_decay, weight1: 1.0 - self.beta1, beta2: self.beta2, eps: self.eps, minus_step }
     }
 
     #[inline(always)]
-    fn update<R: Real>(
-        [decay, weight1, beta2, eps, minus_step]: [R; 5],
-        theta: R,
-        g: R,
-        [m, u]: [R; 2],
-    ) -> (R, [R; 2]) {
-        let g = decay.mul_add(theta, g);
-        let m = m.averaged(weight1, g);
-        let u = (g.abs() + eps).larger(beta2 * u);
-        (minus_step.mul_add(m / u, theta), [m, u])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, u]: [R; 2]) -> (R, [R; 2]) {
+        let g = h.decay.mul_add(theta, g);
+        let m = m.averaged(h.weight1, g);
+        let u = (g.abs() + h.eps).larger(h.beta2 * u);
+        (h.minus_step.mul_add(m / u, theta), [m, u])
     }
 }

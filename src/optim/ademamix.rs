@@ -11,62 +11,32 @@
 //! Pagliardini, Ablin & Grangier 2024, arXiv:2409.03137, §3; as its repository (apple/ml-ademamix): the slow average is not
 //! corrected for its start at 0. `a` is `optim.alpha`; the state sₜ is called `slow`.
 
-use super::driver::one_pass;
-use super::family::{Family, anything};
-use super::hyper::{BETA1, BETA2, BETA3, BETA3_WARMUP, EPS, Hypers, LR, MIX, MIX_WARMUP, WEIGHT_DECAY};
-use crate::rule::{Floor, Real, Rule};
+use super::prelude::*;
 
-/// AdEMAMix.
 pub static ADEMAMIX: Family = Family {
     name: "ademamix",
-    aliases: &[],
     about: "AdamW with a second, slow average of the gradient",
     source: "Pagliardini et al. 2024, arXiv:2409.03137; as apple/ml-ademamix",
     file: include_str!("ademamix.rs"),
-    most_state: 3,
-    hypers: &[
-        LR,
-        BETA1,
-        BETA2,
-        BETA3.or(0.9999).meaning("β₃", "decay of the slow average"),
-        EPS,
-        WEIGHT_DECAY,
-        MIX,
-        MIX_WARMUP,
-        BETA3_WARMUP,
-    ],
-    refuse: anything,
-    build: |parameters, lanes| one_pass(parameters, lanes.iter().map(AdEmaMix::new)),
+    ..Family::one_pass::<AdEmaMix, _, _, _>()
 };
 
-/// AdEMAMix.
-#[derive(Clone, Copy, Debug)]
-pub struct AdEmaMix {
-    beta1: f64,
-    beta2: f64,
-    beta3: f64,
-    eps: f64,
-    weight_decay: f64,
-    alpha: f64,
-    alpha_warmup: u64,
-    beta3_warmup: u64,
+hyperparameters! {
+    /// AdEMAMix.
+    pub struct AdEmaMix {
+        lr = LR,
+        beta1: f64 = BETA1,
+        beta2: f64 = BETA2,
+        beta3: f64 = BETA3.or(0.9999).meaning("β₃", "decay of the slow average"),
+        eps: f64 = EPS,
+        weight_decay: f64 = WEIGHT_DECAY,
+        alpha: f64 = MIX,
+        alpha_warmup: u64 = MIX_WARMUP,
+        beta3_warmup: u64 = BETA3_WARMUP,
+    }
 }
 
 impl AdEmaMix {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            beta3: hypers.number(&BETA3),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-            alpha: hypers.number(&MIX),
-            alpha_warmup: hypers.count(&MIX_WARMUP),
-            beta3_warmup: hypers.count(&BETA3_WARMUP),
-        }
-    }
-
     /// β₃ₜ: its half-life f(β) = ln ½/ln β − 1 rises linearly. The repository adds 10⁻⁸ to β, the paper does not.
     fn slow_decay(&self, t: u64) -> f64 {
         if t >= self.beta3_warmup {
@@ -79,41 +49,39 @@ impl AdEmaMix {
     }
 }
 
+named!(Scalars { weight1, weight3, weight2, of_fast, of_slow, eps, decay });
+
 impl Rule<3, 0, 7> for AdEmaMix {
+    const NAME: &'static str = "ademamix";
     const STATE: [&'static str; 3] = ["m", "slow", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 7] {
-        let beta3 = self.slow_decay(t);
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
         let alpha = if t < self.alpha_warmup { self.alpha * t as f64 / self.alpha_warmup as f64 } else { self.alpha };
-        let t = t as f64;
-        let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
+        let correction2 = bias_correction(self.beta2, t).sqrt();
         let step = -lr * correction2;
-        [
-            1.0 - self.beta1,
-            1.0 - beta3,
-            1.0 - self.beta2,
-            step / (1.0 - self.beta1.powf(t)),
-            step * alpha,
-            self.eps * correction2,
-            -lr * self.weight_decay,
-        ]
+        Scalars {
+            weight1: 1.0 - self.beta1,
+            weight3: 1.0 - self.slow_decay(t),
+            weight2: 1.0 - self.beta2,
+            of_fast: step / bias_correction(self.beta1, t),
+            of_slow: step * alpha,
+            eps: self.eps * correction2,
+            decay: -lr * self.weight_decay,
+        }
     }
 
     #[inline(always)]
-    fn update<R: Real>(
-        [weight1, weight3, weight2, of_fast, of_slow, eps, decay]: [R; 7],
-        theta: R,
-        g: R,
-        [m, slow, v]: [R; 3],
-    ) -> (R, [R; 3]) {
-        let m = m.averaged(weight1, g);
-        let slow = slow.averaged(weight3, g);
-        let v = v.averaged_square(weight2, g);
-        let step = of_fast.mul_add(m, of_slow * slow);
-        (theta.moved(decay, step / (v.sqrt() + eps)), [m, slow, v])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, slow, v]: [R; 3]) -> (R, [R; 3]) {
+        let m = m.averaged(h.weight1, g);
+        let slow = slow.averaged(h.weight3, g);
+        let v = v.averaged_square(h.weight2, g);
+        let step = h.of_fast.mul_add(m, h.of_slow * slow);
+        (theta.moved(h.decay, step / (v.sqrt() + h.eps)), [m, slow, v])
     }
 
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(Floor::new(2, self.eps, 1.0 - self.beta2.powf(t as f64)))
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

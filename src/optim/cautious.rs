@@ -18,118 +18,196 @@
 //! update after φ would be the other reading: it is 0 where φ is, and an element that stands still would then always decay, also
 //! against the way that u points.
 
-use super::adam::{self, Adam};
-use super::hyper::Hypers;
-use super::lion::{self, Lion};
-use crate::rule::{Floor, Real, TwoPass};
+use anyhow::Result;
+
+use super::LaneOptimizer;
+use super::driver::{one_pass, two_pass};
+use super::hyper::{CAUTIOUS, CAUTIOUS_DECAY, Hypers};
+use super::parameter::Parameters;
+use crate::rule::{Denominator, Evaluation, Real, Rule, TwoPass, named};
+
+/// A rule whose step goes along an update u, so that options may have their say on it.
+pub trait Propose<const S: usize, const P: usize, const H: usize>: Rule<S, P, H> {
+    /// u, and what else a step is made of. [`Rule::update`] is [`Proposal::taken`] of it.
+    fn propose<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Proposal<R, S>;
+}
+
+/// What a rule would do with an element: θₜ = θₜ₋₁ + decay·θₜ₋₁ + rate·u.
+#[derive(Clone, Copy, Debug)]
+pub struct Proposal<R, const S: usize> {
+    /// The update.
+    pub u: R,
+    /// A number of u's sign, which the cautious mask asks.
+    pub sign: R,
+    /// The gradient as the rule averages it.
+    pub g: R,
+    /// −α, with what all elements have in common.
+    pub rate: R,
+    /// Decoupled decay, −α·λ.
+    pub decay: R,
+    /// The new state.
+    pub state: [R; S],
+}
+
+impl<R: Real, const S: usize> Proposal<R, S> {
+    /// The new parameter and state, as proposed.
+    #[inline(always)]
+    pub fn taken(self, theta: R) -> (R, [R; S]) {
+        self.taken_as(self.u, theta)
+    }
+
+    /// The same, but so much of u as `u`.
+    #[inline(always)]
+    fn taken_as(self, u: R, theta: R) -> (R, [R; S]) {
+        (theta.moved(self.decay, self.rate * u), self.state)
+    }
+
+    /// With cautious decay: none where u points away from 0.
+    #[inline(always)]
+    fn with_cautious_decay(self, theta: R) -> Self {
+        let zero = R::constant(0.0);
+        Self { decay: R::select((self.u * theta).less(zero), zero, self.decay), ..self }
+    }
+
+    /// φ.
+    #[inline(always)]
+    fn mask(self) -> R {
+        R::select(R::constant(0.0).less(self.sign * self.g), R::constant(1.0), R::constant(0.0))
+    }
+}
+
+/// An optimizer that follows a rule per lane, made by `rule` of the lane's hyperparameters, with the options that are on.
+///
+/// # Errors
+/// As [`one_pass`].
+pub fn with_options<U, const S: usize, const P: usize, const H: usize>(
+    parameters: &Parameters,
+    lanes: &[Hypers],
+    rule: impl Fn(&Hypers) -> U,
+) -> Result<Box<dyn LaneOptimizer>>
+where
+    U: Propose<S, P, H> + Send + 'static,
+{
+    let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
+    let rules = lanes.iter().map(rule);
+    match (on(&CAUTIOUS), on(&CAUTIOUS_DECAY)) {
+        (false, false) => one_pass(parameters, rules),
+        (false, true) => one_pass(parameters, rules.map(CautiousDecay)),
+        (true, false) => two_pass(parameters, rules.map(Cautious::<U, false>)),
+        (true, true) => two_pass(parameters, rules.map(Cautious::<U, true>)),
+    }
+}
+
+/// A rule with cautious decay.
+#[derive(Clone, Copy, Debug)]
+pub struct CautiousDecay<U>(pub U);
+
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize> Rule<S, P, H> for CautiousDecay<U> {
+    const NAME: &'static str = U::NAME;
+    const OPTIONS: &'static str = "_cautious_decay";
+    const STATE: [&'static str; S] = U::STATE;
+
+    type Scalars<R: Real> = U::Scalars<R>;
+
+    fn initial(&self) -> [f64; S] {
+        self.0.initial()
+    }
+    fn history(&self) -> [f64; P] {
+        self.0.history()
+    }
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> U::Scalars<f64> {
+        self.0.scalars(history, lr, t)
+    }
+    fn evaluation(&self) -> Option<Evaluation> {
+        self.0.evaluation()
+    }
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        self.0.denominator(t)
+    }
+
+    #[inline(always)]
+    fn update<R: Real>(h: U::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]) {
+        U::propose(h, theta, g, state).with_cautious_decay(theta).taken(theta)
+    }
+}
+
+/// A rule with a cautious update; with `DECAY`, cautious decay too.
+#[derive(Clone, Copy, Debug)]
+pub struct Cautious<U, const DECAY: bool>(pub U);
+
+// What is averaged over a tensor: φ.
+named!(Mask { agreeing });
+
+// 1/max(mean(φ), 10⁻³), by which the elements that move go farther.
+named!(Spread { spread });
 
 /// The mask's mean is not taken for less: the authors' bound.
 const LEAST_MEAN: f64 = 1e-3;
 
-/// 1/max(mean, 10⁻³) of a mask with this sum.
-fn spread<R: Real>(sum: R, count: R) -> R {
-    R::constant(1.0) / (sum / count).larger(R::constant(LEAST_MEAN))
-}
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const DECAY: bool> TwoPass<S, P, H, 1, 1>
+    for Cautious<U, DECAY>
+{
+    const NAME: &'static str = U::NAME;
+    const OPTIONS: &'static str = if DECAY { "_cautious_both" } else { "_cautious" };
+    const STATE: [&'static str; S] = U::STATE;
 
-/// φ.
-#[inline(always)]
-fn agreeing<R: Real>(u: R, g: R) -> R {
-    R::select(R::constant(0.0).less(u * g), R::constant(1.0), R::constant(0.0))
-}
+    type Scalars<R: Real> = U::Scalars<R>;
+    type Sums<R: Real> = Mask<R>;
+    type Reduced<R: Real> = Spread<R>;
 
-/// Adam or AdamW with a cautious update.
-#[derive(Clone, Copy, Debug)]
-pub struct CautiousAdam<const SELECTIVE: bool>(Adam<false, SELECTIVE>);
-
-impl<const SELECTIVE: bool> CautiousAdam<SELECTIVE> {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers, decoupled: bool) -> Self {
-        Self(Adam::new(hypers, decoupled))
+    fn initial(&self) -> [f64; S] {
+        self.0.initial()
     }
-}
-
-impl<const SELECTIVE: bool> TwoPass<2, 0, 6, 1, 1> for CautiousAdam<SELECTIVE> {
-    const STATE: [&'static str; 2] = ["m", "v"];
-
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
-        self.0.coefficients(lr, t)
+    fn history(&self) -> [f64; P] {
+        self.0.history()
+    }
+    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> U::Scalars<f64> {
+        self.0.scalars(history, lr, t)
+    }
+    fn evaluation(&self) -> Option<Evaluation> {
+        self.0.evaluation()
+    }
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        self.0.denominator(t)
     }
 
     #[inline(always)]
-    fn first<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> [R; 1] {
-        let [m, _] = adam::moments(h, theta, g, state);
-        [agreeing(m, h[4].mul_add(theta, g))]
+    fn first<R: Real>(h: U::Scalars<R>, theta: R, g: R, state: [R; S]) -> Mask<R> {
+        Mask { agreeing: U::propose(h, theta, g, state).mask() }
     }
 
-    fn reduce<R: Real>(_: [R; 6], [sum]: [R; 1], count: R) -> [R; 1] {
-        [spread(sum, count)]
-    }
-
-    #[inline(always)]
-    fn second<R: Real>(h: [R; 6], [spread]: [R; 1], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
-        let [m, v] = adam::moments(h, theta, g, state);
-        let u = adam::proposed(h, m, v);
-        let share = agreeing(m, h[4].mul_add(theta, g)) * spread;
-        (adam::moved::<R, SELECTIVE>(h, theta, u, u * share), [m, v])
-    }
-
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(self.0.floor_at(t))
-    }
-}
-
-/// Lion with a cautious update.
-#[derive(Clone, Copy, Debug)]
-pub struct CautiousLion(pub Lion);
-
-impl TwoPass<1, 0, 5, 1, 1> for CautiousLion {
-    const STATE: [&'static str; 1] = ["m"];
-
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 5] {
-        self.0.coefficients(lr)
+    fn reduce<R: Real>(_: U::Scalars<R>, sum: Mask<R>, count: R) -> Spread<R> {
+        Spread { spread: R::constant(1.0) / (sum.agreeing / count).larger(R::constant(LEAST_MEAN)) }
     }
 
     #[inline(always)]
-    fn first<R: Real>(h: [R; 5], _: R, g: R, [m]: [R; 1]) -> [R; 1] {
-        let (u, _) = lion::direction(h, g, m);
-        [agreeing(u, g)]
-    }
-
-    fn reduce<R: Real>(_: [R; 5], [sum]: [R; 1], count: R) -> [R; 1] {
-        [spread(sum, count)]
-    }
-
-    #[inline(always)]
-    fn second<R: Real>(h: [R; 5], [spread]: [R; 1], theta: R, g: R, [m]: [R; 1]) -> (R, [R; 1]) {
-        let (u, m) = lion::direction(h, g, m);
-        (lion::moved(h, theta, u, u * agreeing(u, g) * spread), [m])
+    fn second<R: Real>(h: U::Scalars<R>, by: Spread<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]) {
+        let proposal = U::propose(h, theta, g, state);
+        let share = proposal.mask() * by.spread;
+        let proposal = if DECAY { proposal.with_cautious_decay(theta) } else { proposal };
+        proposal.taken_as(proposal.u * share, theta)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::hyper::{CAUTIOUS_DECAY, HyperValue, WEIGHT_DECAY};
+    use super::super::adam::Adam;
+    use super::super::lion::Lion;
     use super::*;
 
     #[test]
     fn an_element_that_the_mask_stops_decays_only_where_the_update_as_proposed_goes_towards_0() {
-        let [adamw, lion] = [&adam::ADAMW, &lion::LION].map(|family| {
-            let hypers = family.defaults().with(&CAUTIOUS_DECAY, HyperValue::Switch(true));
-            hypers.with(&WEIGHT_DECAY, HyperValue::Number(0.5))
-        });
         // m points up and g down: u > 0 is stopped. −α·u goes towards 0 from above alone.
-        let (m, g, lr) = (1.0, -0.1, 1e-2);
-        for (theta, expected) in [(2.0, 2.0 - lr * 0.5 * 2.0), (-2.0, -2.0)] {
-            let rule = CautiousAdam::<true>::new(&adamw, true);
-            let h = rule.scalars(&mut [], lr, 5);
-            assert_eq!(CautiousAdam::<true>::first(h, theta, g, [m, 1.0]), [0.0]);
-            let (found, _) = CautiousAdam::<true>::second(h, [1.0], theta, g, [m, 1.0]);
-            assert_eq!(found, expected, "adamw at {theta}");
-            let rule = CautiousLion(Lion::new(&lion));
-            let h = rule.scalars(&mut [], lr, 5);
-            assert_eq!(CautiousLion::first(h, theta, g, [m]), [0.0]);
-            let (found, _) = CautiousLion::second(h, [1.0], theta, g, [m]);
-            assert_eq!(found, expected, "lion at {theta}");
+        fn stopped<U: Propose<S, 0, H>, const S: usize, const H: usize>(rule: U, state: [f64; S]) {
+            let (g, lr) = (-0.1, 1e-2);
+            for (theta, expected) in [(2.0, 2.0 - lr * 0.5 * 2.0), (-2.0, -2.0)] {
+                let h = rule.scalars(&mut [], lr, 5);
+                assert_eq!(Cautious::<U, true>::first(h, theta, g, state).agreeing, 0.0);
+                let (found, _) = Cautious::<U, true>::second(h, Spread { spread: 1.0 }, theta, g, state);
+                assert_eq!(found, expected, "{} at {theta}", U::NAME);
+            }
         }
+        stopped(Adam { weight_decay: 0.5, decoupled: true, ..Adam::default() }, [1.0, 1.0]);
+        stopped(Lion { weight_decay: 0.5, ..Lion::default() }, [1.0]);
     }
 }

@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
-use super::family::Parameters;
+use super::parameter::Parameters;
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
-use crate::rule::{Evaluation, Floor, Rule, TwoPass};
+use crate::rule::{Denominator, Evaluation, Named as _, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
 const TRAINING_POINT: &str = "y";
@@ -23,8 +23,8 @@ pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
     /// See [`Evaluation`].
     fn evaluation(&self) -> Option<Evaluation>;
-    /// See [`Floor`].
-    fn floor(&self, t: u64) -> Option<Floor>;
+    /// See [`Denominator`].
+    fn denominator(&self, t: u64) -> Option<Denominator>;
     /// How a device knows it.
     fn kernel() -> Kernel;
     /// One step over a parameter, a row of scalars per lane.
@@ -56,16 +56,16 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Fo
         self.0.history()
     }
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t)
+        self.0.scalars(history, lr, t).into_array()
     }
     fn evaluation(&self) -> Option<Evaluation> {
         self.0.evaluation()
     }
-    fn floor(&self, t: u64) -> Option<Floor> {
-        self.0.floor(t)
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        self.0.denominator(t)
     }
     fn kernel() -> Kernel {
-        Kernel::one_pass::<U>(S)
+        Kernel::one_pass::<U, S, P, H>()
     }
     fn step(
         scalars: &[kernel::Scalars<H>],
@@ -93,22 +93,22 @@ where
     const STATE: [&'static str; S] = U::STATE;
 
     fn initial(&self) -> [f64; S] {
-        [0.0; S]
+        self.0.initial()
     }
     fn history(&self) -> [f64; P] {
-        [0.0; P]
+        self.0.history()
     }
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t)
+        self.0.scalars(history, lr, t).into_array()
     }
     fn evaluation(&self) -> Option<Evaluation> {
-        None
+        self.0.evaluation()
     }
-    fn floor(&self, t: u64) -> Option<Floor> {
-        self.0.floor(t)
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        self.0.denominator(t)
     }
     fn kernel() -> Kernel {
-        Kernel::two_pass::<U>(S, N, A)
+        Kernel::two_pass::<U, S, P, H, N, A>()
     }
     fn step(
         scalars: &[kernel::Scalars<H>],
@@ -328,11 +328,16 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOp
     }
 
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {
-        let floor = self.rules[lane].floor(self.steps[lane]);
+        let denominator = self.rules[lane].denominator(self.steps[lane]);
+        let state = |of: &Denominator| U::STATE.iter().position(|name| *name == of.state);
+        let found = denominator.and_then(|of| Some((state(&of)?, of.ruled_by_epsilon_below())));
         let mut shares = Vec::new();
         for (name, state) in self.names.iter().zip(&self.state) {
-            let share = match floor {
-                Some(Floor { state: s, bound }) => Some(kernel::share_below(&state.get(s)?.get(lane)?, bound)?),
+            let share = match found {
+                Some((s, bound)) => {
+                    let own = lane_of(&state.get(s)?, lane, self.rules.len())?;
+                    Some(kernel::share_below(&own, bound)?)
+                }
                 None => None,
             };
             shares.push((name.clone(), share));

@@ -1,34 +1,14 @@
 //! A family: an optimizer as the configuration names it, with its hyperparameters and what builds it.
 
 use anyhow::Result;
-use candle_core::Var;
 
+use super::LaneOptimizer;
+use super::cautious::{Propose, with_options};
+use super::define::Hyperparameters;
+use super::driver::{one_pass, two_pass};
 use super::hyper::{Hyper, Hypers};
-use super::{
-    LaneOptimizer, adabelief, adadelta, adagrad, adam, adamax, adan, ademamix, adopt, lamb, lion, muon, nadam, radam,
-    rmsprop, schedule_free, sgd, stableadamw,
-};
-
-/// A variable that an optimizer drives.
-#[derive(Clone, Debug)]
-pub struct Parameter {
-    /// Its name.
-    pub name: String,
-    /// The variable, `[K, …]`.
-    pub var: Var,
-    /// Whether it is the weight of a hidden layer: a matrix from features to features.
-    pub is_hidden: bool,
-}
-
-impl Parameter {
-    /// A parameter that is no hidden layer's weight.
-    pub fn new(name: &str, var: &Var) -> Self {
-        Self { name: name.to_owned(), var: var.clone(), is_hidden: false }
-    }
-}
-
-/// The parameters of an optimizer.
-pub type Parameters = [Parameter];
+use super::parameter::Parameters;
+use crate::rule::{Rule, TwoPass};
 
 /// What makes an optimizer of parameters and the hyperparameters of each lane.
 pub type Build = fn(&Parameters, &[Hypers]) -> Result<Box<dyn LaneOptimizer>>;
@@ -46,12 +26,14 @@ pub struct Family {
     pub source: &'static str,
     /// The text of its file, whose head shows the formula.
     pub file: &'static str,
-    /// The most state numbers that it keeps per parameter.
-    pub most_state: u64,
+    /// The state numbers of the parameters that have the most of them, as checkpoints call them.
+    pub state: &'static [&'static str],
     /// Its hyperparameters with their defaults; the first is the learning rate.
     pub hypers: &'static [Hyper],
     /// What cannot be together, in words.
     pub refuse: fn(&Hypers) -> Option<&'static str>,
+    /// Whether a parameter without gradient and decay stays where it is: false for a rule whose first moment begins elsewhere than at 0.
+    pub starts_at_rest: bool,
     /// Builds it over parameters, with the hyperparameters of each lane.
     pub build: Build,
 }
@@ -60,6 +42,46 @@ impl Family {
     /// The learning rate.
     pub fn lr(&self) -> &'static Hyper {
         &self.hypers[0]
+    }
+
+    /// A family as far as a rule tells; it lacks a name and what is said of it.
+    pub const fn new(hypers: &'static [Hyper], state: &'static [&'static str], build: Build) -> Self {
+        Self {
+            name: "",
+            aliases: &[],
+            about: "",
+            source: "",
+            file: "",
+            state,
+            hypers,
+            refuse: |_| None,
+            starts_at_rest: true,
+            build,
+        }
+    }
+
+    /// A family of one rule in one pass.
+    pub const fn one_pass<U, const S: usize, const P: usize, const H: usize>() -> Self
+    where
+        U: Rule<S, P, H> + Hyperparameters + Send + 'static,
+    {
+        Self::new(U::HYPERS, &U::STATE, |parameters, lanes| one_pass(parameters, lanes.iter().map(U::new)))
+    }
+
+    /// A family of one rule in two passes.
+    pub const fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>() -> Self
+    where
+        U: TwoPass<S, P, H, N, A> + Hyperparameters + Send + 'static,
+    {
+        Self::new(U::HYPERS, &U::STATE, |parameters, lanes| two_pass(parameters, lanes.iter().map(U::new)))
+    }
+
+    /// A family of one rule with the options of its updates.
+    pub const fn with_options<U, const S: usize, const P: usize, const H: usize>() -> Self
+    where
+        U: Propose<S, P, H> + Hyperparameters + Send + 'static,
+    {
+        Self::new(U::HYPERS, &U::STATE, |parameters, lanes| with_options(parameters, lanes, U::new))
     }
 
     /// Its defaults.
@@ -73,37 +95,4 @@ impl Family {
         let lines = lines.filter_map(|line| line.strip_prefix("//!     ")).map(str::trim_end);
         lines.collect::<Vec<_>>().join("\n")
     }
-}
-
-/// Nothing is refused.
-pub(super) fn anything(_: &Hypers) -> Option<&'static str> {
-    None
-}
-
-/// The families, from simple to complex.
-pub static FAMILIES: &[&Family] = &[
-    &sgd::SGD,
-    &adam::ADAM,
-    &adam::ADAMW,
-    &nadam::NADAM,
-    &nadam::NADAMW,
-    &radam::RADAM,
-    &adamax::ADAMAX,
-    &adagrad::ADAGRAD,
-    &adadelta::ADADELTA,
-    &rmsprop::RMSPROP,
-    &lion::LION,
-    &adabelief::ADABELIEF,
-    &adan::ADAN,
-    &adopt::ADOPT,
-    &ademamix::ADEMAMIX,
-    &lamb::LAMB,
-    &stableadamw::STABLEADAMW,
-    &schedule_free::SCHEDULE_FREE,
-    &muon::MUON,
-];
-
-/// The family called `name`.
-pub fn family(name: &str) -> Option<&'static Family> {
-    FAMILIES.iter().copied().find(|family| family.name == name || family.aliases.contains(&name))
 }

@@ -151,19 +151,23 @@ impl Hyper {
         self.key.rsplit('.').next().unwrap_or(self.key)
     }
 
-    pub(super) const fn or(self, default: f64) -> Self {
+    /// The same with another default.
+    pub const fn or(self, default: f64) -> Self {
         Self { default: HyperValue::Number(default), ..self }
     }
 
-    pub(super) const fn meaning(self, symbol: &'static str, about: &'static str) -> Self {
+    /// The same where it means something else.
+    pub const fn meaning(self, symbol: &'static str, about: &'static str) -> Self {
         Self { symbol, about, ..self }
     }
 
-    pub(super) const fn within(self, range: Range) -> Self {
+    /// The same within another range.
+    pub const fn within(self, range: Range) -> Self {
         Self { accepts: Accepts::Number(range), ..self }
     }
 
-    pub(super) const fn on(self) -> Self {
+    /// The same, on by default.
+    pub const fn on(self) -> Self {
         Self { default: HyperValue::Switch(true), ..self }
     }
 }
@@ -171,155 +175,127 @@ impl Hyper {
 /// The largest f32: what is larger would be infinite where it is used.
 const MOST: f64 = f32::MAX as f64;
 
-pub(super) const fn range(low: f64, with_low: bool, high: f64, with_high: bool) -> Range {
+/// From `low` to `high`, each with or without.
+pub const fn range(low: f64, with_low: bool, high: f64, with_high: bool) -> Range {
     Range { low, with_low, high, with_high }
 }
 
-pub(super) const SHARE: Range = range(0.0, true, 1.0, false);
+/// [0, 1).
+pub const SHARE: Range = range(0.0, true, 1.0, false);
 
-const fn number(key: &'static str, symbol: &'static str, range: Range, default: f64, about: &'static str) -> Hyper {
-    Hyper { key, symbol, accepts: Accepts::Number(range), default: HyperValue::Number(default), about }
+const fn number(range: Range, default: f64) -> (Accepts, HyperValue) {
+    (Accepts::Number(range), HyperValue::Number(default))
 }
 
-const fn switch(key: &'static str, about: &'static str) -> Hyper {
-    Hyper { key, symbol: "", accepts: Accepts::Switch, default: HyperValue::Switch(false), about }
+const fn count(most: u64, default: u64) -> (Accepts, HyperValue) {
+    (Accepts::Count(most), HyperValue::Count(default))
 }
 
-const fn steps(key: &'static str, about: &'static str) -> Hyper {
-    Hyper { key, symbol: "", accepts: Accepts::Count(i64::MAX as u64), default: HyperValue::Count(0), about }
+const fn steps() -> (Accepts, HyperValue) {
+    count(i64::MAX as u64, 0)
+}
+
+const fn switch(on: bool) -> (Accepts, HyperValue) {
+    (Accepts::Switch, HyperValue::Switch(on))
+}
+
+const fn word(words: &'static [&'static str]) -> (Accepts, HyperValue) {
+    (Accepts::Word(words), HyperValue::Word(words[0]))
+}
+
+/// A rate: below this range it would be 0 or a denormal in f32.
+const RATE: Range = range(1e-37, true, MOST, true);
+/// ε: √v + ε·√(1−β₂ᵗ) must stay a normal f32 at v = 0: with 0/0 in its place a parameter without gradient would become NaN.
+const ABOVE_0: Range = range(1e-30, true, MOST, true);
+const NOT_NEGATIVE: Range = range(0.0, true, MOST, true);
+const POWER: Range = range(0.0, true, 10.0, true);
+
+/// A constant per hyperparameter (its name, letter in formulas, what it may be and what it does), and the list of all.
+macro_rules! hypers {
+    ($($constant:ident = $name:literal, $symbol:literal, $kind:expr, $about:literal;)*) => {
+        $(
+            #[doc = $about]
+            pub const $constant: Hyper = Hyper {
+                key: concat!("optim.", $name),
+                symbol: $symbol,
+                accepts: $kind.0,
+                default: $kind.1,
+                about: $about,
+            };
+        )*
+
+        /// All hyperparameters of all families, in the order of help and of files.
+        pub const ALL: &[Hyper] = &[$($constant),*];
+    };
 }
 
 // Each with the default of Adam, or of the family that has it alone.
+hypers! {
+    LR = "lr", "α", number(RATE, 1e-3), "learning rate";
+    BETA1 = "beta1", "β₁", number(SHARE, 0.9), "decay of the first moment";
+    BETA2 = "beta2", "β₂", number(SHARE, 0.999), "decay of the second moment";
+    BETA3 = "beta3", "β₃", number(SHARE, 0.99), "decay of the third average";
+    EPS = "eps", "ε", number(ABOVE_0, 1e-8), "keeps the denominator away from 0";
+    WEIGHT_DECAY = "weight_decay", "λ", number(NOT_NEGATIVE, 0.0), "weight decay";
+    MOMENTUM = "momentum", "μ", number(SHARE, 0.0), "decay of the momentum buffer";
+    DAMPENING = "dampening", "δ", number(range(0.0, true, 1.0, true), 0.0),
+        "part of the gradient kept out of the buffer";
+    NESTEROV = "nesterov", "", switch(false), "look one step of momentum ahead";
+    ALPHA = "alpha", "α", number(NOT_NEGATIVE, 0.0), "decay, or weight of an average";
+    RHO = "rho", "ρ", number(SHARE, 0.9), "decay of both averages";
+    CENTERED = "centered", "", switch(false), "divide by the deviation of the gradient in place of its root mean square";
+    AMSGRAD = "amsgrad", "", switch(false), "divide by the largest second moment so far (Reddi et al. 2018)";
+    MOMENTUM_DECAY = "momentum_decay", "ψ", number(NOT_NEGATIVE, 4e-3), "how fast the momentum reaches β₁";
+    CONSTANT_BETA1 = "constant_beta1", "", switch(false), "β₁ from the first step, without the momentum schedule";
+    LR_DECAY = "lr_decay", "η", number(NOT_NEGATIVE, 0.0), "decay of the learning rate per step";
+    INITIAL_ACCUMULATOR = "initial_accumulator", "", number(NOT_NEGATIVE, 0.0),
+        "what the sum of squares begins with";
+    DECOUPLED = "decoupled", "", switch(false), "weight decay acts on the parameter itself, not through the gradient";
+    RECTIFY = "rectify", "", switch(true), "rectify the variance of the first steps, as RAdam does";
+    PROXIMAL = "proximal", "", switch(true), "decay as a division by 1 + αλ after the step";
+    CLIP_EXPONENT = "clip_exponent", "c", number(range(0.0, true, 1.0, true), 0.25),
+        "bounds the scaled gradient by (t−1)ᶜ";
+    MIX_WARMUP = "alpha_warmup", "", steps(), "steps over which the slow average's weight rises from 0; 0 for none";
+    BETA3_WARMUP = "beta3_warmup", "", steps(), "steps over which β₃ rises from β₁; 0 for none";
+    STEP_POWER = "r", "r", number(POWER, 0.0), "power of the step in the average's weights";
+    LR_POWER = "weight_lr_power", "p", number(POWER, 2.0), "power of the learning rate in the average's weights";
+    NS_STEPS = "ns_steps", "", count(100, 5), "Newton–Schulz iterations";
+    ADJUST = "adjust", "", word(&["original", "match_rms_adamw", "spectral_unclamped"]),
+        "scale of a matrix's step: √max(1, rows/columns), 0.2·√max(rows, columns) or √(rows/columns)";
+    ADAM_LR = "adam_lr", "α′", number(RATE, 1e-3), "learning rate of what is left to AdamW";
+    CAUTIOUS = "cautious", "", switch(false), "move only where update and gradient agree in sign (Liang et al. 2024)";
+    CAUTIOUS_DECAY = "cautious_decay", "", switch(false),
+        "decay only where update and parameter agree in sign (Chen et al. 2025)";
+}
 
-/// Learning rate. Below its range it would be 0 or a denormal in f32.
-pub const LR: Hyper = number("optim.lr", "α", range(1e-37, true, MOST, true), 1e-3, "learning rate");
-/// β₁.
-pub const BETA1: Hyper = number("optim.beta1", "β₁", SHARE, 0.9, "decay of the first moment");
-/// β₂.
-pub const BETA2: Hyper = number("optim.beta2", "β₂", SHARE, 0.999, "decay of the second moment");
-/// β₃.
-pub const BETA3: Hyper = number("optim.beta3", "β₃", SHARE, 0.99, "decay of the third average");
-/// ε. √v + ε·√(1−β₂ᵗ) must stay a normal f32 at v = 0: with 0/0 in its place a parameter without gradient would become NaN.
-pub const EPS: Hyper =
-    number("optim.eps", "ε", range(1e-30, true, MOST, true), 1e-8, "keeps the denominator away from 0");
-/// λ.
-pub const WEIGHT_DECAY: Hyper = number("optim.weight_decay", "λ", range(0.0, true, MOST, true), 0.0, "weight decay");
-/// μ.
-pub const MOMENTUM: Hyper = number("optim.momentum", "μ", SHARE, 0.0, "decay of the momentum buffer");
-/// Dampening.
-pub const DAMPENING: Hyper =
-    number("optim.dampening", "δ", range(0.0, true, 1.0, true), 0.0, "part of the gradient kept out of the buffer");
-/// What RMSprop calls α, and what AdEMAMix does.
-pub const ALPHA: Hyper =
-    number("optim.alpha", "α", range(0.0, true, MOST, true), 0.0, "decay, or weight of an average");
-/// α of RMSprop.
+/// α of RMSprop, which is a decay.
 pub const SMOOTHING: Hyper = ALPHA.within(SHARE).or(0.99).meaning("a", "decay of the second moment");
-/// α of AdEMAMix.
+/// α of AdEMAMix, which is a weight.
 pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
-/// ρ of Adadelta.
-pub const RHO: Hyper = number("optim.rho", "ρ", SHARE, 0.9, "decay of both averages");
-/// ψ of NAdam.
-pub const MOMENTUM_DECAY: Hyper =
-    number("optim.momentum_decay", "ψ", range(0.0, true, MOST, true), 4e-3, "how fast the momentum reaches β₁");
-/// Decay of Adagrad's rate.
-pub const LR_DECAY: Hyper =
-    number("optim.lr_decay", "η", range(0.0, true, MOST, true), 0.0, "decay of the learning rate per step");
-/// Start of Adagrad's sum.
-pub const INITIAL_ACCUMULATOR: Hyper =
-    number("optim.initial_accumulator", "", range(0.0, true, MOST, true), 0.0, "what the sum of squares begins with");
-/// Exponent of ADOPT's bound.
-pub const CLIP_EXPONENT: Hyper =
-    number("optim.clip_exponent", "c", range(0.0, true, 1.0, true), 0.25, "bounds the scaled gradient by (t−1)ᶜ");
-/// Exponent of the step in the weights of a schedule-free average.
-pub const STEP_POWER: Hyper =
-    number("optim.r", "r", range(0.0, true, 10.0, true), 0.0, "power of the step in the average's weights");
-/// Exponent of the rate in the weights of a schedule-free average.
-pub const LR_POWER: Hyper = number(
-    "optim.weight_lr_power",
-    "p",
-    range(0.0, true, 10.0, true),
-    2.0,
-    "power of the learning rate in the average's weights",
-);
-/// Learning rate of what Muon leaves to AdamW.
-pub const ADAM_LR: Hyper =
-    number("optim.adam_lr", "α′", range(1e-37, true, MOST, true), 1e-3, "learning rate of what is left to AdamW");
-/// Warm-up of AdEMAMix's α.
-pub const MIX_WARMUP: Hyper =
-    steps("optim.alpha_warmup", "steps over which the slow average's weight rises from 0; 0 for none");
-/// Warm-up of AdEMAMix's β₃.
-pub const BETA3_WARMUP: Hyper = steps("optim.beta3_warmup", "steps over which β₃ rises from β₁; 0 for none");
-/// Newton–Schulz steps of Muon.
-pub const NS_STEPS: Hyper = Hyper {
-    accepts: Accepts::Count(100),
-    default: HyperValue::Count(5),
-    ..steps("optim.ns_steps", "Newton–Schulz iterations")
-};
-/// Muon's scale.
-pub const ADJUST: Hyper = Hyper {
-    key: "optim.adjust",
-    symbol: "",
-    accepts: Accepts::Word(&["original", "match_rms_adamw", "spectral_unclamped"]),
-    default: HyperValue::Word("original"),
-    about: "scale of a matrix's step: √max(1, rows/columns), 0.2·√max(rows, columns) or √(rows/columns)",
-};
-/// Nesterov's momentum.
-pub const NESTEROV: Hyper = switch("optim.nesterov", "look one step of momentum ahead");
-/// AMSGrad.
-pub const AMSGRAD: Hyper = switch("optim.amsgrad", "divide by the largest second moment so far (Reddi et al. 2018)");
-/// Constant β₁ in NAdam.
-pub const CONSTANT_BETA1: Hyper =
-    switch("optim.constant_beta1", "β₁ from the first step, without the momentum schedule");
-/// Centred RMSprop.
-pub const CENTERED: Hyper =
-    switch("optim.centered", "divide by the deviation of the gradient in place of its root mean square");
-/// Decoupled decay, where a family has both.
-pub const DECOUPLED: Hyper =
-    switch("optim.decoupled", "weight decay acts on the parameter itself, not through the gradient");
-/// Rectification in AdaBelief.
-pub const RECTIFY: Hyper = switch("optim.rectify", "rectify the variance of the first steps, as RAdam does").on();
-/// Proximal decay in Adan.
-pub const PROXIMAL: Hyper = switch("optim.proximal", "decay as a division by 1 + αλ after the step").on();
-/// Cautious updates.
-pub const CAUTIOUS: Hyper =
-    switch("optim.cautious", "move only where update and gradient agree in sign (Liang et al. 2024)");
-/// Cautious decay.
-pub const CAUTIOUS_DECAY: Hyper =
-    switch("optim.cautious_decay", "decay only where update and parameter agree in sign (Chen et al. 2025)");
 
-/// All hyperparameters of all families, in the order of help and of files.
-pub const ALL: &[Hyper] = &[
-    LR,
-    BETA1,
-    BETA2,
-    BETA3,
-    EPS,
-    WEIGHT_DECAY,
-    MOMENTUM,
-    DAMPENING,
-    NESTEROV,
-    ALPHA,
-    RHO,
-    CENTERED,
-    AMSGRAD,
-    MOMENTUM_DECAY,
-    CONSTANT_BETA1,
-    LR_DECAY,
-    INITIAL_ACCUMULATOR,
-    DECOUPLED,
-    RECTIFY,
-    PROXIMAL,
-    CLIP_EXPONENT,
-    MIX_WARMUP,
-    BETA3_WARMUP,
-    STEP_POWER,
-    LR_POWER,
-    NS_STEPS,
-    ADJUST,
-    ADAM_LR,
-    CAUTIOUS,
-    CAUTIOUS_DECAY,
-];
+/// A field of a rule: `f64`, `u64`, `bool` or a word.
+pub trait Field: Sized {
+    /// The value as a field; `None` where it is of another kind.
+    fn of(value: HyperValue) -> Option<Self>;
+}
+
+macro_rules! field {
+    ($kind:ty: $($pattern:pat => $value:expr),+) => {
+        impl Field for $kind {
+            fn of(value: HyperValue) -> Option<Self> {
+                match value {
+                    $($pattern => Some($value),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+field!(f64: HyperValue::Number(number) => number, HyperValue::Count(count) => count as f64);
+field!(u64: HyperValue::Count(count) => count);
+field!(bool: HyperValue::Switch(on) => on);
+field!(&'static str: HyperValue::Word(word) => word);
 
 /// The hyperparameters of one optimizer, by key.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -342,27 +318,28 @@ impl Hypers {
         self.0.get(hyper.key).copied().unwrap_or(hyper.default)
     }
 
+    /// The value as a number, whole number, switch or word; `None` where it is of another kind.
+    pub fn field<T: Field>(&self, hyper: &Hyper) -> Option<T> {
+        T::of(self.get(hyper))
+    }
+
     /// A real number.
     pub fn number(&self, hyper: &Hyper) -> f64 {
-        match self.get(hyper) {
-            HyperValue::Number(number) => number,
-            HyperValue::Count(count) => count as f64,
-            _ => f64::NAN,
-        }
+        self.field(hyper).unwrap_or(f64::NAN)
     }
 
     /// A whole number.
     pub fn count(&self, hyper: &Hyper) -> u64 {
-        if let HyperValue::Count(count) = self.get(hyper) { count } else { 0 }
+        self.field(hyper).unwrap_or(0)
     }
 
     /// On or off.
     pub fn is_on(&self, hyper: &Hyper) -> bool {
-        self.get(hyper) == HyperValue::Switch(true)
+        self.field(hyper).unwrap_or(false)
     }
 
     /// A word.
     pub fn word(&self, hyper: &Hyper) -> &'static str {
-        if let HyperValue::Word(word) = self.get(hyper) { word } else { "" }
+        self.field(hyper).unwrap_or("")
     }
 }

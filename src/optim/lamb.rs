@@ -9,93 +9,84 @@
 //! You et al. 2019, arXiv:1904.00962, Algorithm 2, with φ(z) = z; bias correction, ε and the ratio of a zero norm as optax.lamb.
 //! Norms are taken over one parameter tensor, in f64.
 
-use super::driver::two_pass;
-use super::family::{Family, anything};
-use super::hyper::{BETA1, BETA2, EPS, Hypers, LR, WEIGHT_DECAY};
-use crate::rule::{Floor, Real, TwoPass};
+use super::prelude::*;
 
-/// LAMB.
 pub static LAMB: Family = Family {
     name: "lamb",
-    aliases: &[],
     about: "AdamW with steps as long as each tensor's norm says",
     source: "You et al. 2019, arXiv:1904.00962; as optax.lamb",
     file: include_str!("lamb.rs"),
-    most_state: 2,
-    hypers: &[LR, BETA1, BETA2, EPS.or(1e-6), WEIGHT_DECAY],
-    refuse: anything,
-    build: |parameters, lanes| two_pass(parameters, lanes.iter().map(Lamb::new)),
+    ..Family::two_pass::<Lamb, _, _, _, _, _>()
 };
 
-/// LAMB.
-#[derive(Clone, Copy, Debug)]
-pub struct Lamb {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    weight_decay: f64,
+hyperparameters! {
+    /// LAMB.
+    pub struct Lamb {
+        lr = LR,
+        beta1: f64 = BETA1,
+        beta2: f64 = BETA2,
+        eps: f64 = EPS.or(1e-6),
+        weight_decay: f64 = WEIGHT_DECAY,
+    }
 }
 
 impl Lamb {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-        }
-    }
-
     /// uₜ and the new moments.
     #[inline(always)]
-    fn direction<R: Real>(
-        [weight1, weight2, of_moment, eps, decay, _]: [R; 6],
-        theta: R,
-        g: R,
-        [m, v]: [R; 2],
-    ) -> (R, [R; 2]) {
-        let m = m.averaged(weight1, g);
-        let v = v.averaged_square(weight2, g);
-        (decay.mul_add(theta, of_moment * (m / (v.sqrt() + eps))), [m, v])
+    fn direction<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
+        let m = m.averaged(h.weight1, g);
+        let v = v.averaged_square(h.weight2, g);
+        (h.decay.mul_add(theta, h.of_moment * (m / (v.sqrt() + h.eps))), [m, v])
     }
 }
 
+named!(Scalars { weight1, weight2, of_moment, eps, decay, minus_lr });
+
+// Squares, summed to those of the norms.
+named!(Squares { of_theta, of_u });
+
+// The rate of a tensor.
+named!(Rate { minus_step });
+
 impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+    const NAME: &'static str = "lamb";
     const STATE: [&'static str; 2] = ["m", "v"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
-        let t = t as f64;
-        let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
-        [
-            1.0 - self.beta1,
-            1.0 - self.beta2,
-            correction2 / (1.0 - self.beta1.powf(t)),
-            self.eps * correction2,
-            self.weight_decay,
-            -lr,
-        ]
+    type Scalars<R: Real> = Scalars<R>;
+    type Sums<R: Real> = Squares<R>;
+    type Reduced<R: Real> = Rate<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
+        let correction2 = bias_correction(self.beta2, t).sqrt();
+        Scalars {
+            weight1: 1.0 - self.beta1,
+            weight2: 1.0 - self.beta2,
+            of_moment: correction2 / bias_correction(self.beta1, t),
+            eps: self.eps * correction2,
+            decay: self.weight_decay,
+            minus_lr: -lr,
+        }
     }
 
     #[inline(always)]
-    fn first<R: Real>(h: [R; 6], theta: R, g: R, state: [R; 2]) -> [R; 2] {
+    fn first<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> Squares<R> {
         let (u, _) = Self::direction(h, theta, g, state);
-        [theta * theta, u * u]
+        Squares { of_theta: theta * theta, of_u: u * u }
     }
 
-    fn reduce<R: Real>([.., minus_lr]: [R; 6], [of_theta, of_u]: [R; 2], _: R) -> [R; 1] {
+    fn reduce<R: Real>(h: Scalars<R>, Squares { of_theta, of_u }: Squares<R>, _: R) -> Rate<R> {
         let (zero, one) = (R::constant(0.0), R::constant(1.0));
         let ratio = R::select(zero.less(of_u), (of_theta / of_u).sqrt(), one);
-        [minus_lr * R::select(zero.less(of_theta), ratio, one)]
+        Rate { minus_step: h.minus_lr * R::select(zero.less(of_theta), ratio, one) }
     }
 
     #[inline(always)]
-    fn second<R: Real>(h: [R; 6], [minus_step]: [R; 1], theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+    fn second<R: Real>(h: Scalars<R>, Rate { minus_step }: Rate<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let (u, state) = Self::direction(h, theta, g, state);
         (minus_step.mul_add(u, theta), state)
     }
 
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(Floor::new(1, self.eps, 1.0 - self.beta2.powf(t as f64)))
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

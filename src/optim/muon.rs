@@ -18,37 +18,40 @@
 use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
-use super::family::{Family, Parameter, Parameters, anything};
+use super::adam::Adam;
+use super::family::Family;
 use super::groups::{Grouped, Part};
 use super::hyper::{
     ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
 };
-use super::{Gradients, LaneOptimizer, StepScalars, adam, expect_fitting, expect_numbers};
+use super::parameter::{Parameter, Parameters};
+use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, MuonStep};
+use crate::rule::Rule as _;
 
 /// Muon.
 pub static MUON: Family = Family {
     name: "muon",
-    aliases: &[],
     about: "orthogonal momentum for hidden matrices, AdamW for the rest",
     source: "Jordan et al. 2024; as torch.optim.Muon, in f32",
     file: include_str!("muon.rs"),
-    most_state: 2,
-    hypers: &[
-        LR,
-        MOMENTUM.or(0.95),
-        NESTEROV.on(),
-        WEIGHT_DECAY.or(0.1),
-        NS_STEPS,
-        ADJUST,
-        ADAM_LR,
-        BETA1,
-        BETA2,
-        EPS,
-        CAUTIOUS_DECAY,
-    ],
-    refuse: anything,
-    build,
+    ..Family::new(
+        &[
+            LR,
+            MOMENTUM.or(0.95),
+            NESTEROV.on(),
+            WEIGHT_DECAY.or(0.1),
+            NS_STEPS,
+            ADJUST,
+            ADAM_LR,
+            BETA1,
+            BETA2,
+            EPS,
+            CAUTIOUS_DECAY,
+        ],
+        &Adam::STATE,
+        build,
+    )
 };
 
 fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn LaneOptimizer>> {
@@ -65,7 +68,7 @@ fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn LaneOptimi
     }
     if !rest.is_empty() {
         parts.push(Part {
-            optimizer: adam::decoupled(&select(&rest), lanes)?,
+            optimizer: Adam::decoupled(&select(&rest), lanes)?,
             members: rest,
             lr_factors: lanes.iter().map(|lane| lane.number(&ADAM_LR) / lane.number(&LR)).collect(),
         });

@@ -13,91 +13,63 @@
 //! the method needs at larger rates, is that of the schedule; any other schedule defeats its purpose. The history holds the
 //! sum of weights and the largest rate. In checkpoints the parameter itself is x, the state `y` the training point.
 
-use super::driver::one_pass;
-use super::family::Family;
-use super::hyper::{BETA1, BETA2, EPS, Hypers, LR, LR_POWER, STEP_POWER, WEIGHT_DECAY, range};
-use crate::rule::{Evaluation, Floor, Real, Rule};
+use super::prelude::*;
 
-/// Schedule-free AdamW.
 pub static SCHEDULE_FREE: Family = Family {
     name: "schedule-free-adamw",
     aliases: &["schedule-free", "schedulefree", "schedulefree-adamw", "sf-adamw", "sfadamw", "adamw-schedule-free"],
     about: "AdamW that averages its path in place of a schedule",
     source: "Defazio et al. 2024, arXiv:2405.15682; as facebookresearch/schedule_free",
     file: include_str!("schedule_free.rs"),
-    most_state: 3,
-    hypers: &[
-        LR.or(2.5e-3),
-        // x is recovered from y by a factor 1 − 1/β₁, which must not magnify roundings.
-        BETA1.within(range(0.01, true, 1.0, false)).meaning("β₁", "how near the training point lies to the average"),
-        BETA2,
-        EPS,
-        WEIGHT_DECAY,
-        STEP_POWER,
-        LR_POWER,
-    ],
-    refuse: super::family::anything,
-    build: |parameters, lanes| one_pass(parameters, lanes.iter().map(ScheduleFree::new)),
+    ..Family::one_pass::<ScheduleFree, _, _, _>()
 };
 
-/// Schedule-free AdamW.
-#[derive(Clone, Copy, Debug)]
-pub struct ScheduleFree {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    weight_decay: f64,
-    step_power: f64,
-    lr_power: f64,
-}
-
-impl ScheduleFree {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            beta1: hypers.number(&BETA1),
-            beta2: hypers.number(&BETA2),
-            eps: hypers.number(&EPS),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-            step_power: hypers.number(&STEP_POWER),
-            lr_power: hypers.number(&LR_POWER),
-        }
+hyperparameters! {
+    /// Schedule-free AdamW.
+    pub struct ScheduleFree {
+        lr = LR.or(2.5e-3),
+        // x is recovered from y by a factor 1 − 1/β₁, which must not magnify roundings.
+        beta1: f64 = BETA1.within(range(0.01, true, 1.0, false)).meaning("β₁", "how near the training point lies to the average"),
+        beta2: f64 = BETA2,
+        eps: f64 = EPS,
+        weight_decay: f64 = WEIGHT_DECAY,
+        step_power: f64 = STEP_POWER,
+        lr_power: f64 = LR_POWER,
     }
 }
 
+named!(Scalars { weight2, correction2, eps, decay, c, of_y, minus_lr });
+
 impl Rule<2, 2, 7> for ScheduleFree {
+    const NAME: &'static str = "schedule_free";
     const STATE: [&'static str; 2] = ["z", "v"];
 
-    fn scalars(&self, [sum, most]: &mut [f64; 2], lr: f64, t: u64) -> [f64; 7] {
-        let t = t as f64;
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, [sum, most]: &mut [f64; 2], lr: f64, t: u64) -> Scalars<f64> {
         *most = most.max(lr);
-        let weight = t.powf(self.step_power) * most.powf(self.lr_power);
+        let weight = (t as f64).powf(self.step_power) * most.powf(self.lr_power);
         *sum += weight;
         // A weight may underflow at tiny rates; then nothing is averaged yet.
         let c = if *sum > 0.0 { weight / *sum } else { 0.0 };
-        let correction2 = (1.0 - self.beta2.powf(t)).sqrt();
-        [
-            1.0 - self.beta2,
+        let correction2 = bias_correction(self.beta2, t).sqrt();
+        Scalars {
+            weight2: 1.0 - self.beta2,
             correction2,
-            self.eps * correction2,
-            self.weight_decay,
+            eps: self.eps * correction2,
+            decay: self.weight_decay,
             c,
-            lr * (self.beta1 * (1.0 - c) - 1.0),
-            -lr,
-        ]
+            of_y: lr * (self.beta1 * (1.0 - c) - 1.0),
+            minus_lr: -lr,
+        }
     }
 
     #[inline(always)]
-    fn update<R: Real>(
-        [weight2, correction2, eps, decay, c, of_y, minus_lr]: [R; 7],
-        y: R,
-        g: R,
-        [z, v]: [R; 2],
-    ) -> (R, [R; 2]) {
-        let v = v.averaged_square(weight2, g);
-        let d = decay.mul_add(y, correction2 * g / (v.sqrt() + eps));
-        let y = y + c.mul_add(z - y, of_y * d);
-        let z = minus_lr.mul_add(d, z);
+    fn update<R: Real>(h: Scalars<R>, y: R, g: R, [z, v]: [R; 2]) -> (R, [R; 2]) {
+        let v = v.averaged_square(h.weight2, g);
+        let d = h.decay.mul_add(y, h.correction2 * g / (v.sqrt() + h.eps));
+        let y = y + h.c.mul_add(z - y, h.of_y * d);
+        let z = h.minus_lr.mul_add(d, z);
         (y, [z, v])
     }
 
@@ -105,7 +77,7 @@ impl Rule<2, 2, 7> for ScheduleFree {
         Some(Evaluation { state: 0, weight: 1.0 - 1.0 / self.beta1 })
     }
 
-    fn floor(&self, t: u64) -> Option<Floor> {
-        Some(Floor::new(1, self.eps, 1.0 - self.beta2.powf(t as f64)))
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

@@ -10,20 +10,14 @@
 //! Robbins & Monro 1951; Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013. As torch.optim.SGD: the learning rate
 //! stands outside the buffer, the first gradient enters it undampened, and Nesterov's form knows no dampening.
 
-use super::driver::one_pass;
-use super::family::Family;
-use super::hyper::{DAMPENING, Hypers, LR, MOMENTUM, NESTEROV, WEIGHT_DECAY};
-use crate::rule::{Real, Rule};
+use super::hyper::{DAMPENING, MOMENTUM, NESTEROV};
+use super::prelude::*;
 
-/// SGD.
 pub static SGD: Family = Family {
     name: "sgd",
-    aliases: &[],
     about: "gradient descent, with momentum and Nesterov's look ahead",
     source: "Sutskever et al. 2013; as torch.optim.SGD",
     file: include_str!("sgd.rs"),
-    most_state: 1,
-    hypers: &[LR, MOMENTUM, DAMPENING, NESTEROV, WEIGHT_DECAY],
     refuse: |hypers| {
         let plain = hypers.number(&MOMENTUM) == 0.0;
         let dampened = hypers.number(&DAMPENING) != 0.0;
@@ -34,68 +28,71 @@ pub static SGD: Family = Family {
             _ => None,
         }
     },
-    build: |parameters, lanes| {
+    ..Family::new(Sgd::HYPERS, &Momentum::STATE, |parameters, lanes| {
+        let rules = lanes.iter().map(Sgd::new);
         if lanes.iter().any(|lane| lane.number(&MOMENTUM) != 0.0) {
-            one_pass(parameters, lanes.iter().map(Sgd::<true>::new))
+            one_pass(parameters, rules.map(Momentum))
         } else {
-            one_pass(parameters, lanes.iter().map(Sgd::<false>::new))
+            one_pass(parameters, rules)
         }
-    },
+    })
 };
 
-/// SGD; with `MOMENTUM` there is a buffer.
-#[derive(Clone, Copy, Debug)]
-pub struct Sgd<const MOMENTUM: bool> {
-    momentum: f64,
-    dampening: f64,
-    nesterov: bool,
-    weight_decay: f64,
-}
-
-impl<const BUFFER: bool> Sgd<BUFFER> {
-    /// With these hyperparameters.
-    pub fn new(hypers: &Hypers) -> Self {
-        Self {
-            momentum: hypers.number(&MOMENTUM),
-            dampening: hypers.number(&DAMPENING),
-            nesterov: hypers.is_on(&NESTEROV),
-            weight_decay: hypers.number(&WEIGHT_DECAY),
-        }
+hyperparameters! {
+    /// SGD, as a rule that of no momentum.
+    pub struct Sgd {
+        lr = LR,
+        momentum: f64 = MOMENTUM,
+        dampening: f64 = DAMPENING,
+        nesterov: bool = NESTEROV,
+        weight_decay: f64 = WEIGHT_DECAY,
     }
 }
 
-impl Rule<0, 0, 2> for Sgd<false> {
+// Scalars of a step without momentum.
+named!(Scalars { decay, minus_lr });
+
+impl Rule<0, 0, 2> for Sgd {
+    const NAME: &'static str = "sgd";
     const STATE: [&'static str; 0] = [];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> [f64; 2] {
-        [self.weight_decay, -lr]
+    type Scalars<R: Real> = Scalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> Scalars<f64> {
+        Scalars { decay: self.weight_decay, minus_lr: -lr }
     }
 
     #[inline(always)]
-    fn update<R: Real>([decay, minus_lr]: [R; 2], theta: R, g: R, _: [R; 0]) -> (R, [R; 0]) {
-        (minus_lr.mul_add(decay.mul_add(theta, g), theta), [])
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, _: [R; 0]) -> (R, [R; 0]) {
+        (h.minus_lr.mul_add(h.decay.mul_add(theta, g), theta), [])
     }
 }
 
-impl Rule<1, 0, 6> for Sgd<true> {
+/// SGD with a momentum buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Momentum(pub Sgd);
+
+// Scalars of a step with momentum.
+named!(MomentumScalars { decay, momentum, fresh, of_gradient, of_buffer, minus_lr });
+
+impl Rule<1, 0, 6> for Momentum {
+    const NAME: &'static str = "sgd_momentum";
     const STATE: [&'static str; 1] = ["b"];
 
-    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 6] {
-        let fresh = if t == 1 { 1.0 } else { 1.0 - self.dampening };
-        let (of_gradient, of_buffer) = if self.nesterov { (1.0, self.momentum) } else { (0.0, 1.0) };
-        [self.weight_decay, self.momentum, fresh, of_gradient, of_buffer, -lr]
+    type Scalars<R: Real> = MomentumScalars<R>;
+
+    fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> MomentumScalars<f64> {
+        let Sgd { momentum, dampening, nesterov, weight_decay } = self.0;
+        let fresh = if t == 1 { 1.0 } else { 1.0 - dampening };
+        let (of_gradient, of_buffer) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+        MomentumScalars { decay: weight_decay, momentum, fresh, of_gradient, of_buffer, minus_lr: -lr }
     }
 
     #[inline(always)]
-    fn update<R: Real>(
-        [decay, momentum, fresh, of_gradient, of_buffer, minus_lr]: [R; 6],
-        theta: R,
-        g: R,
-        [b]: [R; 1],
-    ) -> (R, [R; 1]) {
-        let g = decay.mul_add(theta, g);
-        let b = momentum.mul_add(b, fresh * g).flushed();
-        let direction = of_buffer.mul_add(b, of_gradient * g);
-        (minus_lr.mul_add(direction, theta), [b])
+    fn update<R: Real>(h: MomentumScalars<R>, theta: R, g: R, [b]: [R; 1]) -> (R, [R; 1]) {
+        let g = h.decay.mul_add(theta, g);
+        let b = h.momentum.mul_add(b, h.fresh * g).flushed();
+        let direction = h.of_buffer.mul_add(b, h.of_gradient * g);
+        (h.minus_lr.mul_add(direction, theta), [b])
     }
 }

@@ -3,9 +3,11 @@
 //! `scripts/reference.py` made the golden files with PyTorch, the authors' packages or transcriptions of the papers, on given
 //! gradients: zeros, denormals and magnitudes from 1e-20 to 1e10, with another learning rate in each step. Its head describes
 //! their layout. An optimizer joins the table by being listed in `FAMILIES`, and must have a case.
+//! `ADAMTRAIN_WRITE=1` writes what [`written`] compares.
 
 mod cautious;
 mod kernels;
+mod pages;
 mod properties;
 mod table;
 
@@ -17,6 +19,19 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
 use table::{Case, golden};
+
+/// Requires that the file of this path in the repository holds `text`, which follows from the rules; `ADAMTRAIN_WRITE=1` writes it.
+pub(crate) fn written(path: &str, text: &str) {
+    let whole = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let read = || std::fs::read_to_string(&whole).unwrap_or_default();
+    if std::env::var_os("ADAMTRAIN_WRITE").is_some() && read() != text {
+        // Other tests may be reading it.
+        let new = whole.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &whole).unwrap();
+    }
+    assert!(read() == text, "{path} is not what follows from the rules; ADAMTRAIN_WRITE=1 writes it");
+}
 
 /// A lone parameter as the optimizers see it, f32 or f64: `[1, n]`.
 struct Lone {
@@ -250,8 +265,8 @@ fn three_thousand_steps_in_f32_are_no_farther_from_f64_than_the_reference_s_own(
 /// path and candle-nn use.
 #[test]
 fn the_fused_moments_are_twenty_times_as_close_to_f64_as_the_textbook_form() {
-    use crate::rule::Rule;
-    let adam = Adam::<false>::default();
+    use crate::rule::{Named as _, Rule, rounded};
+    let adam = Adam::default();
     let count = 512;
     let mut stream = crate::rng::Stream::new(5, crate::rng::Purpose::Weights, 0);
     let mut ours = vec![[0.0_f32; 2]; count];
@@ -259,10 +274,10 @@ fn the_fused_moments_are_twenty_times_as_close_to_f64_as_the_textbook_form() {
     let mut exact = vec![0.0_f64; count];
     let (beta2, rest) = (0.999_f32, (1.0 - 0.999_f64) as f32);
     for t in 1..=3000 {
-        let h = adam.scalars(&mut [], 1e-3, t).map(|h| h as f32);
+        let h = rounded(adam.scalars(&mut [], 1e-3, t).into_array());
         for i in 0..count {
             let g = stream.symmetric(1.0);
-            ours[i] = <Adam>::update(h, 0.0, g, ours[i]).1;
+            ours[i] = Adam::update(h, 0.0, g, ours[i]).1;
             textbook[i] = beta2 * textbook[i] + rest * (g * g);
             exact[i] += (1.0 - 0.999) * (f64::from(g) * f64::from(g) - exact[i]);
         }

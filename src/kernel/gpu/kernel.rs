@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::kernel_name;
+use crate::rule::{Rule, TwoPass};
 
 /// What a GPU has to know of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,14 +17,17 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Of rule `U` in one pass, with so many state numbers.
-    pub fn one_pass<U>(state: usize) -> Self {
-        Self { name: kernel_name::<U>(), state, sums: None }
+    /// Of a rule in one pass.
+    pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
+        Self { name: kernel_name(U::NAME, U::OPTIONS), state: S, sums: None }
     }
 
-    /// Of rule `U` in two passes, with so many state numbers, sums and scalars made of them.
-    pub fn two_pass<U>(state: usize, sums: usize, scalars: usize) -> Self {
-        Self { name: kernel_name::<U>(), state, sums: Some((sums, scalars)) }
+    /// Of a rule in two passes.
+    pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>() -> Self
+    where
+        U: TwoPass<S, P, H, N, A>,
+    {
+        Self { name: kernel_name(U::NAME, U::OPTIONS), state: S, sums: Some((N, A)) }
     }
 }
 

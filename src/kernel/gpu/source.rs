@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::rule_name;
+use super::kernel_name;
 use crate::rule::expr::{Expr, Text, Written, written};
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{Named, Rule, TwoPass};
 
 /// The kernels of one rule, as CUDA C that includes `elementwise.cuh`.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The kernels' name: see [`kernel_name`](super::kernel_name).
+    /// The kernels' name: see [`kernel_name`].
     pub name: String,
     /// A structure with the formula, and the kernels.
     pub text: String,
@@ -30,17 +30,18 @@ impl Source {
     {
         let update = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::update(numbered("h"), theta, g, states(U::STATE));
+            let (theta, state) = U::update(read(), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head::<U>(&[("S", S), ("H", H)]);
-        let inputs = [places("h", H), state_places(U::STATE)].concat();
+        let name = [U::NAME, U::OPTIONS].concat();
+        let mut text = head(&name, &[("S", S), ("H", H)]);
+        let inputs = [places::<_, U::Scalars<f32>, H>("h"), state_places(U::STATE)].concat();
         let signature = "update(const float* h, float& theta, float g, float* state)";
         function(&mut text, signature, "float", &inputs, &update, &moved_places(S));
         text += "};\n";
-        kernel::<U>(&mut text, "update", "", CHUNKS, "chunks, scalars, factors");
+        kernel(&mut text, &name, "update", "", CHUNKS, "chunks, scalars, factors");
         Self {
-            name: super::kernel_name::<U>(),
+            name: kernel_name(U::NAME, U::OPTIONS),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::one_pass::<U, S, P, H>(),
@@ -54,38 +55,38 @@ impl Source {
     {
         let first = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            named("term", U::first(numbered("h"), theta, g, states(U::STATE)))
+            results("term", U::first(read(), theta, g, states(U::STATE)))
         });
-        let reduce = written(|| named("new_a", U::reduce(numbered("h"), numbered("sum"), Expr::<f64>::named("count"))));
+        let reduce = written(|| results("new", U::reduce(read(), read(), Expr::<f64>::named("count"))));
         let second = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);
-            let (theta, state) = U::second(numbered("h"), numbered("a"), theta, g, states(U::STATE));
+            let (theta, state) = U::second(read(), read(), theta, g, states(U::STATE));
             moved(theta, state, U::STATE)
         });
-        let mut text = head::<U>(&[("S", S), ("H", H), ("N", N), ("A", A)]);
-        let inputs = [places("h", H), state_places(U::STATE)].concat();
+        let (h, sums) = (places::<_, U::Scalars<f32>, H>("h"), places::<_, U::Sums<f32>, N>("sum"));
+        let (a, state) = (places::<_, U::Reduced<f32>, A>("a"), state_places(U::STATE));
+        let name = [U::NAME, U::OPTIONS].concat();
+        let mut text = head(&name, &[("S", S), ("H", H), ("N", N), ("A", A)]);
         let signature = "first(const float* h, float theta, float g, const float* state, float* term)";
-        function(&mut text, signature, "float", &inputs, &first, &indexed("term", N));
-        let inputs = [places("h", H), places("sum", N)].concat();
+        function(&mut text, signature, "float", &[&*h, &state].concat(), &first, &indexed("term", N));
         let signature = "reduce(const double* h, const double* sum, double count, double* a)";
-        function(&mut text, signature, "double", &inputs, &reduce, &indexed("a", A));
-        let inputs = [places("h", H), places("a", A), state_places(U::STATE)].concat();
+        function(&mut text, signature, "double", &[&*h, &sums].concat(), &reduce, &indexed("a", A));
         let signature = "second(const float* h, const float* a, float& theta, float g, float* state)";
-        function(&mut text, signature, "float", &inputs, &second, &moved_places(S));
+        function(&mut text, signature, "float", &[h, a, state].concat(), &second, &moved_places(S));
         text += "};\n";
 
         let pieces = format!(
             "{}, double* __restrict__ sums, unsigned* __restrict__ arrived",
             CHUNKS.replace("chunks", "pieces")
         );
-        kernel::<U>(&mut text, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
+        kernel(&mut text, &name, "first", "_first", &pieces, "pieces, scalars, factors, sums, arrived");
         let tensors = "const TensorPieces* __restrict__ tensors, const double* __restrict__ scalars, \
                        double* __restrict__ sums, unsigned* __restrict__ arrived, float* __restrict__ reduced";
-        kernel::<U>(&mut text, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
+        kernel(&mut text, &name, "reduce", "_reduce", tensors, "tensors, scalars, sums, arrived, reduced");
         let chunks = format!("{CHUNKS}, const float* __restrict__ reduced");
-        kernel::<U>(&mut text, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
+        kernel(&mut text, &name, "second", "_second", &chunks, "chunks, scalars, factors, reduced");
         Self {
-            name: super::kernel_name::<U>(),
+            name: kernel_name(U::NAME, U::OPTIONS),
             text,
             #[cfg(test)]
             trial: super::tests::Trial::two_pass::<U, S, P, H, N, A>(),
@@ -93,14 +94,17 @@ impl Source {
     }
 }
 
-/// `h0`, `h1`, …
-fn numbered<T: Written, const COUNT: usize>(name: &str) -> [Expr<T>; COUNT] {
-    std::array::from_fn(|k| Expr::named(format!("{name}{k}")))
+/// Numbers that the text calls by their names.
+fn read<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>() -> G {
+    G::from_array(G::NAMES.map(Expr::named))
 }
 
-/// Results `term0`, `term1`, …
-fn named<T: Written, const COUNT: usize>(name: &str, results: [Expr<T>; COUNT]) -> Vec<(String, Expr<T>)> {
-    results.into_iter().enumerate().map(|(k, result)| (format!("{name}{k}"), result)).collect()
+/// Results, called by their names with `before` in front.
+fn results<T: Written, G: Named<Expr<T>, COUNT>, const COUNT: usize>(
+    before: &str,
+    results: G,
+) -> Vec<(String, Expr<T>)> {
+    G::NAMES.iter().zip(results.into_array()).map(|(name, result)| (format!("{before}_{name}"), result)).collect()
 }
 
 /// What a state number is called in the text, where `g` is taken.
@@ -128,9 +132,9 @@ fn indexed(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|k| format!("{name}[{k}]")).collect()
 }
 
-/// `h0` in `h[0]`, `h1` in `h[1]`, …
-fn places(name: &str, count: usize) -> Vec<(String, String)> {
-    indexed(name, count).into_iter().enumerate().map(|(k, place)| (format!("{name}{k}"), place)).collect()
+/// The names of `G`, each with its place in `array`.
+fn places<R, G: Named<R, COUNT>, const COUNT: usize>(array: &str) -> Vec<(String, String)> {
+    G::NAMES.map(str::to_owned).into_iter().zip(indexed(array, COUNT)).collect()
 }
 
 fn state_places<const S: usize>(names: [&str; S]) -> Vec<(String, String)> {
@@ -138,10 +142,9 @@ fn state_places<const S: usize>(names: [&str; S]) -> Vec<(String, String)> {
 }
 
 /// The beginning of a rule's structure.
-fn head<U>(sizes: &[(&str, usize)]) -> String {
+fn head(rule: &str, sizes: &[(&str, usize)]) -> String {
     let sizes: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} = {size}")).collect();
-    let (full, name) = (std::any::type_name::<U>(), rule_name::<U>());
-    format!("// {full}\nstruct {name} {{\n    static constexpr unsigned {};\n", sizes.join(", "))
+    format!("struct {rule} {{\n    static constexpr unsigned {};\n", sizes.join(", "))
 }
 
 /// Adds a function of the structure, which takes `inputs` (a name and its place) and leaves results in the places of `outputs`.
@@ -153,6 +156,8 @@ fn function(
     formula: &Text,
     outputs: &[String],
 ) {
+    let is_given = |name: &str| inputs.iter().filter(|(other, _)| *other == name).count();
+    assert!(inputs.iter().all(|(name, _)| is_given(name) == 1), "two numbers have one name: {inputs:?}");
     let mut line = |indent: &str, text: String| {
         out.push_str(indent);
         out.push_str(&text);
@@ -176,9 +181,9 @@ fn function(
     line("    ", "}".to_owned());
 }
 
-/// Adds the kernel that carries rule `U` over elements as `pass` of `elementwise.cuh` does.
-fn kernel<U>(out: &mut String, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
-    let (name, rule) = (super::kernel_name::<U>(), rule_name::<U>());
+/// Adds the kernel that carries the rule over elements as `pass` of `elementwise.cuh` does.
+fn kernel(out: &mut String, rule: &str, pass: &str, suffix: &str, parameters: &str, arguments: &str) {
+    let name = kernel_name(rule, "");
     // Few threads a block leave each many registers, for as many loads at once. A second bound of four blocks of 256 makes some spill.
     let threads = if matches!(pass, "first" | "reduce") { 32 } else { 256 };
     let _ = write!(

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::io::Write as _;
 use std::process::{Command, Output};
-use std::{env, fs, ptr};
+use std::{env, ptr};
 
 use super::emulator::{self, Emulator, argument};
 use super::{Chunk, TensorPieces, kernel_name};
 use crate::kernel::host::update;
 use crate::kernel::simd::Width;
 use crate::kernel::{ACCUMULATORS, Scalars, piece_size};
-use crate::optim::tests::sources;
+use crate::optim::tests::{sources, written};
 use crate::rng::{Purpose, Stream};
 use crate::rule::{Rule, TwoPass};
 
@@ -36,7 +36,7 @@ struct Tally {
 impl Trial {
     pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
-            let name = kernel_name::<U>();
+            let name = kernel_name(U::NAME, U::OPTIONS);
             over_cases(&name, &U::STATE, table, &[], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
                     update::update::<f32, U, S, P, H>(Width::detect(), scalars, theta, g, state);
@@ -57,7 +57,7 @@ impl Trial {
         U: TwoPass<S, P, H, N, A>,
     {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
-            let name = kernel_name::<U>();
+            let name = kernel_name(U::NAME, U::OPTIONS);
             // More pieces than a sum has columns.
             over_cases(&name, &U::STATE, table, &[17 * 1024 + 1], |case| {
                 case.on_cpu(|scalars, theta, g, state| {
@@ -258,23 +258,17 @@ fn rules() -> String {
         let text = texts.entry(source.name).or_insert_with(|| source.text.clone());
         assert_eq!(*text, source.text, "two rules have one name");
     }
-    let head = "// The kernels of the update rules, as the rules write them: see ../gpu.rs. Not written by hand.\n\
+    let head = "// The kernels of the update rules. Made by running each rule of src/optim on `Expr` numbers (source.rs), in a test:\n\
+                //     ADAMTRAIN_WRITE=1 cargo test --release --lib the_file_of_kernels\n\
+                // Do not edit it: the same test compares it with what the rules write. A rule is a structure with its formula; scalars\n\
+                // and state have the names that they have in Rust.\n\
                 #include \"elementwise.cuh\"\n";
     texts.values().fold(head.to_owned(), |all, text| all + "\n" + text)
 }
 
 #[test]
-fn the_file_of_kernels_is_what_the_rules_write() {
-    let path = format!("{}/rules.cu", emulator::FOLDER);
-    let text = rules();
-    let read = || fs::read_to_string(&path).unwrap_or_default();
-    if env::var_os("ADAMTRAIN_WRITE_KERNELS").is_some() && read() != text {
-        // Other tests may be reading it.
-        let new = format!("{path}.new");
-        fs::write(&new, &text).unwrap();
-        fs::rename(&new, &path).unwrap();
-    }
-    assert!(read() == text, "{path} is not what the rules write; ADAMTRAIN_WRITE_KERNELS=1 writes it");
+fn the_file_of_kernels_follows_from_the_rules() {
+    written("src/kernel/gpu/rules.cu", &rules());
 }
 
 #[test]
@@ -345,11 +339,6 @@ fn a_chunk_of_one_element_too_many() {
     let (chunks, scalars, factors) = (&raw const chunk, [0.0_f32, 0.0, 1.0].as_ptr(), ptr::null::<f32>());
     // SAFETY: none, on purpose: there are 37 parameters.
     unsafe {
-        emulator.launch(
-            "update_sgd_false",
-            [1, 1, 1],
-            256,
-            &[argument(&chunks), argument(&scalars), argument(&factors)],
-        );
+        emulator.launch("update_sgd", [1, 1, 1], 256, &[argument(&chunks), argument(&scalars), argument(&factors)]);
     }
 }

@@ -6,7 +6,7 @@ use super::simd::{Width, by_halves, vectorised};
 use super::sums::{ACCUMULATORS, LINE, sum_in_pieces};
 use super::team::{self, ELEMENT_WORK, Shared};
 use crate::kernel::element::Number;
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{Named as _, Rule, TwoPass, rounded};
 
 /// What a step needs besides the elements.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: Rule<S, P, H>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         each_element(theta, gradient, state, |theta, g, s| U::update(rule, theta, g * scale, s));
     }
 }
@@ -164,7 +164,8 @@ pub fn update_in_two_passes<
 {
     let read = state.each_ref().map(|slice| &**slice);
     let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
-    let reduced = U::reduce(scalars.rule, sums, theta.len() as f64).map(R::constant);
+    let (rule, sums) = (<U::Scalars<f64>>::from_array(scalars.rule), <U::Sums<f64>>::from_array(sums));
+    let reduced = U::reduce(rule, sums, theta.len() as f64).into_array().map(R::constant);
     second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
 }
 
@@ -191,7 +192,7 @@ vectorised! {
         gradient: &[R],
         state: [&[R]; S],
     ) -> [f64; N] where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         let (theta, theta_tail) = theta.as_chunks::<ACCUMULATORS>();
         let (gradient, gradient_tail) = gradient.as_chunks::<ACCUMULATORS>();
         let (state, state_tail) = (state.map(|s| s.as_chunks::<ACCUMULATORS>().0), state.map(|s| s.as_chunks::<ACCUMULATORS>().1));
@@ -201,7 +202,7 @@ vectorised! {
             let state = state.map(|blocks| &blocks[block]);
             let mut terms = [[R::default(); ACCUMULATORS]; N];
             for i in 0..ACCUMULATORS {
-                let own = U::first(rule, theta[i], gradient[i] * scale, state.map(|block| block[i]));
+                let own = U::first(rule, theta[i], gradient[i] * scale, state.map(|block| block[i])).into_array();
                 for k in 0..N {
                     terms[k][i] = own[k];
                 }
@@ -214,7 +215,7 @@ vectorised! {
         }
         for i in 0..theta_tail.len() {
             let own = U::first(rule, theta_tail[i], gradient_tail[i] * scale, state_tail.map(|tail| tail[i]));
-            for (sums, term) in sums.iter_mut().zip(own) {
+            for (sums, term) in sums.iter_mut().zip(own.into_array()) {
                 sums[i] += term.into();
             }
         }
@@ -245,8 +246,8 @@ vectorised! {
         gradient: &[R],
         state: [&mut [R]; S],
     ) where [U: TwoPass<S, P, H, N, A>] {
-        let (rule, scale) = (scalars.rule.map(R::constant), R::constant(scalars.gradient));
-        each_element(theta, gradient, state, |theta, g, s| U::second(rule, reduced, theta, g * scale, s));
+        let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
+        each_element(theta, gradient, state, |theta, g, s| U::second(rule, U::Reduced::from_array(reduced), theta, g * scale, s));
     }
 }
 
@@ -280,14 +281,14 @@ mod tests {
     fn every_width_every_tail_and_every_number_of_threads_give_the_same_bits() {
         team::start(3).unwrap();
         let rule = Adam { weight_decay: 0.01, ..Adam::default() };
-        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3), gradient: 0.5 };
-        let rounded = scalars.rule.map(|h| h as f32);
+        let scalars = Scalars { rule: rule.scalars(&mut [], 1e-3, 3).into_array(), gradient: 0.5 };
+        let h = rounded(scalars.rule);
         let bits = |slice: &[f32]| slice.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         for count in (0..70).chain([1000, 16_384, 16_385, 49_159]) {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
-                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(rounded, theta[i], g[i] * 0.5, [m[i], v[i]]);
+                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(h, theta[i], g[i] * 0.5, [m[i], v[i]]);
                 (t0[i], m0[i], v0[i]) = (t, a, b);
             }
             for width in Width::available() {

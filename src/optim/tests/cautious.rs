@@ -8,7 +8,7 @@ use table::Draws;
 const STEPS: usize = 60;
 
 /// What another form does with one tensor: θ, g, m and v of one step t at the rate α.
-type Form = fn(&Hypers, f64, i32, &mut [f64], &[f64], &mut [f64], &mut [f64]);
+type Other = fn(&Hypers, f64, i32, &mut [f64], &[f64], &mut [f64], &mut [f64]);
 
 fn hyper(hypers: &Hypers, name: &str) -> f64 {
     hypers.number(HYPERS.iter().find(|hyper| hyper.name() == name).unwrap())
@@ -73,7 +73,7 @@ fn asked_after(h: &Hypers, lr: f64, theta: &mut [f64], g: &[f64], u: &[f64]) {
 }
 
 /// The distance of the two ends after 60 steps over `count` elements, as a share of this program's way.
-fn apart(name: &str, count: usize, settings: &[(&str, HyperValue)], other: Form) -> f64 {
+fn apart(name: &str, count: usize, settings: &[(&str, HyperValue)], other: Other) -> f64 {
     let family = family(name).unwrap();
     let set = |hypers: Hypers, (name, value): &(&str, HyperValue)| {
         hypers.with(family.hypers.iter().find(|hyper| hyper.name() == *name).unwrap(), *value)

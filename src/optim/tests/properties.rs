@@ -144,7 +144,8 @@ fn a_lane_does_what_its_own_optimizer_would() {
 
 #[test]
 fn maximising_g_is_minimising_minus_g() {
-    for case in cases() {
+    // An average that begins on one side of 0 is no mirror of itself.
+    for case in cases().filter(|case| case.family.starts_at_rest) {
         let mut draws = Draws::new();
         let theta = draws.theta0(20);
         let [mut up, mut down] = [DType::F32; 2].map(|dtype| Lone::of(case, &theta, dtype));
@@ -190,14 +191,14 @@ fn two_groups_are_two_optimizers() {
 }
 
 #[test]
-fn a_zero_gradient_without_decay_moves_no_parameter_at_rest() {
+fn a_zero_gradient_without_decay_moves_only_what_does_not_start_at_rest() {
     for case in cases().filter(|case| case.number("weight_decay") == 0.0) {
         let mut lone = Lone::of(case, &[0.25, -3.0, 1e-3], DType::F32);
         let before = lone.theta();
         for _ in 0..3 {
             lone.step(&[0.0; 3], 1e-2);
         }
-        assert_eq!(lone.theta(), before, "{}", case.name);
+        assert_eq!(lone.theta() == before, case.family.starts_at_rest, "{}", case.name);
     }
 }
 
@@ -412,7 +413,7 @@ fn muon_in_f32_follows_its_f64_transcription() {
 /// Adam with one mistake each, in the words of the formula: the comparison with PyTorch must find every one.
 mod mutants {
     use super::*;
-    use crate::rule::{Real, Rule};
+    use crate::rule::{Real, Rule, named};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Mistake {
@@ -461,10 +462,15 @@ mod mutants {
         amsgrad: bool,
     }
 
+    named!(Scalars { b1, b2, c1, c2, lr, before, after, coupled, inside, outside, keep, squared, stale });
+
     impl Rule<3, 0, 13> for Mutant {
+        const NAME: &'static str = "mutant";
         const STATE: [&'static str; 3] = ["m", "v", "v_max"];
 
-        fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> [f64; 13] {
+        type Scalars<R: Real> = Scalars<R>;
+
+        fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
             let is = |mistake| f64::from(self.mistake == mistake);
             let [b1, b2] = if self.mistake == SwappedBetas { [self.betas[1], self.betas[0]] } else { self.betas };
             let t = t as f64 - is(StepCountFromZero) + is(StepCountOneAhead);
@@ -479,25 +485,25 @@ mod mutants {
             let hat = if self.mistake == EpsilonHat { c2.sqrt() } else { 1.0 };
             let outside = (1.0 - is(EpsilonInsideTheRoot)) * self.eps / hat;
             let keep = f64::from(self.amsgrad) + is(MaximumOfTheCorrected);
-            [
+            Scalars {
                 b1,
                 b2,
                 c1,
                 c2,
-                sign * lr,
+                lr: sign * lr,
                 before,
                 after,
                 coupled,
                 inside,
                 outside,
                 keep,
-                is(GradientSquaredTwice),
-                is(StaleMoment),
-            ]
+                squared: is(GradientSquaredTwice),
+                stale: is(StaleMoment),
+            }
         }
 
-        fn update<R: Real>(h: [R; 13], theta: R, g: R, [m0, v, v_max]: [R; 3]) -> (R, [R; 3]) {
-            let [b1, b2, c1, c2, lr, before, after, coupled, inside, outside, keep, squared, stale] = h;
+        fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m0, v, v_max]: [R; 3]) -> (R, [R; 3]) {
+            let Scalars { b1, b2, c1, c2, lr, before, after, coupled, inside, outside, keep, squared, stale } = h;
             let (zero, one) = (R::constant(0.0), R::constant(1.0));
             let g = g + coupled * theta;
             let theta = theta - before * theta;

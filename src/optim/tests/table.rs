@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
+use candle_core::DType;
 use serde_json::Value;
 
+use super::{Lone, read};
 use crate::optim::{Accepts, Family, HyperValue, Hypers, family};
 
 /// θ₀ and the gradients of the stepwise part.
@@ -37,6 +39,7 @@ pub struct Case {
     pub steps32: Vec<Vec<Vec<f64>>>,
     pub free: Option<Free>,
     lr_slope: f64,
+    is_coupled: bool,
 }
 
 impl Case {
@@ -51,12 +54,7 @@ impl Case {
 
     /// λ where decay goes through the gradient, else 0.
     pub fn coupled_decay(&self) -> f64 {
-        let hyper = |name: &str| self.family.hypers.iter().find(|hyper| hyper.name() == name);
-        let decoupled = hyper("decoupled").map_or(
-            !matches!(self.family.name, "sgd" | "adam" | "nadam" | "adamax" | "adagrad" | "adadelta" | "rmsprop"),
-            |hyper| self.hypers.is_on(hyper),
-        );
-        if decoupled { 0.0 } else { self.number("weight_decay") }
+        if self.is_coupled { self.number("weight_decay") } else { 0.0 }
     }
 
     /// A hyperparameter by name; 0 where the family does not have it.
@@ -123,6 +121,27 @@ pub fn golden() -> &'static [Case] {
     CASES.get_or_init(|| index()["cases"].as_array().unwrap().iter().map(case).collect())
 }
 
+/// Whether weight decay goes through the gradient: it then reaches the state where the gradient itself is 0.
+fn is_coupled(family: &Family, hypers: &Hypers) -> bool {
+    let weight_decay = family.hypers.iter().find(|hyper| hyper.name() == "weight_decay").unwrap();
+    let state = |decay: f64| -> Vec<f64> {
+        let theta = [0.7];
+        let mut lone =
+            Lone::new(family, &hypers.clone().with(weight_decay, HyperValue::Number(decay)), &theta, DType::F64);
+        let before = lone.optimizer.state().unwrap();
+        let follows_theta: Vec<bool> = before.iter().map(|(_, state)| read(state) == theta).collect();
+        lone.step(&[0.0], 1e-2);
+        let after = lone.optimizer.state().unwrap();
+        after
+            .iter()
+            .zip(follows_theta)
+            .filter(|(_, is_theta)| !is_theta)
+            .flat_map(|((_, state), _)| read(state))
+            .collect()
+    };
+    state(0.0) != state(0.5)
+}
+
 fn case(entry: &Value) -> Case {
     let text = |key: &str| entry[key].as_str().unwrap().to_owned();
     let name = text("name");
@@ -166,7 +185,8 @@ fn case(entry: &Value) -> Case {
     }
     assert!(reader.0.is_empty(), "{name}.bin is too long");
     let lr_slope = entry["lr_slope"].as_f64().unwrap_or(-0.05);
-    Case { name, family, hypers, reference: text("reference"), states, steps64, steps32, free, lr_slope }
+    let (reference, is_coupled) = (text("reference"), is_coupled(family, &hypers));
+    Case { name, family, hypers, reference, states, steps64, steps32, free, lr_slope, is_coupled }
 }
 
 /// The numbers of the free run: splitmix64 (Steele, Lea & Flood 2014), 24 bits each.
