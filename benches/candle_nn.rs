@@ -1,104 +1,57 @@
 //! The same training written with candle-nn, as its users write it: the peer that `scripts/bench.sh` sets beside ours.
 //!
-//!     cargo bench --bench candle_nn -- train mnist --hidden 300,100 --epochs 5
-//!     cargo bench --bench candle_nn -- export mnist FOLDER
+//!     cargo bench --bench candle_nn -- '{"dataset": "mnist", "hidden": [300, 100], "epochs": 5}'
 //!
-//! `train` prints JSON lines: an `epoch` event with `seconds` of training alone, and at the `end` the accuracy on the
-//! test split. Layers are `candle_nn::linear`, gradients come from candle's autograd, the optimizer is `candle_nn::AdamW`
-//! without decay, which is Adam. `export` writes the data set for the peers in Python. Of adamtrain it uses the readers of
-//! data alone.
+//! It prints JSON lines: an `epoch` event with `seconds` of training alone, and at the `end` the accuracy on the test split. Layers are
+//! `candle_nn::linear`, gradients come from candle's autograd, the optimizer is `candle_nn::AdamW` without decay, which is Adam. Of
+//! adamtrain it uses the readers of data alone.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use adamtrain::data::images::Images;
 use adamtrain::data::{self, Dataset, Scaling, Spec};
 use adamtrain::kernel::Channel;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{AdamW, Linear, Module as _, Optimizer as _, ParamsAdamW, VarBuilder, VarMap};
+use serde::Deserialize;
 use serde_json::json;
 
 /// Examples of one forward pass over the test split.
 const TEST_BATCH: usize = 1000;
 
-const USAGE: &str = "usage: train|export NAME [FOLDER to export to] [--data-dir DIR] [--hidden 300,100] [--epochs N]
-       [--batch-size N] [--lr F] [--scaling unit|standard] [--pixels u8|f32]";
-
-/// What the command line asks for.
-struct Request {
-    words: Vec<String>,
+/// What is trained.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Work {
+    dataset: String,
     data_dir: Option<PathBuf>,
     hidden: Vec<usize>,
     epochs: usize,
     batch_size: usize,
     lr: f64,
-    scaling: Scaling,
-    /// Whether pixels are kept as bytes and normalised batch by batch, or all of them beforehand.
-    bytes: bool,
+    scaling: String,
+    /// `u8`: pixels are kept as bytes and normalised batch by batch; `f32`: all of them beforehand.
+    pixels: String,
 }
 
-impl Request {
-    /// Reads the command line; without words it trains on the digits, which need no file.
-    fn parse() -> Result<Self> {
-        let mut request = Self {
-            words: Vec::new(),
-            data_dir: None,
-            hidden: Vec::new(),
-            epochs: 3,
-            batch_size: 128,
-            lr: 1e-3,
-            scaling: Scaling::Unit,
-            bytes: true,
-        };
-        // `cargo bench` passes `--bench`.
-        let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-        while let Some(argument) = arguments.next() {
-            if !argument.starts_with("--") {
-                request.words.push(argument);
-                continue;
-            }
-            let value = arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"))?;
-            let unexpected = || format!("{argument} is `{value}`\n{USAGE}");
-            match argument.as_str() {
-                "--data-dir" => request.data_dir = Some(value.into()),
-                "--hidden" => {
-                    let widths = value.split(',').filter(|width| !width.is_empty());
-                    request.hidden = widths.map(str::parse).collect::<Result<_, _>>().with_context(unexpected)?;
-                }
-                "--epochs" => request.epochs = value.parse().with_context(unexpected)?,
-                "--batch-size" => request.batch_size = value.parse().with_context(unexpected)?,
-                "--lr" => request.lr = value.parse().with_context(unexpected)?,
-                "--scaling" => {
-                    let named = Scaling::ALL.iter().find(|(name, _)| *name == value);
-                    request.scaling = named.with_context(unexpected)?.1;
-                }
-                "--pixels" if ["u8", "f32"].contains(&value.as_str()) => request.bytes = value == "u8",
-                _ => bail!("{}", unexpected()),
-            }
-        }
-        Ok(request)
+impl Default for Work {
+    /// On the digits, which need no file.
+    fn default() -> Self {
+        let (dataset, scaling, pixels) = ("digits".into(), "unit".into(), "u8".into());
+        Self { dataset, data_dir: None, hidden: Vec::new(), epochs: 3, batch_size: 128, lr: 1e-3, scaling, pixels }
     }
 }
 
 fn main() -> Result<()> {
-    let request = Request::parse()?;
-    let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
-    let (name, folder) = match words[..] {
-        [] => ("digits", None),
-        ["train", name] => (name, None),
-        ["export", name, folder] => (name, Some(folder)),
-        _ => bail!("{USAGE}"),
-    };
-    let dataset = data::load(&Spec::named(name).context("no such data set")?, request.data_dir.as_deref(), true)?;
-    match folder {
-        Some(folder) => export(&dataset, Path::new(folder)),
-        None => train(dataset, &request),
-    }
+    // `cargo bench` passes `--bench`.
+    let work = std::env::args().skip(1).find(|argument| argument != "--bench");
+    let work: Work = serde_json::from_str(work.as_deref().unwrap_or("{}"))?;
+    let spec = Spec::named(&work.dataset).context("no such data set")?;
+    train(data::load(&spec, work.data_dir.as_deref(), true)?, &work)
 }
 
 /// A split on the device: pixels u8 or f32 [N, channels, rows · columns], labels u32 [N], and what normalises a batch.
@@ -159,30 +112,31 @@ fn forward(layers: &[Linear], x: &Tensor) -> candle_core::Result<Tensor> {
     last.forward(&z)
 }
 
-fn train(dataset: Dataset, request: &Request) -> Result<()> {
+fn train(dataset: Dataset, work: &Work) -> Result<()> {
     let (spec, device) = (dataset.spec.clone(), &Device::Cpu);
-    let channels = dataset.channels(request.scaling);
-    let train = Examples::new(dataset.imported.train, &spec, &channels, request.bytes)?;
+    let (_, scaling) = *Scaling::ALL.iter().find(|(name, _)| *name == work.scaling).context("no such scaling")?;
+    let channels = dataset.channels(scaling);
+    let train = Examples::new(dataset.imported.train, &spec, &channels, work.pixels == "u8")?;
     let test = Examples::new(dataset.imported.test, &spec, &channels, true)?;
 
     let variables = VarMap::new();
     let builder = VarBuilder::from_varmap(&variables, DType::F32, device);
     let mut widths = vec![spec.inputs()];
-    widths.extend(&request.hidden);
+    widths.extend(&work.hidden);
     widths.push(spec.classes.len());
     let pairs = widths.windows(2).enumerate();
     let layers = pairs
         .map(|(index, pair)| candle_nn::linear(pair[0], pair[1], builder.pp(index)))
         .collect::<candle_core::Result<Vec<_>>>()?;
-    let parameters = ParamsAdamW { lr: request.lr, weight_decay: 0.0, ..ParamsAdamW::default() };
+    let parameters = ParamsAdamW { lr: work.lr, weight_decay: 0.0, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(variables.all_vars(), parameters)?;
 
     let mut order: Vec<u32> = (0..train.labels.elem_count() as u32).collect();
     let mut random = 0_u64;
-    for epoch in 1..=request.epochs {
+    for epoch in 1..=work.epochs {
         let started = Instant::now();
         shuffle(&mut order, &mut random);
-        for members in order.chunks(request.batch_size) {
+        for members in order.chunks(work.batch_size) {
             let (x, labels) = train.batch(&Tensor::from_slice(members, members.len(), device)?)?;
             let loss = candle_nn::loss::cross_entropy(&forward(&layers, &x)?, &labels)?;
             optimizer.backward_step(&loss)?;
@@ -211,31 +165,4 @@ fn shuffle(order: &mut [u32], state: &mut u64) {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         order.swap(last, ((z ^ (z >> 31)) % (last as u64 + 1)) as usize);
     }
-}
-
-/// Writes `{train,test}-{pixels,labels}.npy` and `scaling.json` with the numbers of each scaling, a pair a channel.
-fn export(dataset: &Dataset, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let (spec, splits) = (&dataset.spec, &dataset.imported);
-    for (name, images) in [("train", &splits.train), ("test", &splits.test)] {
-        let count = images.len();
-        npy(&folder.join(format!("{name}-pixels.npy")), &format!("{count}, {}", spec.inputs()), &images.pixels)?;
-        npy(&folder.join(format!("{name}-labels.npy")), &format!("{count},"), &images.labels)?;
-    }
-    let scalings = Scaling::ALL.iter().map(|&(name, scaling)| (name.to_owned(), json!(dataset.channels(scaling))));
-    let scalings: serde_json::Map<_, _> = scalings.collect();
-    fs::write(folder.join("scaling.json"), json!(scalings).to_string())?;
-    Ok(())
-}
-
-/// Writes bytes in numpy's format 1.0: magic, length of the header, the header padded to 64 bytes, the data.
-fn npy(path: &Path, shape: &str, bytes: &[u8]) -> Result<()> {
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    let mut file = fs::File::create(path).with_context(|| path.display().to_string())?;
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    file.write_all(&u16::try_from(length)?.to_le_bytes())?;
-    writeln!(file, "{header:<width$}", width = length - 1)?;
-    file.write_all(bytes)?;
-    Ok(())
 }

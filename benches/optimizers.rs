@@ -1,6 +1,6 @@
 //! Time of an optimizer's step alone, each on the parameters of two nets: `cargo bench --bench optimizers`.
 //!
-//! Prints `name parameters threads microseconds`, the median of seven batches of steps. `scripts/bench_optimizers.py` sets them
+//! Prints `name parameters threads microseconds`, the median of seven batches of steps. `scripts/dev/bench_optimizers.py` sets them
 //! beside PyTorch's.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds adamtrain with the feature `cuda` on a machine that has neither CUDA's toolkit nor a GPU, and checks such a build.
 #
-# The compiler comes from PyPI's wheels, pinned by digest; the libraries to link are stand-ins made by cuda_stubs.py, which open the
+# The compiler comes from PyPI's wheels, pinned by digest; the libraries to link are stand-ins made by dev/cuda_stubs.py, which open the
 # real ones when they are called first. Where a toolkit is installed, `cargo build --release --features cuda` does without this.
 
 set -euo pipefail
@@ -99,11 +99,11 @@ import json, os, sys
 packages = {package["name"]: os.path.dirname(package["manifest_path"]) for package in json.load(sys.stdin)["packages"]}
 print(packages["cudarc"], packages["candle-kernels"], sep="\n")') ||
         fail 1 'the sources of cudarc and candle-kernels were not found' 'cargo says why above; it fetches them at the first build'
-    key=$(cat -- "$here/cuda.sh" "$here/cuda_stubs.py" - <<<"$sources" | sha256sum)
+    key=$(cat -- "$here/cuda.sh" "$here/dev/cuda_stubs.py" - <<<"$sources" | sha256sum)
     [ "$(cat -- "$home/lib/stand-ins" 2>/dev/null)" != "$key" ] || return 0
     local folders
     mapfile -t folders <<<"$sources"
-    python3 "$here/cuda_stubs.py" "${folders[@]}" "$home/lib" || fail 1 'the stand-ins could not be made'
+    python3 "$here/dev/cuda_stubs.py" "${folders[@]}" "$home/lib" || fail 1 'the stand-ins could not be made'
     # The nvcc for candle's build: PTX as asked, but an empty object for each source of the quantised kernels, the only ones
     # compiled to machine code. That halves the time and quarters the size of the program.
     cat >"$home/bin/nvcc-ptx.new" <<'END'
@@ -162,7 +162,7 @@ check() {
     if has_driver; then
         echo 'not called: this machine has a driver' >&2
     else
-        python3 "$here/cuda_stubs.py" test "$CUDA_HOME/lib" || fail 1 'calls through the stand-ins go wrong'
+        python3 "$here/dev/cuda_stubs.py" test "$CUDA_HOME/lib" || fail 1 'calls through the stand-ins go wrong'
     fi
     say 'lints with the feature'
     cargo clippy --release --locked --features cuda --all-targets -- -D warnings
@@ -181,7 +181,7 @@ for message in map(json.loads, sys.stdin):
     say 'devices'
     cargo test --release --locked --features cuda --test device --test cuda
     say 'kernels'
-    "$here/cuda_kernels.py" "$CUDA_HOME/bin/ptxas" tests/golden/cuda_kernels.txt ${write:+--write} "$out"/*.ptx
+    "$here/dev/cuda_kernels.py" "$CUDA_HOME/bin/ptxas" tests/golden/cuda_kernels.txt ${write:+--write} "$out"/*.ptx
     say 'binary'
     behaviour "$binary"
     say 'all of it holds'

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Load an adamtrain checkpoint into PyTorch; print its test accuracy and the logits of the first test image.
 
-Usage: load_in_torch.py CHECKPOINT DATA_DIR          needs: torch, safetensors
+Usage: load_in_torch.py CHECKPOINT DATA_DIR          needs: torch, numpy, safetensors
 
     python3 scripts/load_in_torch.py runs/mnist-linear-001/ckpt/step-000004690.safetensors data/mnist
 
@@ -20,7 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from reference_train import accuracy, as_inputs, read
+sys.path.insert(0, str(Path(__file__).with_name("dev")))
+from peers import read
 
 PARAMETER = re.compile(r"layers\.(\d+)\.(weight|bias)")  # and nothing behind it: that is optimizer state
 
@@ -40,13 +41,14 @@ def main():
     net = load(checkpoint)
     with safe_open(checkpoint, "pt") as file:
         model = json.loads(file.metadata()["adamtrain"])["model"]
-    dataset = "cifar10" if Path(data_dir, "test_batch.bin").exists() else "mnist"
-    pixels, labels = read(dataset, data_dir, "test")
-    x = as_inputs(pixels, model["scale"], model["shift"])  # [N, D]
+    pixels, labels = (torch.from_numpy(array) for array in read(data_dir, "test"))
+    scale, shift = (torch.tensor(model[key]).view(1, -1, 1) for key in ("scale", "shift"))
+    x = (pixels * scale + shift).flatten(1)  # [N, D]
     print(net)
-    print(f"test accuracy {accuracy(net, x, labels):.4f}")
     with torch.inference_mode():
-        print("logits", *(f"{logit:.6f}" for logit in net(x[:1])[0].tolist()))
+        logits = net(x)
+        print(f"test accuracy {(logits.argmax(1) == labels).double().mean().item():.4f}")
+        print("logits", *(f"{logit:.6f}" for logit in logits[0].tolist()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 //! Every optimizer against its reference, and through the door that the trainer uses.
 //!
-//! `scripts/reference.py` made the golden files with PyTorch, the authors' packages or transcriptions of the papers, on given
+//! `scripts/dev/reference.py` made the golden files with PyTorch, the authors' packages or transcriptions of the papers, on given
 //! gradients: zeros, denormals and magnitudes from 1e-20 to 1e10, with another learning rate in each step. Its head describes
 //! their layout. An optimizer joins the table by being listed in `FAMILIES`, and must have a case.
 //! `ADAMTRAIN_WRITE=1` writes what [`written`] compares.

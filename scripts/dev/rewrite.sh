@@ -8,7 +8,7 @@ Usage: rewrite.sh [PART…]
 
 Writes again what follows from the rules of src/optim; without PART, all of it, in this order:
 
-  golden     tests/golden: trajectories of each optimizer's peer (scripts/reference.py). Its Python packages, which are pinned,
+  golden     tests/golden: trajectories of each optimizer's peer (scripts/dev/reference.py). Its Python packages, which are pinned,
              go to an environment in the cache folder at the first call (1 GB and more, mostly PyTorch)
   pages      src/kernel/gpu/rules.cu, the list in README.md, the sections of docs/optimizers.md
   registers  tests/golden/cuda_kernels.txt (`cuda.sh check --write`, which checks the feature `cuda` besides)
@@ -38,15 +38,15 @@ golden() {
             touch "$environment/complete"
         fi
     fi
-    "$python" "$here/reference.py" "$here/../tests/golden"
+    "$python" "$here/reference.py" "$here/../../tests/golden"
 }
 
 pages() {
-    (cd -- "$here/.." && ADAMTRAIN_WRITE=1 cargo test --quiet --release --locked --lib -- follows_from_the_rules)
+    (cd -- "$here/../.." && ADAMTRAIN_WRITE=1 cargo test --quiet --release --locked --lib -- follows_from_the_rules)
 }
 
 registers() {
-    "$here/cuda.sh" check --write
+    "$here/../cuda.sh" check --write
 }
 
 for part in "$@"; do

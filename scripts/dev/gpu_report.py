@@ -182,7 +182,7 @@ def reach(events):
     ]
     step = pick(kind="step", precision="tf32")
     square = pick(kind="square", precision="tf32")
-    gemm = [f"{e['peer']} {e['teraflops']:.0f}" for e in events if e["event"] == "gemm" and e["precision"] == "tf32"]
+    gemm = [f"{e['peer']} {e['gflops'] / 1e3:.0f}" for e in events if e["event"] == "gemm" and e["precision"] == "tf32"]
     note = ""
     if square:
         note = f"matrix rate {square['teraflops']:.4g} TFLOP/s" + (f"; {', '.join(gemm)}" if gemm else "")

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""What `gpu_check.sh run` does on a machine with a GPU: everything that only one can show, within a time. Needs Python 3.10 or later.
+"""Checks everything of adamtrain that only a machine with a GPU can show, in one command of under eight minutes, and packs what that
+machine needs into one file (gpu_pack.py). Needs Python 3.10 or later; packing needs cargo and binutils too.
 
-Parts, in this order, each with its share of the time; what does not fit is told as left out:
+`run` works in the unpacked folder, or in a checkout. The tables stand in gpu_report.py, the speed in gpu_speed.py, PyTorch and JAX in
+peers.py, the comparisons in benches/gpu. Parts, in this order, each with its share of the time; what does not fit is told as left out:
 
   doctor       devices, driver, libraries, and 20 steps on each device; the driver compiles the kernels here
   rules        benches/gpu: every rule, every pass and whole trainers, CUDA against CPU, graphs against launches
@@ -12,7 +14,7 @@ Parts, in this order, each with its share of the time; what does not fit is told
   lanes        the lanes of a sweep against runs of their own
   speed        ours, PyTorch's and JAX's times beside the bounds
 
-With `--device cpu` it is a rehearsal: small runs on the digits, where every row must hold too and no speed means anything.
+`self-test` is a rehearsal on the CPU: small runs on the digits, where every row must hold too and no speed means anything.
 """
 import argparse
 import json
@@ -24,10 +26,13 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+import gpu_files
+import gpu_pack
 import gpu_report
 from gpu_files import Left, Wrong, difference, find_libraries, find_python, metrics, tensors
 from gpu_report import Row, line_of, talk
@@ -401,23 +406,55 @@ class Check(Speed):
         return counts[False] == 0 and (counts[True] > 0 or self.arguments.only == ["speed"])
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Check a GPU; see gpu_check.sh")
+EPILOG = """Without --binary and --bench the programs are those in the unpacked folder, else builds of this checkout, with the feature
+cuda by scripts/cuda.sh where no toolkit is. Where none is installed, cuBLAS and cuRAND are looked for in the site-packages of that
+Python, where PyTorch's wheels bring them. A fresh machine's driver compiles the kernels at the first start, which is told. The tables
+go to standard output, failures first, what happens to standard error. Exit codes: 0 everything holds (no speed decides that), 1
+something does not, 2 usage, 3 packing failed or the archive is too large."""
+
+
+def options():
+    parser = argparse.ArgumentParser(
+        prog="gpu_check.sh", description="Checks what only a machine with a GPU can show, and packs what that machine needs", epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run")
-    run.add_argument("--binary", required=True)
-    run.add_argument("--bench", required=True)
-    run.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    run.add_argument("--budget", type=float, default=450.0)
-    run.add_argument("--only", default=",".join(PARTS))
-    for name in ("python", "mnist-dir", "cifar-dir", "hf-home"):
-        run.add_argument(f"--{name}")
-    run.add_argument("--out", required=True)
-    run.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(2), "little"))
+    file = lambda text: text if os.access(text, os.X_OK) and os.path.isfile(text) else parser.error(f"{text}: cannot be run")
+    folder = lambda text: text if os.path.isdir(text) else parser.error(f"{text}: is no folder")
+    pack = commands.add_parser("pack", help="build, and pack program, data and scripts: less than 60 MB")
+    pack.add_argument("archive", metavar="OUT.tar.gz")
+    run = commands.add_parser("run", help="on the machine with the GPU")
+    test = commands.add_parser("self-test", help="the same on the CPU, small, on the digits: shows that everything runs")
+    for command in (pack, run, test):
+        command.add_argument("--binary", metavar="FILE", type=file, help="a program that was built before")
+        command.add_argument("--bench", metavar="FILE", type=file, help="a `cargo bench --features cuda --bench gpu --no-run`")
+        command.add_argument("--mnist-dir", metavar="DIR", type=folder, help="the four files of MNIST; without them its works are left out")
+        command.add_argument("--cifar-dir", metavar="DIR", type=folder, help="the binary version of CIFAR-10; the first images are packed")
+        command.add_argument("--hf-home", metavar="DIR", type=folder, help="a hub's cache with CIFAR-10 (18 MB) [default: HF_HOME]")
+    for command in (run, test):
+        command.add_argument("--budget", metavar="SECONDS", type=float, default=450.0,
+                             help="time for all of it; parts that do not fit are told as left out [default: 450]")
+        command.add_argument("--only", metavar="PARTS", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+        command.add_argument("--python", metavar="FILE", default="" if command is test else None,
+                             help="a Python that has torch or jax; '' for none [default: the first of the usual places that has one]")
+        command.add_argument("--out", metavar="DIR", help="folder of results.jsonl (all that was found), tables.md and caches "
+                             "[default: gpu-check-results, of a self-test none]")
+        command.add_argument("--seed", metavar="N", type=int, default=int.from_bytes(os.urandom(2), "little"),
+                             help="of the moments at which runs are killed [default: another each time]")
+        command.add_argument("--device", choices=["cuda", "cpu"], default="cpu" if command is test else "cuda")
     arguments = parser.parse_args()
-    arguments.only = arguments.only.split(",")
-    if unknown := set(arguments.only) - set(PARTS):
-        parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if arguments.command != "pack":
+        arguments.only = arguments.only.split(",")
+        if unknown := set(arguments.only) - set(PARTS):
+            parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return arguments
+
+
+def check(arguments):
+    """Runs the parts that are asked for; answers whether everything holds."""
+    unpacked = Path(__file__).resolve().parent.parent
+    for name, folder in (("mnist_dir", "mnist"), ("cifar_dir", "cifar10"), ("hf_home", "hf-home")):
+        if not getattr(arguments, name) and (unpacked / folder).is_dir():
+            setattr(arguments, name, str(unpacked / folder))
+    gpu_pack.programs(arguments, with_cuda=arguments.device != "cpu")
     arguments.binary, arguments.bench = (str(Path(path).resolve()) for path in (arguments.binary, arguments.bench))
     if arguments.python is None:
         arguments.python = find_python()
@@ -432,7 +469,19 @@ def main():
             check.env["LD_LIBRARY_PATH"] = ":".join([*folders, *([before] if before else [])])
         talk(f"CUDA's libraries: {words}")
         check.row("doctor", "CUDA's libraries", words)
-    sys.exit(0 if check.run() else 1)
+    return check.run()
+
+
+def main():
+    arguments = options()
+    if arguments.command == "pack":
+        return gpu_pack.pack(arguments)
+    if arguments.command == "self-test":
+        gpu_report.test()
+        gpu_files.test()
+    with tempfile.TemporaryDirectory() as partial:
+        arguments.out = arguments.out or ("gpu-check-results" if arguments.command == "run" else partial)
+        sys.exit(0 if check(arguments) else 1)
 
 
 if __name__ == "__main__":

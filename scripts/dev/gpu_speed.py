@@ -1,14 +1,21 @@
 """The part `speed` of `gpu_check.py`: ours, and PyTorch's and JAX's on the same work. What it finds decides nothing."""
-import glob
 import os
 import re
 import shutil
 from pathlib import Path
 
-from gpu_files import Left, Wrong, export
+from gpu_files import Left, Wrong, exported
 from gpu_report import talk
 
-PEERS = Path(__file__).resolve().with_name("gpu_peers.py")
+PEERS = Path(__file__).resolve().with_name("peers.py")
+# name: (data set, options), as our defaults are for such nets.
+PEERS_WORKS = {
+    "linear": ("mnist", []),
+    "lenet": ("mnist", ["--hidden", "300,100", "--scaling", "standard"]),
+    "wide": ("cifar10", ["--hidden", "4096,4096", "--batch-size", "1024", "--scaling", "standard", "--precision", "tf32"]),
+}
+# An epoch as one jitted scan.
+JAX_SCAN = ["--gather", "epoch", "--adam", "hand"]
 SHORT = 10  # seconds that a part must have left to begin
 
 
@@ -112,22 +119,21 @@ class Speed:
                 here.append(peer)
         forms = {
             "torch": [("eager", ["--mode", "eager"]), ("graph", ["--mode", "graph"])],
-            "jax": [("scan", []), ("scan, unrolled", ["--unroll", "4"])],
+            "jax": [("scan", JAX_SCAN), ("scan, unrolled", [*JAX_SCAN, "--unroll", "4"])],
         }
         if device == "cpu":
-            forms = {"torch": [("eager", [])], "jax": [("scan", [])]}
-        works = {"linear": "mnist", "lenet": "mnist", "wide": "cifar10"}
+            forms = {"torch": [("eager", [])], "jax": [("scan", JAX_SCAN)]}
+        side = 64 if self.is_rehearsal else 4096
         for peer in here:
             self.guarded(f"{peer}: Adam's step", lambda: self.keep(
                 call(peer, "adam", *(["--sizes", "7850"] if self.is_rehearsal else []))))
-            self.guarded(f"{peer}: products", lambda: self.keep(
-                call(peer, "gemm", *(["--side", "64"] if self.is_rehearsal else []))))
-        for work, dataset in works.items():
+            self.guarded(f"{peer}: products", lambda: self.keep(call(peer, "gemm", "--products", f"{side}x{side}x{side}")))
+        for work, (dataset, of_work) in PEERS_WORKS.items():
             for peer in here:
                 for form, words in forms[peer]:
                     if form == "scan, unrolled" and work == "wide":
                         continue
-                    words = [*words, "--precision", "tf32" if work == "wide" else "f32"]
+                    words = [*of_work, *words, "--epochs", "6"]
                     if self.is_rehearsal:
                         words += ["--epochs", "1", *(["--hidden", "8"] if work == "wide" else [])]
                     name = f"{peer} {form}"
@@ -138,7 +144,7 @@ class Speed:
             self.record(event)
 
     def peer_speed(self, call, peer, name, work, dataset, words):
-        ran = call(peer, "train", work, self.exported(dataset), *words)
+        ran = call(peer, "train", self.exported(dataset), *words)
         missing = ran.of("missing")
         if missing:
             raise Left(missing[0]["why"])
@@ -151,12 +157,5 @@ class Speed:
         folder = self.out / "peers-data" / dataset
         if (folder / "scaling.json").exists():
             return folder
-        files = sorted(glob.glob(f"{self.env['XDG_CACHE_HOME']}/adamtrain/{dataset}-*.u8"), key=os.path.getmtime)
-        if not files:
-            # Reading it once fills the cache.
-            self.launch([self.arguments.binary, "data", self.data(dataset)[1], *self.data(dataset)[2:]], code=None)
-            files = sorted(glob.glob(f"{self.env['XDG_CACHE_HOME']}/adamtrain/{dataset}-*.u8"), key=os.path.getmtime)
-        if not files:
-            raise Left(f"our program keeps no {dataset} in its cache")
-        export(Path(files[-1]), folder)
-        return folder
+        read = lambda: self.launch([self.arguments.binary, "data", *self.data(dataset)[1:]], code=None)
+        return exported(folder, self.env["XDG_CACHE_HOME"], dataset, read)

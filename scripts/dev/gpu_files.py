@@ -63,8 +63,19 @@ def difference(found, expected):
     return math.inf if math.isnan(square) else math.sqrt(square / whole)
 
 
+def exported(folder, cache, dataset, read):
+    """The folder of a data set for peers.py: what our program keeps in the cache folder once `read` has called it."""
+    find = lambda: sorted(Path(cache, "adamtrain").glob(f"{dataset}-*.u8"), key=os.path.getmtime)
+    if not find():
+        read()
+    if not find():
+        raise Left(f"our program keeps no {dataset} in its cache")
+    export(find()[-1], folder)
+    return folder
+
+
 def export(cache, folder):
-    """Writes a data set from our program's cache (layout: src/data/cache.rs) as bench_peers.py reads it."""
+    """Writes a data set from our program's cache (layout: src/data/cache.rs) as peers.py reads it."""
     with open(cache, "rb") as file:
         magic, version, length = struct.unpack("<8sII", file.read(16))
         if magic != b"adamu8\r\n" or version != 1:

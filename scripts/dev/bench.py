@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""What `bench.sh` runs: ours and its peers in turn, and the tables. Needs Python 3.10 or later and nothing else.
+"""Sets adamtrain beside PyTorch, JAX and candle-nn on the same work, and prints Markdown tables of times and ratios.
+
+Builds what is to be measured, installs the peers, and writes the data for them. How PyTorch and JAX are written stands in peers.py,
+candle-nn in benches/candle_nn.rs. Needs cargo, and Python 3.10 or later with venv and nothing else. Run it on an idle machine; a
+full run takes about an hour.
 
 Every run is a process of its own. For each piece of work the variants of a peer (threads, where pixels are normalised
 and so on) are tried first and the fastest is taken: one choice after the other. Then come rounds:
@@ -21,7 +25,11 @@ import time
 from pathlib import Path
 from statistics import mean, median
 
-PEERS_SCRIPT = Path(__file__).with_name("bench_peers.py")
+from gpu_files import Left, exported
+from programs import CACHE, ROOT, built, fail
+
+PEERS = Path(__file__).resolve().with_name("peers.py")
+DATA = CACHE / "bench-data"
 BATCH, LR = 128, 1e-3
 # name: (data set, hidden widths, scaling, which is our default for such a net)
 WORKS = {
@@ -67,7 +75,7 @@ class Bench:
 
     def __init__(self, arguments):
         self.arguments = arguments
-        self.out = Path(arguments.out)
+        self.out = arguments.out
         self.log = open(self.out / "results.jsonl", "a")
         self.variants_file = self.out / "variants.json"
         self.variants = json.loads(self.variants_file.read_text()) if self.variants_file.exists() else {}
@@ -138,16 +146,17 @@ class Bench:
             seconds = [sum(times) for times in by_epoch.values()]
             last = [event["test_accuracy"] for event in events["epoch"] if event["epoch"] == epochs]
             return seconds, max(last), wall, peak
-        common += ["--scaling", scaling]
         env = {}
         if side == "candle":
-            command = [self.arguments.candle, "train", dataset, *self.folder_flags(dataset), *common, "--lr", LR]
-            command += ["--pixels", variant["pixels"]]
+            folder = self.folder_flags(dataset)[1:]
+            work = {"dataset": dataset, "data_dir": folder[0] if folder else None, "lr": LR, "scaling": scaling, "epochs": epochs,
+                    "hidden": [int(width) for width in hidden.split(",") if width], "batch_size": BATCH, "pixels": variant["pixels"]}
+            command = [self.arguments.candle, json.dumps(work)]
             env = {"RAYON_NUM_THREADS": str(variant["threads"])} if variant["threads"] else {}
             if variant["memory"] == "kept":
                 env |= KEPT_MEMORY
         else:
-            command = [self.arguments.python, PEERS_SCRIPT, side, Path(self.arguments.data) / dataset, *common, *seeded]
+            command = [self.arguments.python, PEERS, side, "train", DATA / dataset, *common, "--scaling", scaling, *seeded]
             command += ["--lanes", lanes] if lanes else ["--lr", LR]
             command += [word for key, value in variant.items() for word in (f"--{key}", value)]
         events, _, wall, peak = self.launch(command, env)
@@ -246,9 +255,9 @@ def gemm(bench):
     for library in ("torch", "jax", "numpy"):
         row = [library]
         for threads in (1, 0):
-            command = [bench.arguments.python, PEERS_SCRIPT, "gemm", library, "--threads", threads]
+            command = [bench.arguments.python, PEERS, library, "gemm", "--threads", threads]
             for event in bench.launch(command)[0]["gemm"]:
-                bench.record(gemm=library, threads=threads, **event)
+                bench.record(threads=threads, **event)
                 row.append(f"{event['gflops']:.0f}")
                 best[threads] = max(best[threads], event["gflops"])
         rows.append(row)
@@ -382,7 +391,7 @@ def machine(bench):
     answer = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     python = answer(bench.arguments.python, "-c", script)
     own = answer(bench.arguments.binary, "--version")
-    lock = Path(__file__).parent.parent / "Cargo.lock"
+    lock = ROOT / "Cargo.lock"
     candle = re.search(r'name = "candle-nn"\nversion = "([^"]+)"', lock.read_text()) if lock.exists() else None
     load = os.getloadavg()[0]
     if load > 0.5:
@@ -392,25 +401,69 @@ def machine(bench):
             f"candle-nn {candle[1] if candle else '?'}, Python {platform.python_version()}\n")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Run ours and its peers in turn, and print the tables; see bench.sh")
-    for name in ("binary", "candle", "python", "data", "out"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--mnist-dir")
-    parser.add_argument("--cifar-dir")
-    parser.add_argument("--only", default=",".join(SECTIONS))
-    parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=0, help="of each process, the first left out")
-    parser.add_argument("--gemm", type=float, default=0.0, help="GFLOP/s measured otherwise; the best counts")
-    parser.add_argument("--quick", action="store_true")
+# --- What is measured ---------------------------------------------------------------------------------------------
+
+
+def prepare(arguments):
+    """Builds the programs, installs the peers, and writes the data."""
+    arguments.binary = arguments.binary or built("adamtrain", "build", "--release", "--bin", "adamtrain")
+    arguments.candle = built("candle_nn", "bench", "--bench", "candle_nn", "--no-run")
+    if not arguments.python:
+        venv = CACHE / "bench-venv"
+        if subprocess.run([sys.executable, PEERS, "install", venv]).returncode != 0:
+            fail(1, "PyTorch and JAX cannot be installed", "give a Python that has them by --python")
+        arguments.python = venv / "bin/python"
+    if subprocess.run([arguments.python, "-c", "import torch, jax, optax"]).returncode != 0:
+        fail(1, f"{arguments.python}: torch, jax or optax cannot be imported")
+    for dataset, folder in (("mnist", arguments.mnist_dir), ("cifar10", arguments.cifar_dir)):
+        if dataset == "mnist" or any("cifar" in section for section in arguments.only):
+            with tempfile.TemporaryDirectory() as cache:
+                words = [arguments.binary, "data", dataset, *(["--data-dir", folder] if folder else [])]
+                read = lambda: subprocess.run(words, env={**os.environ, "XDG_CACHE_HOME": cache}, stdout=subprocess.DEVNULL)
+                try:
+                    exported(DATA / dataset, cache, dataset, read)
+                except Left as why:
+                    fail(1, str(why), "name its folder, or the hub's cache by HF_HOME")
+
+
+def options():
+    parser = argparse.ArgumentParser(
+        prog="bench.sh", description="Sets adamtrain beside PyTorch, JAX and candle-nn on the same work, and prints Markdown tables",
+        epilog="Without a folder of its own a data set comes from the hub's cache in HF_HOME, then the hub, as with `adamtrain`. "
+        "The cache folder is ${XDG_CACHE_HOME:-~/.cache}/adamtrain. The tables go to standard output, what happens to standard error. "
+        "Exit codes: 0 done, 1 something failed, 2 usage, 3 a program does not build.")
+    folder = lambda text: text if os.path.isdir(text) else parser.error(f"{text}: is no folder")
+    parser.add_argument("--mnist-dir", "--data-dir", metavar="DIR", type=folder, help="folder with the four files of MNIST")
+    parser.add_argument("--cifar-dir", metavar="DIR", type=folder, help="folder with the binary version of CIFAR-10 (data_batch_1.bin …)")
+    parser.add_argument("--only", metavar="NAMES", default=",".join(SECTIONS), help=f"some of {','.join(SECTIONS)}: nets "
+                        "(lenet is 300,100; wide and cifar-mlp 512,256), 64 and 16 learning rates at once, 160 points, a whole process")
+    parser.add_argument("--quick", action="store_true", help="one round of two epochs, peers as they are: shows that everything runs, and no speed")
+    parser.add_argument("--rounds", metavar="N", type=int, default=0, help="rounds of all sides [default: 3]")
+    parser.add_argument("--epochs", metavar="N", type=int, default=0, help="epochs of each process, the first left out [default: 5]")
+    parser.add_argument("--gemm", metavar="F", type=float, default=0.0,
+                        help="GFLOP/s of a product of matrices on all cores, measured otherwise; the best counts")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=CACHE / "bench", help="folder of results.jsonl (a line per process), "
+                        "variants.json and tables.md [default: the cache folder/bench]. What variants.json chose is not tuned again")
+    parser.add_argument("--binary", metavar="FILE", help="the program to measure; else this checkout's release build is made")
+    parser.add_argument("--python", metavar="FILE", help="a Python that has torch, jax and optax; else they are installed, pinned, in a "
+                        "virtual environment in the cache folder (2 GB, 6 GB where only PyPI's PyTorch can be had)")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     arguments.epochs = arguments.epochs or (2 if arguments.quick else 5)
     if arguments.epochs < 2:
         parser.error("--epochs is below 2, and the first is left out")
-    only = arguments.only.split(",")
-    if unknown := set(only) - set(SECTIONS):
+    arguments.only = arguments.only.split(",")
+    if unknown := set(arguments.only) - set(SECTIONS):
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    return arguments
+
+
+def main():
+    arguments = options()
+    only = arguments.only
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    arguments.out = arguments.out.resolve()
+    prepare(arguments)
 
     bench = Bench(arguments)
     tables = open(bench.out / "tables.md", "w")
@@ -420,7 +473,7 @@ def main():
         print(text, file=tables, flush=True)
 
     described = machine(bench)
-    bench.record(machine=described.strip(), arguments=vars(arguments))
+    bench.record(machine=described.strip(), arguments={name: str(value) for name, value in vars(arguments).items()})
     tell(described)
     if arguments.quick:
         tell("**Quick: few epochs, untuned peers. This shows that everything runs, and no speed.**\n")

@@ -5,7 +5,7 @@ Usage: reference.py OUT_DIR          needs Python 3.10 or later and the packages
 
     pip install torch==2.15.0 numpy==2.4.6 adabelief-pytorch==0.2.0 colorama==0.4.6 tabulate==0.10.0 \\
                 lion-pytorch==0.2.5 schedulefree==1.4.1
-    python3 scripts/reference.py tests/golden
+    python3 scripts/dev/reference.py tests/golden
 
 Gradients are given, so no autograd, data or random number of PyTorch's takes part. Every case runs once in float64
 and once in float32 from the same inputs, all of them exact in float32. Torch's optimizers take their single-tensor
