@@ -6,7 +6,7 @@
 
 use adamtrain::data::digits;
 use adamtrain::optim::{Optimizer, OptimizerConfig};
-use adamtrain::rule::{Real, Rule, named};
+use adamtrain::rule::{OnePass, Real, Rule, named};
 use candle_core::{DType, Device, Module as _, Result, Tensor};
 use candle_nn::{Optimizer as _, VarBuilder, VarMap, linear};
 
@@ -36,7 +36,9 @@ impl Rule<1, 0, 2> for Signum {
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> Scalars<f64> {
         Scalars { weight: 1.0 - self.beta, minus_lr: -lr }
     }
+}
 
+impl OnePass<1, 0, 2> for Signum {
     /// An element's new parameter and state, in f32 or f64.
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m]: [R; 1]) -> (R, [R; 1]) {

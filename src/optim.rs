@@ -1,6 +1,6 @@
 //! Optimizers: from gradients to new parameters.
 //!
-//! A rule is an `impl Rule` or `impl TwoPass` in a file of its own, with the [`Family`] that names it; [`Driver`] gives it
+//! A rule is an `impl Rule` with its passes in a file of its own, with the [`Family`] that names it; `Driver` gives it
 //! variables, lanes, checkpoints and errors.
 
 mod adabelief;
@@ -35,7 +35,7 @@ pub use adam::Adam;
 pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
 pub use cautious::{Proposal, Propose, with_options};
 pub use define::Hyperparameters;
-pub use driver::{Driver, Formula, one_pass, two_pass};
+pub use driver::{one_pass, two_pass};
 pub use family::Family;
 #[cfg(feature = "cli")]
 pub(crate) use groups::matches;

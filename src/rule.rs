@@ -185,7 +185,7 @@ pub fn weight_decays(weight_decay: f64, lr: f64, is_decoupled: bool) -> (f64, f6
     if is_decoupled { (0.0, -lr * weight_decay) } else { (weight_decay, 0.0) }
 }
 
-/// One update formula: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
+/// What the host knows of an update formula, which is an [`OnePass`] or a [`TwoPass`] too: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
 pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// Its name, an identifier that no other rule has: its kernel on a GPU is `update_` and this.
     const NAME: &'static str;
@@ -212,9 +212,6 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// `history` holds the lane's host numbers, for rules that need some; they are saved with the checkpoint bit for bit.
     fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
-    /// The new parameter and state, from the scalars `h`, the parameter θ, its gradient g and its state.
-    fn update<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
-
     /// See [`Evaluation`]; none for a rule that evaluates where it trains.
     fn evaluation(&self) -> Option<Evaluation> {
         None
@@ -226,35 +223,21 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     }
 }
 
-/// An update formula that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that
-/// knows the `A` scalars made of them.
-pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> {
-    /// As [`Rule::NAME`]; it has three kernels.
-    const NAME: &'static str;
-    /// As [`Rule::OPTIONS`].
-    const OPTIONS: &'static str = "";
-    /// As [`Rule::STATE`].
-    const STATE: [&'static str; S];
+/// A rule that looks at one element at a time.
+pub trait OnePass<const S: usize, const P: usize, const H: usize>: Rule<S, P, H> {
+    /// The new parameter and state, from the scalars `h`, the parameter θ, its gradient g and its state.
+    fn update<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+}
 
-    /// As [`Rule::Scalars`].
-    type Scalars<R: Real>: Named<R, H>;
+/// A rule that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that knows the `A`
+/// scalars made of them. It has three kernels.
+pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>:
+    Rule<S, P, H>
+{
     /// What is summed over a tensor.
     type Sums<R: Real>: Named<R, N>;
     /// What the second pass knows of the sums.
     type Reduced<R: Real>: Named<R, A>;
-
-    /// As [`Rule::initial`].
-    fn initial(&self) -> [f64; S] {
-        [0.0; S]
-    }
-
-    /// As [`Rule::history`].
-    fn history(&self) -> [f64; P] {
-        [0.0; P]
-    }
-
-    /// As [`Rule::scalars`].
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> Self::Scalars<f64>;
 
     /// The first pass: what an element adds to each sum.
     fn first<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Self::Sums<R>;
@@ -264,16 +247,6 @@ pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize
 
     /// The second pass: the new parameter and state, from the same numbers.
     fn second<R: Real>(h: Self::Scalars<R>, reduced: Self::Reduced<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
-
-    /// As [`Rule::evaluation`].
-    fn evaluation(&self) -> Option<Evaluation> {
-        None
-    }
-
-    /// As [`Rule::denominator`].
-    fn denominator(&self, _t: u64) -> Option<Denominator> {
-        None
-    }
 }
 
 /// Where a net that is trained at θ is to be evaluated: at `θ + weight · (s − θ)` with the state number s of this index.

@@ -58,7 +58,9 @@ impl Rule<2, 0, 8> for AdaBelief {
         let (weight1, weight2) = (1.0 - self.beta1, 1.0 - self.beta2);
         Scalars { weight1, weight2, eps: self.eps, minus_step, of_root, rest, coupled, decoupled }
     }
+}
 
+impl OnePass<2, 0, 8> for AdaBelief {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, s]: [R; 2]) -> (R, [R; 2]) {
         let g = h.coupled.mul_add(theta, g);

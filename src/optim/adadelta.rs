@@ -41,7 +41,9 @@ impl Rule<2, 0, 4> for Adadelta {
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> Scalars<f64> {
         Scalars { decay: self.weight_decay, weight: 1.0 - self.rho, eps: self.eps, minus_lr: -lr }
     }
+}
 
+impl OnePass<2, 0, 4> for Adadelta {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [v, d]: [R; 2]) -> (R, [R; 2]) {
         let g = h.decay.mul_add(theta, g);

@@ -47,14 +47,16 @@ impl Rule<1, 0, 3> for Adagrad {
         Scalars { decay: self.weight_decay, minus_lr, eps: self.eps }
     }
 
+    fn denominator(&self, _: u64) -> Option<Denominator> {
+        Some(Denominator { state: "sum", eps: self.eps, correction: 1.0 })
+    }
+}
+
+impl OnePass<1, 0, 3> for Adagrad {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [sum]: [R; 1]) -> (R, [R; 1]) {
         let g = h.decay.mul_add(theta, g);
         let sum = g.mul_add(g, sum).flushed();
         (h.minus_lr.mul_add(g / (sum.sqrt() + h.eps), theta), [sum])
-    }
-
-    fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "sum", eps: self.eps, correction: 1.0 })
     }
 }

@@ -121,13 +121,15 @@ impl Rule<2, 0, 6> for Adam {
         }
     }
 
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+    }
+}
+
+impl OnePass<2, 0, 6> for Adam {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         Self::propose(h, theta, g, state).taken(theta)
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }
 
@@ -153,13 +155,15 @@ impl Rule<3, 0, 6> for AmsGrad {
         self.0.scalars(history, lr, t)
     }
 
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v_max", ..self.0.denominator(t)? })
+    }
+}
+
+impl OnePass<3, 0, 6> for AmsGrad {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 3]) -> (R, [R; 3]) {
         Self::propose(h, theta, g, state).taken(theta)
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v_max", ..self.0.denominator(t)? })
     }
 }
 

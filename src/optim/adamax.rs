@@ -43,7 +43,9 @@ impl Rule<2, 0, 5> for Adamax {
         let minus_step = -lr / bias_correction(self.beta1, t);
         Scalars { decay: self.weight_decay, weight1: 1.0 - self.beta1, beta2: self.beta2, eps: self.eps, minus_step }
     }
+}
 
+impl OnePass<2, 0, 5> for Adamax {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, u]: [R; 2]) -> (R, [R; 2]) {
         let g = h.decay.mul_add(theta, g);

@@ -63,6 +63,12 @@ impl Rule<4, 0, 10> for Adan {
         }
     }
 
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "n", eps: self.eps, correction: bias_correction(self.beta3, t) })
+    }
+}
+
+impl OnePass<4, 0, 10> for Adan {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, d, n, before]: [R; 4]) -> (R, [R; 4]) {
         let change = h.known * (g - before);
@@ -71,9 +77,5 @@ impl Rule<4, 0, 10> for Adan {
         let n = n.averaged_square(h.weight3, h.beta2.mul_add(change, g));
         let step = h.of_m.mul_add(m, h.of_d * d);
         (theta.moved(h.shrink, step / (n.sqrt() + h.eps)) / h.divisor, [m, d, n, g])
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "n", eps: self.eps, correction: bias_correction(self.beta3, t) })
     }
 }

@@ -72,6 +72,12 @@ impl Rule<3, 0, 7> for AdEmaMix {
         }
     }
 
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+    }
+}
+
+impl OnePass<3, 0, 7> for AdEmaMix {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, slow, v]: [R; 3]) -> (R, [R; 3]) {
         let m = m.averaged(h.weight1, g);
@@ -79,9 +85,5 @@ impl Rule<3, 0, 7> for AdEmaMix {
         let v = v.averaged_square(h.weight2, g);
         let step = h.of_fast.mul_add(m, h.of_slow * slow);
         (theta.moved(h.decay, step / (v.sqrt() + h.eps)), [m, slow, v])
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

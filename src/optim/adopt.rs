@@ -53,6 +53,12 @@ impl Rule<2, 0, 7> for Adopt {
         Scalars { weight1, weight2, eps, bound, minus_lr: -lr, coupled, decoupled }
     }
 
+    fn denominator(&self, _: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
+    }
+}
+
+impl OnePass<2, 0, 7> for Adopt {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
         let g = h.coupled.mul_add(theta, g);
@@ -61,9 +67,5 @@ impl Rule<2, 0, 7> for Adopt {
         let m = m.averaged(h.weight1, clipped);
         let v = v.averaged_square(h.weight2, g);
         (theta.moved(h.decoupled, h.minus_lr * m), [m, v])
-    }
-
-    fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
     }
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::error::described;
 use crate::kernel;
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{OnePass, TwoPass};
 
 /// A rule with its hyperparameters and learning rate.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl OptimizerConfig {
     /// A rule with fields of its own: one that this crate gives as a type, or another's.
     pub fn rule<U, const S: usize, const P: usize, const H: usize>(rule: U, lr: f64) -> Self
     where
-        U: Rule<S, P, H> + Clone + Send + Sync + 'static,
+        U: OnePass<S, P, H> + Clone + Send + Sync + 'static,
     {
         let build = move |parameters: &Parameters| one_pass(parameters, std::iter::once(rule.clone()));
         Self { kind: Kind::Rule(Arc::new(build)), lr }

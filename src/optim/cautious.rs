@@ -24,11 +24,11 @@ use super::LaneOptimizer;
 use super::driver::{one_pass, two_pass};
 use super::hyper::{CAUTIOUS, CAUTIOUS_DECAY, Hypers};
 use super::parameter::Parameters;
-use crate::rule::{Denominator, Evaluation, Real, Rule, TwoPass, named};
+use crate::rule::{Denominator, Evaluation, OnePass, Real, Rule, TwoPass, named};
 
 /// A rule whose step goes along an update u, so that options may have their say on it.
-pub trait Propose<const S: usize, const P: usize, const H: usize>: Rule<S, P, H> {
-    /// u, and what else a step is made of. [`Rule::update`] is [`Proposal::taken`] of it.
+pub trait Propose<const S: usize, const P: usize, const H: usize>: OnePass<S, P, H> {
+    /// u, and what else a step is made of. [`OnePass::update`] is [`Proposal::taken`] of it.
     fn propose<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Proposal<R, S>;
 }
 
@@ -92,19 +92,26 @@ where
     let rules = lanes.iter().map(rule);
     match (on(&CAUTIOUS), on(&CAUTIOUS_DECAY)) {
         (false, false) => one_pass(parameters, rules),
-        (false, true) => one_pass(parameters, rules.map(CautiousDecay)),
-        (true, false) => two_pass(parameters, rules.map(Cautious::<U, false>)),
-        (true, true) => two_pass(parameters, rules.map(Cautious::<U, true>)),
+        (false, true) => one_pass(parameters, rules.map(WithOptions::<U, false, true>)),
+        (true, false) => two_pass(parameters, rules.map(WithOptions::<U, true, false>)),
+        (true, true) => two_pass(parameters, rules.map(WithOptions::<U, true, true>)),
     }
 }
 
-/// A rule with cautious decay.
+/// A rule with options: a cautious update, cautious decay, or both.
 #[derive(Clone, Copy, Debug)]
-pub struct CautiousDecay<U>(pub U);
+struct WithOptions<U, const CAUTIOUS: bool, const DECAY: bool>(U);
 
-impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize> Rule<S, P, H> for CautiousDecay<U> {
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const CAUTIOUS: bool, const DECAY: bool>
+    Rule<S, P, H> for WithOptions<U, CAUTIOUS, DECAY>
+{
     const NAME: &'static str = U::NAME;
-    const OPTIONS: &'static str = "_cautious_decay";
+    const OPTIONS: &'static str = match (CAUTIOUS, DECAY) {
+        (true, true) => "_cautious_both",
+        (true, false) => "_cautious",
+        (false, true) => "_cautious_decay",
+        (false, false) => "",
+    };
     const STATE: [&'static str; S] = U::STATE;
 
     type Scalars<R: Real> = U::Scalars<R>;
@@ -124,16 +131,16 @@ impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize> Rule<S
     fn denominator(&self, t: u64) -> Option<Denominator> {
         self.0.denominator(t)
     }
+}
 
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize> OnePass<S, P, H>
+    for WithOptions<U, false, true>
+{
     #[inline(always)]
     fn update<R: Real>(h: U::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]) {
         U::propose(h, theta, g, state).with_cautious_decay(theta).taken(theta)
     }
 }
-
-/// A rule with a cautious update; with `DECAY`, cautious decay too.
-#[derive(Clone, Copy, Debug)]
-pub struct Cautious<U, const DECAY: bool>(pub U);
 
 // What is averaged over a tensor: φ.
 named!(Mask { agreeing });
@@ -145,31 +152,10 @@ named!(Spread { spread });
 const LEAST_MEAN: f64 = 1e-3;
 
 impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const DECAY: bool> TwoPass<S, P, H, 1, 1>
-    for Cautious<U, DECAY>
+    for WithOptions<U, true, DECAY>
 {
-    const NAME: &'static str = U::NAME;
-    const OPTIONS: &'static str = if DECAY { "_cautious_both" } else { "_cautious" };
-    const STATE: [&'static str; S] = U::STATE;
-
-    type Scalars<R: Real> = U::Scalars<R>;
     type Sums<R: Real> = Mask<R>;
     type Reduced<R: Real> = Spread<R>;
-
-    fn initial(&self) -> [f64; S] {
-        self.0.initial()
-    }
-    fn history(&self) -> [f64; P] {
-        self.0.history()
-    }
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> U::Scalars<f64> {
-        self.0.scalars(history, lr, t)
-    }
-    fn evaluation(&self) -> Option<Evaluation> {
-        self.0.evaluation()
-    }
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        self.0.denominator(t)
-    }
 
     #[inline(always)]
     fn first<R: Real>(h: U::Scalars<R>, theta: R, g: R, state: [R; S]) -> Mask<R> {
@@ -202,8 +188,8 @@ mod tests {
             let (g, lr) = (-0.1, 1e-2);
             for (theta, expected) in [(2.0, 2.0 - lr * 0.5 * 2.0), (-2.0, -2.0)] {
                 let h = rule.scalars(&mut [], lr, 5);
-                assert_eq!(Cautious::<U, true>::first(h, theta, g, state).agreeing, 0.0);
-                let (found, _) = Cautious::<U, true>::second(h, Spread { spread: 1.0 }, theta, g, state);
+                assert_eq!(WithOptions::<U, true, true>::first(h, theta, g, state).agreeing, 0.0);
+                let (found, _) = WithOptions::<U, true, true>::second(h, Spread { spread: 1.0 }, theta, g, state);
                 assert_eq!(found, expected, "{} at {theta}", U::NAME);
             }
         }

@@ -6,142 +6,46 @@ use candle_core::{Tensor, Var};
 use super::parameter::Parameters;
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
-use crate::rule::{Denominator, Evaluation, Named as _, Rule, TwoPass};
+use crate::rule::{Denominator, Evaluation, Named as _, OnePass, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
 const TRAINING_POINT: &str = "y";
 
-/// What one and two passes have in common: state, scalars, and a step over one tensor.
-pub trait Formula<const S: usize, const P: usize, const H: usize>: Send {
-    /// Names of the state.
-    const STATE: [&'static str; S];
-    /// What the state begins with.
-    fn initial(&self) -> [f64; S];
-    /// What the host numbers begin with.
-    fn history(&self) -> [f64; P];
-    /// Scalars of a step.
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H];
-    /// See [`Evaluation`].
-    fn evaluation(&self) -> Option<Evaluation>;
-    /// See [`Denominator`].
-    fn denominator(&self, t: u64) -> Option<Denominator>;
-    /// How a device knows it.
-    fn kernel() -> Kernel;
-    /// One step over a parameter, a row of scalars per lane.
-    ///
-    /// # Errors
-    /// If the device fails.
-    fn step(
-        scalars: &[kernel::Scalars<H>],
-        theta: &Tensor,
-        gradient: &Tensor,
-        state: &Tensor,
-    ) -> candle_core::Result<()>;
+/// A rule's step over one parameter, a row of scalars per lane: scalars, θ, gradient and state.
+type Step<const H: usize> = fn(&[kernel::Scalars<H>], &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
+
+/// What takes a rule's steps, in one pass or two.
+#[derive(Clone, Copy, Debug)]
+struct Passes<const H: usize> {
+    step: Step<H>,
     /// Its kernels, as CUDA C.
     #[cfg(test)]
-    fn source() -> kernel::gpu::Source;
-}
-
-/// A [`Rule`] as a [`Formula`].
-#[derive(Debug)]
-pub struct OnePass<U>(U);
-
-impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> Formula<S, P, H> for OnePass<U> {
-    const STATE: [&'static str; S] = U::STATE;
-
-    fn initial(&self) -> [f64; S] {
-        self.0.initial()
-    }
-    fn history(&self) -> [f64; P] {
-        self.0.history()
-    }
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t).into_array()
-    }
-    fn evaluation(&self) -> Option<Evaluation> {
-        self.0.evaluation()
-    }
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        self.0.denominator(t)
-    }
-    fn kernel() -> Kernel {
-        Kernel::one_pass::<U, S, P, H>()
-    }
-    fn step(
-        scalars: &[kernel::Scalars<H>],
-        theta: &Tensor,
-        gradient: &Tensor,
-        state: &Tensor,
-    ) -> candle_core::Result<()> {
-        kernel::update::<U, S, P, H>(scalars, theta, gradient, state)
-    }
-    #[cfg(test)]
-    fn source() -> kernel::gpu::Source {
-        kernel::gpu::Source::one_pass::<U, S, P, H>()
-    }
-}
-
-/// A [`TwoPass`] rule as a [`Formula`].
-#[derive(Debug)]
-pub struct Reducing<U, const N: usize, const A: usize>(U);
-
-impl<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> Formula<S, P, H>
-    for Reducing<U, N, A>
-where
-    U: TwoPass<S, P, H, N, A> + Send,
-{
-    const STATE: [&'static str; S] = U::STATE;
-
-    fn initial(&self) -> [f64; S] {
-        self.0.initial()
-    }
-    fn history(&self) -> [f64; P] {
-        self.0.history()
-    }
-    fn scalars(&self, history: &mut [f64; P], lr: f64, t: u64) -> [f64; H] {
-        self.0.scalars(history, lr, t).into_array()
-    }
-    fn evaluation(&self) -> Option<Evaluation> {
-        self.0.evaluation()
-    }
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        self.0.denominator(t)
-    }
-    fn kernel() -> Kernel {
-        Kernel::two_pass::<U, S, P, H, N, A>()
-    }
-    fn step(
-        scalars: &[kernel::Scalars<H>],
-        theta: &Tensor,
-        gradient: &Tensor,
-        state: &Tensor,
-    ) -> candle_core::Result<()> {
-        kernel::update_in_two_passes::<U, S, P, H, N, A>(scalars, theta, gradient, state)
-    }
-    #[cfg(test)]
-    fn source() -> kernel::gpu::Source {
-        kernel::gpu::Source::two_pass::<U, S, P, H, N, A>()
-    }
+    source: fn() -> kernel::gpu::Source,
 }
 
 /// An optimizer that follows `rules`, one per lane.
 ///
 /// # Errors
-/// As [`Driver::new`].
+/// If two variables share storage, a variable has not K lanes, or memory does not suffice.
 pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
 ) -> Result<Box<dyn LaneOptimizer>>
 where
-    U: Rule<S, P, H> + Send + 'static,
+    U: OnePass<S, P, H> + Send + 'static,
 {
-    Ok(Box::new(Driver::new(parameters, rules.map(OnePass).collect())?))
+    let passes = Passes {
+        step: kernel::update::<U, S, P, H>,
+        #[cfg(test)]
+        source: kernel::gpu::Source::one_pass::<U, S, P, H>,
+    };
+    Ok(Box::new(Driver::new(parameters, rules.collect(), Kernel::one_pass::<U, S, P, H>(), passes)?))
 }
 
 /// An optimizer that follows `rules` in two passes, one rule per lane.
 ///
 /// # Errors
-/// As [`Driver::new`].
+/// If two variables share storage, a variable has not K lanes, or memory does not suffice.
 pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
     parameters: &Parameters,
     rules: impl Iterator<Item = U>,
@@ -149,7 +53,12 @@ pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usiz
 where
     U: TwoPass<S, P, H, N, A> + Send + 'static,
 {
-    Ok(Box::new(Driver::new(parameters, rules.map(Reducing).collect())?))
+    let passes = Passes {
+        step: kernel::update_in_two_passes::<U, S, P, H, N, A>,
+        #[cfg(test)]
+        source: kernel::gpu::Source::two_pass::<U, S, P, H, N, A>,
+    };
+    Ok(Box::new(Driver::new(parameters, rules.collect(), Kernel::two_pass::<U, S, P, H, N, A>(), passes)?))
 }
 
 /// An optimizer whose rule looks at one parameter at a time.
@@ -157,7 +66,7 @@ where
 /// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. A lone lane takes any shape. State of
 /// one parameter is one tensor `[S, K, …]`, that of a lone lane `[S, …]`.
 #[derive(Debug)]
-pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
+struct Driver<U, const S: usize, const P: usize, const H: usize> {
     names: Vec<String>,
     vars: Vec<Var>,
     state: Vec<Tensor>,
@@ -167,6 +76,7 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     /// Lends variables and state to a step without taking memory.
     _views: kernel::Views,
     rules: Vec<U>,
+    passes: Passes<H>,
     history: Vec<[f64; P]>,
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
@@ -175,17 +85,17 @@ pub struct Driver<U, const S: usize, const P: usize, const H: usize> {
     updater: Updater,
 }
 
-impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
+impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
     /// Takes the parameters, named, and one rule per lane.
     ///
     /// # Errors
     /// If two variables share storage, a variable has not K > 1 lanes or another type than F32 and F64, or memory does not suffice.
-    pub fn new(parameters: &Parameters, rules: Vec<U>) -> Result<Self> {
+    fn new(parameters: &Parameters, rules: Vec<U>, kernel: Kernel, passes: Passes<H>) -> Result<Self> {
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
         expect_numbers(parameters)?;
-        let initial: Vec<[f64; S]> = rules.iter().map(Formula::initial).collect();
-        let evaluated = rules.first().and_then(Formula::evaluation);
+        let initial: Vec<[f64; S]> = rules.iter().map(Rule::initial).collect();
+        let evaluated = rules.first().and_then(Rule::evaluation);
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
         for (name, var) in names.iter().zip(&vars) {
             let lanes = rules.len();
@@ -214,16 +124,17 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> Driver
         }
         Ok(Self {
             _views: kernel::Views::new(vars.iter().map(Var::as_tensor).chain(&state))?,
-            updater: Updater::new(U::kernel(), H, rules.len(), vars.first().map(Var::as_tensor))?,
+            updater: Updater::new(kernel, H, rules.len(), vars.first().map(Var::as_tensor))?,
             names,
             vars,
             state,
             training_point,
             at_evaluation_point: false,
-            history: rules.iter().map(Formula::history).collect(),
+            history: rules.iter().map(Rule::history).collect(),
             scalars: Vec::with_capacity(rules.len()),
             steps: vec![0; rules.len()],
             rules,
+            passes,
         })
     }
 }
@@ -233,7 +144,7 @@ fn lane_of(tensor: &Tensor, lane: usize, lanes: usize) -> candle_core::Result<Te
     if lanes == 1 { Ok(tensor.clone()) } else { tensor.get(lane) }
 }
 
-impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
+impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;
@@ -249,7 +160,7 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOp
         let lanes = self.rules.iter().zip(&mut self.history).zip(&mut self.steps);
         for (((rule, history), steps), lane) in lanes.zip(scalars) {
             *steps += 1;
-            let rule = rule.scalars(history, lane.lr, *steps);
+            let rule = rule.scalars(history, lane.lr, *steps).into_array();
             self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
         }
         Ok(self.updater.prepare(&self.scalars)?)
@@ -261,8 +172,8 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOp
         let parts = own.filter_map(|(index, (var, state))| {
             Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state })
         });
-        let scalars = &self.scalars;
-        let step = |Parts { theta, gradient, state }: Parts| U::step(scalars, theta, gradient, state);
+        let (scalars, step) = (&self.scalars, self.passes.step);
+        let step = |Parts { theta, gradient, state }: Parts| step(scalars, theta, gradient, state);
         Ok(self.updater.apply(parts, gradients.factors(), step)?)
     }
 
@@ -350,11 +261,11 @@ impl<U: Formula<S, P, H>, const S: usize, const P: usize, const H: usize> LaneOp
         // A table of scalars as a few steps of lanes at different rates have it.
         let rule = &self.rules[0];
         let mut histories = [rule.history(); 3];
-        let mut source = U::source();
+        let mut source = (self.passes.source)();
         source.trial.scalars = [1, 2, 3, 500]
             .map(|t| {
                 let lanes = histories.iter_mut().zip([1e-3, 0.05, 1.5]);
-                lanes.map(|(history, lr)| rule.scalars(history, lr, t).to_vec()).collect()
+                lanes.map(|(history, lr)| rule.scalars(history, lr, t).into_array().to_vec()).collect()
             })
             .to_vec();
         found.push(source);

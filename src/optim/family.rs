@@ -8,7 +8,7 @@ use super::define::Hyperparameters;
 use super::driver::{one_pass, two_pass};
 use super::hyper::{Hyper, Hypers};
 use super::parameter::Parameters;
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{OnePass, TwoPass};
 
 /// What makes an optimizer of parameters and the hyperparameters of each lane.
 pub type Build = fn(&Parameters, &[Hypers]) -> Result<Box<dyn LaneOptimizer>>;
@@ -63,7 +63,7 @@ impl Family {
     /// A family of one rule in one pass.
     pub const fn one_pass<U, const S: usize, const P: usize, const H: usize>() -> Self
     where
-        U: Rule<S, P, H> + Hyperparameters + Send + 'static,
+        U: OnePass<S, P, H> + Hyperparameters + Send + 'static,
     {
         Self::new(U::HYPERS, &U::STATE, |parameters, lanes| one_pass(parameters, lanes.iter().map(U::new)))
     }

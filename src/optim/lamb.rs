@@ -48,13 +48,11 @@ named!(Squares { of_theta, of_u });
 // The rate of a tensor.
 named!(Rate { minus_step });
 
-impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+impl Rule<2, 0, 6> for Lamb {
     const NAME: &'static str = "lamb";
     const STATE: [&'static str; 2] = ["m", "v"];
 
     type Scalars<R: Real> = Scalars<R>;
-    type Sums<R: Real> = Squares<R>;
-    type Reduced<R: Real> = Rate<R>;
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
         let correction2 = bias_correction(self.beta2, t).sqrt();
@@ -67,6 +65,15 @@ impl TwoPass<2, 0, 6, 2, 1> for Lamb {
             minus_lr: -lr,
         }
     }
+
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+    }
+}
+
+impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+    type Sums<R: Real> = Squares<R>;
+    type Reduced<R: Real> = Rate<R>;
 
     #[inline(always)]
     fn first<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> Squares<R> {
@@ -84,9 +91,5 @@ impl TwoPass<2, 0, 6, 2, 1> for Lamb {
     fn second<R: Real>(h: Scalars<R>, Rate { minus_step }: Rate<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let (u, state) = Self::direction(h, theta, g, state);
         (minus_step.mul_add(u, theta), state)
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

@@ -44,7 +44,9 @@ impl Rule<1, 0, 4> for Lion {
         let (weight1, weight2) = (1.0 - self.beta1, 1.0 - self.beta2);
         Scalars { weight1, weight2, minus_lr: -lr, decay: -lr * self.weight_decay }
     }
+}
 
+impl OnePass<1, 0, 4> for Lion {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 1]) -> (R, [R; 1]) {
         Self::propose(h, theta, g, state).taken(theta)

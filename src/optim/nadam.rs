@@ -85,6 +85,12 @@ impl Rule<2, 1, 7> for NAdam {
         }
     }
 
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+    }
+}
+
+impl OnePass<2, 1, 7> for NAdam {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
         let g = h.coupled.mul_add(theta, g);
@@ -92,9 +98,5 @@ impl Rule<2, 1, 7> for NAdam {
         let v = v.averaged_square(h.weight2, g);
         let step = h.of_gradient.mul_add(g, h.of_moment * m);
         (theta.moved(h.decoupled, step / (v.sqrt() + h.eps)), [m, v])
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

@@ -68,15 +68,17 @@ impl Rule<2, 0, 7> for RAdam {
         Scalars { weight1, weight2, minus_step, of_root, rest, coupled, decoupled }
     }
 
+    fn denominator(&self, _: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
+    }
+}
+
+impl OnePass<2, 0, 7> for RAdam {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
         let g = h.coupled.mul_add(theta, g);
         let m = m.averaged(h.weight1, g);
         let v = v.averaged_square(h.weight2, g);
         (theta.moved(h.decoupled, h.minus_step * (m / h.of_root.mul_add(v.sqrt(), h.rest))), [m, v])
-    }
-
-    fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
     }
 }

@@ -85,6 +85,12 @@ macro_rules! variant {
                 Scalars { decay: weight_decay, weight: 1.0 - smoothing, eps, momentum, minus_lr: -lr }
             }
 
+            fn denominator(&self, _: u64) -> Option<Denominator> {
+                (!$mean).then(|| Denominator { state: "v", eps: self.0.eps, correction: 1.0 })
+            }
+        }
+
+        impl OnePass<$count, 0, 5> for Variant<$mean, $buffer> {
             #[inline(always)]
             #[allow(unused_variables)]
             fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; $count]) -> (R, [R; $count]) {
@@ -92,10 +98,6 @@ macro_rules! variant {
                 let [$($own),*] = state;
                 let (theta, [$v, $m, $b]) = Self::step(h, theta, g, [$v, $m, $b]);
                 (theta, [$($own),*])
-            }
-
-            fn denominator(&self, _: u64) -> Option<Denominator> {
-                (!$mean).then(|| Denominator { state: "v", eps: self.0.eps, correction: 1.0 })
             }
         }
     };

@@ -64,6 +64,16 @@ impl Rule<2, 2, 7> for ScheduleFree {
         }
     }
 
+    fn evaluation(&self) -> Option<Evaluation> {
+        Some(Evaluation { state: 0, weight: 1.0 - 1.0 / self.beta1 })
+    }
+
+    fn denominator(&self, t: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+    }
+}
+
+impl OnePass<2, 2, 7> for ScheduleFree {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, y: R, g: R, [z, v]: [R; 2]) -> (R, [R; 2]) {
         let v = v.averaged_square(h.weight2, g);
@@ -71,13 +81,5 @@ impl Rule<2, 2, 7> for ScheduleFree {
         let y = y + h.c.mul_add(z - y, h.of_y * d);
         let z = h.minus_lr.mul_add(d, z);
         (y, [z, v])
-    }
-
-    fn evaluation(&self) -> Option<Evaluation> {
-        Some(Evaluation { state: 0, weight: 1.0 - 1.0 / self.beta1 })
-    }
-
-    fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
     }
 }

@@ -61,7 +61,9 @@ impl Rule<0, 0, 2> for Sgd {
     fn scalars(&self, _: &mut [f64; 0], lr: f64, _: u64) -> Scalars<f64> {
         Scalars { decay: self.weight_decay, minus_lr: -lr }
     }
+}
 
+impl OnePass<0, 0, 2> for Sgd {
     #[inline(always)]
     fn update<R: Real>(h: Scalars<R>, theta: R, g: R, _: [R; 0]) -> (R, [R; 0]) {
         (h.minus_lr.mul_add(h.decay.mul_add(theta, g), theta), [])
@@ -87,7 +89,9 @@ impl Rule<1, 0, 6> for Momentum {
         let (of_gradient, of_buffer) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
         MomentumScalars { decay: weight_decay, momentum, fresh, of_gradient, of_buffer, minus_lr: -lr }
     }
+}
 
+impl OnePass<1, 0, 6> for Momentum {
     #[inline(always)]
     fn update<R: Real>(h: MomentumScalars<R>, theta: R, g: R, [b]: [R; 1]) -> (R, [R; 1]) {
         let g = h.decay.mul_add(theta, g);

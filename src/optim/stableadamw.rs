@@ -42,19 +42,26 @@ named!(Outgrown { ratio });
 // The rate of a tensor, and its decay.
 named!(Rate { minus_step, decay_step });
 
-impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
+impl Rule<2, 0, 5> for StableAdamW {
     const NAME: &'static str = "stableadamw";
     const STATE: [&'static str; 2] = ["m", "v"];
 
     type Scalars<R: Real> = Scalars<R>;
-    type Sums<R: Real> = Outgrown<R>;
-    type Reduced<R: Real> = Rate<R>;
 
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
         let weight = |beta: f64| (1.0 - beta) / bias_correction(beta, t);
         let (weight1, weight2) = (weight(self.beta1), weight(self.beta2));
         Scalars { weight1, weight2, eps: self.eps, minus_lr: -lr, decay: -lr * self.weight_decay }
     }
+
+    fn denominator(&self, _: u64) -> Option<Denominator> {
+        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
+    }
+}
+
+impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
+    type Sums<R: Real> = Outgrown<R>;
+    type Reduced<R: Real> = Rate<R>;
 
     #[inline(always)]
     fn first<R: Real>(h: Scalars<R>, _: R, g: R, [_, v]: [R; 2]) -> Outgrown<R> {
@@ -74,9 +81,5 @@ impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
         let m = m.averaged(h.weight1, g);
         let v = v.averaged_square(h.weight2, g);
         (theta.moved(rate.decay_step, rate.minus_step * (m / (v.sqrt() + h.eps))), [m, v])
-    }
-
-    fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
     }
 }

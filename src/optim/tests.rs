@@ -265,7 +265,7 @@ fn three_thousand_steps_in_f32_are_no_farther_from_f64_than_the_reference_s_own(
 /// path and candle-nn use.
 #[test]
 fn the_fused_moments_are_twenty_times_as_close_to_f64_as_the_textbook_form() {
-    use crate::rule::{Named as _, Rule, rounded};
+    use crate::rule::{Named as _, OnePass as _, Rule as _, rounded};
     let adam = Adam::default();
     let count = 512;
     let mut stream = crate::rng::Stream::new(5, crate::rng::Purpose::Weights, 0);

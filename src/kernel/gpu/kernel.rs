@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::kernel_name;
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{OnePass, TwoPass};
 
 /// What a GPU has to know of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Of a rule in one pass.
-    pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
+    pub fn one_pass<U: OnePass<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         Self { name: kernel_name(U::NAME, U::OPTIONS), state: S, sums: None }
     }
 

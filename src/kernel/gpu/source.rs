@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::kernel_name;
 use crate::rule::expr::{Expr, Text, Written, written};
-use crate::rule::{Named, Rule, TwoPass};
+use crate::rule::{Named, OnePass, TwoPass};
 
 /// The kernels of one rule, as CUDA C that includes `elementwise.cuh`.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl Source {
     /// The kernel of a rule in one pass.
     pub fn one_pass<U, const S: usize, const P: usize, const H: usize>() -> Self
     where
-        U: Rule<S, P, H>,
+        U: OnePass<S, P, H>,
     {
         let update = written(|| {
             let [theta, g] = ["theta", "g"].map(Expr::named);

@@ -13,7 +13,7 @@ use crate::kernel::simd::Width;
 use crate::kernel::{ACCUMULATORS, Scalars, piece_size};
 use crate::optim::tests::{sources, written};
 use crate::rng::{Purpose, Stream};
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{OnePass, TwoPass};
 
 /// Scalars by step, lane and index.
 type Table = Vec<Vec<Vec<f64>>>;
@@ -34,7 +34,7 @@ struct Tally {
 }
 
 impl Trial {
-    pub fn one_pass<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
+    pub fn one_pass<U: OnePass<S, P, H>, const S: usize, const P: usize, const H: usize>() -> Self {
         let run: fn(&Emulator, &Table) -> Tally = |emulator, table| {
             let name = kernel_name(U::NAME, U::OPTIONS);
             over_cases(&name, &U::STATE, table, &[], |case| {

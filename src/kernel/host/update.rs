@@ -6,7 +6,7 @@ use super::simd::{Width, by_halves, vectorised};
 use super::sums::{ACCUMULATORS, LINE, sum_in_pieces};
 use super::team::{self, ELEMENT_WORK, Shared};
 use crate::kernel::element::Number;
-use crate::rule::{Named as _, Rule, TwoPass, rounded};
+use crate::rule::{Named as _, OnePass, TwoPass, rounded};
 
 /// What a step needs besides the elements.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,7 @@ pub fn update<R: Number, U, const S: usize, const P: usize, const H: usize>(
     gradient: &[R],
     state: [&mut [R]; S],
 ) where
-    U: Rule<S, P, H>,
+    U: OnePass<S, P, H>,
 {
     over_pieces(theta, gradient, state, &|theta, gradient, state| {
         update_piece::<R, U, S, P, H>(width, scalars, theta, gradient, state);
@@ -135,7 +135,7 @@ vectorised! {
         theta: &mut [R],
         gradient: &[R],
         state: [&mut [R]; S],
-    ) where [U: Rule<S, P, H>] {
+    ) where [U: OnePass<S, P, H>] {
         let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         each_element(theta, gradient, state, |theta, g, s| U::update(rule, theta, g * scale, s));
     }
@@ -256,6 +256,7 @@ mod tests {
     use super::*;
     use crate::optim::Adam;
     use crate::rng::{Purpose, Stream};
+    use crate::rule::Rule as _;
 
     /// θ, g, m, v of `count` elements with magnitudes from 1e-20 to 1e10, zeros and denormals among them.
     fn elements(count: usize) -> [Vec<f32>; 4] {
@@ -288,7 +289,7 @@ mod tests {
             let [theta, g, m, v] = elements(count);
             let (mut t0, mut m0, mut v0) = (theta.clone(), m.clone(), v.clone());
             for i in 0..count {
-                let (t, [a, b]) = <Adam as Rule<2, 0, 6>>::update(h, theta[i], g[i] * 0.5, [m[i], v[i]]);
+                let (t, [a, b]) = <Adam as OnePass<2, 0, 6>>::update(h, theta[i], g[i] * 0.5, [m[i], v[i]]);
                 (t0[i], m0[i], v0[i]) = (t, a, b);
             }
             for width in Width::available() {

@@ -9,7 +9,7 @@ use crate::kernel::gpu::{self, update::Update};
 use crate::kernel::host::simd::Width;
 use crate::kernel::host::update::{self as host, Scalars};
 use crate::kernel::lend::{by_type, lend_all};
-use crate::rule::{Rule, TwoPass};
+use crate::rule::{OnePass, TwoPass};
 
 /// Takes the steps of one optimizer.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub fn update<U, const S: usize, const P: usize, const H: usize>(
     state: &Tensor,
 ) -> Result<()>
 where
-    U: Rule<S, P, H>,
+    U: OnePass<S, P, H>,
 {
     by_type!(theta, R => over_lanes(scalars, theta, gradient, state, host::update::<R, U, S, P, H>))
 }

@@ -413,7 +413,7 @@ fn muon_in_f32_follows_its_f64_transcription() {
 /// Adam with one mistake each, in the words of the formula: the comparison with PyTorch must find every one.
 mod mutants {
     use super::*;
-    use crate::rule::{Real, Rule, named};
+    use crate::rule::{OnePass, Real, Rule, named};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Mistake {
@@ -501,7 +501,9 @@ mod mutants {
                 stale: is(StaleMoment),
             }
         }
+    }
 
+    impl OnePass<3, 0, 13> for Mutant {
         fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m0, v, v_max]: [R; 3]) -> (R, [R; 3]) {
             let Scalars { b1, b2, c1, c2, lr, before, after, coupled, inside, outside, keep, squared, stale } = h;
             let (zero, one) = (R::constant(0.0), R::constant(1.0));
