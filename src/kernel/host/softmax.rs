@@ -109,6 +109,8 @@ struct Block<'a> {
     normalisers: PerRow,
 }
 
+// A loop over the rows of a block is one vector or two, and indexes several of them.
+#[allow(clippy::needless_range_loop)]
 impl<'a> Block<'a> {
     #[inline(always)]
     fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
