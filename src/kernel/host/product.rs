@@ -153,7 +153,7 @@ thread_local! {
     static PANEL: RefCell<PackedPanel> = const { RefCell::new(PackedPanel([0.0; GROUP * SLICE])) };
 }
 
-/// A part of a product, by [`inner`] or [`outer`].
+/// A part of a product, by [`inner()`] or [`outer()`].
 fn compute(width: Width, product: &Product<'_>, out: Destination, part: &Region) {
     PANEL.with_borrow_mut(|PackedPanel(panel)| compute_with(width, product, out, part, panel));
 }

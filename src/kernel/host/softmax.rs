@@ -38,17 +38,22 @@ pub struct Criterion<'a> {
 type PerRow = [f32; ROWS];
 
 vectorised! {
-    /// Loss and hits of each lane over the first `rows` rows of a block, to `sums` `[K, 2]`; logits `[rows, K, C]`.
+    /// Loss and hits of each lane over a block of rows, to `sums` `[K, 2]`: labels `[N]` of the examples in `order` `[rows]`, logits
+    /// `[rows, K, C]`.
     pub fn cross_entropy[][](
         width: Width,
         criterion: Criterion<'_>,
-        labels: &[u32; ROWS],
-        rows: usize,
+        labels: &[u32],
+        order: &[u32],
         logits: &mut [f32],
         sums: &mut [f64],
     ) {
         let Criterion { classes, smoothing, gradient } = criterion;
         let of_row = smoothing.len() * classes;
+        let mut of_rows = [0; ROWS];
+        for (label, &example) in of_rows.iter_mut().zip(order) {
+            *label = labels[example as usize];
+        }
         let is_kept = classes <= MOST_ON_STACK;
         let size = if is_kept { classes } else { SIDE };
         let tiles = || (0..classes).step_by(size).map(|first| (first, size.min(classes - first)));
@@ -56,7 +61,7 @@ vectorised! {
         let mut columns = [[0.0; ROWS]; MOST_ON_STACK];
         for (lane, (sums, &smoothing)) in sums.chunks_exact_mut(NUMBERS).zip(smoothing).enumerate() {
             let logits = &mut logits[lane * classes..];
-            let mut block = Block::new(labels, smoothing, classes);
+            let mut block = Block::new(&of_rows, smoothing, classes);
             for (first, count) in tiles() {
                 let z = &mut columns[..count];
                 columns_of(width, &logits[first..], of_row, z);
@@ -83,7 +88,7 @@ vectorised! {
                     rows_of(width, z, &mut logits[first..], of_row);
                 }
             }
-            sums.copy_from_slice(&block.sums(rows));
+            sums.copy_from_slice(&block.sums(order.len()));
         }
     }
 }
@@ -104,6 +109,8 @@ struct Block<'a> {
     normalisers: PerRow,
 }
 
+// A loop over the rows of a block is one vector or two, and indexes several of them.
+#[allow(clippy::needless_range_loop)]
 impl<'a> Block<'a> {
     #[inline(always)]
     fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
@@ -226,10 +233,10 @@ mod tests {
         let smoothing = [smoothing];
         let criterion = |gradient| Criterion { classes: z.len(), smoothing: &smoothing, gradient };
         let (mut sums, mut logits) = ([0.0; NUMBERS], z.to_vec());
-        cross_entropy(width, width, criterion(None), &[label; ROWS], 1, &mut logits, &mut sums);
+        cross_entropy(width, width, criterion(None), &[label], &[0], &mut logits, &mut sums);
         assert!(logits.iter().zip(z).all(|(left, z)| left.to_bits() == z.to_bits()), "logits stay without a gradient");
         let mut gradient = z.repeat(ROWS);
-        cross_entropy(width, width, criterion(Some(1.0)), &[label; ROWS], ROWS, &mut gradient, &mut [0.0; NUMBERS]);
+        cross_entropy(width, width, criterion(Some(1.0)), &[label], &[0; ROWS], &mut gradient, &mut [0.0; NUMBERS]);
         (sums[0], sums[1] == 1.0, gradient[5 * z.len()..6 * z.len()].to_vec())
     }
 

@@ -39,6 +39,8 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
     match gpu::queue_of(x)? {
         Some(queue) => on_gpu(&*queue, pixels, indices, channels, x),
         None => lend_all!([pixels: u8, order: u32, mut x: f32] => {
+            let width = Width::detect();
+            let plane = inputs / channels.len();
             let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
             team::over_slices(&mut x[..rows * stride], stride, NORMALISED, |from, x| {
                 for (index, row) in (start + from / stride..).zip(x.chunks_exact_mut(stride)) {
@@ -47,7 +49,10 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
                     if let Some(&ahead) = order.get(index + rows) {
                         prefetch(image(ahead));
                     }
-                    normalise(Width::detect(), image(order[index]), channels, row);
+                    let planes = image(order[index]).chunks_exact(plane).zip(row.chunks_exact_mut(plane));
+                    for ((pixels, numbers), &channel) in planes.zip(channels) {
+                        normalise(width, pixels, channel, numbers);
+                    }
                 }
             });
         }),
@@ -58,13 +63,9 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
 const NORMALISED: usize = 4;
 
 vectorised! {
-    fn normalise[][](image: &[u8], channels: &[Channel], row: &mut [f32]) {
-        let plane = image.len() / channels.len();
-        let planes = image.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
-        for ((pixels, numbers), channel) in planes.zip(channels) {
-            for (number, &pixel) in numbers.iter_mut().zip(pixels) {
-                *number = f32::from(pixel).mul_add(channel.scale, channel.shift);
-            }
+    fn normalise[][](pixels: &[u8], channel: Channel, numbers: &mut [f32]) {
+        for (number, &pixel) in numbers.iter_mut().zip(pixels) {
+            *number = f32::from(pixel).mul_add(channel.scale, channel.shift);
         }
     }
 }

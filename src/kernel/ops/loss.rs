@@ -84,20 +84,16 @@ fn each_block(criterion: Criterion<'_>, labels: &[u32], order: &[u32], logits: &
     let of_row = criterion.smoothing.len() * criterion.classes;
     let of_block = criterion.smoothing.len() * NUMBERS;
     let logits = &mut logits[..order.len() * of_row];
+    let width = Width::detect();
     let (sums, values) = (Shared(blocks.as_mut_ptr()), Shared(logits.as_mut_ptr()));
     team::over_range(blocks.len() / of_block, 1, ROWS * of_row * WORK, |range| {
         for (block, order) in range.clone().zip(order.chunks(ROWS).skip(range.start)) {
-            let mut own = [0; ROWS];
-            for (label, &example) in own.iter_mut().zip(order) {
-                *label = labels[example as usize];
-            }
             // SAFETY: both slices are this block's own, and lie in what was cut to the blocks above.
             let (sums, values) = unsafe {
                 let values = values.slice(block * ROWS * of_row, order.len() * of_row);
                 (sums.slice(block * of_block, of_block), values)
             };
-            let width = Width::detect();
-            softmax::cross_entropy(width, width, criterion, &own, order.len(), values, sums);
+            softmax::cross_entropy(width, width, criterion, labels, order, values, sums);
         }
     });
 }
