@@ -28,7 +28,13 @@ fn net(vars: &VarMap) -> Result<Sequential> {
 
 /// The variables in the order of their names.
 fn sorted(vars: &VarMap) -> Vec<(String, Var)> {
-    let mut vars: Vec<_> = vars.data().lock().unwrap().iter().map(|(name, var)| (name.clone(), var.clone())).collect();
+    let mut vars: Vec<_> = vars
+        .data()
+        .lock()
+        .expect("no thread has panicked")
+        .iter()
+        .map(|(name, var)| (name.clone(), var.clone()))
+        .collect();
     vars.sort_by(|a, b| a.0.cmp(&b.0));
     vars
 }

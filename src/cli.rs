@@ -80,6 +80,9 @@ pub enum Action {
 
 impl Subcommand {
     /// Does what was typed, and answers with the code to leave with.
+    ///
+    /// # Errors
+    /// As the command has them.
     pub fn run(&self, typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         if self.computes {
             plan::start_threads(None)?;

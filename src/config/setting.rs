@@ -89,6 +89,9 @@ impl Setting {
     }
 
     /// The one value that a text gives it.
+    ///
+    /// # Errors
+    /// What was expected, in words.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         match self.unset() {
             Some(word) if text.trim().eq_ignore_ascii_case(word) => Ok(Value::Unset(word)),

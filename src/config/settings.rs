@@ -78,7 +78,6 @@ macro_rules! settings {
     )+ })+) => {
         /// The settings of a configuration, but for the optimizer's hyperparameters, each by its name.
         #[derive(Clone, Debug)]
-        #[allow(clippy::doc_markdown, reason = "what is written for the terminal needs no marks")]
         pub struct Settings {
             $($($(#[doc = $help])+ pub $name: $type,)+)+
         }

@@ -1,6 +1,7 @@
 //! README.md and docs/optimizers.md name what the list of optimizers names.
 
 use super::*;
+use std::fmt::Write as _;
 
 const PAGE: &str = "docs/optimizers.md";
 
@@ -80,7 +81,7 @@ fn the_page_of_optimizers_follows_from_the_rules() {
     for (index, family) in FAMILIES.iter().enumerate() {
         let is_first = FAMILIES[..index].iter().all(|other| other.file != family.file);
         let text = section(family, find(family.name), is_first);
-        all += &format!("### {}\n\n{text}", family.name);
+        let _ = write!(all, "### {}\n\n{text}", family.name);
     }
     written(PAGE, &format!("{head}## The optimizers\n\n{all}## {tail}"));
 }
