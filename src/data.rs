@@ -98,9 +98,6 @@ pub struct Split {
 
 impl Split {
     /// Moves images to `device`; in host memory nothing is copied but the labels.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn new(images: Images, device: &Device) -> Result<Self> {
         let count = images.len();
         let inputs = images.pixels.len() / count.max(1);

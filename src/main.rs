@@ -170,7 +170,7 @@ fn complain(error: &anyhow::Error) {
     } else {
         Default::default()
     };
-    let fitting = |text: String, indent| match table::width_of_talk() {
+    let fitting = |text: String, indent| match table::stderr_width() {
         Some(width) => table::wrapped(&text, width, indent),
         None => text,
     };
@@ -184,11 +184,11 @@ fn complain(error: &anyhow::Error) {
 }
 
 /// Standard error, on which the lines of the log fit the terminal.
-struct Talk;
+struct Stderr;
 
-impl std::io::Write for Talk {
+impl std::io::Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        report::say(String::from_utf8_lossy(bytes).trim_end());
+        report::message(String::from_utf8_lossy(bytes).trim_end());
         Ok(bytes.len())
     }
 
@@ -208,7 +208,7 @@ fn log(verbosity: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Talk)
+        .with_writer(|| Stderr)
         .with_ansi(report::colours())
         .with_target(false)
         .without_time()

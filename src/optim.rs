@@ -174,9 +174,6 @@ pub trait LaneOptimizer: Send {
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()>;
 
     /// The device's part of a step, which is the same in every step but for what [`LaneOptimizer::prepare`] has brought there.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()>;
 
     /// Number of steps that a lane has taken.
@@ -184,9 +181,6 @@ pub trait LaneOptimizer: Send {
 
     /// The state as tensors `<parameter>.<state>`, each in the parameter's shape `[K, …]`; they share the optimizer's memory. It is
     /// what a checkpoint needs only at the evaluation point.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn state(&self) -> Result<Vec<(String, Tensor)>>;
 
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
@@ -208,25 +202,16 @@ pub trait LaneOptimizer: Send {
     }
 
     /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule tells from where it trains.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn at_evaluation_point(&mut self) -> Result<()> {
         Ok(())
     }
 
     /// Moves the parameters back, to their bits before [`LaneOptimizer::at_evaluation_point`].
-    ///
-    /// # Errors
-    /// If the device fails.
     fn at_training_point(&mut self) -> Result<()> {
         Ok(())
     }
 
     /// For each parameter, the share of a lane's elements where √v̂ < 10·ε; none where the rule has no such denominator.
-    ///
-    /// # Errors
-    /// If the device fails.
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>>;
 
     /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.

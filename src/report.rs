@@ -106,7 +106,7 @@ impl Reporter {
         if self.style.json {
             self.output.line(&event.to_string());
         }
-        self.talk(words);
+        self.message(words);
     }
 
     /// Whether somebody watches the progress between epochs.
@@ -143,9 +143,9 @@ impl Reporter {
         let validated = record.valid_loss.is_some();
         if !self.headed {
             self.headed = true;
-            self.talk(if validated { HEAD_WITH_VALIDATION } else { HEAD });
+            self.message(if validated { HEAD_WITH_VALIDATION } else { HEAD });
         }
-        self.talk(&row(record, validated));
+        self.message(&row(record, validated));
     }
 
     /// Emits the `end` event, or the final summary, and says whether standard output took everything.
@@ -165,7 +165,7 @@ impl Reporter {
         } else {
             let health = summary.last.as_ref().and_then(|last| Some((last.epoch, last.health.as_ref()?)));
             if let Some((epoch, health)) = health {
-                self.output.line(&health::table(epoch, health, table::width().unwrap_or(usize::MAX)));
+                self.output.line(&health::table(epoch, health, table::stdout_width().unwrap_or(usize::MAX)));
             }
             for line in lines(summary, &out) {
                 self.output.line(&line);
@@ -175,14 +175,14 @@ impl Reporter {
     }
 
     /// A line for people, above the bar if there is one.
-    pub fn talk(&self, line: &str) {
+    pub fn message(&self, line: &str) {
         if self.style.quiet {
             return;
         }
-        match (&self.bar, table::width_of_talk()) {
+        match (&self.bar, table::stderr_width()) {
             (Some(bar), Some(width)) => bar.println(table::wrapped_lines(line, width)),
             (Some(bar), None) => bar.println(line),
-            (None, _) => say(line),
+            (None, _) => message(line),
         }
     }
 }
@@ -221,8 +221,8 @@ fn row(record: &Record, validated: bool) -> String {
 }
 
 /// A line for people on standard error, in as many as the terminal needs.
-pub fn say(line: &str) {
-    let line = table::width_of_talk().map_or_else(|| line.to_owned(), |width| table::wrapped_lines(line, width));
+pub fn message(line: &str) {
+    let line = table::stderr_width().map_or_else(|| line.to_owned(), |width| table::wrapped_lines(line, width));
     // Nobody reads a closed standard error.
     drop(writeln!(io::stderr(), "{line}"));
 }
@@ -244,7 +244,7 @@ fn end_event(summary: &Summary, out: &str) -> Value {
 /// The final summary: a name and a value a line.
 fn lines(summary: &Summary, out: &str) -> Vec<String> {
     let mut lines = vec![format!("status          {}", summary.status.word())];
-    let width = table::width().unwrap_or(usize::MAX);
+    let width = table::stdout_width().unwrap_or(usize::MAX);
     let reason = summary.reason.iter().map(|reason| table::wrapped(&format!("reason          {reason}"), width, 16));
     lines.extend(reason);
     lines.push(format!("epochs          {}", summary.epochs));

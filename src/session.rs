@@ -166,7 +166,7 @@ impl Session {
         self.run.write_summary(&summary)?;
         self.has_ended = true;
         if matches!(stop, Stop::TimeLimit | Stop::Signal(_)) {
-            self.reporter.talk(&format!("go on: adamtrain --out {} --resume", quoted_path(self.run.path())));
+            self.reporter.message(&format!("go on: adamtrain --out {} --resume", quoted_path(self.run.path())));
         }
         self.reporter.end(&summary, self.run.path())?;
         Ok(summary)

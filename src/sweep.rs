@@ -221,9 +221,9 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn talk(&self, line: &str) {
+    fn message(&self, line: &str) {
         if !self.options.style.quiet {
-            report::say(line);
+            report::message(line);
         }
     }
 
@@ -298,8 +298,8 @@ impl<'a> Sweep<'a> {
         };
         if let Some(why) = why {
             let (ended, all) = (self.directory.ended.len(), self.points.points.len());
-            self.talk(&format!("{why}: saved, {ended} of {all} points have ended"));
-            self.talk(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
+            self.message(&format!("{why}: saved, {ended} of {all} points have ended"));
+            self.message(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
         }
         let stop = stopped.unwrap_or(Stop::Finished);
         let rows = table::rows(self.points, &self.directory.ended);
@@ -409,7 +409,7 @@ impl Journal for Sweep<'_> {
         if let Some(live) = &mut self.live {
             live.show(self.points, lanes);
         } else if self.records.first().is_some_and(|(_, record)| record.event == "epoch") {
-            self.talk(&self.leaders(lanes));
+            self.message(&self.leaders(lanes));
         }
         self.records.clear();
         Ok(())

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::value::Kind;
 use crate::optim::{FAMILIES, Family, Hyper, HyperValue, family};
 use crate::report::answer;
-use crate::report::table::{width, wrapped};
+use crate::report::table::{stdout_width, wrapped};
 
 use super::WIDTH;
 
@@ -59,7 +59,7 @@ fn write_family(text: &mut String, family: &Family) {
     text.push('\n');
     for line in family.formula().lines() {
         // Whole where there is room, and for a program.
-        let _ = writeln!(text, "{}", wrapped(&format!("    {line}"), width().unwrap_or(usize::MAX), 8));
+        let _ = writeln!(text, "{}", wrapped(&format!("    {line}"), stdout_width().unwrap_or(usize::MAX), 8));
     }
     text.push('\n');
     for hyper in family.hypers {

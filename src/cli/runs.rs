@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::listing;
 use crate::listing::key::{self, Column};
 use crate::report::table::{self, Side, aligned, leaf};
-use crate::report::{Output, Style, say};
+use crate::report::{Output, Style, message};
 use crate::run::read;
 use crate::run::write::{replace, unwritable};
 use crate::sweep::curve::{figure, subject};
@@ -152,7 +152,7 @@ impl Runs {
             });
             output.line(&end.to_string());
         } else {
-            let width = table::width();
+            let width = table::stdout_width();
             let cells = |columns: &[Column]| -> Vec<Vec<String>> {
                 shown.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect()
             };
@@ -170,14 +170,14 @@ impl Runs {
             for line in head.iter().flat_map(|head| head.lines()).chain(text.lines()) {
                 output.line(line);
             }
-            self.talk_of(&left_out);
+            self.message_of_left_out(&left_out);
         }
-        self.talk(&folders, rows.len(), shown.len());
+        self.message(&folders, rows.len(), shown.len());
         output.finish()
     }
 
     /// A word on standard error where the table does not say it.
-    fn talk(&self, folders: &[PathBuf], found: usize, shown: usize) {
+    fn message(&self, folders: &[PathBuf], found: usize, shown: usize) {
         let line = match (found, folders) {
             (0, []) => "no runs found: there is no folder `runs` or `sweeps` here".to_owned(),
             (0, folders) => {
@@ -188,12 +188,12 @@ impl Runs {
             _ => return,
         };
         if !self.style.quiet {
-            say(&escaped(&line));
+            message(&escaped(&line));
         }
     }
 
     /// Which columns had no room, on standard error.
-    fn talk_of(&self, left_out: &[Column]) {
+    fn message_of_left_out(&self, left_out: &[Column]) {
         if left_out.is_empty() || self.style.quiet {
             return;
         }
@@ -201,7 +201,7 @@ impl Runs {
         let do_not = if left_out.len() == 1 { "does" } else { "do" };
         let columns = counted(left_out.len() as u64, "column");
         let names = names.join(", ");
-        say(&format!("{columns} {do_not} not fit: {names}; `--columns NAME,NAME` chooses, `| less -S` has all"));
+        message(&format!("{columns} {do_not} not fit: {names}; `--columns NAME,NAME` chooses, `| less -S` has all"));
     }
 
     /// Draws the sweep that is asked for.

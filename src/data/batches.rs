@@ -36,9 +36,6 @@ pub fn held_out(count: usize, fraction: f64) -> usize {
 }
 
 /// The order in which epoch `epoch` (from 0) sees `members`, u32 [N′].
-///
-/// # Errors
-/// If the device fails.
 pub fn order(members: &[u32], data_seed: u64, epoch: u64, device: &Device) -> Result<Tensor> {
     let mut order = members.to_vec();
     Stream::new(data_seed, Purpose::Order, epoch).shuffle(&mut order);

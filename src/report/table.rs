@@ -87,12 +87,12 @@ pub fn leaf(key: &str) -> &str {
 
 /// Where the lines of standard output end: at the terminal's edge, or where `COLUMNS` says that it is; none where they are read by a
 /// program.
-pub fn width() -> Option<usize> {
+pub fn stdout_width() -> Option<usize> {
     width_of(terminal_size::terminal_size_of(std::io::stdout()))
 }
 
 /// The same of standard error.
-pub fn width_of_talk() -> Option<usize> {
+pub fn stderr_width() -> Option<usize> {
     width_of(terminal_size::terminal_size_of(std::io::stderr()))
 }
 

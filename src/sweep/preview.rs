@@ -14,7 +14,7 @@ use crate::device;
 use crate::kernel::gpu;
 use crate::plan;
 use crate::report::answer;
-use crate::report::table::{Side, aligned, aligned_within, leaf, width, word, wrapped};
+use crate::report::table::{Side, aligned, aligned_within, leaf, stdout_width, word, wrapped};
 use crate::text::counted;
 use crate::train::schedule;
 
@@ -106,7 +106,7 @@ fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json 
 }
 
 fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
-    let width = width().unwrap_or(usize::MAX);
+    let width = stdout_width().unwrap_or(usize::MAX);
     let mut text = String::new();
     for axis in &points.axes {
         let values: Vec<String> = axis.values.iter().map(|value| word(&value.to_json())).collect();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
-use crate::report::table::{Side, aligned_within, leaf, number, width, word, wrapped};
+use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, word, wrapped};
 use crate::run::results::{CHOSEN_BY, PointEnd};
 
 /// A row: all seeds of one combination.
@@ -95,7 +95,7 @@ pub fn to_text(rows: &[Combination], measured: &str, data_seed: u64) -> String {
         cells.push(ranges(&row.points));
         cells
     };
-    let width = width().unwrap_or(usize::MAX);
+    let width = stdout_width().unwrap_or(usize::MAX);
     let mut text = aligned_within(width, &["points", "diverged", "n"], names, rows.iter().map(cells).collect());
     if rows.iter().any(|row| row.deviation.is_some()) {
         let what =

@@ -60,9 +60,6 @@ impl Update {
     }
 
     /// Brings the scalars of the next step to the device, a row per lane.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn prepare<const H: usize>(&self, queue: &dyn Queue, rows: &[Scalars<H>]) -> Result<()> {
         let rounded = rows.iter().flat_map(|row| row.rule.iter().chain([&row.gradient]).map(|number| *number as f32));
         self.scalars.write(queue, &rounded.collect::<Vec<_>>().bytes())?;
@@ -73,9 +70,6 @@ impl Update {
     }
 
     /// Takes the step: every parameter and lane in one launch. `factors` f32 `[K]` scale the gradients further.
-    ///
-    /// # Errors
-    /// If the device fails.
     pub fn apply(&mut self, queue: &dyn Queue, parts: &[Parts<'_>], factors: Option<&Tensor>) -> Result<()> {
         let gradients = parts.iter().map(|part| address::<f32>(part.gradient)).collect::<Result<Vec<_>>>()?;
         let tables = match self.tables.take() {
