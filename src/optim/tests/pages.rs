@@ -1,7 +1,6 @@
 //! README.md and docs/optimizers.md name what the list of optimizers names.
 
 use super::*;
-use std::fmt::Write as _;
 
 const PAGE: &str = "docs/optimizers.md";
 
@@ -77,12 +76,11 @@ fn the_page_of_optimizers_follows_from_the_rules() {
     let sections: Vec<(&str, &str)> =
         sections.split("\n\n### ").filter_map(|own| own.trim_start_matches("### ").split_once("\n\n")).collect();
     let find = |name: &str| sections.iter().find(|(title, _)| *title == name).map(|(_, text)| *text);
-    let mut all = String::new();
-    for (index, family) in FAMILIES.iter().enumerate() {
+    let section = |(index, family): (usize, &&Family)| {
         let is_first = FAMILIES[..index].iter().all(|other| other.file != family.file);
-        let text = section(family, find(family.name), is_first);
-        let _ = write!(all, "### {}\n\n{text}", family.name);
-    }
+        format!("### {}\n\n{}", family.name, section(family, find(family.name), is_first))
+    };
+    let all = FAMILIES.iter().enumerate().map(section).collect::<Vec<_>>().concat();
     written(PAGE, &format!("{head}## The optimizers\n\n{all}## {tail}"));
 }
 
