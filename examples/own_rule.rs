@@ -57,7 +57,7 @@ pub fn main() -> Result<()> {
 
     let vars = VarMap::new();
     let net = linear(784, 10, VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
-    let config = OptimizerConfig::rule(Signum { beta: 0.9 }, 1e-3);
+    let config = OptimizerConfig::rule(Signum { beta: 0.9 }, 3e-3);
     let mut optimizer = Optimizer::new(vars.all_vars(), config)?;
 
     let mut losses = Vec::new();
