@@ -7,9 +7,9 @@ use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::WIDTH;
-use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::config::settings::{ReadBy, SETTINGS, Setting};
+use crate::config::{self, Config};
 use crate::optim::{CURVES, Curve, Decay, letters, warm_up};
 use crate::report::answer;
 use crate::report::table::wrapped;
@@ -77,11 +77,6 @@ fn has_warm_up(curve: Curve) -> bool {
     curve.decay != Decay::OneCycle
 }
 
-fn default(config: &Config, setting: &Setting) -> String {
-    let found = config.entries().find(|(other, ..)| other.key == setting.key);
-    found.map_or_else(String::new, |(_, value, _)| value.to_string())
-}
-
 fn write_curve(text: &mut String, curve: Curve, config: &Config) {
     let mut line = |line: &str, indent| {
         let _ = writeln!(text, "{}", wrapped(line, WIDTH, indent));
@@ -93,7 +88,8 @@ fn write_curve(text: &mut String, curve: Curve, config: &Config) {
     }
     line(&format!("\n  {}\n", curve.end), 2);
     for setting in settings(curve) {
-        let (default, accepts) = (default(config, setting), setting.kind.to_string());
+        let default = config.value(setting.key).map_or_else(String::new, ToString::to_string);
+        let accepts = setting.kind.to_string();
         line(&format!("  {:<26} {default:<9} {accepts}", setting.key), 39);
         line(&format!("      {}", setting.help), 6);
     }
@@ -101,12 +97,10 @@ fn write_curve(text: &mut String, curve: Curve, config: &Config) {
 }
 
 fn described(curve: Curve, config: &Config) -> Value {
-    let values = config.to_json();
     let setting = |setting: &Setting| {
-        let (section, name) = setting.key.split_once('.').unwrap_or_default();
         json!({
             "key": setting.key,
-            "default": values[section][name],
+            "default": config.value(setting.key).map(config::Value::to_json),
             "accepts": setting.kind.to_string(),
             "about": setting.help,
         })
