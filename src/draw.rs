@@ -166,11 +166,6 @@ impl Axis {
     fn scale(&self) -> Scale {
         Scale::of(self.values())
     }
-
-    /// Characters of the longest label.
-    fn longest(&self) -> usize {
-        self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0)
-    }
 }
 
 /// What was measured several times.
@@ -208,6 +203,11 @@ impl Estimate {
             (Some(mean), Some(deviation)) => format!("{mean:.4} ± {deviation:.4}{diverged}"),
         }
     }
+}
+
+/// Characters of the longest of some texts.
+fn longest<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
 impl Figure {

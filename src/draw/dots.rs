@@ -2,12 +2,13 @@
 
 use super::axis::labelled_across;
 use super::canvas::{Anchor, BOLD, CHAR, COLOURS, Canvas, DIVERGED, Frame, GRID, MARGIN, TOP};
-use super::{Chart, Dots};
+use super::{Chart, Dots, longest};
 
 impl Dots {
     pub(super) fn draw(&self, canvas: &mut Canvas, chart: &Chart) {
+        let longest = longest(self.rows.iter().map(|(label, _)| label).chain([&self.name]));
         let frame = Frame {
-            left: MARGIN + 12.0 + longest(&self.name, &self.rows) as f64 * CHAR,
+            left: MARGIN + 12.0 + longest as f64 * CHAR,
             top: TOP + 4.0,
             width: 420.0,
             height: 22.0 * self.rows.len() as f64 + 8.0,
@@ -35,7 +36,9 @@ impl Dots {
             if estimate.deviation.is_some() {
                 let (low, high) = estimate.spread();
                 canvas.line((x(low), y), (x(high), y), COLOURS[0], r#" stroke-width="1.6""#);
-                estimate.values.iter().for_each(|value| canvas.speck((x(*value), y), 0));
+                for value in &estimate.values {
+                    canvas.speck((x(*value), y), 0);
+                }
             }
             canvas.mark((x(mean), y), 0, &format!("{label}: {}", estimate.words()));
         }
@@ -43,15 +46,4 @@ impl Dots {
             canvas.explain_cross(frame.left, frame.bottom() + 34.0);
         }
     }
-}
-
-/// Characters of the longest label of some rows, or of their name.
-pub(super) fn longest<T>(name: &str, rows: &[(String, T)]) -> usize {
-    rows.iter()
-        .map(|(label, _)| label)
-        .map(String::as_str)
-        .chain([name])
-        .map(|text| text.chars().count())
-        .max()
-        .unwrap_or(0)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::axis::{Grid, labelled_across, labelled_upwards};
 use super::canvas::{Anchor, CHAR, Canvas, DIVERGED, Frame, INK, MARGIN, MOST_TOOLTIPS, PALE_INK, TOP, viridis};
 use super::scale::{Spacing, Tick};
-use super::{Chart, Estimate, Heat, MOST_CELLS};
+use super::{Chart, Estimate, Heat, MOST_CELLS, longest};
 
 impl Heat {
     pub(super) fn draw(&self, canvas: &mut Canvas, chart: &Chart) {
@@ -19,7 +19,7 @@ impl Heat {
         let cell_width = (side / across.len() as f64).clamp(2.0, 56.0);
         let cell_height = (0.75 * side / up.len() as f64).clamp(2.0, 34.0);
         let (width, height) = (cell_width * across.len() as f64, cell_height * up.len() as f64);
-        let left = MARGIN + 24.0 + y.longest() as f64 * CHAR;
+        let left = MARGIN + 24.0 + longest(&y.labels) as f64 * CHAR;
         let grid = Grid::new(self.panels.len(), left, (width, height), (26.0, 60.0));
         let (x_ticks, y_ticks) = (middles(&across, &x.labels), middles(&up, &y.labels));
         let cells = Cells { heat: self, chart, across, up, size: (cell_width, cell_height) };

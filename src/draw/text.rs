@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::axis::labelled;
-use super::dots::longest;
 use super::scale::{Scale, Tick};
-use super::{Chart, Dots, Estimate, Form, Heat, Line, Lines, MOST_LINES, Measure, Panel};
+use super::{Chart, Dots, Estimate, Form, Heat, Line, Lines, MOST_LINES, Measure, Panel, longest};
 
 /// Columns of a chart.
 const WIDTH: usize = 78;
@@ -105,7 +104,7 @@ fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
 impl Lines {
     fn write(&self, text: &mut String, measure: &Measure, lines: &[Line]) {
         let y_ticks = measure.scale.round_ticks();
-        let room = y_ticks.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0).max(4);
+        let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
         let width = WIDTH - room - 3;
         let (scale, values) = (self.x.scale(), self.x.values());
         let x_ticks = scale.ticks(values);
@@ -188,8 +187,7 @@ impl Heat {
         if y.numbers.is_some() {
             down.reverse();
         }
-        let room = down.iter().map(|&k| y.labels[k].chars().count()).max().unwrap_or(0).max(y.name.chars().count());
-        let room = room.min(MOST_LABEL);
+        let room = longest(down.iter().map(|&k| &y.labels[k]).chain([&y.name])).min(MOST_LABEL);
         let across = x.thinned(WIDTH - room - 2);
         let free = (WIDTH - room - 2) / across.len().max(1);
         let width = [6, 4].into_iter().find(|width| *width <= free).unwrap_or(1);
@@ -236,7 +234,7 @@ impl Dots {
     fn write(&self, text: &mut String, measure: &Measure) {
         let Self { name, rows } = self;
         let shown = &rows[..rows.len().min(MOST_DOTS)];
-        let room = longest(name, shown);
+        let room = longest(shown.iter().map(|(label, _)| label).chain([name]));
         let width = WIDTH - room - 3;
         let column = |value: f64| place(measure.at(value), width);
         for (label, estimate) in shown {
