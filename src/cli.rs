@@ -51,7 +51,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     // It starts as many threads as its configuration says.
     Subcommand {
         command: sweep::command,
-        run: |typed, train| sweep::Sweep::from_matches(typed).run(train),
+        run: |typed, train| sweep::SweepRequest::from_matches(typed).run(train),
         computes: false,
     },
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Decay, Family, Form, HYPERS, Hyper, Hypers, family};
+use crate::optim::{Decay, Family, HYPERS, Hyper, Hypers, ScheduleConfig, family};
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
@@ -137,8 +137,8 @@ impl Config {
     }
 
     /// The schedule after the warm-up.
-    pub fn form(&self) -> Form {
-        Form {
+    pub fn form(&self) -> ScheduleConfig {
+        ScheduleConfig {
             decay: self.schedule,
             final_factor: self.final_factor,
             gamma: self.gamma,

@@ -18,7 +18,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::table::word;
-use crate::run::results::{self, Line, PointEnd};
+use crate::run::results::{self, PointEnd, ResultLine};
 use crate::run::{Status, Summary, lock, read, read_summary};
 use crate::text::counted;
 use crate::train::{Record, is_better};
@@ -33,7 +33,7 @@ const MOST_METRICS: u64 = 64 << 20;
 /// Of the results of a sweep, so many.
 const MOST_RESULTS: u64 = 1 << 30;
 
-/// Settings that say how a run was kept going, not what it was.
+/// RowSettings that say how a run was kept going, not what it was.
 const ASIDE: [&str; 2] = ["train.save_every", "train.max_time"];
 
 /// What a row tells of a record, beside its epoch.
@@ -83,13 +83,13 @@ impl History {
 
 /// The values of settings: those that a sweep's points share, and a point's own.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct RowSettings {
     common: Rc<Vec<Option<Value>>>,
     /// None where the file does not say which it is.
     own: Vec<(usize, Option<Value>)>,
 }
 
-impl Settings {
+impl RowSettings {
     /// The value of the setting with this index.
     pub fn get(&self, index: usize) -> Option<&Value> {
         match self.own.iter().find(|(other, _)| *other == index) {
@@ -131,7 +131,7 @@ pub struct Row {
     /// Seconds of training; of a point, what all its lanes took together.
     pub seconds: Option<f64>,
     /// Its settings.
-    pub settings: Settings,
+    pub settings: RowSettings,
 }
 
 impl Row {
@@ -145,7 +145,7 @@ impl Row {
             last: None,
             best: None,
             seconds: None,
-            settings: Settings::default(),
+            settings: RowSettings::default(),
         }
     }
 
@@ -323,8 +323,8 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         };
         let (history, end) = points.entry(line.point()).or_insert_with(|| (History::of(&common), None));
         match line {
-            Line::Record(_, record) => history.add(record),
-            Line::End(ended) => *end = Some(ended),
+            ResultLine::Record(_, record) => history.add(record),
+            ResultLine::End(ended) => *end = Some(ended),
         }
     });
     match read {
@@ -356,7 +356,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             reason,
             epochs: history.last.as_ref().map_or(0, |last| last.epoch),
             seconds: Some(history.seconds),
-            settings: Settings { common: Rc::clone(&common), own },
+            settings: RowSettings { common: Rc::clone(&common), own },
             last: history.last,
             best: best.or(history.best),
             ..Row::new(format!("{}#{number}", path.display()))
@@ -421,7 +421,7 @@ pub fn notable(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
 ///
 /// # Errors
 /// If it is no sweep directory or cannot be read ([`Exit::Run`]).
-pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, Settings)> {
+pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, RowSettings)> {
     let fail = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
     if !read::is_file(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: cannot be read: {error}")))? {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
@@ -429,12 +429,12 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, Settings)> {
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
     let mut ended = BTreeMap::new();
     let read = results::read(path, MOST_RESULTS, |line| {
-        if let Some(Line::End(end)) = line {
+        if let Some(ResultLine::End(end)) = line {
             ended.insert(end.point, end);
         }
     });
     read.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
-    Ok((ended, Settings { common, own: Vec::new() }))
+    Ok((ended, RowSettings { common, own: Vec::new() }))
 }
 
 #[cfg(test)]

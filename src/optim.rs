@@ -40,9 +40,9 @@ pub use family::Family;
 #[cfg(feature = "cli")]
 pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
-pub use hyper::{ALL as HYPERS, Accepts, Field, Hyper, HyperValue, Hypers, Range, Shortest};
+pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, RuleField, Shortest};
 pub use parameter::{Parameter, Parameters};
-pub use schedule::{CURVES, Curve, Decay, Form, Schedule, letters, warm_up};
+pub use schedule::{CURVES, Curve, Decay, Schedule, ScheduleConfig, letters, warm_up};
 
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Tensor, Var};

@@ -243,7 +243,7 @@ impl RunDirectory {
     pub fn newest(&self) -> Result<Option<Checkpoint>> {
         let path = self.path.join("metrics.jsonl");
         let unreadable = |error: std::io::Error| read::failure(&path, &error);
-        let metrics = Lines::open(&path).map_err(unreadable)?;
+        let metrics = MetricsFile::open(&path).map_err(unreadable)?;
         let mut without_metrics = None;
         let mut last_error = None;
         for path in list(&self.checkpoints())? {
@@ -320,9 +320,9 @@ fn step_of(path: &Path) -> Option<u64> {
 }
 
 /// The lines of a file that may be far longer than what counts of it: only single bytes are read.
-struct Lines(Option<File>);
+struct MetricsFile(Option<File>);
 
-impl Lines {
+impl MetricsFile {
     /// Those of `path`; none where there is no file.
     fn open(path: &Path) -> std::io::Result<Self> {
         Ok(Self(read::optional(read::open(path))?))

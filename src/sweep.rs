@@ -30,7 +30,7 @@ use crate::plan;
 use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, Troubles};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::results::{CHOSEN_BY, Line, PointEnd, best_of};
+use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of};
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::text::quoted_path;
@@ -361,8 +361,8 @@ impl<'a> Sweep<'a> {
 impl Journal for Sweep<'_> {
     fn record(&mut self, lanes: &mut Lanes, records: &[(usize, Record)]) -> Result<()> {
         self.records = records.iter().map(|(place, record)| (lanes.active()[*place].index, record.clone())).collect();
-        let lines: Vec<Line> =
-            self.records.iter().cloned().map(|(point, record)| Line::Record(point, record)).collect();
+        let lines: Vec<ResultLine> =
+            self.records.iter().cloned().map(|(point, record)| ResultLine::Record(point, record)).collect();
         self.directory.append(&lines)?;
         for line in &lines {
             self.emit(&line.to_json());
@@ -390,7 +390,7 @@ impl Journal for Sweep<'_> {
                 self.directory.save(end.point, &lanes.checkpoint(place)?, lanes.active()[place].best.as_ref())?;
             }
         }
-        let lines: Vec<Line> = ends.iter().cloned().map(Line::End).collect();
+        let lines: Vec<ResultLine> = ends.iter().cloned().map(ResultLine::End).collect();
         self.directory.append(&lines)?;
         for line in &lines {
             self.emit(&line.to_json());

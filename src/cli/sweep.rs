@@ -17,7 +17,7 @@ use crate::text::{counted, quoted};
 
 /// A request to sweep.
 #[derive(Debug)]
-pub struct Sweep {
+pub struct SweepRequest {
     sources: Sources,
     out: Option<PathBuf>,
     resume: bool,
@@ -100,7 +100,7 @@ pub fn command() -> Command {
         ])
 }
 
-impl Sweep {
+impl SweepRequest {
     pub(super) fn from_matches(matches: &ArgMatches) -> Self {
         let number = |id: &str| matches.get_one::<u32>(id).map(|number| *number as usize);
         Self {

@@ -19,7 +19,7 @@ pub struct Setting {
     /// Who reads it.
     pub reader: ReadBy,
     /// Who shares its value in a sweep.
-    pub lanes: Lanes,
+    pub lanes: Sharing,
     /// Whether a run that is resumed with another value would compute something else.
     pub decides: bool,
     /// One line of help.
@@ -52,7 +52,7 @@ pub enum ReadBy {
 
 /// Who shares the value of a setting in a sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Lanes {
+pub enum Sharing {
     /// Nobody: each lane of a model has its own.
     Own,
     /// All lanes of a model.
@@ -71,7 +71,7 @@ impl Setting {
             kind,
             default: Default::Is(""),
             reader: ReadBy::Every,
-            lanes: Lanes::Model,
+            lanes: Sharing::Model,
             decides: true,
             help: help.trim_ascii(),
         }

@@ -10,9 +10,9 @@ use anyhow::Context as _;
 
 use super::field::{Choice, Field, Of, above, any, count, from, number, stretch, time};
 use super::setting::Default::{BySchedule, Follows, Is, Unset};
-use super::setting::Lanes::{Own, Sweep};
 use super::setting::ReadBy::{Schedules, Unless};
-pub use super::setting::{Default, Lanes, ReadBy, Setting};
+use super::setting::Sharing::{Own, Sweep};
+pub use super::setting::{Default, ReadBy, Setting, Sharing};
 use super::stretch::Stretch;
 use super::value::{GroupText, Value};
 use crate::data::{SETS, Scaling, Spec};
@@ -36,7 +36,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
             flag: FLAGGED.contains(&hyper.key).then(|| setting.flag_of_its_name()),
             default: Follows("the optimizer's"),
             reader: beside.map_or(ReadBy::Every, |(_, reader)| *reader),
-            lanes: if setting.kind.is_number() { Own } else { Lanes::Model },
+            lanes: if setting.kind.is_number() { Own } else { Sharing::Model },
             ..setting
         }
     });
@@ -239,7 +239,7 @@ fn one_with_files() -> &'static str {
 }
 
 /// Why a sweep has one of those that its points share, and what to do.
-const NO_RESULT: Lanes = Sweep("it changes no result", "give one value");
+const NO_RESULT: Sharing = Sweep("it changes no result", "give one value");
 
 /// TOML's integers are signed.
 const MOST: u64 = i64::MAX as u64;

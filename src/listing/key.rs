@@ -12,7 +12,7 @@ use crate::train::Record;
 
 /// A number of a row that is no setting.
 #[derive(Clone, Copy, Debug)]
-pub struct Measure {
+pub struct Metric {
     /// Its name in JSON and in the table.
     pub name: &'static str,
     /// Whether more is better.
@@ -25,16 +25,16 @@ fn last(row: &Row, of: fn(&Record) -> Option<f64>) -> Option<f64> {
 }
 
 /// All of them, in the order of the table.
-pub const MEASURES: [Measure; 9] = [
-    Measure { name: "train_loss", rises: false, of: |row| last(row, |last| last.train_loss) },
-    Measure { name: "train_accuracy", rises: true, of: |row| last(row, |last| last.train_accuracy) },
-    Measure { name: "valid_loss", rises: false, of: |row| last(row, |last| last.valid_loss) },
-    Measure { name: "valid_accuracy", rises: true, of: |row| last(row, |last| last.valid_accuracy) },
-    Measure { name: "test_loss", rises: false, of: |row| last(row, |last| last.test_loss) },
-    Measure { name: "test_accuracy", rises: true, of: |row| last(row, |last| last.test_accuracy) },
-    Measure { name: "best_epoch", rises: false, of: |row| row.best.as_ref().map(|best| best.epoch as f64) },
-    Measure { name: "best_valid_loss", rises: false, of: |row| row.best.as_ref().and_then(|best| best.valid_loss) },
-    Measure { name: "seconds", rises: false, of: |row| row.seconds },
+pub const METRICS: [Metric; 9] = [
+    Metric { name: "train_loss", rises: false, of: |row| last(row, |last| last.train_loss) },
+    Metric { name: "train_accuracy", rises: true, of: |row| last(row, |last| last.train_accuracy) },
+    Metric { name: "valid_loss", rises: false, of: |row| last(row, |last| last.valid_loss) },
+    Metric { name: "valid_accuracy", rises: true, of: |row| last(row, |last| last.valid_accuracy) },
+    Metric { name: "test_loss", rises: false, of: |row| last(row, |last| last.test_loss) },
+    Metric { name: "test_accuracy", rises: true, of: |row| last(row, |last| last.test_accuracy) },
+    Metric { name: "best_epoch", rises: false, of: |row| row.best.as_ref().map(|best| best.epoch as f64) },
+    Metric { name: "best_valid_loss", rises: false, of: |row| row.best.as_ref().and_then(|best| best.valid_loss) },
+    Metric { name: "seconds", rises: false, of: |row| row.seconds },
 ];
 
 /// Those that the table shows unasked, where a row has them.
@@ -52,8 +52,8 @@ pub enum Column {
     Epochs,
     /// A setting, by its index.
     Setting(usize),
-    /// A number, by its place in [`MEASURES`].
-    Measure(usize),
+    /// A number, by its place in [`METRICS`].
+    Metric(usize),
 }
 
 /// What to sort by.
@@ -88,7 +88,7 @@ impl Column {
                 name if own(name).is_some() => SETTINGS[k].key,
                 name => name,
             },
-            Self::Measure(k) => MEASURES[k].name,
+            Self::Metric(k) => METRICS[k].name,
         }
     }
 
@@ -107,7 +107,7 @@ impl Column {
             Self::Status => Some(7),
             Self::Epochs => Some(4),
             Self::Setting(_) => Some(8),
-            Self::Measure(k) => Some(match MEASURES[k].name {
+            Self::Metric(k) => Some(match METRICS[k].name {
                 "valid_accuracy" => 10,
                 "test_accuracy" => 9,
                 "valid_loss" => 6,
@@ -126,9 +126,9 @@ impl Column {
             Self::Status => row.status.to_owned(),
             Self::Epochs => row.epochs.to_string(),
             Self::Setting(k) => row.settings.get(k).map_or("-".into(), |value| escaped(&value.to_string())),
-            Self::Measure(k) => {
-                let measure = (MEASURES[k].of)(row);
-                match MEASURES[k].name {
+            Self::Metric(k) => {
+                let measure = (METRICS[k].of)(row);
+                match METRICS[k].name {
                     "seconds" => measure.map_or("-".into(), duration),
                     "best_epoch" => measure.map_or("-".into(), |epoch| format!("{epoch:.0}")),
                     _ => number(measure),
@@ -144,7 +144,7 @@ impl Column {
 
     fn has(self, rows: &[Row]) -> bool {
         match self {
-            Self::Measure(k) => rows.iter().any(|row| (MEASURES[k].of)(row).is_some()),
+            Self::Metric(k) => rows.iter().any(|row| (METRICS[k].of)(row).is_some()),
             _ => true,
         }
     }
@@ -163,7 +163,7 @@ pub fn columns(rows: &[Row], told: &[usize], keys: &[Key]) -> Vec<Column> {
     settings.dedup();
     let mut columns = vec![Column::Path, Column::Status, Column::Epochs];
     columns.extend(settings.into_iter().map(Column::Setting));
-    let measures = (0..MEASURES.len()).map(Column::Measure);
+    let measures = (0..METRICS.len()).map(Column::Metric);
     columns.extend(measures.filter(|&column| asked(column) || SHOWN.contains(&column.name()) && column.has(rows)));
     columns
 }
@@ -198,20 +198,20 @@ pub fn fitting(columns: &[Column], cells: &[Vec<String>], keys: &[Key], width: u
     (kept.into_iter().map(|k| columns[k]).collect(), left_out)
 }
 
-/// Settings whose value changes no result.
+/// RowSettings whose value changes no result.
 const WITHOUT_RESULT: [&str; 5] =
     ["data.data_dir", "train.graph", "train.threads", "train.save_every", "train.max_time"];
 
 /// A column that is no setting, by its name.
 fn own(name: &str) -> Option<Column> {
     let first = [Column::Path, Column::Status, Column::Epochs];
-    let all = first.into_iter().chain((0..MEASURES.len()).map(Column::Measure));
+    let all = first.into_iter().chain((0..METRICS.len()).map(Column::Metric));
     // Not by `Column::name`, which asks here.
     all.into_iter().find(|column| match column {
         Column::Path => name == "path",
         Column::Status => name == "status",
         Column::Epochs => name == "epochs",
-        Column::Measure(k) => name == MEASURES[*k].name,
+        Column::Metric(k) => name == METRICS[*k].name,
         Column::Setting(_) => false,
     })
 }
@@ -227,8 +227,8 @@ impl Asked {
     /// The key that is meant where `rows` are listed: rows are compared by what they all have.
     pub fn among(&self, rows: &[Row]) -> Key {
         let is_known = |column: &Column| match column {
-            Column::Measure(k) => {
-                rows.iter().filter(|row| row.last.is_some()).all(|row| (MEASURES[*k].of)(row).is_some())
+            Column::Metric(k) => {
+                rows.iter().filter(|row| row.last.is_some()).all(|row| (METRICS[*k].of)(row).is_some())
             }
             _ => true,
         };
@@ -267,7 +267,7 @@ fn one(typed: &str, flag: &str) -> Result<Asked, Failure> {
     if !columns.is_empty() {
         return Ok(Asked { columns, turned });
     }
-    let names = ["path", "status", "epochs"].into_iter().chain(MEASURES.iter().map(|measure| measure.name));
+    let names = ["path", "status", "epochs"].into_iter().chain(METRICS.iter().map(|measure| measure.name));
     let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
     let names = names.chain(SETTINGS.iter().flat_map(|setting| [leaf(setting.key), setting.key]));
     let hint = match closest(&name, names) {
@@ -298,8 +298,8 @@ impl Key {
             Column::Setting(k) => {
                 known_first(a.settings.get(k), b.settings.get(k), |a, b| turn(compare(a, b), self.turned))
             }
-            Column::Measure(k) => {
-                let Measure { of, rises, .. } = MEASURES[k];
+            Column::Metric(k) => {
+                let Metric { of, rises, .. } = METRICS[k];
                 known_first(of(a), of(b), |a, b| turn(a.total_cmp(&b), self.turned != rises))
             }
         }

@@ -39,12 +39,12 @@ use crate::rule::{OnePass, TwoPass};
 /// A rule with its hyperparameters and learning rate.
 #[derive(Clone)]
 pub struct OptimizerConfig {
-    kind: Kind,
+    kind: Recipe,
     lr: f64,
 }
 
 #[derive(Clone)]
-enum Kind {
+enum Recipe {
     Family(&'static Family, Hypers),
     Rule(Arc<Build>),
 }
@@ -70,7 +70,7 @@ impl OptimizerConfig {
         U: OnePass<S, P, H> + Clone + Send + Sync + 'static,
     {
         let build = move |parameters: &Parameters| one_pass(parameters, std::iter::once(rule.clone()));
-        Self { kind: Kind::Rule(Arc::new(build)), lr }
+        Self { kind: Recipe::Rule(Arc::new(build)), lr }
     }
 
     /// The same for a rule that needs sums over each tensor.
@@ -82,7 +82,7 @@ impl OptimizerConfig {
         U: TwoPass<S, P, H, N, A> + Clone + Send + Sync + 'static,
     {
         let build = move |parameters: &Parameters| two_pass(parameters, std::iter::once(rule.clone()));
-        Self { kind: Kind::Rule(Arc::new(build)), lr }
+        Self { kind: Recipe::Rule(Arc::new(build)), lr }
     }
 
     /// The same with another value of the hyperparameter called `name`, `lr` among them.
@@ -91,8 +91,8 @@ impl OptimizerConfig {
     /// If there is none, or it may not have this value.
     pub fn with(mut self, name: &str, value: impl Into<HyperValue>) -> Result<Self> {
         let (hypers, owner) = match &self.kind {
-            Kind::Family(family, _) => (family.hypers, family.name),
-            Kind::Rule(_) => (&[LR][..], "a rule with fields of its own"),
+            Recipe::Family(family, _) => (family.hypers, family.name),
+            Recipe::Rule(_) => (&[LR][..], "a rule with fields of its own"),
         };
         let Some(hyper) = hypers.iter().find(|hyper| hyper.name() == name) else {
             let names: Vec<&str> = hypers.iter().map(Hyper::name).collect();
@@ -104,7 +104,7 @@ impl OptimizerConfig {
             HyperValue::Number(lr) if name == LR.name() => self.lr = lr,
             _ => {}
         }
-        if let Kind::Family(_, hypers) = &mut self.kind {
+        if let Recipe::Family(_, hypers) = &mut self.kind {
             *hypers = std::mem::take(hypers).with(hyper, value);
         }
         Ok(self)
@@ -122,7 +122,7 @@ impl OptimizerConfig {
     /// Refuses what cannot be.
     fn check(&self) -> Result<()> {
         fitted(&LR, HyperValue::Number(self.lr))?;
-        if let Kind::Family(family, hypers) = &self.kind {
+        if let Recipe::Family(family, hypers) = &self.kind {
             family.hypers.iter().try_for_each(|hyper| fitted(hyper, hypers.get(hyper)).map(drop))?;
             if let Some(why) = (family.refuse)(hypers) {
                 bail!("{why}")
@@ -133,8 +133,8 @@ impl OptimizerConfig {
 
     fn build(&self, parameters: &Parameters) -> anyhow::Result<Box<dyn LaneOptimizer>> {
         match &self.kind {
-            Kind::Family(family, hypers) => (family.build)(parameters, std::slice::from_ref(hypers)),
-            Kind::Rule(build) => build(parameters),
+            Recipe::Family(family, hypers) => (family.build)(parameters, std::slice::from_ref(hypers)),
+            Recipe::Rule(build) => build(parameters),
         }
     }
 }
@@ -150,7 +150,7 @@ fn fitted(hyper: &Hyper, value: HyperValue) -> Result<HyperValue> {
 impl From<&'static Family> for OptimizerConfig {
     fn from(family: &'static Family) -> Self {
         let hypers = family.defaults();
-        Self { lr: hypers.number(&LR), kind: Kind::Family(family, hypers) }
+        Self { lr: hypers.number(&LR), kind: Recipe::Family(family, hypers) }
     }
 }
 
@@ -161,7 +161,7 @@ impl From<ParamsAdamW> for OptimizerConfig {
         let numbers = [(LR, lr), (BETA1, beta1), (BETA2, beta2), (EPS, eps), (WEIGHT_DECAY, weight_decay)];
         let with = |hypers: Hypers, (hyper, number)| hypers.with(&hyper, HyperValue::Number(number));
         let hypers = numbers.into_iter().fold(super::adam::ADAMW.defaults(), with);
-        Self { kind: Kind::Family(&super::adam::ADAMW, hypers), lr }
+        Self { kind: Recipe::Family(&super::adam::ADAMW, hypers), lr }
     }
 }
 
@@ -246,7 +246,7 @@ impl<'a> OptimizerBuilder<'a> {
             for members in members.chunks(if self.skip_missing { 1 } else { members.len().max(1) }) {
                 let own: Vec<Parameter> = members.iter().map(|&index| parameters[index].clone()).collect();
                 let optimizer = config.build(&own).map_err(as_candle)?;
-                parts.push(Part { optimizer, members: members.to_vec(), lr_factor: config.lr / self.config.lr });
+                parts.push(Driven { optimizer, members: members.to_vec(), lr_factor: config.lr / self.config.lr });
             }
         }
         let parameters = parameters.into_iter().map(|parameter| (parameter.name, parameter.var)).collect();
@@ -269,13 +269,13 @@ impl<'a> OptimizerBuilder<'a> {
 /// A rule over variables, or several rules side by side.
 pub struct Optimizer {
     parameters: Vec<(String, Var)>,
-    parts: Vec<Part>,
+    parts: Vec<Driven>,
     lr: f64,
     skip_missing: bool,
     is_evaluating: bool,
 }
 
-struct Part {
+struct Driven {
     optimizer: Box<dyn LaneOptimizer>,
     /// Indices of its parameters.
     members: Vec<usize>,
@@ -477,7 +477,7 @@ impl candle_nn::Optimizer for Optimizer {
             None => bail!("parameter `{name}` has no gradient"),
         });
         let gradients = Gathered(gradients.collect::<Result<_>>()?);
-        let of = |part: &Part| part.members.iter().any(|&member| gradients.0[member].is_some());
+        let of = |part: &Driven| part.members.iter().any(|&member| gradients.0[member].is_some());
         for part in self.parts.iter().filter(|part| of(part)) {
             part.optimizer.check(&Selected { all: &gradients, members: &part.members }).map_err(as_candle)?;
         }

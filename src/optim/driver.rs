@@ -12,12 +12,12 @@ use crate::rule::{Denominator, Evaluation, Named as _, OnePass, Rule, TwoPass};
 const TRAINING_POINT: &str = "y";
 
 /// A rule's step over one parameter, a row of scalars per lane: scalars, θ, gradient and state.
-type Step<const H: usize> = fn(&[kernel::Scalars<H>], &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
+type StepFn<const H: usize> = fn(&[kernel::Scalars<H>], &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
 
 /// What takes a rule's steps, in one pass or two.
 #[derive(Clone, Copy, Debug)]
 struct Passes<const H: usize> {
-    step: Step<H>,
+    step: StepFn<H>,
     /// Its kernels, as CUDA C.
     #[cfg(test)]
     source: fn() -> kernel::gpu::Source,

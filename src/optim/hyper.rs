@@ -274,14 +274,14 @@ pub const SMOOTHING: Hyper = ALPHA.within(SHARE).or(0.99).meaning("a", "decay of
 pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
 
 /// A field of a rule: `f64`, `u64`, `bool` or a word.
-pub trait Field: Sized {
+pub trait RuleField: Sized {
     /// The value as a field; `None` where it is of another kind.
     fn of(value: HyperValue) -> Option<Self>;
 }
 
 macro_rules! field {
     ($kind:ty: $($pattern:pat => $value:expr),+) => {
-        impl Field for $kind {
+        impl RuleField for $kind {
             fn of(value: HyperValue) -> Option<Self> {
                 match value {
                     $($pattern => Some($value),)+
@@ -319,7 +319,7 @@ impl Hypers {
     }
 
     /// The value as a number, whole number, switch or word; `None` where it is of another kind.
-    pub fn field<T: Field>(&self, hyper: &Hyper) -> Option<T> {
+    pub fn field<T: RuleField>(&self, hyper: &Hyper) -> Option<T> {
         T::of(self.get(hyper))
     }
 

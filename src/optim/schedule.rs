@@ -177,7 +177,7 @@ fn set_in(name: &str) -> String {
 
 /// The numbers of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Form {
+pub struct ScheduleConfig {
     /// The form after the warm-up.
     pub decay: Decay,
     /// f, in [0, 1].
@@ -202,7 +202,7 @@ pub struct Schedule {
     /// α: the highest learning rate.
     pub lr: f64,
     /// Its form.
-    pub form: Form,
+    pub form: ScheduleConfig,
     /// W, in steps.
     pub warmup_steps: u64,
     /// T, in steps.
@@ -216,7 +216,7 @@ pub struct Schedule {
 impl Schedule {
     /// The learning rate of the 0-based `step`.
     pub fn lr(&self, step: u64) -> f64 {
-        let Form { decay, final_factor, gamma, step_epochs, power, decay_fraction, .. } = self.form;
+        let ScheduleConfig { decay, final_factor, gamma, step_epochs, power, decay_fraction, .. } = self.form;
         if decay == Decay::OneCycle {
             return self.lr * self.one_cycle(step as f64);
         }
@@ -251,7 +251,7 @@ impl Schedule {
 
     /// The factor of one-cycle: its top is reached at step r·T − 1, its end at step T − 1.
     fn one_cycle(&self, step: f64) -> f64 {
-        let Form { final_factor, initial_factor, rise, .. } = self.form;
+        let ScheduleConfig { final_factor, initial_factor, rise, .. } = self.form;
         let end = self.total_steps as f64 - 1.0;
         let top = rise * self.total_steps as f64 - 1.0;
         let along = |from: f64, to: f64, share: f64| to + (from - to) * 0.5 * (1.0 + (PI * share).cos());
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     fn schedule(decay: Decay) -> Schedule {
-        let form = Form {
+        let form = ScheduleConfig {
             decay,
             final_factor: 0.2,
             gamma: 0.5,
@@ -294,7 +294,7 @@ mod tests {
         expect(letters());
         expect(set_in(&warm_up()));
         // Ten epochs of ten steps at α = 1, one of them warm-up; the numbers are the defaults but E = 3.
-        let form = Form {
+        let form = ScheduleConfig {
             decay: Decay::Constant,
             final_factor: 0.0,
             gamma: 0.1,
@@ -312,7 +312,7 @@ mod tests {
                 Decay::OneCycle => (0.1, 4e-6),
                 _ => (0.1, 0.0),
             };
-            let form = Form { decay: curve.decay, gamma, final_factor, ..form };
+            let form = ScheduleConfig { decay: curve.decay, gamma, final_factor, ..form };
             let falls = vec![35, 75];
             let run = Schedule { lr: 1.0, form, warmup_steps: 10, total_steps: 100, epoch_steps: 10, falls };
             let rates = [0, 9, 10, 40, 70, 90, 99].map(|step| format!("{:.4}", run.lr(step)));
@@ -370,11 +370,14 @@ mod tests {
             (108, 4.200986633072466e-05),
             (109, 4e-07),
         ];
-        let form = Form { final_factor: 4e-6, ..schedule(Decay::OneCycle).form };
+        let form = ScheduleConfig { final_factor: 4e-6, ..schedule(Decay::OneCycle).form };
         let schedule = Schedule { form, ..schedule(Decay::OneCycle) };
         // A rise or a fall shorter than a step, and a run of one: by PyTorch's formula.
-        let short =
-            |total_steps: u64, rise: f64| Schedule { form: Form { rise, ..form }, total_steps, ..schedule.clone() };
+        let short = |total_steps: u64, rise: f64| Schedule {
+            form: ScheduleConfig { rise, ..form },
+            total_steps,
+            ..schedule.clone()
+        };
         assert!((short(10, 0.95).lr(9) - 4e-7).abs() < 1e-15);
         assert!((short(3, 0.3).lr(0) / 0.1 - 0.994).abs() < 1e-3);
         assert!((short(1, 0.3).lr(0) - 4e-7).abs() < 1e-15);

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::results::{self, Line, PointEnd, best_of};
+use super::results::{self, PointEnd, ResultLine, best_of};
 use super::{list, named, read};
 use crate::error::{Exit, Failure};
 
@@ -109,7 +109,7 @@ fn of_sweep(sweep: &Path, point: Option<usize>, best: bool) -> Result<(PathBuf, 
     }
     let mut ended = Vec::new();
     let lines = results::read(sweep, results::MOST_BYTES, |line| {
-        if let Some(Line::End(end)) = line {
+        if let Some(ResultLine::End(end)) = line {
             ended.push(end);
         }
     });

@@ -18,7 +18,7 @@ pub const CHOSEN_BY: &str = "valid_accuracy";
 // Of one at a time the size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
-pub enum Line {
+pub enum ResultLine {
     /// An epoch of a point, or an evaluation inside one.
     Record(usize, Record),
     /// The end of a point.
@@ -46,7 +46,7 @@ pub struct PointEnd {
     pub best: Option<Record>,
 }
 
-impl Line {
+impl ResultLine {
     /// The line that this text is; none where it is no whole one.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let line: Map<String, Json> = serde_json::from_slice(text).ok()?;
@@ -148,6 +148,6 @@ pub fn best_of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>) -> Option<&'a 
 ///
 /// # Errors
 /// If the file is missing or cannot be read.
-pub fn read(sweep: &Path, most: u64, mut each: impl FnMut(Option<Line>)) -> std::io::Result<bool> {
-    read::lines(&sweep.join("results.jsonl"), most, |line| each(Line::parse(line)))
+pub fn read(sweep: &Path, most: u64, mut each: impl FnMut(Option<ResultLine>)) -> std::io::Result<bool> {
+    read::lines(&sweep.join("results.jsonl"), most, |line| each(ResultLine::parse(line)))
 }

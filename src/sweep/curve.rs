@@ -31,7 +31,7 @@ const MOST_ROWS: usize = 60;
 const LABEL_CHARS: usize = 32;
 
 /// The outcome of each combination of values, by their places on the axes.
-type Cells = HashMap<Vec<usize>, Estimate>;
+type Estimates = HashMap<Vec<usize>, Estimate>;
 
 /// The settings that all points share, in words for a title; `value` gives a setting's value where it is one for all.
 pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
@@ -84,7 +84,7 @@ fn value<'a>(end: &'a PointEnd, key: &str) -> &'a Json {
 }
 
 /// The numbers that the axis of accuracies must have room for.
-fn shown(cells: &Cells) -> Vec<f64> {
+fn shown(cells: &Estimates) -> Vec<f64> {
     let of_cell = |cell: &Estimate| {
         let (mean, (low, high)) = (cell.mean?, cell.spread());
         // A deviation that reaches beyond 1 is cut off, not shown.
@@ -94,12 +94,12 @@ fn shown(cells: &Cells) -> Vec<f64> {
 }
 
 /// The axes but the seed, the outcome of each combination, and the number of seeds.
-fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Cells, usize) {
+fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize) {
     let keys = ended.first().into_iter().flat_map(|first| first.settings.keys());
     let keys: Vec<&String> = keys.filter(|key| *key != "train.seed").collect();
     let (axes, places): (Vec<Axis>, Vec<_>) = keys.iter().map(|key| axis(key, ended)).unzip();
 
-    let mut cells = Cells::new();
+    let mut cells = Estimates::new();
     for end in ended {
         let at = keys.iter().zip(&places).map(|(key, places)| places[&value(end, key).to_string()]);
         let cell = cells.entry(at.collect()).or_default();
@@ -152,7 +152,7 @@ fn short(text: &str) -> String {
 }
 
 /// Decides what is drawn; what is left out is told in the `note`.
-fn form(axes: &[Axis], cells: Cells, ranked: bool, note: &mut Vec<String>) -> Form {
+fn form(axes: &[Axis], cells: Estimates, ranked: bool, note: &mut Vec<String>) -> Form {
     let numeric = (0..axes.len()).filter(|&k| axes[k].numbers.is_some());
     let Some(x) = numeric.max_by_key(|&k| (axes[k].len(), Reverse(k))) else {
         let name: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
@@ -184,7 +184,7 @@ fn part(axes: &[Axis], at: &[usize], chosen: &[usize], with_names: bool) -> (Vec
 }
 
 /// Combinations in their fixed order: axes as in the table of settings, the last one fastest.
-fn ordered(cells: Cells) -> Vec<(Vec<usize>, Estimate)> {
+fn ordered(cells: Estimates) -> Vec<(Vec<usize>, Estimate)> {
     let mut cells: Vec<_> = cells.into_iter().collect();
     cells.sort_by(|a, b| a.0.cmp(&b.0));
     cells
@@ -193,7 +193,7 @@ fn ordered(cells: Cells) -> Vec<(Vec<usize>, Estimate)> {
 /// Puts `make`'s content into the panel of each combination of the axes `of_panel`.
 fn panels<T: Default>(
     axes: &[Axis],
-    cells: Cells,
+    cells: Estimates,
     of_panel: &[usize],
     note: &mut Vec<String>,
     mut put: impl FnMut(&mut T, Vec<usize>, Estimate),
@@ -216,7 +216,14 @@ fn panels<T: Default>(
     panels.into_iter().map(|(_, panel)| panel).collect()
 }
 
-fn lines(axes: &[Axis], cells: Cells, x: usize, of_line: &[usize], of_panel: &[usize], note: &mut Vec<String>) -> Form {
+fn lines(
+    axes: &[Axis],
+    cells: Estimates,
+    x: usize,
+    of_line: &[usize],
+    of_panel: &[usize],
+    note: &mut Vec<String>,
+) -> Form {
     let mut keys: Vec<(Vec<usize>, String)> = cells.keys().map(|at| part(axes, at, of_line, false)).collect();
     keys.sort();
     keys.dedup();
@@ -239,7 +246,7 @@ fn lines(axes: &[Axis], cells: Cells, x: usize, of_line: &[usize], of_panel: &[u
     Form::Lines(Lines { x: axes[x].clone(), name: names.join(", "), labels, panels })
 }
 
-fn heat(axes: &[Axis], cells: Cells, (x, y): (usize, usize), of_panel: &[usize], note: &mut Vec<String>) -> Form {
+fn heat(axes: &[Axis], cells: Estimates, (x, y): (usize, usize), of_panel: &[usize], note: &mut Vec<String>) -> Form {
     for k in [x, y] {
         let thinned = axes[k].thinned(MOST_CELLS).len();
         if thinned < axes[k].len() {
@@ -253,7 +260,7 @@ fn heat(axes: &[Axis], cells: Cells, (x, y): (usize, usize), of_panel: &[usize],
     Form::Heat(Heat { x: axes[x].clone(), y: axes[y].clone(), panels })
 }
 
-fn dots(axes: &[Axis], cells: Cells, name: String, ranked: bool, note: &mut Vec<String>) -> Form {
+fn dots(axes: &[Axis], cells: Estimates, name: String, ranked: bool, note: &mut Vec<String>) -> Form {
     let all: Vec<usize> = (0..axes.len()).collect();
     let rows = ordered(cells).into_iter().map(|(at, cell)| (short(&part(axes, &at, &all, false).1), cell));
     let mut rows: Vec<(String, Estimate)> = rows.collect();

@@ -22,7 +22,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::results::{self, Line, PointEnd};
+use crate::run::results::{self, PointEnd, ResultLine};
 use crate::run::write::{folder, folders, growing, is_folder, remove, remove_unfinished, replace, unwritable};
 use crate::run::{lock, only_unfinished, read, resolve};
 
@@ -95,7 +95,7 @@ impl SweepDirectory {
     ///
     /// # Errors
     /// If they cannot be written ([`Exit::Output`]).
-    pub fn append(&mut self, lines: &[Line]) -> Result<()> {
+    pub fn append(&mut self, lines: &[ResultLine]) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -260,8 +260,8 @@ impl Results {
     fn up_to(text: &[u8], manifest: &Manifest) -> Option<Self> {
         let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
         let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
-        let lines = text.lines().map(|line| Line::parse(line.as_bytes())).collect::<Option<Vec<_>>>()?;
-        let points: Vec<usize> = lines.iter().map(Line::point).collect();
+        let lines = text.lines().map(|line| ResultLine::parse(line.as_bytes())).collect::<Option<Vec<_>>>()?;
+        let points: Vec<usize> = lines.iter().map(ResultLine::point).collect();
         let ended = ended(lines.into_iter());
         let is_known = |point: &usize| ended.contains_key(point) != manifest.points.contains(point);
         let is_ours = points.iter().chain(&manifest.points).all(is_known);
@@ -285,7 +285,7 @@ impl Results {
     /// The lines of points that have ended.
     fn of_ended(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        let lines: Vec<_> = text.lines().filter_map(|text| Some((text, Line::parse(text.as_bytes())?))).collect();
+        let lines: Vec<_> = text.lines().filter_map(|text| Some((text, ResultLine::parse(text.as_bytes())?))).collect();
         let ended = ended(lines.iter().map(|(_, line)| line.clone()));
         let kept = lines.iter().filter(|(_, line)| ended.contains_key(&line.point()));
         let text: Vec<&str> = kept.flat_map(|(text, _)| [*text, "\n"]).collect();
@@ -293,10 +293,10 @@ impl Results {
     }
 }
 
-fn ended(lines: impl Iterator<Item = Line>) -> BTreeMap<usize, PointEnd> {
+fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
     let end = |line| match line {
-        Line::End(end) => Some((end.point, end)),
-        Line::Record(..) => None,
+        ResultLine::End(end) => Some((end.point, end)),
+        ResultLine::Record(..) => None,
     };
     lines.filter_map(end).collect()
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Map, Value as Json};
 
 use crate::config::layers::{Layers, Origin, Sources};
-use crate::config::settings::{Lanes, SETTINGS, Setting};
+use crate::config::settings::{SETTINGS, Setting, Sharing};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
 use crate::rng::{Purpose, Stream};
@@ -61,7 +61,7 @@ impl Points {
         let mut layers = Layers::gather(&sources)?;
         let axes = layers.axes();
         for (index, _) in &axes {
-            if let Setting { key, lanes: Lanes::Sweep(why, hint), .. } = SETTINGS[*index] {
+            if let Setting { key, lanes: Sharing::Sweep(why, hint), .. } = SETTINGS[*index] {
                 return Err(usage(&format!("`{key}` is one for the sweep: {why}")).hint(hint).into());
             }
         }
@@ -216,7 +216,7 @@ pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
 fn shape(config: &Config) -> String {
     let mut text = String::new();
     for (setting, value, _) in config.entries() {
-        if setting.lanes != Lanes::Own {
+        if setting.lanes != Sharing::Own {
             let _ = writeln!(text, "{}={value}", setting.key);
         } else if setting.key == "optim.momentum" && *value == Value::Number(0.0) {
             // Without momentum there is no buffer.
