@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_element_that_the_mask_stops_decays_only_where_the_update_as_proposed_goes_towards_0() {
         // m points up and g down: u > 0 is stopped. −α·u goes towards 0 from above alone.
-        fn stopped<U: Propose<S, 0, H>, const S: usize, const H: usize>(rule: U, state: [f64; S]) {
+        fn stopped<U: Propose<S, 0, H>, const S: usize, const H: usize>(rule: &U, state: [f64; S]) {
             let (g, lr) = (-0.1, 1e-2);
             for (theta, expected) in [(2.0, 2.0 - lr * 0.5 * 2.0), (-2.0, -2.0)] {
                 let h = rule.scalars(&mut [], lr, 5);
@@ -205,7 +205,7 @@ mod tests {
                 assert_eq!(found, expected, "{} at {theta}", U::NAME);
             }
         }
-        stopped(Adam { weight_decay: 0.5, decoupled: true, ..Adam::default() }, [1.0, 1.0]);
-        stopped(Lion { weight_decay: 0.5, ..Lion::default() }, [1.0]);
+        stopped(&Adam { weight_decay: 0.5, decoupled: true, ..Adam::default() }, [1.0, 1.0]);
+        stopped(&Lion { weight_decay: 0.5, ..Lion::default() }, [1.0]);
     }
 }
