@@ -115,7 +115,7 @@ impl Config {
         let origin = entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
         let groups = settings.group.as_deref().unwrap_or_default();
         let groups = groups::divide(groups, origin, family, &hypers, &shape)?;
-        let config = Self { shape, hypers, groups, settings, entries };
+        let config = Self { settings, shape, hypers, groups, entries };
         config.check()?;
         Ok(config)
     }

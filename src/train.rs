@@ -374,7 +374,7 @@ fn masks(lanes: &[Config]) -> Vec<Vec<Dropout>> {
 
 /// The moving averages of the lanes' weights: all lanes have one, or none.
 fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
-    let all: Option<Vec<Ema>> = lanes.iter().map(|lane| lane.ema()).collect();
+    let all: Option<Vec<Ema>> = lanes.iter().map(Config::ema).collect();
     all.map(|lanes| Average::new(net, lanes)).transpose()
 }
 

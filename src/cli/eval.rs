@@ -125,7 +125,9 @@ fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<(), Failure
 fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_average: bool) -> Result<()> {
     let mut tensors = net.tensors();
     if is_average {
-        tensors.iter_mut().for_each(|(name, _)| *name = format!("{name}.{}", average::NAME));
+        for (name, _) in &mut tensors {
+            *name = format!("{name}.{}", average::NAME);
+        }
         if !checkpoint.tensors.contains_key(&tensors[0].0) {
             let what = format!("{}: holds no moving average of the weights", path.display());
             return Err(Failure::new(Exit::Run, what).hint("train with --set train.ema_decay=0.999").into());

@@ -57,7 +57,7 @@ impl Splits {
             test_order: all_of(&test, device)?,
             test,
             channels,
-            name: dataset.spec.name.to_owned(),
+            name: dataset.spec.name.clone(),
             sha256: imported.sha256,
         })
     }
