@@ -36,7 +36,9 @@ impl Dots {
             if estimate.deviation.is_some() {
                 let (low, high) = estimate.spread();
                 canvas.line((x(low), y), (x(high), y), COLOURS[0], r#" stroke-width="1.6""#);
-                estimate.values.iter().for_each(|value| canvas.speck((x(*value), y), 0));
+                for value in &estimate.values {
+                    canvas.speck((x(*value), y), 0);
+                }
             }
             canvas.mark((x(mean), y), 0, &format!("{label}: {}", estimate.words()));
         }

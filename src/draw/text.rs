@@ -112,7 +112,9 @@ impl Lines {
 
         let mut grid = vec![vec![' '; width]; HEIGHT];
         if lines.len() <= MOST_JOINED {
-            lines.iter().for_each(|line| join(&mut grid, line, measure, column));
+            for line in lines {
+                join(&mut grid, line, measure, column);
+            }
         }
         let mut axis = dashes(&x_ticks, width);
         // The first line lies on top.
