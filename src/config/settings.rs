@@ -1,6 +1,6 @@
 //! The list of settings: one name in TOML, `--set`, the environment and JSON, and its flag where it has one.
 //!
-//! An entry of [`settings!`] is all that a setting needs: it makes the row of [`SETTINGS`], from which files, flags, help and
+//! An entry of `settings!` is all that a setting needs: it makes the row of [`SETTINGS`], from which files, flags, help and
 //! completions come, and the field of [`Settings`], whose type must be what the entry accepts.
 
 use std::path::PathBuf;

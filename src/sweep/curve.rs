@@ -1,7 +1,7 @@
 //! The picture of a sweep, `curve.svg` and its text: accuracy over the swept settings.
 //!
 //! What is drawn follows from the axes. The numeric one with most values lies along x, and each combination of the others is a
-//! line, its points the means over seeds. Where that is more than [`MOST_LINES`] lines, a second long axis makes it a heat map,
+//! line, its points the means over seeds. Where that is more than `MOST_LINES` lines, a second long axis makes it a heat map,
 //! and short ones make it several panels. Without a numeric axis the combinations stand below one another, the best on the
 //! validation split first.
 
