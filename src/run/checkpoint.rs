@@ -23,12 +23,12 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::read;
 use super::write::replace;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
+use crate::read;
 use crate::train::Progress;
 
 /// Version of the format; a reader refuses any other.

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::read::uninterrupted;
 use super::write::unwritable;
 use crate::error::{Exit, Failure};
+use crate::read::uninterrupted;
 
 /// How often a held folder is tried again, and after what time.
 const RETRIES: u32 = 3;

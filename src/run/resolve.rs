@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use super::results::{self, PointEnd, ResultLine, best_of};
-use super::{list, named, read};
+use super::{list, named};
 use crate::error::{Exit, Failure};
+use crate::read;
 
 /// The checkpoint file of a point in a sweep's directory: at its end, or where its validation loss was lowest.
 pub fn of_point(sweep: &Path, point: usize, best: bool) -> PathBuf {

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::Deserialize as _;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Status, read};
+use super::Status;
+use crate::read;
 use crate::train::Record;
 
 /// Results longer than this are no sweep's.

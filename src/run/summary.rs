@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::read;
 use crate::error::{Exit, Failure};
+use crate::read;
 use crate::train::Record;
 
 /// A `run.json` longer than this is another file; one with the health of many parameters takes kilobytes.

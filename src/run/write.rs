@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::read::{names, optional, present, uninterrupted};
 use crate::error::{Exit, Failure};
+use crate::read::{names, optional, present, uninterrupted};
 
 /// What the names of unfinished files end with.
 const UNFINISHED: &str = ".tmp";
