@@ -12,7 +12,7 @@ pub mod plan;
 #[cfg(feature = "cli")]
 pub mod session;
 #[cfg(feature = "cli")]
-pub(crate) mod sweep;
+pub mod sweep;
 // The outside: terminal and files.
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -38,7 +38,8 @@ pub mod kernel;
 #[cfg(any(feature = "cli", test))]
 pub(crate) mod digest;
 pub mod error;
-#[cfg(all(feature = "cli", test))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod fuzz;
 #[cfg(any(feature = "cli", feature = "cuda"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]

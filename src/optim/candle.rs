@@ -95,7 +95,7 @@ impl OptimizerConfig {
             Kind::Rule(_) => (&[LR][..], "a rule with fields of its own"),
         };
         let Some(hyper) = hypers.iter().find(|hyper| hyper.name() == name) else {
-            let names: Vec<&str> = hypers.iter().map(|hyper| hyper.name()).collect();
+            let names: Vec<&str> = hypers.iter().map(Hyper::name).collect();
             bail!("`{name}` is no hyperparameter of {owner}, which has {}", names.join(", "))
         };
         let value = value.into();
@@ -226,8 +226,8 @@ impl<'a> OptimizerBuilder<'a> {
         expect_numbers(&parameters).map_err(as_candle)?;
         let mut names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-            bail!("two parameters are called `{}`", twice[0])
+        if let Some([twice, _]) = names.windows(2).find(|two| two[0] == two[1]) {
+            bail!("two parameters are called `{twice}`")
         }
 
         let mut members = vec![Vec::new(); 1 + self.groups.len()];
