@@ -42,8 +42,8 @@ pub(crate) mod digest;
 #[cfg(feature = "cli")]
 pub(crate) mod draw;
 pub mod error;
-#[cfg(feature = "cli")]
 #[cfg(test)]
+#[cfg(feature = "cli")]
 mod fuzz;
 #[cfg(any(feature = "cli", feature = "cuda"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
