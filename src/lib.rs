@@ -1,33 +1,34 @@
 //! adamtrain trains linear nets and multi-layer perceptrons with a hand-written Adam.
 //!
-//! This is the table of contents; imports point down the list.
+//! This is the table of contents; imports point down the list, as docs/architecture.md describes it.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-// A run as a whole, and many.
+// The outside: the command line and what it asks for.
 #[cfg(feature = "cli")]
-pub mod lanes;
+pub mod cli;
 #[cfg(feature = "cli")]
 pub(crate) mod listing;
+// Runs, sweeps, and the lanes that both train.
+#[cfg(feature = "cli")]
+pub mod lanes;
 #[cfg(feature = "cli")]
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod session;
 #[cfg(feature = "cli")]
 pub mod sweep;
-// The outside: terminal and files.
-#[cfg(feature = "cli")]
-pub mod cli;
-#[cfg(feature = "cli")]
-pub mod config;
+// What they leave: words and files.
 #[cfg(feature = "cli")]
 pub mod report;
 #[cfg(feature = "cli")]
 pub mod run;
-// The procedure.
+// The step, and what it is told.
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "cli")]
 pub mod train;
-// The parts.
+// The parts, blind to each other but through tensors.
 #[cfg(feature = "cli")]
 pub mod data;
 pub mod metrics;
@@ -36,7 +37,7 @@ pub mod optim;
 // Memory and machines.
 pub mod device;
 pub mod kernel;
-// Mathematics, words and calls of the system that know nothing of the rest.
+// Mathematics; words, pictures and calls of the system, which know nothing of the rest.
 #[cfg(any(feature = "cli", test))]
 pub(crate) mod digest;
 #[cfg(feature = "cli")]
