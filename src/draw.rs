@@ -1,11 +1,10 @@
 //! Charts of numbers: lines, heat maps and dots, as one SVG file and as text for a terminal. Where the numbers come from is not known here.
 //!
-//! Who has results makes a [`Figure`] of them. Equal figures are equal bytes. Types and what a figure is made of stand here, the drawing of a
-//! form in a file each, all of them on [`canvas`] and [`axis`]; text.rs has the twin for terminals.
+//! Who has results makes a [`Figure`] of them. Equal figures are equal bytes. What a figure is made of stands here, the drawing of a form in
+//! a file each, all of them on [`canvas`] and [`axis`]; text.rs has the twin for terminals.
 //!
-//! plotters 0.3 draws the same forms from about 220 lines of calls, of which the scale of 1 − x is written by hand; what it takes away is
-//! `canvas` and `axis`. It places on whole pixels, and has no tooltips, no labels that make way for one another, no panels under one legend,
-//! no marks in the legend and no text, so that most of what is here would stay.
+//! plotters 0.3 would take away `canvas` and `axis` for about 220 lines of calls. It places on whole pixels, and has no tooltips, no labels
+//! that make way for one another, no panels under one legend, no marks in the legend and no text.
 
 mod axis;
 mod canvas;
@@ -15,7 +14,7 @@ mod lines;
 mod scale;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use canvas::Canvas;
 pub use scale::{Scale, Spacing, label};
@@ -40,76 +39,51 @@ pub struct Figure {
 /// A measure over one or two axes.
 #[derive(Debug)]
 pub struct Chart {
+    /// How it is drawn.
+    pub form: Form,
     /// What the numbers are.
     pub measure: Measure,
+    /// Along the lower edge; a dot chart has none.
+    pub x: Axis,
+    /// The lines, along the left edge of a heat map, or the rows of dots from the top. Without a name lines have no legend.
+    pub y: Axis,
+    /// At least one; a dot chart has one.
+    pub panels: Vec<Panel>,
     /// The best mean, which a heat map frames and whose panel the text shows.
     pub best: Option<f64>,
     /// Whether the sign of what diverged is explained.
     pub diverged: bool,
-    /// How they are drawn.
-    pub form: Form,
 }
 
 /// What a chart looks like.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Lines over an axis of numbers.
-    Lines(Lines),
+    /// A line for each value of y, over the numbers of x.
+    Lines,
     /// A colour for each pair of values.
-    Heat(Heat),
-    /// A dot in each row.
-    Dots(Dots),
-}
-
-/// Lines over x; those of all panels have one legend.
-#[derive(Debug)]
-pub struct Lines {
-    /// An axis of numbers.
-    pub x: Axis,
-    /// What the labels of the legend are values of; none where nothing needs one.
-    pub name: String,
-    /// The label of each line.
-    pub labels: Vec<String>,
-    /// At least one.
-    pub panels: Vec<Panel<Vec<Line>>>,
-}
-
-/// Rectangles by their places on x and y.
-#[derive(Debug)]
-pub struct Heat {
-    /// Along the lower edge.
-    pub x: Axis,
-    /// Along the left edge.
-    pub y: Axis,
-    /// At least one.
-    pub panels: Vec<Panel<HashMap<(usize, usize), Estimate>>>,
-}
-
-/// Rows with a dot each.
-#[derive(Debug)]
-pub struct Dots {
-    /// What the labels of the rows are values of.
-    pub name: String,
-    /// From the top, with their labels.
-    pub rows: Vec<(String, Estimate)>,
+    Heat,
+    /// A dot for each value of y.
+    Dots,
 }
 
 /// One of several panels; alone it needs no title.
-#[derive(Debug)]
-pub struct Panel<T> {
+#[derive(Debug, Default)]
+pub struct Panel {
     /// Stands above it.
     pub title: String,
-    /// What it shows.
-    pub content: T,
+    /// What was measured, by the places on y and x.
+    pub cells: BTreeMap<(usize, usize), Estimate>,
 }
 
-/// A line of a panel.
-#[derive(Debug)]
-pub struct Line {
-    /// Its place in [`Lines::labels`], which decides its colour.
-    pub label: usize,
-    /// The place on x, in order, and what was measured there.
-    pub points: Vec<(usize, Estimate)>,
+impl Panel {
+    /// What was measured at each place on y, along x.
+    fn lines(&self) -> BTreeMap<usize, Vec<(usize, &Estimate)>> {
+        let mut lines: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for ((y, x), estimate) in &self.cells {
+            lines.entry(*y).or_default().push((*x, estimate));
+        }
+        lines
+    }
 }
 
 /// What is measured, along an axis or by colour.
@@ -137,34 +111,21 @@ impl Measure {
 }
 
 /// The values that occur along an axis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Axis {
     /// What they are values of.
     pub name: String,
     /// A label each.
     pub labels: Vec<String>,
-    /// The values, in order, where they are numbers.
-    pub numbers: Option<Vec<f64>>,
+    /// The values, in order; none where they are words.
+    pub numbers: Vec<f64>,
 }
 
 impl Axis {
-    /// How many values there are.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
     /// Every k-th place, so that no more than `most` are left.
     pub fn thinned(&self, most: usize) -> Vec<usize> {
-        (0..self.len()).step_by(self.len().div_ceil(most).max(1)).collect()
-    }
-
-    fn values(&self) -> &[f64] {
-        self.numbers.as_deref().unwrap_or_default()
-    }
-
-    fn scale(&self) -> Scale {
-        Scale::of(self.values())
+        let count = self.labels.len();
+        (0..count).step_by(count.div_ceil(most).max(1)).collect()
     }
 }
 
@@ -179,12 +140,6 @@ pub struct Estimate {
     pub mean: Option<f64>,
     /// From two on.
     pub deviation: Option<f64>,
-}
-
-impl From<f64> for Estimate {
-    fn from(value: f64) -> Self {
-        Self { values: vec![value], diverged: 0, mean: Some(value), deviation: None }
-    }
 }
 
 impl Estimate {
@@ -216,10 +171,10 @@ impl Figure {
         let mut canvas = Canvas::default();
         for chart in &self.charts {
             let mut alone = Canvas::default();
-            match &chart.form {
-                Form::Lines(lines) => lines.draw(&mut alone, chart),
-                Form::Heat(heat) => heat.draw(&mut alone, chart),
-                Form::Dots(dots) => dots.draw(&mut alone, chart),
+            match chart.form {
+                Form::Lines => chart.draw_lines(&mut alone),
+                Form::Heat => chart.draw_heat(&mut alone),
+                Form::Dots => chart.draw_dots(&mut alone),
             }
             canvas.put_beside(&alone);
         }
@@ -237,52 +192,33 @@ impl Figure {
 mod tests {
     use super::*;
 
-    /// What a run has: loss and accuracy over its epochs, on two splits.
-    fn curves() -> Figure {
-        let epochs = [1.0, 2.0, 3.0, 4.0, 5.0];
-        let chart = |name: &str, train: [f64; 5], test: [f64; 5], scale: fn(&[f64]) -> Scale, most: f64| Chart {
+    /// What a run has: a measure over its epochs, on two splits.
+    fn curve(name: &str, train: [f64; 4], test: [f64; 4], scale: fn(&[f64]) -> Scale, most: f64) -> Chart {
+        let epochs = vec![1.0, 2.0, 3.0, 4.0];
+        let labels = epochs.iter().map(|&epoch| label(epoch)).collect();
+        let estimate = |value| Estimate { values: vec![value], mean: Some(value), ..Estimate::default() };
+        let line = |y, values: [f64; 4]| (0..4).map(move |x| ((y, x), estimate(values[x])));
+        Chart {
+            form: Form::Lines,
             measure: Measure { name: name.into(), scale: scale(&[train, test].concat()), bounds: (0.0, most) },
+            x: Axis { name: "epoch".into(), labels, numbers: epochs },
+            y: Axis { name: "split".into(), labels: vec!["train".into(), "test".into()], numbers: vec![] },
+            panels: vec![Panel { title: String::new(), cells: line(0, train).chain(line(1, test)).collect() }],
             best: None,
             diverged: false,
-            form: Form::Lines(Lines {
-                x: Axis { name: "epoch".into(), labels: epochs.map(label).into(), numbers: Some(epochs.into()) },
-                name: "split".into(),
-                labels: vec!["train".into(), "test".into()],
-                panels: vec![Panel {
-                    title: String::new(),
-                    content: [train, test]
-                        .iter()
-                        .enumerate()
-                        .map(|(label, values)| Line {
-                            label,
-                            points: values.iter().map(|&value| value.into()).enumerate().collect(),
-                        })
-                        .collect(),
-                }],
-            }),
-        };
-        let (loss, test_loss) = ([1.9, 0.8, 0.4, 0.2, 0.1], [1.2, 0.7, 0.5, 0.45, 0.5]);
-        let (accuracy, test_accuracy) = ([0.4, 0.8, 0.9, 0.95, 0.99], [0.5, 0.8, 0.85, 0.87, 0.86]);
-        Figure {
-            title: "runs/a".into(),
-            note: "mnist, linear net".into(),
-            charts: vec![
-                chart("loss", loss, test_loss, Scale::even, f64::INFINITY),
-                chart("accuracy", accuracy, test_accuracy, Scale::of_fractions, 1.0),
-            ],
         }
+    }
+
+    fn curves() -> Figure {
+        let loss = curve("loss", [1.9, 0.8, 0.4, 0.2], [1.2, 0.7, 0.5, 0.45], Scale::even, f64::INFINITY);
+        let accuracy = curve("accuracy", [0.4, 0.8, 0.9, 0.99], [0.5, 0.8, 0.85, 0.87], Scale::of_fractions, 1.0);
+        Figure { title: "runs/a".into(), note: "mnist, linear net".into(), charts: vec![loss, accuracy] }
     }
 
     #[test]
     fn two_charts_stand_beside_one_another() {
         let svg = curves().to_svg();
-        for word in [
-            ">loss</text>",
-            ">accuracy (log scale of the error)</text>",
-            ">1.5</text>",
-            ">train</text>",
-            "<g transform=\"translate(",
-        ] {
+        for word in [">loss<", ">accuracy (log scale of the error)<", ">1.5<", ">train<", "<g transform=\"translate("] {
             assert!(svg.contains(word), "{word}: {svg}");
         }
         assert!(svg.contains("<title>epoch 2, split test: 0.7000</title>"), "{svg}");

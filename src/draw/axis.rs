@@ -1,16 +1,17 @@
 //! What stands around the numbers: panels in rows, axes with ticks and labels, the legend.
 
-use super::canvas::{Anchor, BOLD, CHAR, COLOURS, Canvas, Frame, GRID, INK, PALE_INK, TEXT, TOP};
+use super::Axis;
+use super::canvas::{BOLD, CHAR, Canvas, END, Frame, GRID, INK, MIDDLE, PALE_INK, START, TEXT, TOP, WIDE, colour};
 use super::scale::{Scale, Spacing, Tick};
 
 /// Where panels stand.
 pub struct Grid {
-    panels: usize,
-    left: f64,
+    pub panels: usize,
+    pub left: f64,
     /// Width and height of a panel.
-    size: (f64, f64),
+    pub size: (f64, f64),
     /// Between two columns, and between two rows.
-    gap: (f64, f64),
+    pub gap: (f64, f64),
 }
 
 /// Where one of them stands.
@@ -21,10 +22,6 @@ pub struct Place {
 }
 
 impl Grid {
-    pub fn new(panels: usize, left: f64, size: (f64, f64), gap: (f64, f64)) -> Self {
-        Self { panels, left, size, gap }
-    }
-
     pub fn places(&self) -> impl Iterator<Item = Place> {
         let ((width, height), many) = (self.size, self.panels > 1);
         let columns = if self.panels <= 3 { self.panels } else { ((self.panels as f64).sqrt().ceil() as usize).min(4) };
@@ -48,7 +45,7 @@ impl Grid {
     /// The title of a panel, where there are several.
     pub fn draw_title(&self, canvas: &mut Canvas, frame: Frame, title: &str) {
         if self.panels > 1 {
-            canvas.text(frame.x(0.5), frame.top - 6.0, Anchor::Middle, BOLD, title);
+            canvas.text(frame.x(0.5), frame.top - 6.0, MIDDLE, BOLD, title);
         }
     }
 }
@@ -87,7 +84,7 @@ pub fn draw_below(canvas: &mut Canvas, frame: Frame, scale: &Scale, values: &[f6
         canvas.line((x, frame.top), (x, bottom), GRID, "");
         canvas.line((x, bottom), (x, bottom + 5.0), INK, "");
         if let Some(label) = label {
-            canvas.text(x, bottom + 18.0, Anchor::Middle, "", label);
+            canvas.text(x, bottom + 18.0, MIDDLE, "", label);
         }
     }
     canvas.line((frame.left, bottom), (frame.right(), bottom), INK, "");
@@ -116,26 +113,26 @@ pub fn draw_left(canvas: &mut Canvas, frame: Frame, scale: &Scale, with_labels: 
         canvas.line((frame.left, y), (frame.right(), y), GRID, "");
         canvas.line((frame.left - 4.0, y), (frame.left, y), INK, "");
         if let Some(label) = label.filter(|_| with_labels) {
-            canvas.text(frame.left - 7.0, y + 4.0, Anchor::End, "", label);
+            canvas.text(frame.left - 7.0, y + 4.0, END, "", label);
         }
     }
     canvas.line((frame.left, frame.top), (frame.left, frame.bottom()), INK, "");
 }
 
 /// The marks of lines with their labels, below the name of what differs; and the cross of what diverged.
-pub fn draw_legend(canvas: &mut Canvas, (x, mut y): (f64, f64), name: &str, labels: &[String], diverged: bool) {
-    if !name.is_empty() {
-        canvas.text(x, y, Anchor::Start, BOLD, name);
+pub fn draw_legend(canvas: &mut Canvas, (x, mut y): (f64, f64), lines: &Axis, diverged: bool) {
+    if !lines.name.is_empty() {
+        canvas.text(x, y, START, BOLD, &lines.name);
         y += 20.0;
-        for (k, label) in labels.iter().enumerate() {
-            canvas.line((x, y - 4.0), (x + 24.0, y - 4.0), COLOURS[k % COLOURS.len()], r#" stroke-width="1.6""#);
+        for (k, label) in lines.labels.iter().enumerate() {
+            canvas.line((x, y - 4.0), (x + 24.0, y - 4.0), colour(k), WIDE);
             canvas.mark((x + 12.0, y - 4.0), k, "");
-            canvas.text(x + 32.0, y, Anchor::Start, "", label);
+            canvas.text(x + 32.0, y, START, "", label);
             y += 18.0;
         }
     }
     if diverged {
         canvas.cross((x + 12.0, y - 4.0), PALE_INK, "");
-        canvas.text(x + 32.0, y, Anchor::Start, "", "diverged");
+        canvas.text(x + 32.0, y, START, "", "diverged");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Okabe & Ito 2008, told apart by the colour-blind; a dark grey in place of their yellow, which white swallows.
-pub const COLOURS: [&str; super::MOST_LINES] =
+const COLOURS: [&str; super::MOST_LINES] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f"];
 
 /// Viridis, by van der Walt & Smith 2015: even steps to the eye, in grey and for the colour-blind too.
@@ -24,7 +24,10 @@ pub const PALE_INK: &str = "#555555";
 pub const GRID: &str = "#e3e3e3";
 pub const DIVERGED: &str = "#b00020";
 
+/// Further attributes.
 pub const BOLD: &str = r#" font-weight="bold""#;
+pub const PALE: &str = r##" fill="#555555""##;
+pub const WIDE: &str = r#" stroke-width="1.6""#;
 
 /// Mean width of a character of [`TEXT`] pixels.
 pub const CHAR: f64 = 6.3;
@@ -65,13 +68,11 @@ impl Frame {
     }
 }
 
-/// Which end of a text stands at its place.
-#[derive(Clone, Copy)]
-pub enum Anchor {
-    Start,
-    Middle,
-    End,
-}
+/// Where a text stands at its place, and the part of it that lies to the right.
+type Anchor = (&'static str, f64);
+pub const START: Anchor = ("start", 1.0);
+pub const MIDDLE: Anchor = ("middle", 0.5);
+pub const END: Anchor = ("end", 0.0);
 
 /// The elements drawn so far. `more` are further attributes, with a blank in front of each.
 #[derive(Default)]
@@ -89,29 +90,18 @@ impl Canvas {
     }
 
     pub fn text(&mut self, x: f64, y: f64, anchor: Anchor, more: &str, text: &str) {
-        let chars = text.chars().count() as f64 * CHAR;
-        let end = match anchor {
-            Anchor::Start => x + chars,
-            Anchor::Middle => x + chars / 2.0,
-            Anchor::End => x,
-        };
-        self.reach(end, y + 4.0);
+        self.reach(x + anchor.1 * text.chars().count() as f64 * CHAR, y + 4.0);
         self.write_text(x, y, anchor, more, text);
     }
 
     /// Text that is read from below, its middle at (x, y).
     pub fn turned_text(&mut self, x: f64, y: f64, text: &str) {
         let more = format!(r#" transform="rotate(-90 {} {})""#, n(x), n(y));
-        self.write_text(x, y, Anchor::Middle, &more, text);
+        self.write_text(x, y, MIDDLE, &more, text);
     }
 
     fn write_text(&mut self, x: f64, y: f64, anchor: Anchor, more: &str, text: &str) {
-        let anchor = match anchor {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
-        };
-        let (x, y, text) = (n(x), n(y), escaped(text));
+        let (x, y, anchor, text) = (n(x), n(y), anchor.0, escaped(text));
         let _ = writeln!(self.elements, r#"<text x="{x}" y="{y}" text-anchor="{anchor}"{more}>{text}</text>"#);
     }
 
@@ -149,28 +139,28 @@ impl Canvas {
         };
     }
 
-    /// The mark of the line with this colour.
-    pub fn mark(&mut self, (x, y): (f64, f64), colour: usize, tooltip: &str) {
+    /// The mark of a line.
+    pub fn mark(&mut self, (x, y): (f64, f64), line: usize, tooltip: &str) {
         let corners = |corners: &[(f64, f64)]| {
             let points = corners.iter().map(|(dx, dy)| format!("{} {}", n(x + dx), n(y + dy)));
             format!("M{}Z", points.collect::<Vec<_>>().join("L"))
         };
-        let path = match colour % 4 {
+        let path = match line % 4 {
             0 => format!("M{} {}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0Z", n(x - 3.5), n(y)),
             1 => corners(&[(-3.2, -3.2), (3.2, -3.2), (3.2, 3.2), (-3.2, 3.2)]),
             2 => corners(&[(0.0, -4.4), (4.2, 3.2), (-4.2, 3.2)]),
             _ => corners(&[(0.0, -4.6), (4.6, 0.0), (0.0, 4.6), (-4.6, 0.0)]),
         };
         // The second four are hollow.
-        let stroke = COLOURS[colour % COLOURS.len()];
-        let fill = if colour < 4 { stroke } else { "#ffffff" };
+        let stroke = colour(line);
+        let fill = if line < 4 { stroke } else { "#ffffff" };
         self.path(&path, &format!(r#" fill="{fill}" stroke="{stroke}" stroke-width="1.4""#), tooltip);
     }
 
     /// A measurement among those that a mark stands for.
-    pub fn speck(&mut self, (x, y): (f64, f64), colour: usize) {
+    pub fn speck(&mut self, (x, y): (f64, f64), colour: &str) {
         let path = format!("M{} {}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0Z", n(x - 2.0), n(y));
-        self.path(&path, &format!(r#" fill="{}" fill-opacity="0.35""#, COLOURS[colour]), "");
+        self.path(&path, &format!(r#" fill="{colour}" fill-opacity="0.35""#), "");
     }
 
     /// The cross of a point that diverged.
@@ -183,7 +173,7 @@ impl Canvas {
     /// What a cross means.
     pub fn explain_cross(&mut self, x: f64, y: f64) {
         self.cross((x + 4.0, y - 4.0), DIVERGED, "");
-        self.text(x + 14.0, y, Anchor::Start, "", "diverged");
+        self.text(x + 14.0, y, START, "", "diverged");
     }
 
     /// Puts what another holds to the right of all that is here.
@@ -202,10 +192,11 @@ impl Canvas {
         // Titles are as wide as what they stand over, so they come last.
         let width = (self.width + MARGIN).max(480.0);
         let height = self.height + MARGIN;
-        self.text(MARGIN, 28.0, Anchor::Start, &format!(r#" font-size="15"{BOLD}"#), title);
-        let pale = format!(r#" fill="{PALE_INK}""#);
-        for (k, line) in wrapped(note, ((width - 2.0 * MARGIN) / CHAR) as usize).iter().enumerate() {
-            self.text(MARGIN, 48.0 + 15.0 * k as f64, Anchor::Start, &pale, line);
+        self.text(MARGIN, 28.0, START, &format!(r#" font-size="15"{BOLD}"#), title);
+        let (first, second) = wrapped(note, ((width - 2.0 * MARGIN) / CHAR) as usize);
+        self.text(MARGIN, 48.0, START, PALE, first);
+        if !second.is_empty() {
+            self.text(MARGIN, 63.0, START, PALE, second);
         }
         let width = width.max(self.width + MARGIN);
         let (w, h, title) = (n(width), n(height), escaped(title));
@@ -240,12 +231,16 @@ fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&apos;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c if c.is_control() => escaped.push('\u{fffd}'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }
     escaped
+}
+
+/// The colour of a line.
+pub fn colour(line: usize) -> &'static str {
+    COLOURS[line % COLOURS.len()]
 }
 
 /// The colour of a share from 0 to 1.
@@ -260,19 +255,10 @@ pub fn viridis(share: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2))
 }
 
-/// Two lines at most, cut between words.
-fn wrapped(text: &str, chars: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = &mut lines[0];
-        let is_full = !line.is_empty() && line.chars().count() + 1 + word.chars().count() > chars;
-        if lines.len() == 1 && is_full {
-            lines.push(String::new());
-        }
-        let count = lines.len();
-        let line = &mut lines[count - 1];
-        line.push_str(if line.is_empty() { "" } else { " " });
-        line.push_str(word);
-    }
-    lines
+/// Two lines, cut between words; the second takes what does not fit into the first.
+fn wrapped(text: &str, chars: usize) -> (&str, &str) {
+    let ends = text.match_indices(' ').map(|(end, _)| end).chain([text.len()]);
+    let fits = |end: &usize| text[..*end].chars().count() <= chars;
+    let end = ends.clone().take_while(fits).last().or(ends.clone().next()).unwrap_or_default();
+    (&text[..end], text[end..].trim_start())
 }

@@ -1,48 +1,48 @@
 //! A dot chart: a row with its label, the mean with what it spreads over, and the numbers in words.
 
 use super::axis::labelled_across;
-use super::canvas::{Anchor, BOLD, CHAR, COLOURS, Canvas, DIVERGED, Frame, GRID, MARGIN, TOP};
-use super::{Chart, Dots, longest};
+use super::canvas::{BOLD, CHAR, Canvas, DIVERGED, END, Frame, GRID, MARGIN, MIDDLE, START, TOP, WIDE, colour};
+use super::{Axis, Chart, longest};
 
-impl Dots {
-    pub(super) fn draw(&self, canvas: &mut Canvas, chart: &Chart) {
-        let longest = longest(self.rows.iter().map(|(label, _)| label).chain([&self.name]));
+impl Chart {
+    pub(super) fn draw_dots(&self, canvas: &mut Canvas) {
+        let (measure, Axis { name, labels, .. }) = (&self.measure, &self.y);
         let frame = Frame {
-            left: MARGIN + 12.0 + longest as f64 * CHAR,
+            left: MARGIN + 12.0 + longest(labels.iter().chain([name])) as f64 * CHAR,
             top: TOP + 4.0,
             width: 420.0,
-            height: 22.0 * self.rows.len() as f64 + 8.0,
+            height: 22.0 * labels.len() as f64 + 8.0,
         };
-        for (share, label) in labelled_across(&chart.measure.scale.round_ticks(), frame) {
+        for (share, label) in labelled_across(&measure.scale.round_ticks(), frame) {
             let x = frame.x(share);
             canvas.line((x, frame.top), (x, frame.bottom()), GRID, "");
             if let Some(label) = label {
-                canvas.text(x, frame.bottom() + 15.0, Anchor::Middle, "", label);
+                canvas.text(x, frame.bottom() + 15.0, MIDDLE, "", label);
             }
         }
         canvas.border(frame);
-        canvas.text(frame.left - 8.0, frame.top - 8.0, Anchor::End, BOLD, &self.name);
-        canvas.text(frame.x(0.5), frame.bottom() + 34.0, Anchor::Middle, "", &chart.measure.title());
+        canvas.text(frame.left - 8.0, frame.top - 8.0, END, BOLD, name);
+        canvas.text(frame.x(0.5), frame.bottom() + 34.0, MIDDLE, "", &measure.title());
 
-        let x = |value: f64| frame.x(chart.measure.at(value));
-        for (k, (label, estimate)) in self.rows.iter().enumerate() {
-            let y = frame.top + 15.0 + 22.0 * k as f64;
-            canvas.text(frame.left - 8.0, y + 4.0, Anchor::End, "", label);
-            canvas.text(frame.right() + 8.0, y + 4.0, Anchor::Start, "", &estimate.words());
+        let x = |value: f64| frame.x(measure.at(value));
+        for (&(row, _), estimate) in &self.panels[0].cells {
+            let (y, label) = (frame.top + 15.0 + 22.0 * row as f64, &labels[row]);
+            canvas.text(frame.left - 8.0, y + 4.0, END, "", label);
+            canvas.text(frame.right() + 8.0, y + 4.0, START, "", &estimate.words());
             if estimate.diverged > 0 {
                 canvas.cross((frame.left + 7.0, y), DIVERGED, "");
             }
             let Some(mean) = estimate.mean else { continue };
             if estimate.deviation.is_some() {
                 let (low, high) = estimate.spread();
-                canvas.line((x(low), y), (x(high), y), COLOURS[0], r#" stroke-width="1.6""#);
+                canvas.line((x(low), y), (x(high), y), colour(0), WIDE);
                 for value in &estimate.values {
-                    canvas.speck((x(*value), y), 0);
+                    canvas.speck((x(*value), y), colour(0));
                 }
             }
             canvas.mark((x(mean), y), 0, &format!("{label}: {}", estimate.words()));
         }
-        if chart.diverged {
+        if self.diverged {
             canvas.explain_cross(frame.left, frame.bottom() + 34.0);
         }
     }

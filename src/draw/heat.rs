@@ -1,82 +1,74 @@
 //! A heat map: a coloured rectangle for each pair of values, its mean written in it where there is room.
 
-use std::collections::HashMap;
-
 use super::axis::{Grid, labelled_across, labelled_upwards};
-use super::canvas::{Anchor, CHAR, Canvas, DIVERGED, Frame, INK, MARGIN, MOST_TOOLTIPS, PALE_INK, TOP, viridis};
+use super::canvas::{
+    CHAR, Canvas, DIVERGED, END, Frame, INK, MARGIN, MIDDLE, MOST_TOOLTIPS, PALE, START, TOP, viridis,
+};
 use super::scale::{Spacing, Tick};
-use super::{Chart, Estimate, Heat, MOST_CELLS, longest};
+use super::{Chart, Estimate, MOST_CELLS, Panel, longest};
 
-impl Heat {
-    pub(super) fn draw(&self, canvas: &mut Canvas, chart: &Chart) {
+impl Chart {
+    pub(super) fn draw_heat(&self, canvas: &mut Canvas) {
         let (x, y) = (&self.x, &self.y);
         let (across, mut up) = (x.thinned(MOST_CELLS), y.thinned(MOST_CELLS));
         // Numbers grow upwards; words are read downwards.
-        if y.numbers.is_none() {
+        if y.numbers.is_empty() {
             up.reverse();
         }
-        let side = if self.panels.len() > 1 { 260.0 } else { 520.0 };
-        let cell_width = (side / across.len() as f64).clamp(2.0, 56.0);
-        let cell_height = (0.75 * side / up.len() as f64).clamp(2.0, 34.0);
-        let (width, height) = (cell_width * across.len() as f64, cell_height * up.len() as f64);
-        let left = MARGIN + 24.0 + longest(&y.labels) as f64 * CHAR;
-        let grid = Grid::new(self.panels.len(), left, (width, height), (26.0, 60.0));
         let (x_ticks, y_ticks) = (middles(&across, &x.labels), middles(&up, &y.labels));
-        let cells = Cells { heat: self, chart, across, up, size: (cell_width, cell_height) };
+        let side = if self.panels.len() > 1 { 260.0 } else { 520.0 };
+        let cell = ((side / across.len() as f64).clamp(2.0, 56.0), (0.75 * side / up.len() as f64).clamp(2.0, 34.0));
+        let (width, height) = (cell.0 * across.len() as f64, cell.1 * up.len() as f64);
+        let left = MARGIN + 24.0 + longest(&y.labels) as f64 * CHAR;
+        let grid = Grid { panels: self.panels.len(), left, size: (width, height), gap: (26.0, 60.0) };
         for (panel, place) in self.panels.iter().zip(grid.places()) {
             let frame = place.frame;
             grid.draw_title(canvas, frame, &panel.title);
-            cells.draw(canvas, frame, &panel.content);
+            self.draw_cells(canvas, frame, panel, (&across, &up), cell);
             canvas.border(frame);
             for (share, label) in labelled_across(&x_ticks, frame) {
                 if let Some(label) = label {
-                    canvas.text(frame.x(share), frame.bottom() + 14.0, Anchor::Middle, "", label);
+                    canvas.text(frame.x(share), frame.bottom() + 14.0, MIDDLE, "", label);
                 }
             }
             if place.is_lowest {
-                canvas.text(frame.x(0.5), frame.bottom() + 32.0, Anchor::Middle, "", &x.name);
+                canvas.text(frame.x(0.5), frame.bottom() + 32.0, MIDDLE, "", &x.name);
             }
             if !place.is_leftmost {
                 continue;
             }
             for (share, label) in labelled_upwards(&y_ticks, frame, 1.0) {
                 if let Some(label) = label {
-                    canvas.text(frame.left - 6.0, frame.y(share) + 4.0, Anchor::End, "", label);
+                    canvas.text(frame.left - 6.0, frame.y(share) + 4.0, END, "", label);
                 }
             }
             canvas.turned_text(MARGIN + 4.0, frame.y(0.5), &y.name);
         }
         let height = height.clamp(120.0, 390.0);
-        draw_colour_bar(canvas, chart, Frame { left: grid.right() + 24.0, top: TOP + 14.0, width: 14.0, height });
+        draw_colour_bar(canvas, self, Frame { left: grid.right() + 24.0, top: TOP + 14.0, width: 14.0, height });
     }
-}
 
-/// The inside of the panels.
-struct Cells<'a> {
-    heat: &'a Heat,
-    chart: &'a Chart,
-    /// The places on x from the left, and on y from below.
-    across: Vec<usize>,
-    up: Vec<usize>,
-    /// Width and height of a cell.
-    size: (f64, f64),
-}
-
-impl Cells<'_> {
-    fn draw(&self, canvas: &mut Canvas, frame: Frame, content: &HashMap<(usize, usize), Estimate>) {
-        let Heat { x, y, panels } = self.heat;
-        let (width, height) = self.size;
-        let with_tooltips = self.across.len() * self.up.len() * panels.len() <= MOST_TOOLTIPS;
-        let places =
-            self.across.iter().enumerate().flat_map(|across| self.up.iter().enumerate().map(move |up| (across, up)));
-        for ((i, &k), (j, &l)) in places {
-            let Some(estimate) = content.get(&(k, l)) else { continue };
-            let (left, top) = (frame.left + i as f64 * width, frame.bottom() - (j + 1) as f64 * height);
-            let mut tooltip = String::new();
-            if with_tooltips {
-                tooltip = format!("{} {}, {} {}: {}", x.name, x.labels[k], y.name, y.labels[l], estimate.words());
+    /// The inside of a panel: these places on x from the left, and on y from below.
+    fn draw_cells(
+        &self,
+        canvas: &mut Canvas,
+        frame: Frame,
+        panel: &Panel,
+        (across, up): (&[usize], &[usize]),
+        (width, height): (f64, f64),
+    ) {
+        let Self { x, y, panels, .. } = self;
+        let with_tooltips = across.len() * up.len() * panels.len() <= MOST_TOOLTIPS;
+        for (i, &k) in across.iter().enumerate() {
+            for (j, &l) in up.iter().enumerate() {
+                let Some(estimate) = panel.cells.get(&(l, k)) else { continue };
+                let (left, top) = (frame.left + i as f64 * width, frame.bottom() - (j + 1) as f64 * height);
+                let mut tooltip = String::new();
+                if with_tooltips {
+                    tooltip = format!("{} {}, {} {}: {}", x.name, x.labels[k], y.name, y.labels[l], estimate.words());
+                }
+                draw_cell(canvas, Frame { left, top, width, height }, self, estimate, &tooltip);
             }
-            draw_cell(canvas, Frame { left, top, width, height }, self.chart, estimate, &tooltip);
         }
     }
 }
@@ -113,7 +105,7 @@ fn draw_cell(canvas: &mut Canvas, square: Frame, chart: &Chart, estimate: &Estim
         let ink = if share < 0.6 { "#ffffff" } else { "#000000" };
         let text = if square.width >= 40.0 { format!("{mean:.4}") } else { format!("{mean:.3}") };
         let more = format!(r#" fill="{ink}" font-size="10" pointer-events="none""#);
-        canvas.text(centre.0, centre.1 + 3.5, Anchor::Middle, &more, &text);
+        canvas.text(centre.0, centre.1 + 3.5, MIDDLE, &more, &text);
     }
     if estimate.diverged > 0 && narrowest >= 15.0 {
         canvas.cross((square.right() - 6.0, square.top + 6.0), DIVERGED, tooltip);
@@ -134,12 +126,12 @@ fn draw_colour_bar(canvas: &mut Canvas, chart: &Chart, frame: Frame) {
         let Some(label) = label else { continue };
         let y = frame.y(share);
         canvas.line((frame.right(), y), (frame.right() + 4.0, y), INK, "");
-        canvas.text(frame.right() + 7.0, y + 4.0, Anchor::Start, "", label);
+        canvas.text(frame.right() + 7.0, y + 4.0, START, "", label);
     }
-    canvas.text(frame.left, frame.top - 8.0, Anchor::Start, "", &chart.measure.name);
+    canvas.text(frame.left, frame.top - 8.0, START, "", &chart.measure.name);
     let mut below = frame.bottom() + 18.0;
     if scale.spacing == Spacing::Complement {
-        canvas.text(frame.left, below, Anchor::Start, &format!(r#" fill="{PALE_INK}""#), "log of the error");
+        canvas.text(frame.left, below, START, PALE, "log of the error");
         below += 16.0;
     }
     if chart.diverged {

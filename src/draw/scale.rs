@@ -69,7 +69,7 @@ impl Scale {
             Spacing::Linear
         };
         let shown = if spacing == Spacing::Log { &above } else { &values };
-        let mut scale = Self::between(spacing, shown, MARGIN);
+        let mut scale = Self::between(spacing, shown);
         if spacing == Spacing::Log && has_zero {
             // One usual step to the left of the smallest.
             let step = (spacing.of(above[above.len() - 1]) - spacing.of(above[0])) / (above.len() - 1) as f64;
@@ -88,7 +88,7 @@ impl Scale {
             && high < 1.0
             && (1.0 - low) / (1.0 - high) >= WIDE
         {
-            return Self::between(Spacing::Complement, &values, MARGIN);
+            return Self::between(Spacing::Complement, &values);
         }
         Self::even(&values)
     }
@@ -103,14 +103,14 @@ impl Scale {
         Self { spacing: Spacing::Linear, low: low - margin, high: high + margin, zero: None }
     }
 
-    fn between(spacing: Spacing, sorted: &[f64], margin: f64) -> Self {
+    fn between(spacing: Spacing, sorted: &[f64]) -> Self {
         let (low, high) = match sorted {
             [] => (0.0, 1.0),
             [first, .., last] => (spacing.of(*first), spacing.of(*last)),
             // Alone in the middle.
             [only] => (spacing.of(*only) - 0.5, spacing.of(*only) + 0.5),
         };
-        let margin = margin * (high - low);
+        let margin = MARGIN * (high - low);
         Self { spacing, low: low - margin, high: high + margin, zero: None }
     }
 
@@ -239,11 +239,7 @@ pub fn label(x: f64) -> String {
 
 /// A label of a logarithmic axis: 1e-3, 2e-3, 1, 10.
 fn power(x: f64) -> String {
-    let text = format!("{x:.0e}");
-    match x {
-        _ if (1.0..1e4).contains(&x) => format!("{x:.0}"),
-        _ => text,
-    }
+    if (1.0..1e4).contains(&x) { format!("{x:.0}") } else { format!("{x:.0e}") }
 }
 
 #[cfg(test)]

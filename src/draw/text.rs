@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::axis::labelled;
 use super::scale::{Scale, Tick};
-use super::{Chart, Dots, Estimate, Form, Heat, Line, Lines, MOST_LINES, Measure, Panel, longest};
+use super::{Axis, Chart, Estimate, Form, MOST_LINES, Measure, Panel, longest};
 
 /// Columns of a chart.
 const WIDTH: usize = 78;
@@ -33,52 +33,127 @@ const DIVERGED: char = 'x';
 const SHADES: [char; 9] = ['.', ':', '-', '=', '+', '*', '#', '%', '@'];
 
 impl Chart {
-    /// As lines of text.
+    /// As lines of text; of several panels the one with the best point.
     pub(super) fn to_text(&self, picture: &str) -> String {
         let is_best = |estimate: &Estimate| estimate.mean.is_some() && estimate.mean == self.best;
-        let mut text = String::new();
-        match &self.form {
-            Form::Lines(lines) => {
-                let has_best =
-                    |lines: &Vec<Line>| lines.iter().flat_map(|line| &line.points).any(|(_, at)| is_best(at));
-                let panel = self.heading(&mut text, &self.measure.title(), &lines.panels, has_best, picture);
-                lines.write(&mut text, &self.measure, panel);
-            }
-            Form::Heat(heat) => {
-                let has_best = |map: &HashMap<_, Estimate>| map.values().any(is_best);
-                let map = self.heading(&mut text, &self.measure.name, &heat.panels, has_best, picture);
-                heat.write(&mut text, &self.measure.scale, map);
-            }
-            Form::Dots(dots) => {
-                let _ = writeln!(text, "{}{}", self.measure.title(), self.sign());
-                dots.write(&mut text, &self.measure);
-            }
+        let shown = self.panels.iter().find(|panel| panel.cells.values().any(is_best)).unwrap_or(&self.panels[0]);
+        let mut text = if self.form == Form::Heat { self.measure.name.clone() } else { self.measure.title() };
+        if self.panels.len() > 1 {
+            let _ = write!(text, ", {}, one of {} panels of {picture}", shown.title, self.panels.len());
+        }
+        if self.diverged {
+            let _ = write!(text, "; {DIVERGED} diverged");
+        }
+        text.push('\n');
+        match self.form {
+            Form::Lines => self.write_lines(&mut text, shown),
+            Form::Heat => self.write_heat(&mut text, shown),
+            Form::Dots => self.write_dots(&mut text, shown),
         }
         text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
-    /// The sign of what diverged.
-    fn sign(&self) -> String {
-        if self.diverged { format!("; {DIVERGED} diverged") } else { String::new() }
+    fn write_lines(&self, text: &mut String, panel: &Panel) {
+        let (measure, lines, values) = (&self.measure, panel.lines(), &self.x.numbers);
+        let y_ticks = measure.scale.round_ticks();
+        let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
+        let width = WIDTH - room - 3;
+        let scale = Scale::of(values);
+        let x_ticks = scale.ticks(values);
+        let column = |k: usize| place(scale.at(values[k]), width);
+
+        let mut grid = vec![vec![' '; width]; HEIGHT];
+        if lines.len() <= MOST_JOINED {
+            for points in lines.values() {
+                join(&mut grid, points, measure, column);
+            }
+        }
+        let mut axis = dashes(&x_ticks, width);
+        // The first line lies on top.
+        for ((line, k), estimate) in panel.cells.iter().rev() {
+            if let Some(mean) = estimate.mean {
+                grid[row(measure.at(mean))][column(*k)] = MARKS[line % MARKS.len()];
+            }
+            if estimate.diverged > 0 {
+                axis[column(*k)] = DIVERGED;
+            }
+        }
+
+        let mut names: HashMap<usize, &str> = HashMap::new();
+        for (share, label) in labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64) {
+            if let Some(label) = label {
+                names.entry(row(share)).or_insert(label);
+            }
+        }
+        for (k, line) in grid.iter().enumerate() {
+            let label = names.get(&k).copied().unwrap_or("");
+            let edge = if label.is_empty() { '|' } else { '+' };
+            let _ = writeln!(text, "{label:>room$} {edge} {}", line.iter().collect::<String>());
+        }
+        let _ = writeln!(text, "{:>room$} +-{}", "", axis.iter().collect::<String>());
+        let _ = writeln!(text, "{:>room$}   {}", "", under(&x_ticks, width));
+        let _ = writeln!(text, "{:>room$}   {:^width$}", "", self.x.name);
+        write_legend(text, &self.y);
     }
 
-    /// Writes the first line, and answers which panel is shown: the one with the best point.
-    fn heading<'a, T>(
-        &self,
-        text: &mut String,
-        axis: &str,
-        panels: &'a [Panel<T>],
-        has_best: impl Fn(&T) -> bool,
-        picture: &str,
-    ) -> &'a T {
-        let shown = panels.iter().find(|panel| has_best(&panel.content)).unwrap_or(&panels[0]);
-        if panels.len() > 1 {
-            let _ = write!(text, "{axis}, {}, one of {} panels of {picture}", shown.title, panels.len());
-        } else {
-            text.push_str(axis);
+    fn write_heat(&self, text: &mut String, panel: &Panel) {
+        let (x, y) = (&self.x, &self.y);
+        let mut down = y.thinned(MOST_ROWS);
+        if !y.numbers.is_empty() {
+            down.reverse();
         }
-        let _ = writeln!(text, "{}", self.sign());
-        &shown.content
+        let room = longest(down.iter().map(|&k| &y.labels[k]).chain([&y.name])).min(MOST_LABEL);
+        let across = x.thinned(WIDTH - room - 2);
+        let free = (WIDTH - room - 2) / across.len().max(1);
+        let width = [6, 4].into_iter().find(|width| *width <= free).unwrap_or(1);
+        let _ = writeln!(text, "{:>room$} |", y.name);
+        for &k in &down {
+            let label: String = y.labels[k].chars().take(room).collect();
+            let _ = write!(text, "{label:>room$} |");
+            for &i in &across {
+                let cell = panel.cells.get(&(k, i)).map(|cell| in_cell(cell, &self.measure.scale, width));
+                let _ = write!(text, "{:>width$}", cell.unwrap_or_default());
+            }
+            text.push('\n');
+        }
+        let length = width * across.len();
+        let _ = writeln!(text, "{:>room$} +{}", "", "-".repeat(length));
+        let middle = |k: usize| ((k + 1) * width - 1) as f64 / (length.max(2) - 1) as f64;
+        let ticks = across.iter().enumerate().map(|(k, &i)| (middle(k).min(1.0), x.labels[i].clone()));
+        let _ = writeln!(text, "{:>room$}  {}", "", under(&ticks.collect::<Vec<_>>(), length));
+        let _ = writeln!(text, "{:>room$}  {:^length$}", "", x.name);
+        if width == 1 {
+            let _ = writeln!(text, "from low to high: {}", SHADES.iter().collect::<String>());
+        }
+        if across.len() < x.labels.len() || down.len() < y.labels.len() {
+            let _ = writeln!(text, "not all values have a place here");
+        }
+    }
+
+    fn write_dots(&self, text: &mut String, panel: &Panel) {
+        let Axis { name, labels, .. } = &self.y;
+        let shown = &labels[..labels.len().min(MOST_DOTS)];
+        let room = longest(shown.iter().chain([name]));
+        let width = WIDTH - room - 3;
+        let column = |value: f64| place(self.measure.at(value), width);
+        for (label, estimate) in shown.iter().zip(panel.cells.values()) {
+            let mut line = vec![' '; width];
+            if let Some(mean) = estimate.mean {
+                let (low, high) = estimate.spread();
+                line[column(low)..=column(high)].fill('-');
+                line[column(mean)] = MARKS[0];
+            }
+            if estimate.diverged > 0 {
+                line[0] = DIVERGED;
+            }
+            let _ = writeln!(text, "{label:>room$} | {}", line.iter().collect::<String>());
+        }
+        let ticks = self.measure.scale.round_ticks();
+        let _ = writeln!(text, "{name:>room$} +-{}", dashes(&ticks, width).iter().collect::<String>());
+        let _ = writeln!(text, "{:>room$}   {}", "", under(&ticks, width));
+        if labels.len() > shown.len() {
+            let _ = writeln!(text, "{} more are in the table", labels.len() - shown.len());
+        }
     }
 }
 
@@ -101,70 +176,9 @@ fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
     axis
 }
 
-impl Lines {
-    fn write(&self, text: &mut String, measure: &Measure, lines: &[Line]) {
-        let y_ticks = measure.scale.round_ticks();
-        let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
-        let width = WIDTH - room - 3;
-        let (scale, values) = (self.x.scale(), self.x.values());
-        let x_ticks = scale.ticks(values);
-        let column = |k: usize| place(scale.at(values[k]), width);
-
-        let mut grid = vec![vec![' '; width]; HEIGHT];
-        if lines.len() <= MOST_JOINED {
-            for line in lines {
-                join(&mut grid, line, measure, column);
-            }
-        }
-        let mut axis = dashes(&x_ticks, width);
-        // The first line lies on top.
-        for line in lines.iter().rev() {
-            for (k, estimate) in &line.points {
-                if let Some(mean) = estimate.mean {
-                    grid[row(measure.at(mean))][column(*k)] = MARKS[line.label % MARKS.len()];
-                }
-                if estimate.diverged > 0 {
-                    axis[column(*k)] = DIVERGED;
-                }
-            }
-        }
-
-        let mut names: HashMap<usize, &str> = HashMap::new();
-        for (share, label) in labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64) {
-            if let Some(label) = label {
-                names.entry(row(share)).or_insert(label);
-            }
-        }
-        for (k, line) in grid.iter().enumerate() {
-            let label = names.get(&k).copied().unwrap_or("");
-            let edge = if label.is_empty() { '|' } else { '+' };
-            let _ = writeln!(text, "{label:>room$} {edge} {}", line.iter().collect::<String>());
-        }
-        let _ = writeln!(text, "{:>room$} +-{}", "", axis.iter().collect::<String>());
-        let _ = writeln!(text, "{:>room$}   {}", "", under(&x_ticks, width));
-        let _ = writeln!(text, "{:>room$}   {:^width$}", "", self.x.name);
-        self.write_legend(text);
-    }
-
-    fn write_legend(&self, text: &mut String) {
-        if self.name.is_empty() {
-            return;
-        }
-        let mut line = format!("{}:", self.name);
-        for (label, mark) in self.labels.iter().zip(MARKS.iter().cycle()) {
-            if line.chars().count() + label.chars().count() + 5 > WIDTH {
-                let _ = writeln!(text, "{line}");
-                line.clear();
-            }
-            let _ = write!(line, "   {mark} {label}");
-        }
-        let _ = writeln!(text, "{line}");
-    }
-}
-
 /// Draws what joins the means of a line, and what each spreads over.
-fn join(grid: &mut [Vec<char>], line: &Line, measure: &Measure, column: impl Fn(usize) -> usize) {
-    for pair in line.points.windows(2) {
+fn join(grid: &mut [Vec<char>], points: &[(usize, &Estimate)], measure: &Measure, column: impl Fn(usize) -> usize) {
+    for pair in points.windows(2) {
         let (Some(from), Some(to)) = (pair[0].1.mean, pair[1].1.mean) else { continue };
         let (first, last) = (column(pair[0].0), column(pair[1].0));
         let (a, b) = (measure.at(from), measure.at(to));
@@ -172,7 +186,7 @@ fn join(grid: &mut [Vec<char>], line: &Line, measure: &Measure, column: impl Fn(
             grid[row(a + k as f64 / (last - first) as f64 * (b - a))][first + k] = '.';
         }
     }
-    for (k, estimate) in line.points.iter().filter(|(_, estimate)| estimate.deviation.is_some()) {
+    for (k, estimate) in points.iter().filter(|(_, estimate)| estimate.deviation.is_some()) {
         let (low, high) = estimate.spread();
         for line in &mut grid[row(measure.at(high))..=row(measure.at(low))] {
             line[column(*k)] = '|';
@@ -180,43 +194,19 @@ fn join(grid: &mut [Vec<char>], line: &Line, measure: &Measure, column: impl Fn(
     }
 }
 
-impl Heat {
-    fn write(&self, text: &mut String, scale: &Scale, map: &HashMap<(usize, usize), Estimate>) {
-        let (x, y) = (&self.x, &self.y);
-        let mut down = y.thinned(MOST_ROWS);
-        if y.numbers.is_some() {
-            down.reverse();
-        }
-        let room = longest(down.iter().map(|&k| &y.labels[k]).chain([&y.name])).min(MOST_LABEL);
-        let across = x.thinned(WIDTH - room - 2);
-        let free = (WIDTH - room - 2) / across.len().max(1);
-        let width = [6, 4].into_iter().find(|width| *width <= free).unwrap_or(1);
-        let _ = writeln!(text, "{:>room$} |", y.name);
-        for &k in &down {
-            let label: String = y.labels[k].chars().take(room).collect();
-            let _ = write!(text, "{label:>room$} |");
-            for &i in &across {
-                let _ = write!(
-                    text,
-                    "{:>width$}",
-                    map.get(&(i, k)).map_or(String::new(), |cell| in_cell(cell, scale, width))
-                );
-            }
-            text.push('\n');
-        }
-        let length = width * across.len();
-        let _ = writeln!(text, "{:>room$} +{}", "", "-".repeat(length));
-        let middle = |k: usize| ((k + 1) * width - 1) as f64 / (length.max(2) - 1) as f64;
-        let ticks = across.iter().enumerate().map(|(k, &i)| (middle(k).min(1.0), x.labels[i].clone()));
-        let _ = writeln!(text, "{:>room$}  {}", "", under(&ticks.collect::<Vec<_>>(), length));
-        let _ = writeln!(text, "{:>room$}  {:^length$}", "", x.name);
-        if width == 1 {
-            let _ = writeln!(text, "from low to high: {}", SHADES.iter().collect::<String>());
-        }
-        if across.len() < x.len() || down.len() < y.len() {
-            let _ = writeln!(text, "not all values have a place here");
-        }
+fn write_legend(text: &mut String, lines: &Axis) {
+    if lines.name.is_empty() {
+        return;
     }
+    let mut line = format!("{}:", lines.name);
+    for (label, mark) in lines.labels.iter().zip(MARKS.iter().cycle()) {
+        if line.chars().count() + label.chars().count() + 5 > WIDTH {
+            let _ = writeln!(text, "{line}");
+            line.clear();
+        }
+        let _ = write!(line, "   {mark} {label}");
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 /// A fraction as `.9312`, `.93` or a shade, as the width of a cell allows.
@@ -228,34 +218,6 @@ fn in_cell(estimate: &Estimate, scale: &Scale, width: usize) -> String {
     let digits = if width == 6 { 4 } else { 2 };
     let number = format!("{mean:.digits$}");
     number.strip_prefix('0').map_or("1.".to_owned(), str::to_owned)
-}
-
-impl Dots {
-    fn write(&self, text: &mut String, measure: &Measure) {
-        let Self { name, rows } = self;
-        let shown = &rows[..rows.len().min(MOST_DOTS)];
-        let room = longest(shown.iter().map(|(label, _)| label).chain([name]));
-        let width = WIDTH - room - 3;
-        let column = |value: f64| place(measure.at(value), width);
-        for (label, estimate) in shown {
-            let mut line = vec![' '; width];
-            if let Some(mean) = estimate.mean {
-                let (low, high) = estimate.spread();
-                line[column(low)..=column(high)].fill('-');
-                line[column(mean)] = MARKS[0];
-            }
-            if estimate.diverged > 0 {
-                line[0] = DIVERGED;
-            }
-            let _ = writeln!(text, "{label:>room$} | {}", line.iter().collect::<String>());
-        }
-        let ticks = measure.scale.round_ticks();
-        let _ = writeln!(text, "{name:>room$} +-{}", dashes(&ticks, width).iter().collect::<String>());
-        let _ = writeln!(text, "{:>room$}   {}", "", under(&ticks, width));
-        if rows.len() > shown.len() {
-            let _ = writeln!(text, "{} more are in the table", rows.len() - shown.len());
-        }
-    }
 }
 
 /// The labels of ticks on a line below an axis of `width` columns, those that have room.

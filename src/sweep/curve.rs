@@ -6,14 +6,12 @@
 //! validation split first.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value as Json;
 
 use super::table::mean_and_deviation;
-use crate::draw::{
-    Axis, Chart, Dots, Estimate, Figure, Form, Heat, Line, Lines, MOST_CELLS, MOST_LINES, Measure, Panel, Scale, label,
-};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Measure, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use crate::run::results::{CHOSEN_BY, PointEnd};
@@ -31,7 +29,7 @@ const MOST_ROWS: usize = 60;
 const LABEL_CHARS: usize = 32;
 
 /// The outcome of each combination of values, by their places on the axes.
-type Estimates = HashMap<Vec<usize>, Estimate>;
+type Estimates = BTreeMap<Vec<usize>, Estimate>;
 
 /// The settings that all points share, in words for a title; `value` gives a setting's value where it is one for all.
 pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
@@ -59,18 +57,14 @@ pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) 
     note.extend((seeds > 1).then(|| format!("mean ± σ over {seeds} seeds")));
     note.extend((diverged > 0).then(|| format!("{diverged} diverged")));
     let all: Vec<usize> = (0..axes.len()).collect();
-    note.extend(best.map(|(mean, at)| match part(&axes, at, &all, true).1 {
+    note.extend(best.map(|(mean, at)| match words(&axes, &all, at, true) {
         settings if settings.is_empty() => format!("mean {mean:.4}"),
         settings => format!("best {mean:.4} at {settings}"),
     }));
 
-    let (best, scale) = (best.map(|(mean, _)| mean), Scale::of_fractions(&shown(&cells)));
-    let chart = Chart {
-        measure: Measure { name: measure.into(), scale, bounds: (0.0, 1.0) },
-        best,
-        diverged: diverged > 0,
-        form: form(&axes, cells, best.is_some(), &mut note),
-    };
+    let best = best.map(|(mean, _)| mean);
+    let measured = Measure { name: measure.into(), scale: Scale::of_fractions(&shown(&cells)), bounds: (0.0, 1.0) };
+    let chart = Chart { best, diverged: diverged > 0, ..chart(&axes, cells, measured, best.is_some(), &mut note) };
     Figure {
         title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
         note: note.join("; "),
@@ -128,7 +122,7 @@ fn axis(key: &str, ended: &[&PointEnd]) -> (Axis, HashMap<String, usize>) {
     let axis = Axis {
         name: short(leaf(key)),
         labels: words.collect(),
-        numbers: is_numeric.then(|| values.iter().filter_map(|value| as_number(value)).collect()),
+        numbers: values.iter().filter(|_| is_numeric).filter_map(|value| as_number(value)).collect(),
     };
     (axis, values.iter().enumerate().map(|(place, value)| (value.to_string(), place)).collect())
 }
@@ -151,127 +145,96 @@ fn short(text: &str) -> String {
     text.chars().take(LABEL_CHARS - 1).collect::<String>() + "…"
 }
 
-/// Decides what is drawn; what is left out is told in the `note`.
-fn form(axes: &[Axis], cells: Estimates, ranked: bool, note: &mut Vec<String>) -> Form {
-    let numeric = (0..axes.len()).filter(|&k| axes[k].numbers.is_some());
-    let Some(x) = numeric.max_by_key(|&k| (axes[k].len(), Reverse(k))) else {
-        let name: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
-        return dots(axes, cells, name.join(", "), ranked, note);
+/// The form, and the axes that lie along x, that make the lines, rows or y, and that make the panels.
+fn form(axes: &[Axis]) -> (Form, Option<usize>, Vec<usize>, Vec<usize>) {
+    let by_length = |k: &usize| (axes[*k].labels.len(), Reverse(*k));
+    let numeric = (0..axes.len()).filter(|&k| !axes[k].numbers.is_empty());
+    let Some(x) = numeric.max_by_key(by_length) else {
+        return (Form::Dots, None, (0..axes.len()).collect(), vec![]);
     };
-    let rest: Vec<usize> = (0..axes.len()).filter(|&k| k != x && axes[k].len() > 1).collect();
-    let count = rest.iter().fold(1_usize, |count, &k| count.saturating_mul(axes[k].len()));
-    let by_length = |k: &&usize| (axes[**k].len(), Reverse(**k));
-    let longest = rest.iter().max_by_key(by_length).copied().filter(|_| count > MOST_LINES);
-    match longest {
-        Some(y) if axes[y].len() > MOST_LINES => heat(axes, cells, (x, y), &without(&rest, &[y]), note),
-        // The longest that fits makes the lines of a panel, the others the panels.
-        Some(line) => lines(axes, cells, x, &[line], &without(&rest, &[line]), note),
-        None => lines(axes, cells, x, &rest, &[], note),
-    }
+    let mut rest: Vec<usize> = (0..axes.len()).filter(|&k| k != x && axes[k].labels.len() > 1).collect();
+    let count = rest.iter().fold(1_usize, |count, &k| count.saturating_mul(axes[k].labels.len()));
+    let Some(longest) = rest.iter().copied().max_by_key(by_length).filter(|_| count > MOST_LINES) else {
+        return (Form::Lines, Some(x), rest, vec![]);
+    };
+    // The longest that fits makes the lines of a panel, the others the panels.
+    rest.retain(|&k| k != longest);
+    let form = if axes[longest].labels.len() > MOST_LINES { Form::Heat } else { Form::Lines };
+    (form, Some(x), vec![longest], rest)
 }
 
-fn without(all: &[usize], some: &[usize]) -> Vec<usize> {
-    all.iter().copied().filter(|k| !some.contains(k)).collect()
-}
-
-/// The places of a combination on some axes, and their words.
-fn part(axes: &[Axis], at: &[usize], chosen: &[usize], with_names: bool) -> (Vec<usize>, String) {
-    let words = chosen.iter().map(|&k| {
-        let label = &axes[k].labels[at[k]];
-        if with_names { format!("{} {label}", axes[k].name) } else { label.clone() }
-    });
-    (chosen.iter().map(|&k| at[k]).collect(), words.collect::<Vec<_>>().join(", "))
-}
-
-/// Combinations in their fixed order: axes as in the table of settings, the last one fastest.
-fn ordered(cells: Estimates) -> Vec<(Vec<usize>, Estimate)> {
-    let mut cells: Vec<_> = cells.into_iter().collect();
-    cells.sort_by(|a, b| a.0.cmp(&b.0));
-    cells
-}
-
-/// Puts `make`'s content into the panel of each combination of the axes `of_panel`.
-fn panels<T: Default>(
-    axes: &[Axis],
-    cells: Estimates,
-    of_panel: &[usize],
-    note: &mut Vec<String>,
-    mut put: impl FnMut(&mut T, Vec<usize>, Estimate),
-) -> Vec<Panel<T>> {
-    let mut panels: Vec<(Vec<usize>, Panel<T>)> = Vec::new();
-    let mut places: HashMap<Vec<usize>, usize> = HashMap::new();
-    for (at, cell) in ordered(cells) {
-        let (key, title) = part(axes, &at, of_panel, true);
-        let place = *places.entry(key.clone()).or_insert_with(|| {
-            panels.push((key, Panel { title, content: T::default() }));
-            panels.len() - 1
-        });
-        put(&mut panels[place].1.content, at, cell);
-    }
-    panels.sort_by(|a, b| a.0.cmp(&b.0));
-    if panels.len() > MOST_PANELS {
-        note.push(format!("the first {MOST_PANELS} of {} panels are drawn", panels.len()));
-        panels.truncate(MOST_PANELS);
-    }
-    panels.into_iter().map(|(_, panel)| panel).collect()
-}
-
-fn lines(
-    axes: &[Axis],
-    cells: Estimates,
-    x: usize,
-    of_line: &[usize],
-    of_panel: &[usize],
-    note: &mut Vec<String>,
-) -> Form {
-    let mut keys: Vec<(Vec<usize>, String)> = cells.keys().map(|at| part(axes, at, of_line, false)).collect();
-    keys.sort();
-    keys.dedup();
-    let panels = panels(axes, cells, of_panel, note, |lines: &mut Vec<Line>, at, cell| {
-        let (key, _) = part(axes, &at, of_line, false);
-        let label = keys.binary_search_by(|(other, _)| other.cmp(&key)).unwrap_or_default();
-        let place = lines.iter().position(|line| line.label == label).unwrap_or_else(|| {
-            lines.push(Line { label, points: Vec::new() });
-            lines.len() - 1
-        });
-        lines[place].points.push((at[x], cell));
-    });
-    let mut panels = panels;
-    for panel in &mut panels {
-        panel.content.sort_by_key(|line| line.label);
-        panel.content.iter_mut().for_each(|line| line.points.sort_by_key(|(x, _)| *x));
-    }
-    let names: Vec<&str> = of_line.iter().map(|&k| axes[k].name.as_str()).collect();
-    let labels = keys.into_iter().map(|(_, label)| label).collect();
-    Form::Lines(Lines { x: axes[x].clone(), name: names.join(", "), labels, panels })
-}
-
-fn heat(axes: &[Axis], cells: Estimates, (x, y): (usize, usize), of_panel: &[usize], note: &mut Vec<String>) -> Form {
-    for k in [x, y] {
-        let thinned = axes[k].thinned(MOST_CELLS).len();
-        if thinned < axes[k].len() {
-            note.push(format!("{thinned} of {} values of {} are drawn", axes[k].len(), axes[k].name));
+/// The chart without what its points have in common; what is left out of it is told in the `note`.
+fn chart(axes: &[Axis], cells: Estimates, measure: Measure, ranked: bool, note: &mut Vec<String>) -> Chart {
+    let (form, x, of_y, of_panel) = form(axes);
+    let mut rows = combinations(&cells, &of_y);
+    if form == Form::Dots {
+        if ranked {
+            let mean = |row: &Vec<usize>| cells[row].mean.unwrap_or(-1.0);
+            rows.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+        }
+        if rows.len() > MOST_ROWS {
+            note.push(format!("the {} {MOST_ROWS} of {} are drawn", if ranked { "best" } else { "first" }, rows.len()));
+            rows.truncate(MOST_ROWS);
         }
     }
-    let put = |map: &mut HashMap<(usize, usize), Estimate>, at: Vec<usize>, cell| {
-        map.insert((at[x], at[y]), cell);
-    };
-    let panels = panels(axes, cells, of_panel, note, put);
-    Form::Heat(Heat { x: axes[x].clone(), y: axes[y].clone(), panels })
+    for axis in x.iter().chain(&of_y).map(|&k| &axes[k]).filter(|_| form == Form::Heat) {
+        let (thinned, count) = (axis.thinned(MOST_CELLS).len(), axis.labels.len());
+        if thinned < count {
+            note.push(format!("{thinned} of {count} values of {} are drawn", axis.name));
+        }
+    }
+    // Without points there is a panel all the same.
+    let mut keys = if cells.is_empty() { vec![vec![]] } else { combinations(&cells, &of_panel) };
+    if keys.len() > MOST_PANELS {
+        note.push(format!("the first {MOST_PANELS} of {} panels are drawn", keys.len()));
+        keys.truncate(MOST_PANELS);
+    }
+
+    let panel = |key: &Vec<usize>| Panel { title: words(axes, &of_panel, key, true), ..Panel::default() };
+    let mut panels: Vec<Panel> = keys.iter().map(panel).collect();
+    let (row_of, panel_of) = (places(&rows), places(&keys));
+    for (at, cell) in cells {
+        if let (Some(&row), Some(&panel)) = (row_of.get(&part(&at, &of_y)), panel_of.get(&part(&at, &of_panel))) {
+            panels[panel].cells.insert((row, x.map_or(0, |x| at[x])), cell);
+        }
+    }
+    let y = joined(axes, &of_y, &rows, form);
+    Chart { form, measure, x: x.map(|x| axes[x].clone()).unwrap_or_default(), y, panels, best: None, diverged: false }
 }
 
-fn dots(axes: &[Axis], cells: Estimates, name: String, ranked: bool, note: &mut Vec<String>) -> Form {
-    let all: Vec<usize> = (0..axes.len()).collect();
-    let rows = ordered(cells).into_iter().map(|(at, cell)| (short(&part(axes, &at, &all, false).1), cell));
-    let mut rows: Vec<(String, Estimate)> = rows.collect();
-    if ranked {
-        rows.sort_by(|a, b| b.1.mean.unwrap_or(-1.0).total_cmp(&a.1.mean.unwrap_or(-1.0)));
+/// The axis of some combinations.
+fn joined(axes: &[Axis], chosen: &[usize], rows: &[Vec<usize>], form: Form) -> Axis {
+    let names: Vec<&str> = chosen.iter().map(|&k| axes[k].name.as_str()).collect();
+    let labels = rows.iter().map(|row| words(axes, chosen, row, false));
+    Axis {
+        name: names.join(", "),
+        labels: labels.map(|label| if form == Form::Dots { short(&label) } else { label }).collect(),
+        numbers: if let [only] = chosen { axes[*only].numbers.clone() } else { vec![] },
     }
-    if rows.len() > MOST_ROWS {
-        note.push(format!("the {} {MOST_ROWS} of {} are drawn", if ranked { "best" } else { "first" }, rows.len()));
-        rows.truncate(MOST_ROWS);
-    }
-    Form::Dots(Dots { name, rows })
+}
+
+/// Where a combination lies on some axes.
+fn part(at: &[usize], chosen: &[usize]) -> Vec<usize> {
+    chosen.iter().map(|&k| at[k]).collect()
+}
+
+/// What combinations there are of some axes, the last one fastest.
+fn combinations(cells: &Estimates, chosen: &[usize]) -> Vec<Vec<usize>> {
+    let all: BTreeSet<Vec<usize>> = cells.keys().map(|at| part(at, chosen)).collect();
+    all.into_iter().collect()
+}
+
+fn places(combinations: &[Vec<usize>]) -> HashMap<Vec<usize>, usize> {
+    combinations.iter().cloned().zip(0..).collect()
+}
+
+/// A combination of some axes in words.
+fn words(axes: &[Axis], chosen: &[usize], at: &[usize], with_names: bool) -> String {
+    let words = chosen.iter().zip(at).map(|(&k, &place)| match &axes[k] {
+        axis if with_names => format!("{} {}", axis.name, axis.labels[place]),
+        axis => axis.labels[place].clone(),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
