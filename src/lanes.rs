@@ -272,8 +272,11 @@ impl Lanes {
         batches::order(&self.data.members, self.config.data_seed, self.epoch, &self.device)
     }
 
-    /// One step of all lanes on the next batch of `order`.
+    /// One step of all lanes on the next batch of `order`; none where the last has just ended.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
+        if !self.are_running() {
+            return Ok(());
+        }
         self.clock.training.get_or_insert_with(Instant::now);
         let batch = self.data.batch(order, self.position, self.config.step_samples());
         let allocations = kernel::alloc::count();

@@ -343,12 +343,17 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             None if is_held => Status::Running.word(),
             None => Status::Interrupted.word(),
         };
-        let (reason, best, own) = match end {
+        let (reason, best, last, own) = match end {
             Some(end) => {
                 let own = end.settings.iter().chain(&end.derived).filter_map(|(key, value)| Some((index(key)?, value)));
-                (end.reason, end.best, own.map(|(index, value)| (index, Some(of_json(index, value)))).collect())
+                (
+                    end.reason,
+                    end.best,
+                    end.last,
+                    own.map(|(index, value)| (index, Some(of_json(index, value)))).collect(),
+                )
             }
-            None => (None, None, axes.at(number, count)),
+            None => (None, None, None, axes.at(number, count)),
         };
         Row {
             point: Some(number),
@@ -357,7 +362,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             epochs: history.last.as_ref().map_or(0, |last| last.epoch),
             seconds: Some(history.seconds),
             settings: RowSettings { common: Rc::clone(&common), own },
-            last: history.last,
+            last: last.or(history.last),
             best: best.or(history.best),
             ..Row::new(format!("{}#{number}", path.display()))
         }

@@ -68,6 +68,9 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         let device = config.device.open_at(config.precision)?;
         config.warn_of_unread_on(&device);
         plan::start_threads(config.threads)?;
+        if !goes_on {
+            lanes::initial(&config)?;
+        }
         return plan::show(&config, &device, style.json).map(|()| 0);
     }
 

@@ -74,8 +74,8 @@ pub struct Sweep<'a> {
     best: Option<PointEnd>,
     /// The table of the leaders, where somebody watches.
     live: Option<Live>,
-    /// What is left to train, in groups whose points can be lanes of one model.
-    groups: VecDeque<Vec<&'a Point>>,
+    /// What is left to train, in groups whose points can be lanes of one model, with the weights that `--init` names.
+    groups: VecDeque<(Vec<&'a Point>, Option<Rc<Checkpoint>>)>,
     group: Option<CurrentGroup<'a>>,
     /// The records of the last evaluation, with their points.
     records: Vec<(usize, Record)>,
@@ -116,8 +116,7 @@ impl<'a> Sweep<'a> {
         }
         let is_watched = !options.style.quiet && !options.style.json;
         let live = if is_watched { Live::new(points, &directory.ended) } else { None };
-        let is_left = |group: &Vec<&Point>| !group.iter().all(|point| directory.ended.contains_key(&point.index));
-        let groups = points.groups().into_iter().filter(is_left).collect();
+        let groups = groups_left(points, &directory)?;
         let mut sweep = Self {
             points,
             options,
@@ -184,9 +183,8 @@ impl<'a> Sweep<'a> {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
                 return Ok(Some(chunk));
             }
-            let Some(points) = self.groups.pop_front() else { return Ok(None) };
+            let Some((points, initial)) = self.groups.pop_front() else { return Ok(None) };
             let config = &points[0].config;
-            let initial = lanes::initial(config)?;
             let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
             let count = lanes_at_once(self.options, config, dataset.imported.train.len(), &self.environment.device)?;
             let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
@@ -343,7 +341,8 @@ impl<'a> Sweep<'a> {
                     format!("point {}, {}{state}", best.point, path.display())
                 }
                 None if rows.is_empty() => "none: no point has ended".into(),
-                None if validates => "none: every point has diverged".into(),
+                None if validates && diverged == self.points.points.len() => "none: every point has diverged".into(),
+                None if validates => "none: every point that has ended has diverged".into(),
                 None => "none: no validation split to choose by (--valid-fraction 0.1)".into(),
             };
             self.output.line(&format!("best   {best}"));
@@ -451,6 +450,25 @@ impl Journal for Sweep<'_> {
     }
 }
 
+/// The groups of which points are left. What `--init` names is read before anything trains, where points begin with it.
+fn groups_left<'a>(
+    points: &'a Points,
+    directory: &SweepDirectory,
+) -> Result<VecDeque<(Vec<&'a Point>, Option<Rc<Checkpoint>>)>> {
+    let saved = directory.saved.as_ref().filter(|saved| saved.has_begun());
+    let is_saved = |point: &Point| saved.is_some_and(|saved| saved.manifest.points.contains(&point.index));
+    let mut left = VecDeque::new();
+    for group in points.groups() {
+        let mut unended = group.iter().filter(|point| !directory.ended.contains_key(&point.index)).peekable();
+        if unended.peek().is_some() {
+            let begins = unended.any(|point| !is_saved(point));
+            let initial = if begins { lanes::initial(&group[0].config)? } else { None };
+            left.push_back((group, initial));
+        }
+    }
+    Ok(left)
+}
+
 /// A new folder `sweeps/NNN`.
 fn next() -> Result<PathBuf> {
     let made = numbered(Path::new("sweeps"), |folder| folder.parse().ok(), |number| format!("{number:03}"))?;
@@ -462,6 +480,9 @@ fn description(points: &Points, options: Options) -> String {
     let mut text = format!("[{SWEEP}]\npoints = {}\n", points.points.len());
     if let Some(random) = points.random {
         let _ = writeln!(text, "random = {random}");
+    }
+    if let Some(lanes) = options.lanes {
+        let _ = writeln!(text, "lanes = {lanes}");
     }
     let _ = writeln!(text, "checkpoints = \"{}\"", if options.all_checkpoints { "all" } else { "best" });
     let mut section = "";

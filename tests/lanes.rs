@@ -420,3 +420,65 @@ fn axes_are_read_from_files_and_mistakes_are_told() {
     place.run("--lr 1e-3,1e-2").refused(2, &["--lr", "1e-3,1e-2"]);
     assert!(!place.path("sweeps").exists());
 }
+
+#[test]
+fn the_last_lane_may_end_inside_an_epoch_where_steps_are_skipped() {
+    let place = Place::new();
+    let words = format!("{SMALL} --valid-fraction 0.2 --hidden 12,8 --set train.non_finite=skip --eval-every 4steps");
+    place.run(&format!("{words} --lr 1e15 --out run")).refused(8, &["epoch 1"]);
+    assert_eq!(common::summary(&place.path("run"))["status"], "diverged");
+    assert_eq!(place.run(&format!("sweep {words} --lr 1e15,1e19 --out a --json")).code(), Some(8));
+    assert_eq!(results(&place, "a").keys().filter(|(event, _)| event == "point").count(), 2);
+    // A save that finds it ends the run as an evaluation does.
+    place.run(&format!("{words} --lr 1e15 --save-every 1steps --out saved")).refused(8, &["epoch 1"]);
+}
+
+#[test]
+fn a_formatted_sweep_goes_on_and_keeps_how_many_train_at_once() {
+    let place = Place::new();
+    let words = format!("sweep --hidden 8;none --lr 1e-2,1e-3 {SMALL} --epochs 2 --lanes 1");
+    assert_eq!(place.run(&format!("{words} --max-time 1ms --out a")).code(), Some(75));
+    let path = place.path("a/sweep.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("lanes = 1\n"), "{text}");
+    let formatted = text
+        .replace("\n\n", "\n")
+        .replace("[0.01, 0.001]", "[\n  1e-2, # first\n  1e-3,\n]")
+        .replace("\"best\"", "'best'");
+    let formatted = format!("# My sweep.\n{formatted}").replace("batch_size = 64", "batch_size   =   64");
+    assert_ne!(formatted, text);
+    fs::write(&path, &formatted).unwrap();
+    place.succeed("sweep --out a --resume --max-time 1h -q");
+    place.succeed(&format!("{words} --out whole"));
+    assert_eq!(results(&place, "a"), results(&place, "whole"));
+    fs::write(&path, formatted.replace("1e-2, # first", "3e-2,")).unwrap();
+    place.run(&format!("{words} --out a --resume")).refused(4, &["another sweep", "0.03"]);
+}
+
+#[test]
+fn what_init_names_is_read_before_anything_trains_and_not_where_nothing_begins_with_it() {
+    let place = Place::new();
+    place.succeed(&format!("{SMALL} --hidden 8 --epochs 1 --out first"));
+    for more in ["", "--dry-run"] {
+        let words = format!("sweep --init first --hidden 8;none --lr 1e-2,1e-1 {SMALL} --epochs 1 --out b {more}");
+        place.run(&words).refused(4, &["first", "784-8-10"]);
+        assert!(!place.path("b/results.jsonl").exists() || fs::read(place.path("b/results.jsonl")).unwrap().is_empty());
+    }
+    place.run(&format!("--init nowhere {SMALL} --dry-run")).refused(4, &["nowhere"]);
+    let words = format!("sweep --init first --hidden 8 --lr 1e-2,1e-1 {SMALL} --epochs 20 --out c");
+    assert_eq!(place.run(&format!("{words} --max-time 1ms")).code(), Some(75));
+    fs::remove_dir_all(place.path("first")).unwrap();
+    place.succeed("sweep --out c --resume --max-time 1h -q");
+}
+
+#[test]
+fn the_best_epoch_of_a_point_is_named_where_it_is_not_there() {
+    let place = Place::new();
+    place.succeed(&format!("sweep --lr 1e-3,1e-2 {SMALL} --valid-fraction 0.2 --epochs 2 --checkpoints all --out a"));
+    let accuracy = |words: &str| place.answer(&format!("eval {words} --split valid --json"))["accuracy"].clone();
+    let ends = results(&place, "a").remove(&("point".to_owned(), 0)).unwrap();
+    assert_eq!(accuracy("a#0 --best"), ends[0]["best"]["valid_accuracy"]);
+    assert_eq!(accuracy("a#0"), ends[0]["valid_accuracy"]);
+    fs::remove_file(place.path("a/ckpt/point-00000-best.safetensors")).unwrap();
+    place.run("eval a#0 --best").refused(4, &["best epoch of point 0", "without --best"]);
+}

@@ -33,7 +33,7 @@ pub struct Runs {
 const EXAMPLES: &str = "\
 A row is a run, or a point of a sweep (as DIR#POINT). Its numbers are those of the last epoch; `best` is the evaluation \
 with the lowest validation loss; `time` is that of training, for a point that of all points that trained with it. \
-RowSettings that differ and change the result are columns, those that all rows share stand above if they are not the \
+Settings that differ and change the result are columns, those that all rows share stand above if they are not the \
 defaults. On a terminal, columns that have no room are left out; --columns chooses, and a pipe has all.
 
 Status: finished, early_stopped, time_limit, interrupted, diverged and failed (an error ended it, such as a full disk) \

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::config::layers::Sources;
 use crate::error::{Exit, Failure};
+use crate::lanes;
 use crate::plan;
 use crate::report::{Output, Style};
 use crate::sweep::directory::description_of;
@@ -131,9 +132,12 @@ impl SweepRequest {
             return self.print(&points).map(|()| 0);
         }
         let threads = plan::start_threads(points.points[0].config.threads)?;
-        let all_checkpoints = self.all_checkpoints.or(points.all_checkpoints).unwrap_or(false);
-        let options = Options { lanes: self.lanes, all_checkpoints, style: self.style, threads };
+        let all_checkpoints = self.all_checkpoints.or(points.table.all_checkpoints).unwrap_or(false);
+        let options = Options { lanes: self.lanes.or(points.table.lanes), all_checkpoints, style: self.style, threads };
         if self.dry_run {
+            if sources.run.is_none() {
+                points.groups().iter().try_for_each(|group| lanes::initial(&group[0].config).map(drop))?;
+            }
             return preview::show(&points, options).map(|()| 0);
         }
         train(sweep::Sweep::open(&points, self.out, self.resume, options)?)

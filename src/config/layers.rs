@@ -116,6 +116,8 @@ pub struct SweepTable {
     pub random: Option<usize>,
     /// Whether every point's checkpoint is kept.
     pub all_checkpoints: Option<bool>,
+    /// How many train at once, if not what memory and cache suggest.
+    pub lanes: Option<usize>,
 }
 
 impl SweepTable {
@@ -126,11 +128,12 @@ impl SweepTable {
             // It follows from the axes; it stands there for people.
             "points" => drop(count()?),
             "random" => self.random = Some(count()?),
+            "lanes" => self.lanes = Some(count()?),
             "checkpoints" => {
                 let all = ["best", "all"].iter().position(|word| *word == text);
                 self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
             }
-            _ => return Err("expected one of points, random, checkpoints".into()),
+            _ => return Err("expected one of points, random, lanes, checkpoints".into()),
         }
         Ok(())
     }

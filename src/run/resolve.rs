@@ -129,6 +129,10 @@ fn of_sweep(sweep: &Path, point: Option<usize>, best: bool) -> Result<(PathBuf, 
             Some(end) if best && end.best.is_none() => {
                 (format!("point {point} has no best evaluation"), "only a sweep with --valid-fraction has one")
             }
+            Some(_) if best && read::is_file(&of_point(sweep, point, false)).unwrap_or_default() => (
+                format!("holds no checkpoint of the best epoch of point {point}"),
+                "without --best it is that of its end",
+            ),
             Some(_) => (format!("holds no checkpoint of point {point}"), KEEP),
             None => (format!("its point {point} has not ended, or there is none"), KEEP),
         };

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::points::Points;
 use super::saved::{Manifest, SavedLanes};
+use crate::config::layers::SWEEP;
 use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
@@ -185,14 +186,42 @@ fn expect_same(out: &Path, description: &str) -> Result<(), Failure> {
     let fail = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", out.display()));
     let then =
         then.ok_or_else(|| fail("holds no sweep: sweep.toml is missing").hint("choose another folder with --out"))?;
-    let (then, now) = (deciding(&then), deciding(description));
-    if then == now {
-        return Ok(());
+    let unreadable = |error| fail(&format!("sweep.toml is no TOML: {error}"));
+    let (then, now) = (entries_of(&then).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
+    let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
+    for key in now.keys().chain(then.keys()) {
+        let (now, then) = (now.get(key), then.get(key));
+        // What the file says of the sweep itself is for people where it is there.
+        let is_same = is_same(now, then) || key.starts_with(SWEEP) && then.is_none();
+        if decides(key) && !is_same {
+            let what = format!("is another sweep: `{key} = {}`, but it began with `{key} = {}`", text(now), text(then));
+            let hint = "give the settings that the sweep began with, or choose another folder with --out";
+            return Err(fail(&what).hint(hint));
+        }
     }
-    let line = now.iter().zip(&then).find(|(now, then)| now != then);
-    let (now, then) = line.map_or(("more settings", "fewer"), |(now, then)| (*now, *then));
-    Err(fail(&format!("is another sweep: `{now}`, but it began with `{then}`"))
-        .hint("give the settings that the sweep began with, or choose another folder with --out"))
+    Ok(())
+}
+
+/// The entries of a `sweep.toml`, by section and name.
+fn entries_of(text: &str) -> Result<BTreeMap<String, toml::Value>, toml::de::Error> {
+    let sections: BTreeMap<String, BTreeMap<String, toml::Value>> = toml::from_str(text)?;
+    let entry = |section: &str, (name, value)| (format!("{section}.{name}"), value);
+    Ok(sections
+        .into_iter()
+        .flat_map(|(section, names)| names.into_iter().map(move |own| entry(&section, own)))
+        .collect())
+}
+
+/// Whether two values are the same, however they are written.
+fn is_same(a: Option<&toml::Value>, b: Option<&toml::Value>) -> bool {
+    let number = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+    match (a, b) {
+        (Some(toml::Value::Array(a)), Some(toml::Value::Array(b))) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(Some(a), Some(b)))
+        }
+        (Some(a), Some(b)) => a == b || number(a).is_some() && number(a) == number(b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }
 
 /// The lanes to go on with and the results that stay, of which the file then holds no other: those that the lanes count on, or where
@@ -301,7 +330,13 @@ fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
     lines.filter_map(end).collect()
 }
 
-/// The lines of `sweep.toml` that decide what is computed.
+/// Whether an entry of `sweep.toml` decides what is computed.
+fn decides(key: &str) -> bool {
+    let setting = index(key).map(|index| &SETTINGS[index]);
+    setting.map_or(key != "sweep.lanes", |setting| setting.decides || setting.key == "train.epochs")
+}
+
+/// The lines of a description that decide what is computed.
 fn deciding(description: &str) -> Vec<&str> {
     let mut section = "";
     let mut lines = Vec::new();
@@ -310,8 +345,7 @@ fn deciding(description: &str) -> Vec<&str> {
             section = name;
         }
         let key = line.split_once(" = ").map(|(name, _)| format!("{section}.{name}"));
-        let setting = key.and_then(|key| index(&key)).map(|index| &SETTINGS[index]);
-        if setting.is_none_or(|setting| setting.decides || setting.key == "train.epochs") {
+        if key.is_none_or(|key| decides(&key)) {
             lines.push(line);
         }
     }

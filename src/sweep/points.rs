@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::{Map, Value as Json};
 
-use crate::config::layers::{Layers, Origin, Sources};
+use crate::config::layers::{Layers, Origin, Sources, SweepTable};
 use crate::config::settings::{SETTINGS, Setting, Sharing};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
@@ -47,8 +47,8 @@ pub struct Points {
     derived: Vec<&'static str>,
     /// How many were drawn from all combinations, if not all of them.
     pub random: Option<usize>,
-    /// Whether a file asks for the checkpoints of all points, or of the best alone.
-    pub all_checkpoints: Option<bool>,
+    /// What a file says of the sweep itself.
+    pub table: SweepTable,
 }
 
 impl Points {
@@ -109,7 +109,7 @@ impl Points {
         let axes: Vec<Axis> =
             axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
         let derived = derived(&axes, &points);
-        Ok(Self { axes, points, derived, random, all_checkpoints: layers.sweep.all_checkpoints })
+        Ok(Self { axes, points, derived, random, table: layers.sweep })
     }
 
     /// The swept settings of a point, by key.

@@ -26,7 +26,7 @@ use crate::run::write::replace;
 use crate::train::{Progress, Record};
 
 /// Version of the format; a reader refuses any other.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 1;
 
 const KEY: &str = "lanes";
 
@@ -47,6 +47,7 @@ pub struct Manifest {
     /// The points that train together and whose ends are not in the results.
     pub points: Vec<usize>,
     /// Those of them that no longer train.
+    #[serde(rename = "lost")]
     pub diverged: Vec<Diverged>,
     /// sha256 of this metadata as text, with this field empty.
     pub sha256: String,
@@ -220,8 +221,9 @@ impl SavedLanes {
                 return Some(format!("its lane {point} stands elsewhere than the others"));
             }
             let step = |record: &Option<Record>| record.as_ref().map(|record| record.step);
-            if best.as_ref().map(|best| best.meta.progress.step) != step(&checkpoint.meta.progress.best) {
-                return Some(format!("its lane {point} lacks the checkpoint of its best evaluation"));
+            // Without one it was saved by an earlier version.
+            if best.as_ref().is_some_and(|best| Some(best.meta.progress.step) != step(&checkpoint.meta.progress.best)) {
+                return Some(format!("the best checkpoint of its lane {point} is of another evaluation"));
             }
         }
         None
