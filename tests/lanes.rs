@@ -425,12 +425,12 @@ fn axes_are_read_from_files_and_mistakes_are_told() {
 fn the_last_lane_may_end_inside_an_epoch_where_steps_are_skipped() {
     let place = Place::new();
     let words = format!("{SMALL} --valid-fraction 0.2 --hidden 12,8 --set train.non_finite=skip --eval-every 4steps");
-    place.run(&format!("{words} --lr 1e15 --out run")).refused(8, &["epoch 1"]);
+    assert_eq!(place.run(&format!("{words} --lr 1e15 --out run")).code(), Some(8));
     assert_eq!(common::summary(&place.path("run"))["status"], "diverged");
     assert_eq!(place.run(&format!("sweep {words} --lr 1e15,1e19 --out a --json")).code(), Some(8));
     assert_eq!(results(&place, "a").keys().filter(|(event, _)| event == "point").count(), 2);
     // A save that finds it ends the run as an evaluation does.
-    place.run(&format!("{words} --lr 1e15 --save-every 1steps --out saved")).refused(8, &["epoch 1"]);
+    assert_eq!(place.run(&format!("{words} --lr 1e15 --save-every 1steps --out saved")).code(), Some(8));
 }
 
 #[test]
