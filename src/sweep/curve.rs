@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::table::mean_and_deviation;
-use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Measure, Panel, Scale, label};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use crate::run::results::{CHOSEN_BY, PointEnd};
@@ -63,8 +63,9 @@ pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) 
     }));
 
     let best = best.map(|(mean, _)| mean);
-    let measured = Measure { name: measure.into(), scale: Scale::of_fractions(&shown(&cells)), bounds: (0.0, 1.0) };
-    let chart = Chart { best, diverged: diverged > 0, ..chart(&axes, cells, measured, best.is_some(), &mut note) };
+    let (scale, diverged) = (Scale::of_fractions(&shown(&cells)), diverged > 0);
+    let (form, x, y, panels) = arranged(&axes, cells, best.is_some(), &mut note);
+    let chart = Chart { form, measure: measure.into(), scale, bounds: (0.0, 1.0), x, y, panels, best, diverged };
     Figure {
         title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
         note: note.join("; "),
@@ -163,8 +164,8 @@ fn form(axes: &[Axis]) -> (Form, Option<usize>, Vec<usize>, Vec<usize>) {
     (form, Some(x), vec![longest], rest)
 }
 
-/// The chart without what its points have in common; what is left out of it is told in the `note`.
-fn chart(axes: &[Axis], cells: Estimates, measure: Measure, ranked: bool, note: &mut Vec<String>) -> Chart {
+/// The form, x, y and panels of a chart; what is left out of it is told in the `note`.
+fn arranged(axes: &[Axis], cells: Estimates, ranked: bool, note: &mut Vec<String>) -> (Form, Axis, Axis, Vec<Panel>) {
     let (form, x, of_y, of_panel) = form(axes);
     let mut rows = combinations(&cells, &of_y);
     if form == Form::Dots {
@@ -198,8 +199,7 @@ fn chart(axes: &[Axis], cells: Estimates, measure: Measure, ranked: bool, note: 
             panels[panel].cells.insert((row, x.map_or(0, |x| at[x])), cell);
         }
     }
-    let y = joined(axes, &of_y, &rows, form);
-    Chart { form, measure, x: x.map(|x| axes[x].clone()).unwrap_or_default(), y, panels, best: None, diverged: false }
+    (form, x.map(|x| axes[x].clone()).unwrap_or_default(), joined(axes, &of_y, &rows, form), panels)
 }
 
 /// The axis of some combinations.
@@ -290,9 +290,7 @@ mod tests {
             }
         }
         let (svg, text) = drawn(&ended);
-        for word in
-            ["mean ± σ over 5 seeds", ">lr</text>", ">beta2</text>", ">0.99</text>", ">1e-3</text>", "5 diverged"]
-        {
+        for word in ["mean ± σ over 5 seeds", ">lr<", ">beta2<", ">0.99<", ">1e-3<", "5 diverged"] {
             assert!(svg.contains(word), "{word}: {svg}");
         }
         assert!(svg.contains("<title>lr 1e-4, beta2 0.99: 0.9003 ± 0.0002</title>"), "{svg}");
@@ -303,16 +301,14 @@ mod tests {
     #[test]
     fn two_long_axes_are_a_heat_map_and_short_ones_are_panels() {
         let grid = |n: u32, m: u32, more: u32| {
-            let mut ended = Vec::new();
-            for (a, b, c) in (0..n * m * more).map(|k| (k / m / more, k / more % m, k % more)) {
-                let settings = json!({
-                    "optim.lr": 10_f64.powf(-f64::from(a) / 3.0),
-                    "optim.weight_decay": 10_f64.powf(-f64::from(b) / 3.0),
-                    "train.batch_size": 32 * (c + 1),
-                });
-                ended.push(end(&settings, Some(0.5 + 0.001 * f64::from(a * b + c))));
-            }
-            drawn(&ended)
+            let point = |k: u32| {
+                let (a, b, c) = (k / m / more, k / more % m, k % more);
+                let [lr, weight_decay] = [a, b].map(|k| 10_f64.powf(-f64::from(k) / 3.0));
+                let settings =
+                    json!({"optim.lr": lr, "optim.weight_decay": weight_decay, "train.batch_size": 32 * (c + 1)});
+                end(&settings, Some(0.5 + 0.001 * f64::from(a * b + c)))
+            };
+            drawn(&(0..n * m * more).map(point).collect::<Vec<_>>())
         };
         let (svg, text) = grid(10, 10, 1);
         assert!(svg.matches("<rect").count() > 100 && !svg.contains("<path"), "a heat map");
@@ -386,12 +382,8 @@ mod tests {
             (0_usize..6, 0_usize..4, 0_usize..3, proptest::option::of(0.0..=1.0_f64)), 0..60,
         ), values in proptest::collection::vec(proptest::num::f64::NORMAL, 6)) {
             let ended: Vec<PointEnd> = points.iter().map(|(a, b, c, accuracy)| {
-                let settings: Map<String, Json> = Map::from_iter([
-                    ("optim.lr".to_owned(), json!(values[*a])),
-                    ("optim.beta2".to_owned(), if b % 2 == 0 { json!(b) } else { json!(null) }),
-                    ("train.seed".to_owned(), json!(c)),
-                ]);
-                end(&Json::Object(settings), *accuracy)
+                let beta2 = if b % 2 == 0 { json!(b) } else { json!(null) };
+                end(&json!({"optim.lr": values[*a], "optim.beta2": beta2, "train.seed": c}), *accuracy)
             }).collect();
             drawn(&ended);
         }
