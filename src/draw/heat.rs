@@ -87,12 +87,8 @@ fn draw_cell(canvas: &mut Canvas, square: Frame, chart: &Chart, estimate: &Estim
     let share = chart.scale.at(mean);
     if chart.best == Some(mean) {
         // Its edge is drawn inside, or the next cell would cover it.
-        let inner = Frame {
-            left: square.left + 1.2,
-            top: square.top + 1.2,
-            width: (square.width - 2.4).max(0.5),
-            height: (square.height - 2.4).max(0.5),
-        };
+        let (width, height) = ((square.width - 2.4).max(0.5), (square.height - 2.4).max(0.5));
+        let inner = Frame { left: square.left + 1.2, top: square.top + 1.2, width, height };
         canvas.cell(inner, &viridis(share), r##" stroke="#d55e00" stroke-width="2.5""##, tooltip);
     } else {
         canvas.cell(square, &viridis(share), "", tooltip);

@@ -1,25 +1,20 @@
 //! A chart as plain text that fits a terminal of 80 columns.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::axis::labelled;
 use super::scale::{Scale, Tick};
 use super::{Axis, Chart, Estimate, Form, MOST_LINES, Panel, longest};
 
-/// Columns of a chart.
+/// Columns of a chart, and lines of a plot without axis and legend.
 const WIDTH: usize = 78;
-
-/// Lines of a plot, without axis and legend.
 const HEIGHT: usize = 13;
 
 /// Fewer lines than these are joined, more would be a tangle.
 const MOST_JOINED: usize = 2;
 
-/// Rows of a dot chart.
+/// Rows of a dot chart, rows of a heat map, and the longest label beside these.
 const MOST_DOTS: usize = 16;
-
-/// Rows of a heat map, and the longest label beside them.
 const MOST_ROWS: usize = 24;
 const MOST_LABEL: usize = 24;
 
@@ -79,14 +74,9 @@ impl Chart {
             }
         }
 
-        let mut names: HashMap<usize, &str> = HashMap::new();
-        for (share, label) in labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64) {
-            if let Some(label) = label {
-                names.entry(row(share)).or_insert(label);
-            }
-        }
+        let names: Vec<_> = labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64).collect();
         for (k, line) in grid.iter().enumerate() {
-            let label = names.get(&k).copied().unwrap_or("");
+            let label = names.iter().find_map(|(share, label)| label.filter(|_| row(*share) == k)).unwrap_or("");
             let edge = if label.is_empty() { '|' } else { '+' };
             let _ = writeln!(text, "{label:>room$} {edge} {}", line.iter().collect::<String>());
         }

@@ -19,10 +19,8 @@ use crate::run::results::{CHOSEN_BY, PointEnd};
 /// The name of the file.
 pub const FILE: &str = "curve.svg";
 
-/// More panels than this are not drawn.
+/// More panels, and rows of a dot chart, than these are not drawn.
 const MOST_PANELS: usize = 24;
-
-/// More rows of a dot chart than this are not drawn.
 const MOST_ROWS: usize = 60;
 
 /// Longest label, in characters.
@@ -193,7 +191,7 @@ fn arranged(axes: &[Axis], cells: Estimates, ranked: bool, note: &mut Vec<String
 
     let panel = |key: &Vec<usize>| Panel { title: words(axes, &of_panel, key, true), ..Panel::default() };
     let mut panels: Vec<Panel> = keys.iter().map(panel).collect();
-    let (row_of, panel_of) = (places(&rows), places(&keys));
+    let [row_of, panel_of] = [&rows, &keys].map(|all| all.iter().cloned().zip(0..).collect::<HashMap<_, usize>>());
     for (at, cell) in cells {
         if let (Some(&row), Some(&panel)) = (row_of.get(&part(&at, &of_y)), panel_of.get(&part(&at, &of_panel))) {
             panels[panel].cells.insert((row, x.map_or(0, |x| at[x])), cell);
@@ -222,10 +220,6 @@ fn part(at: &[usize], chosen: &[usize]) -> Vec<usize> {
 fn combinations(cells: &Estimates, chosen: &[usize]) -> Vec<Vec<usize>> {
     let all: BTreeSet<Vec<usize>> = cells.keys().map(|at| part(at, chosen)).collect();
     all.into_iter().collect()
-}
-
-fn places(combinations: &[Vec<usize>]) -> HashMap<Vec<usize>, usize> {
-    combinations.iter().cloned().zip(0..).collect()
 }
 
 /// A combination of some axes in words.
@@ -324,13 +318,11 @@ mod tests {
 
     #[test]
     fn words_are_a_dot_chart_the_best_first() {
-        let mut ended = Vec::new();
-        for (optimizer, accuracy) in [("adam", Some(0.9)), ("sgd", None), ("lion", Some(0.95))] {
-            for seed in 0..2 {
-                ended.push(end(&json!({"optim.optimizer": optimizer, "train.seed": seed}), accuracy));
-            }
-        }
-        let (svg, text) = drawn(&ended);
+        let point = |k: usize| {
+            let (optimizer, accuracy) = [("adam", Some(0.9)), ("sgd", None), ("lion", Some(0.95))][k / 2];
+            end(&json!({"optim.optimizer": optimizer, "train.seed": k % 2}), accuracy)
+        };
+        let (svg, text) = drawn(&[0, 1, 2, 3, 4, 5].map(point));
         let place = |word: &str| svg.find(&format!(">{word}</text>")).unwrap();
         assert!(place("lion") < place("adam") && place("adam") < place("sgd"));
         assert!(svg.contains(">0.9500 ± 0.0000</text>") && svg.contains(">2 diverged</text>"), "{svg}");
@@ -347,9 +339,7 @@ mod tests {
         drawn(&[end(&json!({"optim.lr": 0.1}), Some(0.0)), end(&json!({"optim.lr": 0.2}), Some(1.0))]);
         let (svg, _) = drawn(&[end(&json!({"optim.lr": 1e-2}), None), end(&json!({"optim.lr": 1e30}), None)]);
         assert!(svg.contains("2 points; 2 diverged"), "{svg}");
-        let thousand: Vec<PointEnd> =
-            (1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect();
-        drawn(&thousand);
+        drawn(&(1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect::<Vec<_>>());
         // What a damaged file may hold.
         drawn(&[end(&json!({}), None), end(&json!({"optim.lr": "fast"}), Some(-3.0)), end(&json!([1]), Some(7.0))]);
     }
