@@ -179,7 +179,7 @@ impl Figure {
             }
             canvas.put_beside(&alone);
         }
-        let measures: Vec<String> = self.charts.iter().map(|chart| chart.title()).collect();
+        let measures: Vec<String> = self.charts.iter().map(Chart::title).collect();
         canvas.into_file(&self.title, &self.note, &measures.join(", "))
     }
 

@@ -8,7 +8,7 @@ const COLOURS: [&str; super::MOST_LINES] =
 
 /// Viridis, by van der Walt & Smith 2015: even steps to the eye, in grey and for the colour-blind too.
 const VIRIDIS: [u32; 9] =
-    [0x44_01_54, 0x47_2c_7a, 0x3b_51_8b, 0x2c_71_8e, 0x21_90_8d, 0x27_ad_81, 0x5c_c8_63, 0xaa_dc_32, 0xfd_e7_25];
+    [0x44_0154, 0x47_2c7a, 0x3b_518b, 0x2c_718e, 0x21_908d, 0x27_ad81, 0x5c_c863, 0xaa_dc32, 0xfd_e725];
 
 pub const INK: &str = "#222222";
 pub const PALE_INK: &str = "#555555";
