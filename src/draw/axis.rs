@@ -23,18 +23,14 @@ pub struct Place {
 
 impl Grid {
     pub fn places(&self) -> impl Iterator<Item = Place> {
-        let ((width, height), many) = (self.size, self.panels > 1);
+        let (width, height) = self.size;
         let columns = if self.panels <= 3 { self.panels } else { ((self.panels as f64).sqrt().ceil() as usize).min(4) };
-        (0..self.panels).map(move |k| Place {
-            frame: Frame {
-                left: self.left + (k % columns) as f64 * (width + self.gap.0),
-                // Several have titles.
-                top: TOP + if many { 14.0 } else { 0.0 } + (k / columns) as f64 * (height + self.gap.1),
-                width,
-                height,
-            },
-            is_leftmost: k % columns == 0,
-            is_lowest: k + columns >= self.panels,
+        // Several have titles.
+        let top = TOP + if self.panels > 1 { 14.0 } else { 0.0 };
+        (0..self.panels).map(move |k| {
+            let left = self.left + (k % columns) as f64 * (width + self.gap.0);
+            let frame = Frame { left, top: top + (k / columns) as f64 * (height + self.gap.1), width, height };
+            Place { frame, is_leftmost: k % columns == 0, is_lowest: k + columns >= self.panels }
         })
     }
 

@@ -7,17 +7,8 @@ const COLOURS: [&str; super::MOST_LINES] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f"];
 
 /// Viridis, by van der Walt & Smith 2015: even steps to the eye, in grey and for the colour-blind too.
-const VIRIDIS: [[u8; 3]; 9] = [
-    [68, 1, 84],
-    [71, 44, 122],
-    [59, 81, 139],
-    [44, 113, 142],
-    [33, 144, 141],
-    [39, 173, 129],
-    [92, 200, 99],
-    [170, 220, 50],
-    [253, 231, 37],
-];
+const VIRIDIS: [u32; 9] =
+    [0x44_0154, 0x47_2c7a, 0x3b_518b, 0x2c_718e, 0x21_908d, 0x27_ad81, 0x5c_c863, 0xaa_dc32, 0xfd_e725];
 
 pub const INK: &str = "#222222";
 pub const PALE_INK: &str = "#555555";
@@ -91,18 +82,13 @@ impl Canvas {
 
     pub fn text(&mut self, x: f64, y: f64, anchor: Anchor, more: &str, text: &str) {
         self.reach(x + anchor.1 * text.chars().count() as f64 * CHAR, y + 4.0);
-        self.write_text(x, y, anchor, more, text);
+        let (x, y, anchor, text) = (n(x), n(y), anchor.0, escaped(text));
+        let _ = writeln!(self.elements, r#"<text x="{x}" y="{y}" text-anchor="{anchor}"{more}>{text}</text>"#);
     }
 
     /// Text that is read from below, its middle at (x, y).
     pub fn turned_text(&mut self, x: f64, y: f64, text: &str) {
-        let more = format!(r#" transform="rotate(-90 {} {})""#, n(x), n(y));
-        self.write_text(x, y, MIDDLE, &more, text);
-    }
-
-    fn write_text(&mut self, x: f64, y: f64, anchor: Anchor, more: &str, text: &str) {
-        let (x, y, anchor, text) = (n(x), n(y), anchor.0, escaped(text));
-        let _ = writeln!(self.elements, r#"<text x="{x}" y="{y}" text-anchor="{anchor}"{more}>{text}</text>"#);
+        self.text(x, y, MIDDLE, &format!(r#" transform="rotate(-90 {} {})""#, n(x), n(y)), text);
     }
 
     pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), stroke: &str, more: &str) {
@@ -223,19 +209,16 @@ pub fn n(x: f64) -> String {
 
 /// Text for XML: no markup, and none of the characters that XML cannot hold.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let written = |c: char| match c {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\'' => "&apos;".to_owned(),
+        c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => "\u{fffd}".to_owned(),
+        c => c.to_string(),
+    };
+    text.chars().map(written).collect()
 }
 
 /// The colour of a line.
@@ -248,11 +231,11 @@ pub fn viridis(share: f64) -> String {
     let place = share.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f64;
     let low = (place.floor() as usize).min(VIRIDIS.len() - 2);
     let part = place - low as f64;
-    let mixed = |k: usize| {
-        let (a, b) = (f64::from(VIRIDIS[low][k]), f64::from(VIRIDIS[low + 1][k]));
+    let mixed = |shift: u32| {
+        let [a, b] = [VIRIDIS[low], VIRIDIS[low + 1]].map(|colour| f64::from((colour >> shift) & 0xff));
         (a + part * (b - a)).round() as u8
     };
-    format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2))
+    format!("#{:02x}{:02x}{:02x}", mixed(16), mixed(8), mixed(0))
 }
 
 /// Two lines, cut between words; the second takes what does not fit into the first.

@@ -6,14 +6,14 @@ use super::{Axis, Chart, longest};
 
 impl Chart {
     pub(super) fn draw_dots(&self, canvas: &mut Canvas) {
-        let (measure, Axis { name, labels, .. }) = (&self.measure, &self.y);
+        let Axis { name, labels, .. } = &self.y;
         let frame = Frame {
             left: MARGIN + 12.0 + longest(labels.iter().chain([name])) as f64 * CHAR,
             top: TOP + 4.0,
             width: 420.0,
             height: 22.0 * labels.len() as f64 + 8.0,
         };
-        for (share, label) in labelled_across(&measure.scale.round_ticks(), frame) {
+        for (share, label) in labelled_across(&self.scale.round_ticks(), frame) {
             let x = frame.x(share);
             canvas.line((x, frame.top), (x, frame.bottom()), GRID, "");
             if let Some(label) = label {
@@ -22,9 +22,9 @@ impl Chart {
         }
         canvas.border(frame);
         canvas.text(frame.left - 8.0, frame.top - 8.0, END, BOLD, name);
-        canvas.text(frame.x(0.5), frame.bottom() + 34.0, MIDDLE, "", &measure.title());
+        canvas.text(frame.x(0.5), frame.bottom() + 34.0, MIDDLE, "", &self.title());
 
-        let x = |value: f64| frame.x(measure.at(value));
+        let x = |value: f64| frame.x(self.at(value));
         for (&(row, _), estimate) in &self.panels[0].cells {
             let (y, label) = (frame.top + 15.0 + 22.0 * row as f64, &labels[row]);
             canvas.text(frame.left - 8.0, y + 4.0, END, "", label);

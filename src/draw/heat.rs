@@ -57,16 +57,12 @@ impl Chart {
         (across, up): (&[usize], &[usize]),
         (width, height): (f64, f64),
     ) {
-        let Self { x, y, panels, .. } = self;
-        let with_tooltips = across.len() * up.len() * panels.len() <= MOST_TOOLTIPS;
+        let with_tooltips = across.len() * up.len() * self.panels.len() <= MOST_TOOLTIPS;
         for (i, &k) in across.iter().enumerate() {
             for (j, &l) in up.iter().enumerate() {
                 let Some(estimate) = panel.cells.get(&(l, k)) else { continue };
                 let (left, top) = (frame.left + i as f64 * width, frame.bottom() - (j + 1) as f64 * height);
-                let mut tooltip = String::new();
-                if with_tooltips {
-                    tooltip = format!("{} {}, {} {}: {}", x.name, x.labels[k], y.name, y.labels[l], estimate.words());
-                }
+                let tooltip = if with_tooltips { self.tooltip(k, l, estimate) } else { String::new() };
                 draw_cell(canvas, Frame { left, top, width, height }, self, estimate, &tooltip);
             }
         }
@@ -88,15 +84,11 @@ fn draw_cell(canvas: &mut Canvas, square: Frame, chart: &Chart, estimate: &Estim
         }
         return;
     };
-    let share = chart.measure.scale.at(mean);
+    let share = chart.scale.at(mean);
     if chart.best == Some(mean) {
         // Its edge is drawn inside, or the next cell would cover it.
-        let inner = Frame {
-            left: square.left + 1.2,
-            top: square.top + 1.2,
-            width: (square.width - 2.4).max(0.5),
-            height: (square.height - 2.4).max(0.5),
-        };
+        let (width, height) = ((square.width - 2.4).max(0.5), (square.height - 2.4).max(0.5));
+        let inner = Frame { left: square.left + 1.2, top: square.top + 1.2, width, height };
         canvas.cell(inner, &viridis(share), r##" stroke="#d55e00" stroke-width="2.5""##, tooltip);
     } else {
         canvas.cell(square, &viridis(share), "", tooltip);
@@ -121,14 +113,14 @@ fn draw_colour_bar(canvas: &mut Canvas, chart: &Chart, frame: Frame) {
         let height = if k == 0 { step } else { step + 0.5 };
         canvas.cell(Frame { top, height, ..frame }, &viridis((k as f64 + 0.5) / STEPS as f64), "", "");
     }
-    let scale = &chart.measure.scale;
+    let scale = &chart.scale;
     for (share, label) in labelled_upwards(&scale.round_ticks(), frame, 1.0) {
         let Some(label) = label else { continue };
         let y = frame.y(share);
         canvas.line((frame.right(), y), (frame.right() + 4.0, y), INK, "");
         canvas.text(frame.right() + 7.0, y + 4.0, START, "", label);
     }
-    canvas.text(frame.left, frame.top - 8.0, START, "", &chart.measure.name);
+    canvas.text(frame.left, frame.top - 8.0, START, "", &chart.measure);
     let mut below = frame.bottom() + 18.0;
     if scale.spacing == Spacing::Complement {
         canvas.text(frame.left, below, START, PALE, "log of the error");

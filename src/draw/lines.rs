@@ -26,13 +26,13 @@ impl Chart {
             let frame = place.frame;
             grid.draw_title(canvas, frame, &panel.title);
             draw_below(canvas, frame, &scale, &self.x.numbers);
-            draw_left(canvas, frame, &self.measure.scale, place.is_leftmost);
+            draw_left(canvas, frame, &self.scale, place.is_leftmost);
             // Names once a side.
             if place.is_lowest {
                 canvas.text(frame.x(0.5), frame.bottom() + 34.0, MIDDLE, "", &self.x.name);
             }
             if place.is_leftmost {
-                let name = if many { self.measure.name.clone() } else { self.measure.title() };
+                let name = if many { self.measure.clone() } else { self.title() };
                 canvas.turned_text(MARGIN + 8.0, frame.y(0.5), &name);
             }
             Plot { chart: self, scale: &scale, frame, with_tooltips: points <= MOST_TOOLTIPS }.draw(canvas, panel);
@@ -56,7 +56,7 @@ impl Plot<'_> {
     }
 
     fn y(&self, value: f64) -> f64 {
-        self.frame.y(self.chart.measure.at(value))
+        self.frame.y(self.chart.at(value))
     }
 
     fn draw(&self, canvas: &mut Canvas, panel: &Panel) {
@@ -119,12 +119,7 @@ impl Plot<'_> {
         stretch.iter().map(place).collect()
     }
 
-    fn tooltip(&self, line: usize, place: usize, estimate: &Estimate) -> String {
-        if !self.with_tooltips {
-            return String::new();
-        }
-        let Chart { x, y, .. } = self.chart;
-        let of_line = if y.name.is_empty() { String::new() } else { format!(", {} {}", y.name, y.labels[line]) };
-        format!("{} {}{of_line}: {}", x.name, x.labels[place], estimate.words())
+    fn tooltip(&self, line: usize, x: usize, estimate: &Estimate) -> String {
+        if self.with_tooltips { self.chart.tooltip(x, line, estimate) } else { String::new() }
     }
 }

@@ -136,17 +136,17 @@ impl Scale {
     /// Ticks at few `values` themselves, else at round numbers.
     pub fn ticks(&self, values: &[f64]) -> Vec<Tick> {
         let values = sorted(values);
-        let own = || values.iter().map(|&x| (self.at(x), label(x))).collect();
-        if values.len() <= MOST_OWN_TICKS && values.iter().all(|&x| label(x).len() <= MOST_LABEL) {
-            return own();
+        let own = |values: &[f64]| values.iter().map(|&x| (self.at(x), label(x))).collect::<Vec<_>>();
+        let are_few = values.len() <= MOST_OWN_TICKS;
+        if are_few && values.iter().all(|&x| label(x).len() <= MOST_LABEL) {
+            return own(&values);
         }
         let mut ticks = self.round_ticks();
-        if ticks.len() < 2 && values.len() <= MOST_OWN_TICKS {
-            return own();
-        }
         if ticks.len() < 2 {
-            let some = [values[0], values[values.len() / 2], values[values.len() - 1]];
-            ticks = some.map(|x| (self.at(x), label(x))).to_vec();
+            if are_few {
+                return own(&values);
+            }
+            ticks = own(&[values[0], values[values.len() / 2], values[values.len() - 1]]);
         }
         ticks.splice(0..0, self.zero.map(|zero| (self.share(zero), "0".to_owned())));
         ticks
@@ -252,39 +252,29 @@ mod tests {
 
     #[test]
     fn numbers_are_seen_as_they_were_spread() {
-        for (values, spacing) in [
-            (&[1e-4, 1e-3, 1e-2][..], Spacing::Log),
-            (&[0.0, 1e-4, 1e-3, 1e-2], Spacing::Log),
-            (&[1e-3, 1e-2], Spacing::Log),
-            (&[1.0, 2.0, 4.0], Spacing::Log),
-            (&[0.9, 0.99, 0.999], Spacing::Complement),
-            (&[0.0, 0.9, 0.99], Spacing::Complement),
-            (&[0.1, 0.2, 0.3], Spacing::Linear),
-            (&[0.001, 0.0505, 0.1], Spacing::Linear),
-            (&[0.0, 0.1, 0.2, 0.5], Spacing::Linear),
-            (&[-1.0, 1.0, 100.0], Spacing::Linear),
-            (&[5.0], Spacing::Linear),
-            (&[], Spacing::Linear),
-        ] {
-            assert_eq!(Scale::of(values).spacing, spacing, "{values:?}");
-        }
-        let scale = Scale::of(&[0.9, 0.99, 0.999]);
-        assert!((scale.at(0.99) - 0.5).abs() < 1e-9);
+        let spacing = |values: &[f64]| Scale::of(values).spacing;
+        let geometric = [&[1e-4, 1e-3, 1e-2][..], &[0.0, 1e-4, 1e-3, 1e-2], &[1e-3, 1e-2], &[1.0, 2.0, 4.0]];
+        assert_eq!(geometric.map(spacing), [Spacing::Log; 4]);
+        assert_eq!([&[0.9, 0.99, 0.999], &[0.0, 0.9, 0.99]].map(|values| spacing(values)), [Spacing::Complement; 2]);
+        let even =
+            [&[0.1, 0.2, 0.3][..], &[0.001, 0.0505, 0.1], &[0.0, 0.1, 0.2, 0.5], &[-1.0, 1.0, 100.0], &[5.0], &[]];
+        assert_eq!(even.map(spacing), [Spacing::Linear; 6]);
+        assert!((Scale::of(&[0.9, 0.99, 0.999]).at(0.99) - 0.5).abs() < 1e-9);
         let scale = Scale::of(&[0.0, 1e-4, 1e-3, 1e-2]);
         assert!(scale.at(0.0) < scale.gap().unwrap() && scale.gap().unwrap() < scale.at(1e-4));
     }
 
     #[test]
     fn few_values_have_their_own_ticks_and_many_have_decades() {
-        assert_eq!(labels(Scale::of(&[3e-4, 1e-3]).ticks(&[3e-4, 1e-3])), ["3e-4", "1e-3"]);
-        let values: Vec<f64> = (0..16).map(|k| 1e-4 * 10_f64.powf(f64::from(k) / 5.0)).collect();
-        assert_eq!(labels(Scale::of(&values).ticks(&values)), ["1e-4", "1e-3", "1e-2", "1e-1"]);
-        let values: Vec<f64> = values.into_iter().step_by(3).collect();
-        assert_eq!(labels(Scale::of(&values).ticks(&values)), ["1e-4", "1e-3", "1e-2", "1e-1"]);
-        let values: Vec<f64> = (0..10).map(f64::from).collect();
-        assert_eq!(labels(Scale::of(&values).ticks(&values)), ["0", "2", "4", "6", "8"]);
+        let ticks = |values: &[f64]| labels(Scale::of(values).ticks(values));
+        assert_eq!(ticks(&[3e-4, 1e-3]), ["3e-4", "1e-3"]);
+        for step in [1, 3] {
+            let values = (0..16).step_by(step).map(|k| 1e-4 * 10_f64.powf(f64::from(k) / 5.0));
+            assert_eq!(ticks(&values.collect::<Vec<_>>()), ["1e-4", "1e-3", "1e-2", "1e-1"]);
+        }
+        assert_eq!(ticks(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), ["0", "2", "4", "6", "8"]);
         let values: Vec<f64> = (10..20).map(|k| f64::from(k) / 100.0 + 0.0001).collect();
-        assert!(labels(Scale::of(&values).ticks(&values)).contains(&"0.12".to_owned()));
+        assert!(ticks(&values).contains(&"0.12".to_owned()));
     }
 
     #[test]
@@ -300,19 +290,8 @@ mod tests {
 
     #[test]
     fn labels_are_short_and_tell_values_apart() {
-        for (x, text) in [
-            (0.0, "0"),
-            (0.0001, "1e-4"),
-            (0.000_251_188_643_15, "2.51e-4"),
-            (0.1, "0.1"),
-            (0.999, "0.999"),
-            (0.9999, "0.9999"),
-            (128.0, "128"),
-            (1024.0, "1024"),
-            (1e7, "1e7"),
-        ] {
-            assert_eq!(label(x), text);
-        }
+        let numbers = [0.0, 0.0001, 0.000_251_188_643_15, 0.1, 0.999, 0.9999, 128.0, 1024.0, 1e7];
+        assert_eq!(numbers.map(label), ["0", "1e-4", "2.51e-4", "0.1", "0.999", "0.9999", "128", "1024", "1e7"]);
     }
 
     proptest::proptest! {

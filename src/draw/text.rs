@@ -1,25 +1,20 @@
 //! A chart as plain text that fits a terminal of 80 columns.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::axis::labelled;
 use super::scale::{Scale, Tick};
-use super::{Axis, Chart, Estimate, Form, MOST_LINES, Measure, Panel, longest};
+use super::{Axis, Chart, Estimate, Form, MOST_LINES, Panel, longest};
 
-/// Columns of a chart.
+/// Columns of a chart, and lines of a plot without axis and legend.
 const WIDTH: usize = 78;
-
-/// Lines of a plot, without axis and legend.
 const HEIGHT: usize = 13;
 
 /// Fewer lines than these are joined, more would be a tangle.
 const MOST_JOINED: usize = 2;
 
-/// Rows of a dot chart.
+/// Rows of a dot chart, rows of a heat map, and the longest label beside these.
 const MOST_DOTS: usize = 16;
-
-/// Rows of a heat map, and the longest label beside them.
 const MOST_ROWS: usize = 24;
 const MOST_LABEL: usize = 24;
 
@@ -37,7 +32,7 @@ impl Chart {
     pub(super) fn to_text(&self, picture: &str) -> String {
         let is_best = |estimate: &Estimate| estimate.mean.is_some() && estimate.mean == self.best;
         let shown = self.panels.iter().find(|panel| panel.cells.values().any(is_best)).unwrap_or(&self.panels[0]);
-        let mut text = if self.form == Form::Heat { self.measure.name.clone() } else { self.measure.title() };
+        let mut text = if self.form == Form::Heat { self.measure.clone() } else { self.title() };
         if self.panels.len() > 1 {
             let _ = write!(text, ", {}, one of {} panels of {picture}", shown.title, self.panels.len());
         }
@@ -54,8 +49,8 @@ impl Chart {
     }
 
     fn write_lines(&self, text: &mut String, panel: &Panel) {
-        let (measure, lines, values) = (&self.measure, panel.lines(), &self.x.numbers);
-        let y_ticks = measure.scale.round_ticks();
+        let (lines, values) = (panel.lines(), &self.x.numbers);
+        let y_ticks = self.scale.round_ticks();
         let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
         let width = WIDTH - room - 3;
         let scale = Scale::of(values);
@@ -65,28 +60,23 @@ impl Chart {
         let mut grid = vec![vec![' '; width]; HEIGHT];
         if lines.len() <= MOST_JOINED {
             for points in lines.values() {
-                join(&mut grid, points, measure, column);
+                self.join(&mut grid, points, column);
             }
         }
         let mut axis = dashes(&x_ticks, width);
         // The first line lies on top.
         for ((line, k), estimate) in panel.cells.iter().rev() {
             if let Some(mean) = estimate.mean {
-                grid[row(measure.at(mean))][column(*k)] = MARKS[line % MARKS.len()];
+                grid[row(self.at(mean))][column(*k)] = MARKS[line % MARKS.len()];
             }
             if estimate.diverged > 0 {
                 axis[column(*k)] = DIVERGED;
             }
         }
 
-        let mut names: HashMap<usize, &str> = HashMap::new();
-        for (share, label) in labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64) {
-            if let Some(label) = label {
-                names.entry(row(share)).or_insert(label);
-            }
-        }
+        let names: Vec<_> = labelled(&y_ticks, |_| 1.0 / (HEIGHT - 1) as f64).collect();
         for (k, line) in grid.iter().enumerate() {
-            let label = names.get(&k).copied().unwrap_or("");
+            let label = names.iter().find_map(|(share, label)| label.filter(|_| row(*share) == k)).unwrap_or("");
             let edge = if label.is_empty() { '|' } else { '+' };
             let _ = writeln!(text, "{label:>room$} {edge} {}", line.iter().collect::<String>());
         }
@@ -94,6 +84,24 @@ impl Chart {
         let _ = writeln!(text, "{:>room$}   {}", "", under(&x_ticks, width));
         let _ = writeln!(text, "{:>room$}   {:^width$}", "", self.x.name);
         write_legend(text, &self.y);
+    }
+
+    /// Draws what joins the means of a line, and what each spreads over.
+    fn join(&self, grid: &mut [Vec<char>], points: &[(usize, &Estimate)], column: impl Fn(usize) -> usize) {
+        for pair in points.windows(2) {
+            let (Some(from), Some(to)) = (pair[0].1.mean, pair[1].1.mean) else { continue };
+            let (first, last) = (column(pair[0].0), column(pair[1].0));
+            let (a, b) = (self.at(from), self.at(to));
+            for k in 0..last - first {
+                grid[row(a + k as f64 / (last - first) as f64 * (b - a))][first + k] = '.';
+            }
+        }
+        for (k, estimate) in points.iter().filter(|(_, estimate)| estimate.deviation.is_some()) {
+            let (low, high) = estimate.spread();
+            for line in &mut grid[row(self.at(high))..=row(self.at(low))] {
+                line[column(*k)] = '|';
+            }
+        }
     }
 
     fn write_heat(&self, text: &mut String, panel: &Panel) {
@@ -111,7 +119,7 @@ impl Chart {
             let label: String = y.labels[k].chars().take(room).collect();
             let _ = write!(text, "{label:>room$} |");
             for &i in &across {
-                let cell = panel.cells.get(&(k, i)).map(|cell| in_cell(cell, &self.measure.scale, width));
+                let cell = panel.cells.get(&(k, i)).map(|cell| in_cell(cell, &self.scale, width));
                 let _ = write!(text, "{:>width$}", cell.unwrap_or_default());
             }
             text.push('\n');
@@ -135,7 +143,7 @@ impl Chart {
         let shown = &labels[..labels.len().min(MOST_DOTS)];
         let room = longest(shown.iter().chain([name]));
         let width = WIDTH - room - 3;
-        let column = |value: f64| place(self.measure.at(value), width);
+        let column = |value: f64| place(self.at(value), width);
         for (label, estimate) in shown.iter().zip(panel.cells.values()) {
             let mut line = vec![' '; width];
             if let Some(mean) = estimate.mean {
@@ -148,7 +156,7 @@ impl Chart {
             }
             let _ = writeln!(text, "{label:>room$} | {}", line.iter().collect::<String>());
         }
-        let ticks = self.measure.scale.round_ticks();
+        let ticks = self.scale.round_ticks();
         let _ = writeln!(text, "{name:>room$} +-{}", dashes(&ticks, width).iter().collect::<String>());
         let _ = writeln!(text, "{:>room$}   {}", "", under(&ticks, width));
         if labels.len() > shown.len() {
@@ -174,24 +182,6 @@ fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
         axis[place(*share, width)] = '+';
     }
     axis
-}
-
-/// Draws what joins the means of a line, and what each spreads over.
-fn join(grid: &mut [Vec<char>], points: &[(usize, &Estimate)], measure: &Measure, column: impl Fn(usize) -> usize) {
-    for pair in points.windows(2) {
-        let (Some(from), Some(to)) = (pair[0].1.mean, pair[1].1.mean) else { continue };
-        let (first, last) = (column(pair[0].0), column(pair[1].0));
-        let (a, b) = (measure.at(from), measure.at(to));
-        for k in 0..last - first {
-            grid[row(a + k as f64 / (last - first) as f64 * (b - a))][first + k] = '.';
-        }
-    }
-    for (k, estimate) in points.iter().filter(|(_, estimate)| estimate.deviation.is_some()) {
-        let (low, high) = estimate.spread();
-        for line in &mut grid[row(measure.at(high))..=row(measure.at(low))] {
-            line[column(*k)] = '|';
-        }
-    }
 }
 
 fn write_legend(text: &mut String, lines: &Axis) {

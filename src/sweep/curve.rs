@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::table::mean_and_deviation;
-use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Measure, Panel, Scale, label};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use crate::run::results::{CHOSEN_BY, PointEnd};
@@ -19,10 +19,8 @@ use crate::run::results::{CHOSEN_BY, PointEnd};
 /// The name of the file.
 pub const FILE: &str = "curve.svg";
 
-/// More panels than this are not drawn.
+/// More panels, and rows of a dot chart, than these are not drawn.
 const MOST_PANELS: usize = 24;
-
-/// More rows of a dot chart than this are not drawn.
 const MOST_ROWS: usize = 60;
 
 /// Longest label, in characters.
@@ -63,8 +61,9 @@ pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) 
     }));
 
     let best = best.map(|(mean, _)| mean);
-    let measured = Measure { name: measure.into(), scale: Scale::of_fractions(&shown(&cells)), bounds: (0.0, 1.0) };
-    let chart = Chart { best, diverged: diverged > 0, ..chart(&axes, cells, measured, best.is_some(), &mut note) };
+    let (scale, diverged) = (Scale::of_fractions(&shown(&cells)), diverged > 0);
+    let (form, x, y, panels) = arranged(&axes, cells, best.is_some(), &mut note);
+    let chart = Chart { form, measure: measure.into(), scale, bounds: (0.0, 1.0), x, y, panels, best, diverged };
     Figure {
         title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
         note: note.join("; "),
@@ -163,8 +162,8 @@ fn form(axes: &[Axis]) -> (Form, Option<usize>, Vec<usize>, Vec<usize>) {
     (form, Some(x), vec![longest], rest)
 }
 
-/// The chart without what its points have in common; what is left out of it is told in the `note`.
-fn chart(axes: &[Axis], cells: Estimates, measure: Measure, ranked: bool, note: &mut Vec<String>) -> Chart {
+/// The form, x, y and panels of a chart; what is left out of it is told in the `note`.
+fn arranged(axes: &[Axis], cells: Estimates, ranked: bool, note: &mut Vec<String>) -> (Form, Axis, Axis, Vec<Panel>) {
     let (form, x, of_y, of_panel) = form(axes);
     let mut rows = combinations(&cells, &of_y);
     if form == Form::Dots {
@@ -192,14 +191,13 @@ fn chart(axes: &[Axis], cells: Estimates, measure: Measure, ranked: bool, note: 
 
     let panel = |key: &Vec<usize>| Panel { title: words(axes, &of_panel, key, true), ..Panel::default() };
     let mut panels: Vec<Panel> = keys.iter().map(panel).collect();
-    let (row_of, panel_of) = (places(&rows), places(&keys));
+    let [row_of, panel_of] = [&rows, &keys].map(|all| all.iter().cloned().zip(0..).collect::<HashMap<_, usize>>());
     for (at, cell) in cells {
         if let (Some(&row), Some(&panel)) = (row_of.get(&part(&at, &of_y)), panel_of.get(&part(&at, &of_panel))) {
             panels[panel].cells.insert((row, x.map_or(0, |x| at[x])), cell);
         }
     }
-    let y = joined(axes, &of_y, &rows, form);
-    Chart { form, measure, x: x.map(|x| axes[x].clone()).unwrap_or_default(), y, panels, best: None, diverged: false }
+    (form, x.map(|x| axes[x].clone()).unwrap_or_default(), joined(axes, &of_y, &rows, form), panels)
 }
 
 /// The axis of some combinations.
@@ -222,10 +220,6 @@ fn part(at: &[usize], chosen: &[usize]) -> Vec<usize> {
 fn combinations(cells: &Estimates, chosen: &[usize]) -> Vec<Vec<usize>> {
     let all: BTreeSet<Vec<usize>> = cells.keys().map(|at| part(at, chosen)).collect();
     all.into_iter().collect()
-}
-
-fn places(combinations: &[Vec<usize>]) -> HashMap<Vec<usize>, usize> {
-    combinations.iter().cloned().zip(0..).collect()
 }
 
 /// A combination of some axes in words.
@@ -290,9 +284,7 @@ mod tests {
             }
         }
         let (svg, text) = drawn(&ended);
-        for word in
-            ["mean ± σ over 5 seeds", ">lr</text>", ">beta2</text>", ">0.99</text>", ">1e-3</text>", "5 diverged"]
-        {
+        for word in ["mean ± σ over 5 seeds", ">lr<", ">beta2<", ">0.99<", ">1e-3<", "5 diverged"] {
             assert!(svg.contains(word), "{word}: {svg}");
         }
         assert!(svg.contains("<title>lr 1e-4, beta2 0.99: 0.9003 ± 0.0002</title>"), "{svg}");
@@ -303,16 +295,14 @@ mod tests {
     #[test]
     fn two_long_axes_are_a_heat_map_and_short_ones_are_panels() {
         let grid = |n: u32, m: u32, more: u32| {
-            let mut ended = Vec::new();
-            for (a, b, c) in (0..n * m * more).map(|k| (k / m / more, k / more % m, k % more)) {
-                let settings = json!({
-                    "optim.lr": 10_f64.powf(-f64::from(a) / 3.0),
-                    "optim.weight_decay": 10_f64.powf(-f64::from(b) / 3.0),
-                    "train.batch_size": 32 * (c + 1),
-                });
-                ended.push(end(&settings, Some(0.5 + 0.001 * f64::from(a * b + c))));
-            }
-            drawn(&ended)
+            let point = |k: u32| {
+                let (a, b, c) = (k / m / more, k / more % m, k % more);
+                let [lr, weight_decay] = [a, b].map(|k| 10_f64.powf(-f64::from(k) / 3.0));
+                let settings =
+                    json!({"optim.lr": lr, "optim.weight_decay": weight_decay, "train.batch_size": 32 * (c + 1)});
+                end(&settings, Some(0.5 + 0.001 * f64::from(a * b + c)))
+            };
+            drawn(&(0..n * m * more).map(point).collect::<Vec<_>>())
         };
         let (svg, text) = grid(10, 10, 1);
         assert!(svg.matches("<rect").count() > 100 && !svg.contains("<path"), "a heat map");
@@ -328,13 +318,11 @@ mod tests {
 
     #[test]
     fn words_are_a_dot_chart_the_best_first() {
-        let mut ended = Vec::new();
-        for (optimizer, accuracy) in [("adam", Some(0.9)), ("sgd", None), ("lion", Some(0.95))] {
-            for seed in 0..2 {
-                ended.push(end(&json!({"optim.optimizer": optimizer, "train.seed": seed}), accuracy));
-            }
-        }
-        let (svg, text) = drawn(&ended);
+        let point = |k: usize| {
+            let (optimizer, accuracy) = [("adam", Some(0.9)), ("sgd", None), ("lion", Some(0.95))][k / 2];
+            end(&json!({"optim.optimizer": optimizer, "train.seed": k % 2}), accuracy)
+        };
+        let (svg, text) = drawn(&[0, 1, 2, 3, 4, 5].map(point));
         let place = |word: &str| svg.find(&format!(">{word}</text>")).unwrap();
         assert!(place("lion") < place("adam") && place("adam") < place("sgd"));
         assert!(svg.contains(">0.9500 ± 0.0000</text>") && svg.contains(">2 diverged</text>"), "{svg}");
@@ -351,9 +339,7 @@ mod tests {
         drawn(&[end(&json!({"optim.lr": 0.1}), Some(0.0)), end(&json!({"optim.lr": 0.2}), Some(1.0))]);
         let (svg, _) = drawn(&[end(&json!({"optim.lr": 1e-2}), None), end(&json!({"optim.lr": 1e30}), None)]);
         assert!(svg.contains("2 points; 2 diverged"), "{svg}");
-        let thousand: Vec<PointEnd> =
-            (1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect();
-        drawn(&thousand);
+        drawn(&(1..=1000).map(|k| end(&json!({"optim.lr": k}), Some(1.0 / f64::from(k)))).collect::<Vec<_>>());
         // What a damaged file may hold.
         drawn(&[end(&json!({}), None), end(&json!({"optim.lr": "fast"}), Some(-3.0)), end(&json!([1]), Some(7.0))]);
     }
@@ -386,12 +372,8 @@ mod tests {
             (0_usize..6, 0_usize..4, 0_usize..3, proptest::option::of(0.0..=1.0_f64)), 0..60,
         ), values in proptest::collection::vec(proptest::num::f64::NORMAL, 6)) {
             let ended: Vec<PointEnd> = points.iter().map(|(a, b, c, accuracy)| {
-                let settings: Map<String, Json> = Map::from_iter([
-                    ("optim.lr".to_owned(), json!(values[*a])),
-                    ("optim.beta2".to_owned(), if b % 2 == 0 { json!(b) } else { json!(null) }),
-                    ("train.seed".to_owned(), json!(c)),
-                ]);
-                end(&Json::Object(settings), *accuracy)
+                let beta2 = if b % 2 == 0 { json!(b) } else { json!(null) };
+                end(&json!({"optim.lr": values[*a], "optim.beta2": beta2, "train.seed": c}), *accuracy)
             }).collect();
             drawn(&ended);
         }
