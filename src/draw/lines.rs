@@ -13,7 +13,7 @@ const MOST_MARKS: usize = 200;
 const MOST_BANDS: usize = 4;
 
 /// A place on x, and what was measured there.
-type Point<'a> = (usize, &'a Estimate);
+type Placed<'a> = (usize, &'a Estimate);
 
 impl Chart {
     pub(super) fn draw_lines(&self, canvas: &mut Canvas) {
@@ -75,7 +75,7 @@ impl Plot<'_> {
     }
 
     /// A line through the means, broken where there is none, with marks on it.
-    fn draw_line(&self, canvas: &mut Canvas, line: usize, points: &[Point], with_band: bool) {
+    fn draw_line(&self, canvas: &mut Canvas, line: usize, points: &[Placed], with_band: bool) {
         // Lines over one another are thinner towards the last, so that none is hidden.
         let count = self.chart.y.labels.len();
         let width = 1.4 + 0.6_f64.min(2.0 / count as f64) * (count - 1 - line) as f64;
@@ -99,7 +99,7 @@ impl Plot<'_> {
     }
 
     /// What points spread over: a band, or where there is none a line at each.
-    fn draw_spread(&self, canvas: &mut Canvas, stretch: &[Point], colour: &str, with_band: bool) {
+    fn draw_spread(&self, canvas: &mut Canvas, stretch: &[Placed], colour: &str, with_band: bool) {
         if with_band && stretch.len() > 1 {
             let mut outline = self.through(stretch, |estimate| estimate.spread().1);
             outline.extend(self.through(stretch, |estimate| estimate.spread().0).into_iter().rev());
@@ -114,8 +114,8 @@ impl Plot<'_> {
     }
 
     /// The places of a number of each point, as a path has them.
-    fn through(&self, stretch: &[Point], number: impl Fn(&Estimate) -> f64) -> Vec<String> {
-        let place = |(place, estimate): &Point| format!("{} {}", n(self.x(*place)), n(self.y(number(estimate))));
+    fn through(&self, stretch: &[Placed], number: impl Fn(&Estimate) -> f64) -> Vec<String> {
+        let place = |(place, estimate): &Placed| format!("{} {}", n(self.x(*place)), n(self.y(number(estimate))));
         stretch.iter().map(place).collect()
     }
 
