@@ -74,13 +74,19 @@ pub struct Sweep<'a> {
     best: Option<PointEnd>,
     /// The table of the leaders, where somebody watches.
     live: Option<Live>,
-    /// What is left to train, in groups whose points can be lanes of one model, with the weights that `--init` names.
-    groups: VecDeque<(Vec<&'a Point>, Option<Rc<Checkpoint>>)>,
+    /// What is left to train.
+    groups: VecDeque<WaitingGroup<'a>>,
     group: Option<CurrentGroup<'a>>,
     /// The records of the last evaluation, with their points.
     records: Vec<(usize, Record)>,
     /// What was amiss with the health of points: each kind is told of the first.
     troubles: Troubles,
+}
+
+/// Points that can be lanes of one model, and the weights that `--init` names.
+struct WaitingGroup<'a> {
+    points: Vec<&'a Point>,
+    initial: Option<Rc<Checkpoint>>,
 }
 
 /// The group in training: the settings and the data that its points share.
@@ -183,7 +189,7 @@ impl<'a> Sweep<'a> {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
                 return Ok(Some(chunk));
             }
-            let Some((points, initial)) = self.groups.pop_front() else { return Ok(None) };
+            let Some(WaitingGroup { points, initial }) = self.groups.pop_front() else { return Ok(None) };
             let config = &points[0].config;
             let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
             let count = lanes_at_once(self.options, config, dataset.imported.train.len(), &self.environment.device)?;
@@ -451,19 +457,16 @@ impl Journal for Sweep<'_> {
 }
 
 /// The groups of which points are left. What `--init` names is read before anything trains, where points begin with it.
-fn groups_left<'a>(
-    points: &'a Points,
-    directory: &SweepDirectory,
-) -> Result<VecDeque<(Vec<&'a Point>, Option<Rc<Checkpoint>>)>> {
+fn groups_left<'a>(points: &'a Points, directory: &SweepDirectory) -> Result<VecDeque<WaitingGroup<'a>>> {
     let saved = directory.saved.as_ref().filter(|saved| saved.has_begun());
     let is_saved = |point: &Point| saved.is_some_and(|saved| saved.manifest.points.contains(&point.index));
     let mut left = VecDeque::new();
-    for group in points.groups() {
-        let mut unended = group.iter().filter(|point| !directory.ended.contains_key(&point.index)).peekable();
+    for points in points.groups() {
+        let mut unended = points.iter().filter(|point| !directory.ended.contains_key(&point.index)).peekable();
         if unended.peek().is_some() {
             let begins = unended.any(|point| !is_saved(point));
-            let initial = if begins { lanes::initial(&group[0].config)? } else { None };
-            left.push_back((group, initial));
+            let initial = if begins { lanes::initial(&points[0].config)? } else { None };
+            left.push_back(WaitingGroup { points, initial });
         }
     }
     Ok(left)
