@@ -295,6 +295,7 @@ impl<'a> Sweep<'a> {
         if let Some(live) = self.live.take() {
             live.clear();
         }
+        // What stopped it, if something did, and how to go on.
         let why = match &stopped {
             Some(Stop::Signal(signal)) => Some(signal::name(*signal).to_owned()),
             Some(_) => Some("the time is over".to_owned()),
@@ -306,6 +307,8 @@ impl<'a> Sweep<'a> {
             self.message(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
         }
         let stop = stopped.unwrap_or(Stop::Finished);
+
+        // What came of the points, as an event or as a table and a curve in text.
         let rows = table::rows(self.points, &self.directory.ended);
         let mut accuracies = self.directory.ended.values().map(PointEnd::accuracy);
         let validates = self.points.points.iter().any(|point| point.config.valid_fraction > 0.0);
@@ -336,30 +339,37 @@ impl<'a> Sweep<'a> {
                     self.output.line(line);
                 }
             }
-            let best = match &self.best {
-                Some(best) => {
-                    let path = self.directory.checkpoint(best.point, false);
-                    let state = match Checkpoint::read_whole(&path) {
-                        Ok(Ok(_)) => "",
-                        Ok(Err(_)) => " (broken)",
-                        Err(_) => " (missing)",
-                    };
-                    format!("point {}, {}{state}", best.point, path.display())
-                }
-                None if rows.is_empty() => "none: no point has ended".into(),
-                None if validates && diverged == self.points.points.len() => "none: every point has diverged".into(),
-                None if validates => "none: every point that has ended has diverged".into(),
-                None => "none: no validation split to choose by (--valid-fraction 0.1)".into(),
-            };
+            let best = self.best_in_words(validates, diverged);
             self.output.line(&format!("best   {best}"));
             self.output.line(&format!("out    {path}"));
         }
+
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
         self.output.finish()?;
         Ok(match stop {
             Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,
             stop => stop.exit_code(),
         })
+    }
+
+    /// The best point and its checkpoint, or why there is none.
+    fn best_in_words(&self, validates: bool, diverged: usize) -> String {
+        let Some(best) = &self.best else {
+            let why = match self.directory.ended.len() {
+                0 => "no point has ended",
+                _ if validates && diverged == self.points.points.len() => "every point has diverged",
+                _ if validates => "every point that has ended has diverged",
+                _ => "no validation split to choose by (--valid-fraction 0.1)",
+            };
+            return format!("none: {why}");
+        };
+        let path = self.directory.checkpoint(best.point, false);
+        let state = match Checkpoint::read_whole(&path) {
+            Ok(Ok(_)) => "",
+            Ok(Err(_)) => " (broken)",
+            Err(_) => " (missing)",
+        };
+        format!("point {}, {}{state}", best.point, path.display())
     }
 }
 
