@@ -4,7 +4,7 @@
 Usage: bench_optimizers.py BENCH [--rounds N]        needs Python 3.10 or later and torch 2.15
 
     cargo bench --bench optimizers --no-run           prints the path of BENCH
-    python3 scripts/bench_optimizers.py target/release/deps/optimizers-…
+    python3 scripts/dev/bench_optimizers.py target/release/deps/optimizers-…
 
 BENCH times our side: it prints lines `name parameters threads microseconds`, each the median of seven batches of steps;
 other lines are passed over. A round runs it once and then everything in PyTorch, seven batches each, so that what
