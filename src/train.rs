@@ -373,14 +373,21 @@ impl Trainer {
     /// Every tensor that a checkpoint of this lane holds, by name: `layers.0.weight` [out, in], `layers.0.weight.m`, … They share
     /// the memory of net and optimizer.
     pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
-        let mut tensors = Vec::new();
+        let lanes = self.tensors_of_all()?.into_iter();
+        lanes.map(|(name, lanes)| Ok((name, lanes.get(lane)?))).collect()
+    }
+
+    /// The same of all lanes, `[K, …]`.
+    fn tensors_of_all(&self) -> Result<Vec<(String, Tensor)>> {
         let average = self.average.iter().flat_map(|average| average.tensors(&self.net));
         let monitor = self.monitor.iter().flat_map(|monitor| monitor.tensors(&self.net));
-        for (name, lanes) in self.net.tensors().into_iter().chain(self.optimizer.state()?).chain(average).chain(monitor)
-        {
-            tensors.push((name, lanes.get(lane)?));
-        }
-        Ok(tensors)
+        Ok(self.net.tensors().into_iter().chain(self.optimizer.state()?).chain(average).chain(monitor).collect())
+    }
+
+    /// Whether all numbers of all lanes are finite.
+    pub fn is_finite(&self) -> Result<bool> {
+        let all = self.tensors_of_all()?;
+        all.iter().try_fold(true, |is, (_, tensor)| Ok(is && kernel::all_finite(tensor, tensor.elem_count())?))
     }
 
     /// The first parameter or state of a lane that holds a number that is not finite.

@@ -12,6 +12,7 @@ impl Lanes {
     /// `all` is asked for any of their numbers.
     pub(super) fn remove_diverged(&mut self, journal: &dyn Journal, all: bool) -> Result<()> {
         self.read_sums()?;
+        let all = all && !self.trainer.is_finite()?;
         for (place, Lane { progress, stop, .. }) in self.active.iter_mut().enumerate() {
             if !progress.loss_sum.is_finite() || all && self.trainer.first_not_finite(place)?.is_some() {
                 *stop = Some(Stop::Diverged(None));
