@@ -432,13 +432,8 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, RowSettings)> {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
-    let mut ended = BTreeMap::new();
-    let read = results::read(path, MOST_RESULTS, |line| {
-        if let Some(ResultLine::End(end)) = line {
-            ended.insert(end.point, end);
-        }
-    });
-    read.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
+    let ended = results::ended(path, MOST_RESULTS);
+    let ended = ended.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
     Ok((ended, RowSettings { common, own: Vec::new() }))
 }
 

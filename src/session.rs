@@ -219,8 +219,8 @@ impl Journal for Session {
         if let Some(lane) = lanes.active().first() {
             self.progress.clone_from(&lane.progress);
         }
-        let Some(lane) = lanes.ended().first().copied().cloned() else { return Ok(()) };
-        self.progress = lane.progress.clone();
+        let Some(lane) = lanes.ended().first().copied() else { return Ok(()) };
+        self.progress.clone_from(&lane.progress);
         self.stop.clone_from(&lane.stop);
         if lane.has_diverged() {
             return lane.best.iter().try_for_each(|best| self.run.save(best));

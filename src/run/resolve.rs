@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::results::{self, PointEnd, ResultLine, best_of};
+use super::results::{self, PointEnd, best_of};
 use super::{list, named};
 use crate::error::{Exit, Failure};
 use crate::read;
@@ -108,24 +108,19 @@ fn of_sweep(sweep: &Path, point: Option<usize>, best: bool) -> Result<(PathBuf, 
     if !read::is_file(&description).map_err(|error| read::failure(&description, &error))? {
         return Err(missing(sweep, "holds no sweep: sweep.toml is missing", ANY));
     }
-    let mut ended = Vec::new();
-    let lines = results::read(sweep, results::MOST_BYTES, |line| {
-        if let Some(ResultLine::End(end)) = line {
-            ended.push(end);
-        }
-    });
-    read::optional(lines).map_err(|error| read::failure(&sweep.join("results.jsonl"), &error))?;
-    let Some(point) = point.or(best_of(&ended).map(|end| end.point)) else {
+    let ended = read::optional(results::ended(sweep, results::MOST_BYTES));
+    let ended = ended.map_err(|error| read::failure(&sweep.join("results.jsonl"), &error))?.unwrap_or_default();
+    let Some(point) = point.or(best_of(ended.values()).map(|end| end.point)) else {
         let (what, hint) = match ended.len() {
             0 => ("no point of this sweep has ended", "go on with --resume"),
-            _ if ended.iter().all(PointEnd::has_diverged) => ("every point of this sweep has diverged", "lower --lr"),
+            _ if ended.values().all(PointEnd::has_diverged) => ("every point of this sweep has diverged", "lower --lr"),
             _ => ("no point of this sweep is the best: it has no validation split to choose by", CHOOSE),
         };
         return Err(missing(sweep, what, hint));
     };
     let path = of_point(sweep, point, best);
     if !read::is_file(&path).map_err(|error| read::failure(&path, &error))? {
-        let (what, hint) = match ended.iter().find(|end| end.point == point) {
+        let (what, hint) = match ended.get(&point) {
             Some(end) if best && end.best.is_none() => {
                 (format!("point {point} has no best evaluation"), "only a sweep with --valid-fraction has one")
             }

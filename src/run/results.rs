@@ -1,5 +1,6 @@
 //! `results.jsonl` of a sweep: a line for each point and evaluation, and one for the end of each point.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize as _;
@@ -151,4 +152,18 @@ pub fn best_of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>) -> Option<&'a 
 /// If the file is missing or cannot be read.
 pub fn read(sweep: &Path, most: u64, mut each: impl FnMut(Option<ResultLine>)) -> std::io::Result<bool> {
     read::lines(&sweep.join("results.jsonl"), most, |line| each(ResultLine::parse(line)))
+}
+
+/// The points of the results in `sweep` that have ended, by number, as its first `most` bytes tell.
+///
+/// # Errors
+/// If the file is missing or cannot be read.
+pub fn ended(sweep: &Path, most: u64) -> std::io::Result<BTreeMap<usize, PointEnd>> {
+    let mut ended = BTreeMap::new();
+    read(sweep, most, |line| {
+        if let Some(ResultLine::End(end)) = line {
+            ended.insert(end.point, end);
+        }
+    })?;
+    Ok(ended)
 }
