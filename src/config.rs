@@ -25,6 +25,7 @@ use crate::optim::{Decay, Family, HYPERS, Hyper, Hypers, ScheduleConfig, family}
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
+pub use settings::{Granularity, PruneMethod, Saliency};
 pub use stretch::Stretch;
 pub use value::Value;
 use value::{Kind, closest};
@@ -160,6 +161,16 @@ impl Config {
         self.ema_decay.map(|decay| Ema { decay, warmup: self.ema_warmup })
     }
 
+    /// Whether the weights that the net computes with are others than those that the optimizer moves.
+    pub fn is_projected(&self) -> bool {
+        self.sparsity.is_some() || self.l1.is_some() || self.bits.is_some()
+    }
+
+    /// Whether the weights are rewound after each of several rounds.
+    pub fn is_rewound(&self) -> bool {
+        self.sparsity.is_some() && self.method == PruneMethod::Iterative
+    }
+
     /// Whether a step whose gradient is not finite is skipped.
     pub fn skips_non_finite(&self) -> bool {
         self.non_finite == NonFinite::Skip
@@ -223,9 +234,9 @@ impl Config {
         }
     }
 
-    /// Whether the rate of a step depends on the number of epochs.
+    /// Whether what a step does depends on the number of epochs.
     pub fn depends_on_epochs(&self) -> bool {
-        self.schedule != Decay::Constant
+        self.schedule != Decay::Constant || self.sparsity.is_some() || self.bits.is_some()
     }
 
     /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
@@ -354,6 +365,21 @@ impl Config {
                 "`train.ema_decay` has no meaning for schedule-free-adamw, which evaluates at an average of its own",
                 "leave train.ema_decay out, or choose another optimizer",
             );
+        }
+        if self.is_projected() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+            return usage(
+                "schedule-free-adamw evaluates at an average of its own, which is neither pruned nor quantized",
+                "choose another optimizer",
+            );
+        }
+        if self.is_projected() && self.ema_decay.is_some() {
+            return usage(
+                "`train.ema_decay`: the average of pruned or quantized weights is neither",
+                "leave train.ema_decay out",
+            );
+        }
+        if self.sparsity.is_some() && self.begin >= self.end {
+            return usage("`prune.begin` is not below `prune.end`", "prune.end is 0.6 by default");
         }
         if self.schedule == Decay::Plateau && self.valid_fraction == 0.0 {
             return usage(

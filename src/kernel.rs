@@ -29,5 +29,6 @@ pub use ops::gather::{Channel, Indices, gather};
 pub use ops::inspect::{all_finite, compare_steps, mark_active, share_below};
 pub use ops::loss::{LossBatch, Totals, cross_entropy, loss_room};
 pub use ops::muon::MuonUpdater;
+pub use ops::project::{Pull, Quantizer, add_pull, keep_dense, project, soft_threshold, step_gradient};
 pub use ops::relu::relu_backward;
 pub use ops::update::{Updater, update, update_in_two_passes};

@@ -71,7 +71,8 @@ impl History {
 
     fn add(&mut self, line: Record) {
         let best = self.best.as_ref().and_then(|best| best.valid_loss);
-        if line.valid_loss.is_some_and(|loss| is_better(loss, best, self.min_delta)) {
+        let loss = line.valid_loss.filter(|_| line.settled != Some(false));
+        if loss.is_some_and(|loss| is_better(loss, best, self.min_delta)) {
             self.best = Some(line.clone());
         }
         if line.event == "epoch" {

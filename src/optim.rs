@@ -47,6 +47,8 @@ pub use schedule::{CURVES, Curve, Decay, Schedule, ScheduleConfig, letters, warm
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Tensor, Var};
 
+use crate::rule::Denominator;
+
 /// The families, from simple to complex.
 pub static FAMILIES: &[&Family] = &[
     &sgd::SGD,
@@ -192,6 +194,12 @@ pub trait LaneOptimizer: Send {
     /// If the history has another length.
     fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()>;
 
+    /// Lets a lane begin anew, with the state of an optimizer that has taken no step, from where its parameters stand.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn begin_anew(&mut self, lane: usize) -> Result<()>;
+
     /// Continues with what a checkpoint holds, the number of steps and the history of each lane; the caller has filled the tensors
     /// of [`LaneOptimizer::state`] and the parameters, which are at the evaluation point.
     ///
@@ -213,6 +221,9 @@ pub trait LaneOptimizer: Send {
 
     /// For each parameter, the share of a lane's elements where √v̂ < 10·ε; none where the rule has no such denominator.
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>>;
+
+    /// What divides the gradient of the parameter with this index in a lane's last step, where the rule has such a denominator.
+    fn denominator(&self, index: usize, lane: usize) -> Option<Denominator>;
 
     /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
     #[cfg(test)]

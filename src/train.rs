@@ -11,6 +11,7 @@ mod device;
 mod evaluator;
 pub mod health;
 mod progress;
+mod projection;
 mod record;
 mod sanity;
 mod thread_choice;
@@ -36,6 +37,8 @@ use clip::Clip;
 use device::DeviceStep;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
+use projection::Projection;
+pub use projection::{Size, quantizer};
 use thread_choice::ThreadChoice;
 
 /// What the trainer needs to know of the data.
@@ -67,6 +70,8 @@ pub struct Trainer {
     pub average: Option<Average>,
     /// Measures the steps, if that is asked for.
     pub monitor: Option<Monitor>,
+    /// Prunes and quantizes, if a lane does.
+    projection: Option<Projection>,
     backprop: Backprop,
     /// Sums of the gradients of a step's batches, where there are several.
     accumulated: Option<Vec<Tensor>>,
@@ -114,8 +119,11 @@ impl Trainer {
         let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
         let on_device =
             DeviceStep::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
+        let optimizer = optimizer(lanes, &net)?;
+        let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
         Ok(Self {
-            optimizer: optimizer(lanes, &net)?,
+            projection: Projection::new(lanes, &net, &*optimizer, epoch_steps)?,
+            optimizer,
             on_device,
             _views: kernel::Views::new([&totals.loss, &totals.hits, &totals.blocks])?,
             totals,
@@ -145,6 +153,9 @@ impl Trainer {
     pub fn start_optimizer(&mut self, lanes: &[Config]) -> Result<()> {
         self.optimizer = optimizer(lanes, &self.net)?;
         self.average = average(lanes, &self.net)?;
+        if let Some(projection) = &mut self.projection {
+            projection.follow(&*self.optimizer)?;
+        }
         if let Some(device) = &mut self.on_device {
             device.forget();
         }
@@ -315,7 +326,17 @@ impl Trainer {
             self.clipped.push(is_clipped);
             self.scalars.push(StepScalars { lr: schedule.lr(step), gradient_scale });
         }
+        let factor = |lane: usize| self.scalars[lane].lr / self.schedules[lane].lr.max(f64::MIN_POSITIVE);
+        if let Some(projection) = &mut self.projection {
+            projection.before(&self.net, gradients, step, factor)?;
+        }
         self.optimizer.step(gradients, &self.scalars)?;
+        if let Some(projection) = &mut self.projection {
+            let lr = |lane: usize| self.scalars[lane].lr;
+            for lane in projection.after(&self.net, &*self.optimizer, step + 1, lr)? {
+                self.optimizer.begin_anew(lane)?;
+            }
+        }
         if let Some(average) = &self.average {
             average.update(&self.net, &*self.optimizer)?;
         }
@@ -374,7 +395,21 @@ impl Trainer {
     /// the memory of net and optimizer.
     pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
         let lanes = self.tensors_of_all()?.into_iter();
-        lanes.map(|(name, lanes)| Ok((name, lanes.get(lane)?))).collect()
+        let own = lanes.map(|(name, lanes)| Ok((name, lanes.get(lane)?))).collect::<Result<Vec<_>>>()?;
+        Ok(own
+            .into_iter()
+            .chain(self.projection.iter().flat_map(|projection| projection.tensors(lane)).flatten())
+            .collect())
+    }
+
+    /// What the weights of a lane come to, where it prunes or quantizes.
+    pub fn size(&self, lane: usize) -> Result<Option<Size>> {
+        self.projection.as_ref().map_or(Ok(None), |projection| projection.size(&self.net, lane))
+    }
+
+    /// Whether a lane is as small as it will be after so many steps.
+    pub fn is_settled(&self, lane: usize, steps: u64) -> bool {
+        self.projection.as_ref().is_none_or(|projection| projection.is_settled(lane, steps))
     }
 
     /// The same of all lanes, `[K, …]`.
@@ -458,6 +493,8 @@ fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn LaneOptimizer>
 /// The schedule that a configuration describes, for `examples` training examples.
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
     let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
+    let steps = config.epochs.saturating_mul(epoch_steps);
+    let round = config.is_rewound().then(|| projection::round_steps(config, steps));
     Schedule {
         lr: config.lr(),
         form: config.form(),
@@ -466,9 +503,10 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
             Stretch::Steps(steps) => steps,
             Stretch::Seconds(_) => 0,
         },
-        total_steps: config.epochs.saturating_mul(epoch_steps),
+        total_steps: round.unwrap_or(steps),
         epoch_steps,
         falls: Vec::new(),
+        round,
     }
 }
 

@@ -66,6 +66,45 @@ pub enum NonFinite {
     Skip,
 }
 
+/// How weights are pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PruneMethod {
+    /// In one run, by a cubic schedule; weights can come back.
+    Gradual,
+    /// In rounds, after each of which the weights are rewound.
+    Iterative,
+}
+
+impl Choice for PruneMethod {
+    const NAMED: &'static [(&'static str, Self)] = &[("gradual", Self::Gradual), ("iterative", Self::Iterative)];
+}
+
+/// What says how much a weight is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saliency {
+    /// |θ|.
+    Magnitude,
+    /// θ²·v̂, with the optimizer's second moment.
+    Fisher,
+}
+
+impl Choice for Saliency {
+    const NAMED: &'static [(&'static str, Self)] = &[("magnitude", Self::Magnitude), ("fisher", Self::Fisher)];
+}
+
+/// What is pruned as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    /// Each weight alone.
+    Weight,
+    /// Inputs and hidden units, with all their weights.
+    Unit,
+}
+
+impl Choice for Granularity {
+    const NAMED: &'static [(&'static str, Self)] = &[("weight", Self::Weight), ("unit", Self::Unit)];
+}
+
 impl Choice for NonFinite {
     const NAMED: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("skip", Self::Skip)];
 }
@@ -177,6 +216,49 @@ settings! {
         /// Evaluations after a fall that `plateau` does not count
         plateau_cooldown: u64 = count(0, MOST), default: Is("0"), reader: Schedules(&[Decay::Plateau]), lanes: Own;
     }
+    prune {
+        /// Share of the weights that are 0 at the end; biases are not pruned
+        sparsity: Option<f64> = number(from(0.0).below(1.0)), flag: Some("prune"), metavar: "SHARE", default: Unset("none"), lanes: Own;
+        /// `gradual`: while the net trains, by a cubic schedule, and weights can come back; `iterative`: in rounds, after each of
+        /// which the weights are rewound
+        method: PruneMethod = any(), default: Is("gradual"), reader: PRUNING;
+        /// What a weight is worth: its `magnitude`, or θ²·v̂ with the optimizer's second moment (`fisher`)
+        saliency: Saliency = any(), default: Is("magnitude"), reader: PRUNING;
+        /// Prune each weight alone, or inputs and hidden units with all their weights
+        granularity: Granularity = any(), default: Is("weight"), reader: PRUNING;
+        /// Exponent of the local density of kept weights in what a weight is worth: above 0, weights near kept ones are kept, which
+        /// takes fewer bits to say
+        clustering: f64 = number(from(0.0).to(10.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        /// Part of each step that a pruned weight takes: it comes back where it grows larger than one that is kept
+        regrow: f64 = number(from(0.0).to(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        /// Part of all steps before the first weight is pruned
+        begin: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        /// Part of all steps after which the same weights stay pruned
+        end: f64 = number(above(0.0).to(1.0)), default: Is("0.6"), reader: PRUNING, lanes: Own;
+        /// Steps between two choices of the weights to prune
+        every: u64 = count(1, MOST), default: Is("100"), reader: PRUNING, lanes: Own;
+        /// Least share of a layer's weights that is kept
+        floor: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        /// Rounds of `iterative`, the last without pruning
+        rounds: u64 = count(2, 1000), default: Is("10"), reader: ITERATIVE;
+        /// Where `iterative` rewinds to, in steps or epochs from the start
+        rewind: Stretch = stretch(Some("steps"), false, true), default: Is("0steps"), reader: ITERATIVE;
+        /// λ of the proximal step of λ‖θ‖₁ in the metric of Adam, after each step
+        l1: Option<f64> = number(above(0.0)), default: Unset("none"), lanes: Own;
+    }
+    quantize {
+        /// Bits of a weight while the net trains: levels −Q..Q with Q = 2^(bits−1) − 1, a learned step for each layer; biases are not
+        /// quantized
+        bits: Option<u64> = count(2, 8), flag: Some("quantize"), metavar: "BITS", default: Unset("none"), lanes: Own;
+        /// Part of all steps after which weights are quantized
+        after: f64 = number(from(0.0).below(1.0)), default: Is("0.5"), reader: QUANTIZING, lanes: Own;
+        /// Half the width of the zero bin in steps
+        zero_bin: f64 = number(from(0.0).to(1.0)), default: Is("0.5"), reader: QUANTIZING, lanes: Own;
+        /// Rate at which the logarithm of a step is learned, times the schedule; 0: it stays as it was fitted
+        step_rate: f64 = number(from(0.0).to(1.0)), default: Is("0.001"), reader: QUANTIZING, lanes: Own;
+        /// λ of the rate term: the loss gains λ times the estimated bits of all weights
+        rate: f64 = number(from(0.0)), default: Is("0"), reader: QUANTIZING, lanes: Own;
+    }
     train {
         /// Passes over the training split
         epochs: u64 = count(1, MOST_EXAMPLES), flag, default: Is("10"), decides: false;
@@ -227,6 +309,10 @@ settings! {
         init: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
     }
 }
+
+const PRUNING: ReadBy = Unless("prune.sparsity", "none", "give --prune, for example 0.95");
+const ITERATIVE: ReadBy = Unless("prune.method", "gradual", "give --set prune.method=iterative");
+const QUANTIZING: ReadBy = Unless("quantize.bits", "none", "give --quantize, for example 4");
 
 /// What to do where a folder has no reader.
 fn one_with_files() -> &'static str {

@@ -10,5 +10,6 @@ pub mod gather;
 pub mod inspect;
 pub mod loss;
 pub mod muon;
+pub mod project;
 pub mod relu;
 pub mod update;

@@ -154,6 +154,10 @@ impl Lanes {
             if let Some((test, valid)) = &averaged {
                 record.evaluated_average(test[place], of(valid));
             }
+            if let Some(size) = self.trainer.size(place)? {
+                (record.sparsity, record.entropy_bytes) = (Some(size.sparsity), size.entropy_bytes);
+                record.settled = Some(self.trainer.is_settled(place, self.step));
+            }
             lane.progress.judge(record, &lane.config);
             self.trainer.schedules[place].falls.clone_from(&lane.progress.plateau.falls);
         }

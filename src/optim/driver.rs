@@ -205,6 +205,22 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         Ok(())
     }
 
+    fn begin_anew(&mut self, lane: usize) -> Result<()> {
+        let initial = self.rules[lane].initial();
+        for (state, var) in self.state.iter().zip(&self.vars).filter(|(state, _)| state.elem_count() > 0) {
+            for (s, &value) in initial.iter().enumerate() {
+                let of = |tensor: &Tensor| lane_of(tensor, lane, self.rules.len());
+                match self.rules[lane].evaluation() {
+                    Some(evaluation) if evaluation.state == s => kernel::copy(&of(var)?, &of(&state.get(s)?)?)?,
+                    _ => kernel::fill(&of(&state.get(s)?)?, value)?,
+                }
+            }
+        }
+        self.history[lane] = self.rules[lane].history();
+        self.steps[lane] = 0;
+        Ok(())
+    }
+
     fn resume_after(&mut self, lanes: &[(u64, Vec<f64>)]) -> Result<()> {
         ensure!(lanes.len() == self.rules.len(), "{} lanes of history, expected {}", lanes.len(), self.rules.len());
         lanes.iter().enumerate().try_for_each(|(lane, (steps, history))| self.stand_after(lane, *steps, history))?;
@@ -236,6 +252,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
             }
         }
         Ok(())
+    }
+
+    fn denominator(&self, _: usize, lane: usize) -> Option<Denominator> {
+        self.rules[lane].denominator(self.steps[lane])
     }
 
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::{Gradients, LaneOptimizer, Parameter, StepScalars};
+use crate::rule::Denominator;
 
 /// An optimizer and the parameters it drives.
 pub struct Part {
@@ -97,6 +98,10 @@ impl LaneOptimizer for Grouped {
         Ok(())
     }
 
+    fn begin_anew(&mut self, lane: usize) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.optimizer.begin_anew(lane))
+    }
+
     fn resume_after(&mut self, lanes: &[(u64, Vec<f64>)]) -> Result<()> {
         let mut start = 0;
         for part in &mut self.parts {
@@ -116,6 +121,13 @@ impl LaneOptimizer for Grouped {
 
     fn at_training_point(&mut self) -> Result<()> {
         self.parts.iter_mut().try_for_each(|part| part.optimizer.at_training_point())
+    }
+
+    fn denominator(&self, index: usize, lane: usize) -> Option<Denominator> {
+        self.parts.iter().find_map(|part| {
+            let own = part.members.iter().position(|&member| member == index)?;
+            part.optimizer.denominator(own, lane)
+        })
     }
 
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {

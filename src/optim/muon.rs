@@ -27,7 +27,7 @@ use super::hyper::{
 use super::parameter::{Parameter, Parameters};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, MuonStep};
-use crate::rule::Rule as _;
+use crate::rule::{Denominator, Rule as _};
 
 /// Muon.
 pub static MUON: Family = Family {
@@ -191,6 +191,18 @@ impl LaneOptimizer for Muon {
         ensure!(history.is_empty(), "there are numbers of history, expected none");
         self.steps[lane] = steps;
         Ok(())
+    }
+
+    fn begin_anew(&mut self, lane: usize) -> Result<()> {
+        for buffer in &self.buffers {
+            kernel::fill(&kernel::lane(buffer, lane)?, 0.0)?;
+        }
+        self.steps[lane] = 0;
+        Ok(())
+    }
+
+    fn denominator(&self, _: usize, _: usize) -> Option<Denominator> {
+        None
     }
 
     fn ruled_by_epsilon(&self, _: usize) -> Result<Vec<(String, Option<f64>)>> {

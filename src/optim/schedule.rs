@@ -211,11 +211,14 @@ pub struct Schedule {
     pub epoch_steps: u64,
     /// The steps from which on a plateau's rate is lower, in order.
     pub falls: Vec<u64>,
+    /// After how many steps it begins again, if it does; then T is as many.
+    pub round: Option<u64>,
 }
 
 impl Schedule {
     /// The learning rate of the 0-based `step`.
     pub fn lr(&self, step: u64) -> f64 {
+        let step = self.round.map_or(step, |round| step % round);
         let ScheduleConfig { decay, final_factor, gamma, step_epochs, power, decay_fraction, .. } = self.form;
         if decay == Decay::OneCycle {
             return self.lr * self.one_cycle(step as f64);
@@ -278,7 +281,15 @@ mod tests {
             rise: 0.3,
             decay_fraction: 0.25,
         };
-        Schedule { lr: 0.1, form, warmup_steps: 10, total_steps: 110, epoch_steps: 11, falls: vec![40, 70] }
+        Schedule {
+            lr: 0.1,
+            form,
+            warmup_steps: 10,
+            total_steps: 110,
+            epoch_steps: 11,
+            falls: vec![40, 70],
+            round: None,
+        }
     }
 
     #[test]
@@ -314,7 +325,8 @@ mod tests {
             };
             let form = ScheduleConfig { decay: curve.decay, gamma, final_factor, ..form };
             let falls = vec![35, 75];
-            let run = Schedule { lr: 1.0, form, warmup_steps: 10, total_steps: 100, epoch_steps: 10, falls };
+            let run =
+                Schedule { lr: 1.0, form, warmup_steps: 10, total_steps: 100, epoch_steps: 10, falls, round: None };
             let rates = [0, 9, 10, 40, 70, 90, 99].map(|step| format!("{:.4}", run.lr(step)));
             expect(format!("| `{}` | {} |", curve.name, rates.join(" | ")));
         }

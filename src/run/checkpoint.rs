@@ -29,7 +29,7 @@ use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
 use crate::read;
-use crate::train::Progress;
+use crate::train::{Progress, quantizer};
 
 /// Version of the format; a reader refuses any other.
 pub const FORMAT: u32 = 2;
@@ -89,7 +89,9 @@ impl Meta {
             return Some("the scale of its channels is not finite".into());
         }
         let Progress { step, skipped, .. } = self.progress;
-        (self.optimizer.steps.checked_add(skipped) != Some(step))
+        let begins_anew = self.config.get("prune.method").is_some_and(|method| method == "iterative");
+        let taken = self.optimizer.steps.checked_add(skipped);
+        (taken != Some(step) && !(begins_anew && taken.is_some_and(|taken| taken < step)))
             .then(|| format!("its optimizer stands at step {}, its run at {step}", self.optimizer.steps))
     }
 }
@@ -332,8 +334,9 @@ fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
         expected.insert(format!("layers.{layer}.bias"), vec![outputs]);
     }
     for state in &meta.optimizer.state {
-        let (parameter, _) = state.rsplit_once('.')?;
+        let (parameter, part) = state.rsplit_once('.')?;
         let shape = expected.get(parameter)?.clone();
+        let shape = if part == quantizer::NAME { vec![quantizer::NUMBERS] } else { shape };
         expected.insert(state.clone(), shape);
     }
     Some(expected)

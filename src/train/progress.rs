@@ -85,7 +85,7 @@ impl Progress {
     /// Takes an evaluation in: counts for early stopping and for a schedule on a plateau, and keeps the best.
     pub fn judge(&mut self, record: &Record, config: &Config) {
         self.evaluated_step = self.step;
-        let Some(loss) = record.valid_loss else { return };
+        let Some(loss) = record.valid_loss.filter(|_| record.settled != Some(false)) else { return };
         let best = self.best.as_ref().and_then(|best| best.valid_loss);
         if is_better(loss, best, config.min_delta) {
             self.best = Some(record.clone());

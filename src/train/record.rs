@@ -45,6 +45,15 @@ pub struct Record {
     /// Steps of the run so far that were skipped for a gradient that is not finite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_steps: Option<u64>,
+    /// Share of the weights that are 0, of a net that is pruned or quantized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<f64>,
+    /// Entropy of the weights' levels in bytes, of a net whose weights are quantized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_bytes: Option<f64>,
+    /// Whether such a net is as small as it will be: the best evaluation is one of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<bool>,
     /// The health of the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,

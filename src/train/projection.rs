@@ -1,0 +1,411 @@
+//! Training for size: the net computes with weights ŵ = mask ⊙ Q(θ), while the optimizer moves θ. The gradient of ŵ is taken for that
+//! of θ, so that what is pruned now can come back.
+//!
+//! The net holds ŵ wherever it computes, is evaluated or saved; θ, the mask and the quantizer are tensors of their own, which a
+//! checkpoint has as state. The optimizer finds θ in the net for the time of its step alone.
+//!
+//! Bengio et al. 2013, arXiv:1308.3432 (straight-through); Guo et al. 2016, arXiv:1608.04493 (what is pruned comes back).
+//!
+//! What computes here fails where the device does.
+
+mod mask;
+pub mod quantizer;
+
+use anyhow::Result;
+use candle_core::{DType, Tensor};
+
+use crate::config::{Config, Granularity, Saliency, Stretch};
+use crate::error::{Exit, Failure};
+use crate::kernel;
+use crate::model::LinearNet;
+use crate::optim::LaneOptimizer;
+use mask::{Geometry, Selection};
+use quantizer::LearnedStep;
+
+/// What is pruned and quantized in a lane, in steps.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// Pruning, if there is any.
+    prune: Option<PrunePlan>,
+    /// The part of a step that a pruned weight takes.
+    regrow: f64,
+    /// λ of the proximal step.
+    l1: Option<f64>,
+    /// Quantization, if there is any.
+    quantize: Option<QuantizePlan>,
+}
+
+#[derive(Clone, Debug)]
+struct PrunePlan {
+    sparsity: f64,
+    saliency: Saliency,
+    granularity: Granularity,
+    clustering: f64,
+    floor: f64,
+    begin: u64,
+    end: u64,
+    every: u64,
+    /// Of the iterative method.
+    rounds: Option<Rounds>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rounds {
+    count: u64,
+    steps: u64,
+    rewind: u64,
+}
+
+#[derive(Clone, Debug)]
+struct QuantizePlan {
+    bits: u64,
+    begin: u64,
+    zero: f32,
+    step_rate: f64,
+    /// λ per bit.
+    rate: f64,
+    /// How often the bits of a level are estimated anew.
+    every: u64,
+}
+
+impl Plan {
+    /// That of a configuration, of which an epoch has so many steps; none where the net computes with what the optimizer moves.
+    fn new(config: &Config, epoch_steps: u64) -> Option<Self> {
+        let total = config.epochs.saturating_mul(epoch_steps);
+        let at = |part: f64| (total as f64 * part).round() as u64;
+        let rounds = config.is_rewound().then(|| Rounds {
+            count: config.rounds,
+            steps: round_steps(config, total),
+            rewind: match config.rewind {
+                Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
+                Stretch::Steps(steps) => steps,
+                Stretch::Seconds(_) => 0,
+            },
+        });
+        let prune = config.sparsity.map(|sparsity| PrunePlan {
+            sparsity,
+            saliency: config.saliency,
+            granularity: config.granularity,
+            clustering: config.clustering,
+            floor: config.floor,
+            begin: at(config.begin),
+            end: at(config.end).max(at(config.begin) + 1),
+            every: config.every,
+            rounds,
+        });
+        let quantize = config.bits.map(|bits| QuantizePlan {
+            bits,
+            begin: at(config.after),
+            zero: config.zero_bin as f32,
+            step_rate: config.step_rate,
+            rate: config.rate,
+            every: config.every,
+        });
+        config.is_projected().then_some(Self { prune, regrow: config.regrow, l1: config.l1, quantize })
+    }
+
+    /// The step from which on the net is as small as it will be.
+    fn settles(&self) -> u64 {
+        let pruned = self.prune.as_ref().map_or(0, |prune| match prune.rounds {
+            Some(Rounds { count, steps, .. }) => (count - 1) * steps,
+            None => prune.end,
+        });
+        pruned.max(self.quantize.as_ref().map_or(0, |quantize| quantize.begin))
+    }
+}
+
+/// Steps of a round of iterative pruning, of `total` in all; the last may be a little shorter.
+pub fn round_steps(config: &Config, total: u64) -> u64 {
+    total.div_ceil(config.rounds).max(1)
+}
+
+impl PrunePlan {
+    /// The share of weights to prune after so many steps, where they are chosen anew then:
+    ///
+    /// ```text
+    ///     gradual    s·(1 − (1 − p)³),  p = (step − begin)/(end − begin)     Zhu & Gupta 2017, arXiv:1710.01878, eq. 1
+    ///     iterative  1 − (1 − s)^(r/(R − 1)) after round r of R              Frankle & Carbin 2019, arXiv:1803.03635
+    /// ```
+    fn sparsity_after(&self, steps: u64) -> Option<f64> {
+        if let Some(Rounds { count, steps: of_round, .. }) = self.rounds {
+            let round = steps / of_round;
+            let ends = steps.is_multiple_of(of_round) && (1..count).contains(&round);
+            return ends.then(|| 1.0 - (1.0 - self.sparsity).powf(round as f64 / (count - 1) as f64));
+        }
+        let due = steps == self.end || steps.is_multiple_of(self.every);
+        if !due || steps < self.begin || steps > self.end {
+            return None;
+        }
+        let left = 1.0 - (steps - self.begin) as f64 / (self.end - self.begin) as f64;
+        Some(self.sparsity * (1.0 - left.powi(3)))
+    }
+}
+
+/// What belongs to the weights of a layer.
+#[derive(Debug)]
+struct Layer {
+    /// Name of the weights.
+    name: String,
+    /// θ, `[K, out, in]`.
+    dense: Tensor,
+    /// 1 for what is kept, 0 for what is pruned, `[K, out, in]`.
+    mask: Tensor,
+    /// The quantizer of each lane: see [`LearnedStep`].
+    quantizer: Tensor,
+    /// Where θ is rewound to, `[K, out, in]`.
+    rewind: Option<Tensor>,
+    /// The optimizer's v, `[K, out, in]`, where it has one.
+    v: Option<Tensor>,
+}
+
+/// What stands between the weights that an optimizer moves and those that the net computes with.
+#[derive(Debug)]
+pub struct Projection {
+    plans: Vec<Option<Plan>>,
+    layers: Vec<Layer>,
+    /// The biases are rewound with the weights.
+    biases: Vec<(String, Tensor)>,
+    geometry: Geometry,
+    selection: Selection,
+    _views: kernel::Views,
+}
+
+/// What is known of the size of a lane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size {
+    /// Share of the weights that are 0, in 0..=1.
+    pub sparsity: f64,
+    /// Entropy of masks and levels in bytes, each layer's alone, where weights are quantized.
+    pub entropy_bytes: Option<f64>,
+}
+
+impl Projection {
+    /// That of these lanes, of which an epoch has so many steps; none where no lane prunes or quantizes.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn new(
+        lanes: &[Config],
+        net: &LinearNet,
+        optimizer: &dyn LaneOptimizer,
+        epoch_steps: u64,
+    ) -> Result<Option<Self>> {
+        let plans: Vec<Option<Plan>> = lanes.iter().map(|lane| Plan::new(lane, epoch_steps)).collect();
+        if plans.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let device = net.parameters()[0].1.device();
+        if !device.is_cpu() {
+            let what = "nets are pruned and quantized on the CPU alone";
+            return Err(Failure::new(Exit::Usage, what).hint("give --device cpu").into());
+        }
+        let is_rewound = lanes.iter().any(Config::is_rewound);
+        let layers = net.parameters().chunks_exact(2).map(|pair| {
+            let (name, weight) = &pair[0];
+            Ok(Layer {
+                name: name.clone(),
+                dense: weight.as_tensor().copy()?,
+                mask: weight.as_tensor().ones_like()?,
+                quantizer: Tensor::zeros((lanes.len(), quantizer::NUMBERS), DType::F32, weight.device())?,
+                rewind: is_rewound.then(|| weight.as_tensor().copy()).transpose()?,
+                v: None,
+            })
+        });
+        let layers = layers.collect::<candle_core::Result<Vec<Layer>>>()?;
+        let biases = net.parameters().chunks_exact(2).filter(|_| is_rewound);
+        let biases = biases.map(|pair| Ok((pair[1].0.clone(), pair[1].1.as_tensor().copy()?)));
+        let biases = biases.collect::<candle_core::Result<Vec<_>>>()?;
+        let spec = &lanes[0].dataset;
+        let mut projection = Self {
+            plans,
+            _views: kernel::Views::new(layers.iter().flat_map(|layer| [&layer.dense, &layer.mask, &layer.quantizer]))?,
+            layers,
+            biases,
+            geometry: Geometry { rows: spec.rows, columns: spec.columns },
+            selection: Selection::default(),
+        };
+        projection.follow(optimizer)?;
+        Ok(Some(projection))
+    }
+
+    /// Finds the second moments of an optimizer that is new.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn follow(&mut self, optimizer: &dyn LaneOptimizer) -> Result<()> {
+        let state = optimizer.state()?;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let name = optimizer.denominator(2 * index, 0).map(|of| format!("{}.{}", layer.name, of.state));
+            layer.v = name.and_then(|name| Some(state.iter().find(|(own, _)| *own == name)?.1.clone()));
+        }
+        let needs = |plan: &Plan| match &plan.prune {
+            Some(prune) if prune.saliency == Saliency::Fisher => Some("prune.saliency=fisher"),
+            _ => plan.l1.map(|_| "prune.l1"),
+        };
+        let (needs, lacks) =
+            (self.plans.iter().flatten().find_map(needs), self.layers.iter().find(|layer| layer.v.is_none()));
+        if let (Some(setting), Some(layer)) = (needs, lacks) {
+            let what = format!("`{setting}` needs a second moment, and the optimizer keeps none of `{}`", layer.name);
+            return Err(Failure::new(Exit::Usage, what).hint("adam, adamw and most of their family keep one").into());
+        }
+        Ok(())
+    }
+
+    /// The tensors of a lane by name, which a checkpoint needs; they share this memory.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
+        let Some(plan) = &self.plans[lane] else { return Ok(Vec::new()) };
+        let rewinds = plan.prune.as_ref().is_some_and(|prune| prune.rounds.is_some());
+        let mut tensors = Vec::new();
+        for Layer { name, dense, mask, quantizer, rewind, .. } in &self.layers {
+            tensors.push((format!("{name}.dense"), dense.get(lane)?));
+            tensors.push((format!("{name}.mask"), mask.get(lane)?));
+            tensors.push((format!("{name}.{}", quantizer::NAME), quantizer.get(lane)?));
+            if let Some(rewind) = rewind.as_ref().filter(|_| rewinds) {
+                tensors.push((format!("{name}.rewind"), rewind.get(lane)?));
+            }
+        }
+        for (name, bias) in self.biases.iter().filter(|_| rewinds) {
+            tensors.push((format!("{name}.rewind"), bias.get(lane)?));
+        }
+        Ok(tensors)
+    }
+
+    /// Whether a lane is as small as it will be after so many steps: which of its evaluations is the best is asked from there on.
+    pub fn is_settled(&self, lane: usize, steps: u64) -> bool {
+        self.plans[lane].as_ref().is_none_or(|plan| steps >= plan.settles())
+    }
+
+    /// Before the optimizer's step, the one with this number from 0: learns the quantizers' steps, adds the rate term to the
+    /// gradients, and brings θ into the net. `factors` are those of the schedule on the rate, per lane.
+    pub fn before(
+        &mut self,
+        net: &LinearNet,
+        gradients: &[Tensor],
+        step: u64,
+        factor: impl Fn(usize) -> f64,
+    ) -> Result<()> {
+        for (lane, plan) in self.plans.iter().enumerate() {
+            let Some(plan) = plan else { continue };
+            for (index, (layer, (weight, _))) in self.layers.iter().zip(net.layers()).enumerate() {
+                let weight = kernel::lane(weight, lane)?;
+                let dense = kernel::lane(&layer.dense, lane)?;
+                if step == 0 {
+                    kernel::copy(&weight, &dense)?;
+                }
+                if let Some(quantize) = plan.quantize.as_ref().filter(|quantize| step > quantize.begin) {
+                    let gradient = kernel::lane(&gradients[2 * index], lane)?;
+                    let mask = kernel::lane(&layer.mask, lane)?;
+                    let quantizer = kernel::lane(&layer.quantizer, lane)?;
+                    let mut learned = LearnedStep::read(&quantizer)?;
+                    let most = learned.step() * (quantize.levels() + 0.5);
+                    let found = kernel::step_gradient(&dense, &mask, &weight, &gradient, most)?;
+                    kernel::add_pull(&dense, learned.step(), learned.pull(quantize.rate), &gradient)?;
+                    learned.follow(found, quantize.step_rate * factor(lane));
+                    learned.write(&quantizer)?;
+                }
+                kernel::copy(&dense, &weight)?;
+            }
+        }
+        self.capture(net, step)
+    }
+
+    /// Keeps the point to rewind to.
+    fn capture(&self, net: &LinearNet, step: u64) -> Result<()> {
+        for (lane, plan) in self.plans.iter().enumerate() {
+            let rounds = plan.as_ref().and_then(|plan| plan.prune.as_ref()?.rounds);
+            if rounds.is_none_or(|rounds| rounds.rewind != step) {
+                continue;
+            }
+            for ((layer, (_, bias)), (weight, own)) in self.layers.iter().zip(&self.biases).zip(net.layers()) {
+                if let Some(rewind) = &layer.rewind {
+                    kernel::copy(&kernel::lane(weight, lane)?, &kernel::lane(rewind, lane)?)?;
+                }
+                kernel::copy(&kernel::lane(own, lane)?, &kernel::lane(bias, lane)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After the optimizer's step, with which so many are done: takes θ out of the net, chooses what is pruned, and leaves ŵ there.
+    /// `lr` is the rate of the step, per lane. Answers the lanes whose weights were rewound: their optimizer begins anew.
+    pub fn after(
+        &mut self,
+        net: &LinearNet,
+        optimizer: &dyn LaneOptimizer,
+        steps: u64,
+        lr: impl Fn(usize) -> f64,
+    ) -> Result<Vec<usize>> {
+        let mut rewound = Vec::new();
+        for (lane, plan) in self.plans.iter().enumerate() {
+            let Some(plan) = plan else { continue };
+            for (index, (layer, (weight, _))) in self.layers.iter().zip(net.layers()).enumerate() {
+                let weight = kernel::lane(weight, lane)?;
+                if let (Some(l1), Some(v), Some(of)) = (plan.l1, &layer.v, optimizer.denominator(2 * index, lane)) {
+                    kernel::soft_threshold(&weight, &kernel::lane(v, lane)?, of.correction, of.eps, l1 * lr(lane))?;
+                }
+                let (mask, dense) = (kernel::lane(&layer.mask, lane)?, kernel::lane(&layer.dense, lane)?);
+                kernel::keep_dense(&mask, plan.regrow, &weight, &dense)?;
+            }
+            if let Some(prune) = &plan.prune
+                && let Some(sparsity) = prune.sparsity_after(steps)
+            {
+                self.selection.choose(prune, sparsity, &self.layers, lane, optimizer, self.geometry)?;
+                if let Some(Rounds { .. }) = prune.rounds {
+                    self.rewind(net, lane)?;
+                    rewound.push(lane);
+                }
+            }
+            for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
+                let dense = kernel::lane(&layer.dense, lane)?;
+                let mask = kernel::lane(&layer.mask, lane)?;
+                let quantizer = match plan.quantize.as_ref().filter(|quantize| steps > quantize.begin) {
+                    Some(quantize) => {
+                        let tensor = kernel::lane(&layer.quantizer, lane)?;
+                        let mut learned = LearnedStep::read(&tensor)?;
+                        if learned.is_unset() {
+                            learned.fit(&dense, &mask, quantize)?;
+                        }
+                        if steps.is_multiple_of(quantize.every) || !learned.has_bits() {
+                            learned.estimate_bits(&dense, &mask, quantize)?;
+                        }
+                        learned.write(&tensor)?;
+                        Some(learned.quantizer(quantize))
+                    }
+                    None => None,
+                };
+                kernel::project(&dense, &mask, quantizer, &kernel::lane(weight, lane)?)?;
+            }
+        }
+        Ok(rewound)
+    }
+
+    /// Brings θ and the biases of a lane back to the point to rewind to.
+    fn rewind(&self, net: &LinearNet, lane: usize) -> Result<()> {
+        for ((layer, (_, bias)), (_, own)) in self.layers.iter().zip(&self.biases).zip(net.layers()) {
+            if let Some(rewind) = &layer.rewind {
+                kernel::copy(&kernel::lane(rewind, lane)?, &kernel::lane(&layer.dense, lane)?)?;
+            }
+            kernel::copy(&kernel::lane(bias, lane)?, &kernel::lane(own, lane)?)?;
+        }
+        Ok(())
+    }
+
+    /// What the weights of a lane come to, as the net holds them.
+    pub fn size(&self, net: &LinearNet, lane: usize) -> Result<Option<Size>> {
+        let Some(plan) = &self.plans[lane] else { return Ok(None) };
+        let (mut zeros, mut all, mut bits) = (0_usize, 0_usize, Some(0.0));
+        for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
+            let learned = LearnedStep::read(&kernel::lane(&layer.quantizer, lane)?)?;
+            kernel::lend(&kernel::lane(weight, lane)?, |weight: &[f32]| {
+                zeros += weight.iter().filter(|weight| **weight == 0.0).count();
+                all += weight.len();
+                bits = bits.filter(|_| plan.quantize.is_some() && !learned.is_unset());
+                bits = bits.map(|bits| bits + quantizer::entropy(weight, learned.step()));
+            })?;
+        }
+        Ok(Some(Size { sparsity: zeros as f64 / all.max(1) as f64, entropy_bytes: bits.map(|bits: f64| bits / 8.0) }))
+    }
+}
