@@ -30,6 +30,8 @@ pub mod config;
 pub mod train;
 // The parts, blind to each other but through tensors.
 #[cfg(feature = "cli")]
+pub mod amc;
+#[cfg(feature = "cli")]
 pub mod data;
 pub mod metrics;
 pub mod model;
