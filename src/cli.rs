@@ -375,7 +375,7 @@ fn checkpoint(typed: &ArgMatches, id: &str) -> Result<(PathBuf, Checkpoint), Fai
 /// The flag of a setting. Values are read by the configuration, which knows where they came from.
 fn argument(setting: &'static Setting) -> Option<Arg> {
     let heading = match setting.key.split('.').next() {
-        Some("data") => "Data",
+        Some("data" | "augment") => "Data",
         Some("model") => "Model",
         Some("optim") => "Optimizer",
         Some("schedule") => "Schedule",

@@ -1,5 +1,6 @@
 //! The configuration of a run: typed, complete and valid before the first byte of data is read.
 
+pub mod augment;
 pub mod axes;
 mod field;
 pub mod groups;
@@ -22,6 +23,8 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
 use crate::optim::{Decay, Family, HYPERS, Hyper, Hypers, ScheduleConfig, family};
+use augment::Augment;
+use field::Choice as _;
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
@@ -274,6 +277,7 @@ impl Config {
         }
         match setting.default {
             Default::BySchedule(_, its, other) => [its, other].map(Value::Number).contains(value),
+            Default::ByAugment(texts) => texts.iter().any(|text| setting.kind.parse(text).as_ref() == Ok(value)),
             _ => setting.fixed_default().as_ref() == Some(value),
         }
     }
@@ -349,6 +353,19 @@ impl Config {
         }
     }
 
+    /// Refuses what has no kernel on the device that was taken.
+    ///
+    /// # Errors
+    /// If this is a GPU and something here is computed in host memory alone ([`Exit::Usage`]).
+    pub fn expect_computed_on(&self, device: &candle_core::Device) -> Result<(), Failure> {
+        let name = crate::device::name(device);
+        if !device.is_cpu() && self.augment != Augment::None {
+            let what = format!("`augment.augment` has no kernel for {name}: images are augmented on the CPU");
+            return Err(Failure::new(Exit::Usage, what).hint("give --device cpu, or leave --augment out"));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
@@ -411,6 +428,15 @@ fn complete(layers: &mut Layers) -> Result<()> {
         if let Default::BySchedule(decay, its, other) = setting.default {
             let number = if schedule == decay.name() { its } else { other };
             layers.fill(setting.key, Value::Number(number), Origin::Follows("schedule.schedule"));
+        }
+    }
+    let augment = text(layers, "augment.augment").unwrap_or_default();
+    for setting in SETTINGS.iter() {
+        if let Default::ByAugment(texts) = setting.default
+            && let Some((_, text)) = Augment::NAMED.iter().zip(texts).find(|((name, _), _)| *name == augment)
+            && let Ok(value) = setting.kind.parse(text)
+        {
+            layers.fill(setting.key, value, Origin::Follows("augment.augment"));
         }
     }
     // Each is the better one there: `configs/` carries the measurements.

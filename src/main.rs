@@ -67,6 +67,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         out.as_ref().map_or(Ok(()), |out| RunDirectory::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
         config.warn_of_unread_on(&device);
+        config.expect_computed_on(&device)?;
         plan::start_threads(config.threads)?;
         if !goes_on {
             lanes::initial(&config)?;
@@ -82,6 +83,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     };
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
+    config.expect_computed_on(&device)?;
     let threads = plan::start_threads(config.threads)?;
     let state = session::find(&directory, &config)?;
     if goes_on {

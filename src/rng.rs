@@ -19,6 +19,8 @@ pub enum Purpose {
     Dropout = 4,
     /// The generated data set; index: split and image.
     Digits = 5,
+    /// How a training image is seen; index: the sample, counted over all steps.
+    Augmentation = 6,
 }
 
 /// A position in the stream of (seed, purpose, index).

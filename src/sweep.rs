@@ -111,6 +111,7 @@ impl<'a> Sweep<'a> {
         let signals = Signals::catch()?;
         let device = first.config.device.open()?;
         first.config.warn_of_unread_on(&device);
+        points.points.iter().try_for_each(|point| point.config.expect_computed_on(&device))?;
         // Each model sets its own; a point that cannot have it is known before the first trains.
         points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
         let out = out.map_or_else(next, Ok)?;

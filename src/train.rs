@@ -26,7 +26,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
-use crate::kernel::{self, Channel, Dropout, Indices, LossBatch, Totals};
+use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Totals};
 use crate::metrics::Sums;
 use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
@@ -76,6 +76,8 @@ pub struct Trainer {
     /// Sums of the gradients of a step's batches, where there are several.
     accumulated: Option<Vec<Tensor>>,
     channels: Vec<Channel>,
+    /// What is done to the images of a step, the same for all lanes.
+    augmentation: Option<Augmentation>,
     clips: Vec<Clip>,
     skip_non_finite: bool,
     smoothing: Vec<f64>,
@@ -133,6 +135,7 @@ impl Trainer {
             accumulated,
             backprop,
             channels,
+            augmentation: config.augmentation(),
             clips,
             skip_non_finite: config.skips_non_finite(),
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
@@ -285,9 +288,13 @@ impl Trainer {
     fn forward(&mut self, batch: Batch<'_>, step: u64, offset: usize) -> Result<()> {
         let Batch { split, order, start, rows } = batch;
         let activations = &self.backprop.activations;
-        kernel::gather(&split.pixels, Indices { order, start, rows }, &self.channels, &activations.x)?;
-        // Every step has its own stretch of each stream of dropout masks.
+        // Every step has its own samples, and its own stretch of each stream of dropout masks.
         let first = step * self.step_samples as u64 + offset as u64;
+        let (indices, channels) = (Indices { order, start, rows }, &self.channels);
+        match &self.augmentation {
+            None => kernel::gather(&split.pixels, indices, channels, &activations.x)?,
+            Some(how) => kernel::gather_augmented(&split.pixels, indices, channels, how, first, &activations.x)?,
+        }
         for (masks, &width) in self.dropout.iter_mut().zip(&self.net.shape().hidden) {
             for mask in masks {
                 mask.stream.seek(first * width as u64);
@@ -548,6 +555,7 @@ mod tests {
             ("train.ema_decay", "0.9"),
             ("schedule.schedule", "cosine"),
             ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),
+            ("augment.augment", "affine+elastic"),
         ];
         let mut found = Vec::new();
         let families = crate::optim::FAMILIES.iter().map(|family| ("optim.optimizer", family.name));
@@ -579,6 +587,7 @@ mod tests {
                 text("model.hidden", hidden.into()),
                 text("train.batch_size", batch_size.to_string()),
                 text("data.data_seed", "3".into()),
+                text("augment.augment", "affine+elastic".into()),
                 text("train.seed", index.to_string()),
                 text("optim.lr", format!("1e-{}", 2 + index % 2)),
                 text("optim.beta2", format!("0.9{index}")),

@@ -174,6 +174,19 @@ fn a_gpu_comes_to_what_the_cpu_comes_to_and_a_graph_to_what_single_launches_come
 }
 
 #[test]
+fn what_has_no_kernel_is_refused_on_a_gpu_and_the_cpu_is_named() {
+    let Some(machine) = Machine::new() else { return };
+    for device in ["cuda", "auto"] {
+        for command in ["", "sweep --lr 1e-3,1e-2"] {
+            for more in ["", "--dry-run"] {
+                let words = format!("{command} {SMALL} --augment affine --device {device} {more}");
+                machine.run(words.trim_start(), &[]).refused(2, &["augment.augment", "--device cpu"]);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_looks_at_each_step_on_the_host_works_on_a_gpu() {
     let Some(machine) = Machine::new() else { return };
     let small = SMALL.replace("1000", "300");

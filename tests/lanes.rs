@@ -89,6 +89,8 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
         ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),
         ("--lr 1e-3,1e-2,0.1 --optimizer adam,sgd", "--health --hidden 12,5 --clip-norm 0.1"),
+        ("--lr 1e-3,1e-2 --seed 0,1", "--augment affine+elastic --set train.accumulate=2 --hidden 12"),
+        ("--augment none,affine,flip+shift --lr 1e-3,1e-2", "--valid-fraction 0.2"),
         ("--lr 1e-3,1e-2 --seed 0,1", "--set train.non_finite=skip --set train.ema_decay=0.9 --valid-fraction 0.2"),
     ] {
         each_is_its_own_run(&Place::new(), &format!("{SMALL} --epochs 2 {axes} {more}"));

@@ -133,6 +133,7 @@ fn another_setting_is_refused_naming_it_and_both_values() {
         ("--valid-fraction 0.3", &["`data.valid_fraction`"]),
         ("--dropout 0", &["`model.dropout`"]),
         ("--schedule cosine", &["`schedule.schedule`"]),
+        ("--augment affine", &["`augment.", "none"]),
     ] {
         let outcome = resume(&place, &format!("{} {flags}", small(3)));
         assert_eq!(outcome.code(), Some(4), "{flags}: {outcome:?}");
@@ -206,6 +207,12 @@ fn resuming_after_a_kill_amid_constant_saving_equals_the_undisturbed_run() {
 fn resuming_after_a_kill_equals_the_undisturbed_run_with_evaluations_inside_epochs() {
     let arguments = small(12) + " --save-every 3steps --eval-every 2steps";
     killed_runs_are_whole(kills(5), &arguments, 3);
+}
+
+#[test]
+fn resuming_after_a_kill_equals_the_undisturbed_run_with_augmented_images() {
+    let arguments = small(12) + " --augment affine+elastic --set train.accumulate=2 --save-every 2steps";
+    killed_runs_are_whole(kills(3), &arguments, 4);
 }
 
 #[test]

@@ -55,6 +55,12 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("--optimizer adma", 2, &["did you mean `adam`"]),
         ("--schedule cosin", 2, &["did you mean `cosine`"]),
         ("--warmup 3s", 2, &["--warmup"]),
+        ("--augment elastc", 2, &["did you mean `elastic`"]),
+        ("--augment affine --set augment.rotation=181", 2, &["`augment.rotation`", "`181`", "180"]),
+        ("--augment affine --set augment.scale=1", 2, &["`augment.scale`", "`1`", "0.9"]),
+        ("--augment affine --set augment.shift=-1", 2, &["`augment.shift`", "`-1`"]),
+        ("--augment elastic --set augment.sigma=0.5", 2, &["`augment.sigma`", "`0.5`"]),
+        ("--augment elastic --set augment.alpha=inf", 2, &["`augment.alpha`", "`inf`"]),
         ("--save-every 10", 2, &["--save-every", "`10s`"]),
         ("--save-every 0steps", 2, &["--save-every"]),
         ("--max-time 0s", 2, &["--max-time"]),
@@ -329,6 +335,8 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         ("--set train.min_delta=0.1".to_owned(), ["train.min_delta", "--patience"]),
         ("--set train.graph=false --device cpu".to_owned(), ["train.graph", "--device cuda"]),
         ("--data-dir data".to_owned(), ["data.data_dir", "--dataset mnist"]),
+        ("--set augment.rotation=5".to_owned(), ["augment.rotation", "--augment affine"]),
+        ("--augment affine --set augment.sigma=5".to_owned(), ["augment.sigma", "--augment elastic"]),
     ] {
         place.run(&format!("{words} --dry-run")).refused(2, &found);
     }
@@ -337,6 +345,7 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         format!("{adamw} --set optim.cautious_decay=true --set optim.group=*.weight~weight_decay=0.1"),
         "--set train.graph=true --device cpu".to_owned(),
         "--set train.min_delta=0.1 --patience 3 --valid-fraction 0.1".to_owned(),
+        "--augment affine --set augment.alpha=10 --set augment.sigma=5 --set augment.flip=0.5".to_owned(),
     ] {
         let words: Vec<String> = words.split(' ').map(|word| word.replace('~', " ")).collect();
         let outcome = finish(place.command(&words).arg("--dry-run")).expect(0);
@@ -800,6 +809,7 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
         "eval-every",
         "seed",
         "data-seed",
+        "augment",
         "device",
         "threads",
         "config",

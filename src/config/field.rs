@@ -53,6 +53,7 @@ macro_rules! fields {
 fields! {
     f64; Value::Number(number) | Value::Time(number) => Some(*number);
     u64; Value::Count(count) => Some(*count);
+    u32; Value::Count(count) => u32::try_from(*count).ok();
     usize; Value::Count(count) => Some(*count as usize);
     Stretch; Value::Stretch(stretch) => Some(*stretch);
     bool, Kind::Switch; Value::Switch(on) => Some(*on);
@@ -130,6 +131,7 @@ pub fn count<T: Integer>(least: u64, most: u64) -> Of<T> {
 /// A type that holds whole numbers.
 pub trait Integer {}
 
+impl Integer for u32 {}
 impl Integer for u64 {}
 impl Integer for usize {}
 

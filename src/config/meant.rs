@@ -79,6 +79,17 @@ const SCHEDULES: &Synonyms = &[
     (&["warmupstabledecay", "trapezoid", "trapezoidal"], "wsd"),
 ];
 
+const AUGMENTATIONS: &Synonyms = &[
+    (&["no", "off", "false", "identity", "0"], "none"),
+    (&["yes", "on", "true", "1", "randomaffine", "rotation", "rotate", "shift", "translate", "geometric"], "affine"),
+    (&["elastictransform", "elasticdistortion", "elasticdeformation", "simard", "deform"], "elastic"),
+    (&["elastic+affine", "affineelastic", "both", "all"], "affine+elastic"),
+    (
+        &["flip", "crop", "randomcrop", "crop+flip", "flip+crop", "shift+flip", "horizontalflip", "cifar", "standard"],
+        "flip+shift",
+    ),
+];
+
 const DATA_SETS: &Synonyms = &[
     (&["cifar", "cifar100", "uoftcs/cifar10", "cifar10bin", "cifar10torchvision"], "cifar10"),
     (&["fashion", "fmnist", "zalando", "zalandodatasets/fashionmnist", "clothes"], "fashion-mnist"),
@@ -117,6 +128,7 @@ pub const NAMES: &[(&[&str], &str)] = &[
     ),
     (&["data", "datasetname", "ds", "d"], "dataset"),
     (&["datapath", "dataroot", "datafolder", "datasetdir", "root"], "data-dir"),
+    (&["augmentation", "augmentations", "aug", "dataaugmentation", "transform", "transforms", "distort"], "augment"),
     (
         &["valfraction", "valsplit", "validationsplit", "validationfraction", "valratio", "val", "valid", "holdout"],
         "valid-fraction",
@@ -173,6 +185,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         "optim.optimizer" => synonym(OPTIMIZERS, text),
         "schedule.schedule" => synonym(SCHEDULES, text),
         "data.dataset" => synonym(DATA_SETS, text),
+        "augment.augment" => synonym(AUGMENTATIONS, text),
         _ => None,
     };
     let meant = meant.map(str::to_owned).or_else(|| match setting.kind {
@@ -211,8 +224,13 @@ fn is_deep(value: &Value) -> bool {
 
 /// Every word of the tables above, with what it leads to, by the key of its setting.
 #[cfg(test)]
-fn tables() -> [(&'static str, &'static Synonyms); 3] {
-    [("optim.optimizer", OPTIMIZERS), ("schedule.schedule", SCHEDULES), ("data.dataset", DATA_SETS)]
+fn tables() -> [(&'static str, &'static Synonyms); 4] {
+    [
+        ("optim.optimizer", OPTIMIZERS),
+        ("schedule.schedule", SCHEDULES),
+        ("data.dataset", DATA_SETS),
+        ("augment.augment", AUGMENTATIONS),
+    ]
 }
 
 fn synonym(table: &'static Synonyms, text: &str) -> Option<&'static str> {

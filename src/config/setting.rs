@@ -1,5 +1,7 @@
 //! One setting: what is known of it.
 
+use super::augment::{Augment, ByAugment};
+use super::field::Choice as _;
 use super::value::{Kind, Value};
 use crate::optim::{Decay, Shortest};
 
@@ -37,6 +39,8 @@ pub enum Default {
     Follows(&'static str),
     /// The first number with this schedule, the second with the others.
     BySchedule(Decay, f64, f64),
+    /// What follows from the kind of augmentation.
+    ByAugment(ByAugment),
 }
 
 /// Which configurations read a setting: elsewhere it does nothing.
@@ -105,7 +109,7 @@ impl Setting {
         match self.default {
             Default::Is(text) => self.kind.parse(text).ok(),
             Default::Unset(word) => Some(Value::Unset(word)),
-            Default::Follows(_) | Default::BySchedule(..) => None,
+            Default::Follows(_) | Default::BySchedule(..) | Default::ByAugment(_) => None,
         }
     }
 
@@ -120,7 +124,22 @@ impl Setting {
             Default::BySchedule(decay, its, other) => {
                 format!("{}; for {} {}", Shortest(other), decay.name(), Shortest(its))
             }
+            Default::ByAugment(texts) => by_augment(texts),
         };
         format!("{}{accepts} [default: {default}]", self.help)
     }
+}
+
+/// Defaults by the kind of augmentation, in words: `0; with affine, affine+elastic 10`.
+fn by_augment(texts: ByAugment) -> String {
+    let mut words = texts[0].to_owned();
+    let named = || texts.iter().zip(Augment::NAMED);
+    for (text, _) in named().filter(|(text, _)| **text != texts[0]) {
+        let names: Vec<&str> = named().filter(|(other, _)| *other == text).map(|(_, (name, _))| *name).collect();
+        let more = format!("; with {} {text}", names.join(", "));
+        if !words.contains(&more) {
+            words += &more;
+        }
+    }
+    words
 }

@@ -8,8 +8,9 @@ use std::sync::{Arc, LazyLock};
 
 use anyhow::Context as _;
 
+use super::augment::{ALPHA, Augment, FLIP, ROTATION, SCALE, SHEAR, SHIFT};
 use super::field::{Choice, Field, Of, above, any, count, from, number, stretch, time};
-use super::setting::Default::{BySchedule, Follows, Is, Unset};
+use super::setting::Default::{ByAugment, BySchedule, Follows, Is, Unset};
 use super::setting::ReadBy::{Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
@@ -54,6 +55,9 @@ const BESIDE: &[(&str, ReadBy)] = &[
     ("optim.proximal", DECAY),
     ("optim.cautious_decay", DECAY),
 ];
+
+/// Numbers of an augmentation.
+const AUGMENTED: ReadBy = Unless("augment.augment", "none", "give --augment, for example --augment affine");
 
 const DECAY: ReadBy = Unless("optim.weight_decay", "0", "give --weight-decay, for example 0.01");
 
@@ -167,6 +171,25 @@ settings! {
         /// Seed of the order of samples and of the validation split
         data_seed: u64 = count(0, MOST), flag, default: Follows("the seed"),
             lanes: Sweep("all lanes see the same batches", "sweep `--seed`, which draws the weights");
+    }
+    augment {
+        /// What is done to the images of training batches; each kind gives the numbers of this table their defaults
+        augment: Augment = any(), flag, metavar: "KIND", default: Is("none");
+        /// Degrees that an image is rotated by at most, to either side
+        rotation: f64 = number(from(0.0).to(180.0)), default: ByAugment(ROTATION), reader: AUGMENTED;
+        /// Degrees that an image is sheared by at most, to either side
+        shear: f64 = number(from(0.0).to(60.0)), default: ByAugment(SHEAR), reader: AUGMENTED;
+        /// Part by which height and width, each for itself, grow or shrink at most
+        scale: f64 = number(from(0.0).to(0.9)), default: ByAugment(SCALE), reader: AUGMENTED;
+        /// Whole pixels that an image is shifted by at most, each way
+        shift: u32 = count(0, 1 << 10), default: ByAugment(SHIFT), reader: AUGMENTED;
+        /// Probability that an image is mirrored left to right
+        flip: f64 = number(from(0.0).to(1.0)), default: ByAugment(FLIP), reader: AUGMENTED;
+        /// Factor α of the elastic field, in pixels
+        alpha: f64 = number(from(0.0).to(1e4)), default: ByAugment(ALPHA), reader: AUGMENTED;
+        /// Width σ of the elastic field, in pixels
+        sigma: f64 = number(from(1.0).to(1e3)), default: Is("4"),
+            reader: Unless("augment.alpha", "0", "give --augment elastic, or augment.alpha");
     }
     model {
         /// Hidden widths; nothing is the linear net

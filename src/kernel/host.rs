@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod borrow;
+pub mod field;
 pub mod limits;
 pub mod muon;
 pub mod product;
@@ -12,3 +13,4 @@ pub mod sums;
 pub mod team;
 mod transpose;
 pub mod update;
+pub mod warp;

@@ -3,6 +3,7 @@
 //! Each function takes tensors, and checks nothing that the compiler or the caller has checked.
 
 pub mod affine;
+pub mod augment;
 pub mod clip;
 pub mod dropout;
 pub mod elementwise;

@@ -39,6 +39,7 @@ pub fn show(points: &Points, options: Options) -> Result<()> {
     let first = &points.points[0].config;
     let on = first.device.open_at(first.precision)?;
     first.warn_of_unread_on(&on);
+    points.points.iter().try_for_each(|point| point.config.expect_computed_on(&on))?;
     let groups = points.groups().into_iter().map(|group| PlannedGroup::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
