@@ -2,6 +2,7 @@
 //!
 //! The flags of training come from the table of settings. Reading them does nothing and opens nothing.
 
+mod compress;
 mod data;
 mod doctor;
 mod eval;
@@ -57,6 +58,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
+    // It starts as many threads as it needs.
+    Subcommand { command: compress::command, run: compress::run, computes: false },
     Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
     Subcommand { command: optimizers::command, run: |typed, _| done(optimizers::run(typed)), computes: false },
     Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },

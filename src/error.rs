@@ -24,6 +24,8 @@ pub enum Exit {
     Output = 7,
     /// Training diverged: a number is not finite.
     Diverged = 8,
+    /// No compressed file meets what was asked of it; the best is left in place.
+    Missed = 9,
     /// Out of time; saved, run again.
     Again = 75,
 }

@@ -61,6 +61,8 @@ pub struct Options {
     pub style: Style,
     /// Threads in use.
     pub threads: usize,
+    /// Whether standard output is told what came of it.
+    pub answers: bool,
 }
 
 /// A sweep in progress: the journal of its points.
@@ -221,7 +223,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn emit(&mut self, event: &Json) {
-        if self.options.style.json {
+        if self.options.style.json && self.options.answers {
             self.output.line(&event.to_string());
         }
     }
@@ -318,7 +320,9 @@ impl<'a> Sweep<'a> {
         let diverged = self.directory.ended.values().filter(|end| end.has_diverged()).count();
         let path = self.directory.path().display().to_string();
         let figure = curve::figure(self.directory.ended.values(), &curve::subject(|key| self.points.common(key)));
-        if self.options.style.json {
+        if !self.options.answers {
+            // Whoever trained it reads its directory.
+        } else if self.options.style.json {
             let event = json!({
                 "event": "end",
                 "status": stop.status(),

@@ -133,7 +133,13 @@ impl SweepRequest {
         }
         let threads = plan::start_threads(points.points[0].config.threads)?;
         let all_checkpoints = self.all_checkpoints.or(points.table.all_checkpoints).unwrap_or(false);
-        let options = Options { lanes: self.lanes.or(points.table.lanes), all_checkpoints, style: self.style, threads };
+        let options = Options {
+            lanes: self.lanes.or(points.table.lanes),
+            all_checkpoints,
+            style: self.style,
+            threads,
+            answers: true,
+        };
         if self.dry_run {
             if sources.run.is_none() {
                 points.groups().iter().try_for_each(|group| lanes::initial(&group[0].config).map(drop))?;

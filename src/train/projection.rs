@@ -56,8 +56,9 @@ struct Rounds {
     rewind: u64,
 }
 
+/// How the weights of a lane are quantized.
 #[derive(Clone, Debug)]
-struct QuantizePlan {
+pub struct QuantizePlan {
     bits: u64,
     begin: u64,
     zero: f32,

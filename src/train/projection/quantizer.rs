@@ -27,6 +27,12 @@ impl QuantizePlan {
     }
 }
 
+/// The step of a quantizer as a checkpoint holds it; none where it was not fitted.
+pub fn step_of(numbers: &[f32]) -> Option<f32> {
+    let [fitted, log_step, ..] = numbers else { return None };
+    (*fitted != 0.0).then(|| log_step.exp())
+}
+
 /// The quantizer of a layer and lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LearnedStep {

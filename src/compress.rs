@@ -1,0 +1,187 @@
+//! From a trained run to one small file: a ladder of nets is trained for size, each is coded, and the file that meets the goal on
+//! held-out images is kept.
+//!
+//! What is trained are sweeps in a folder beside the file, so that a compression that was killed goes on where it was. Choices are
+//! made on images held out from training; the test images are looked at once, by the file that was chosen.
+
+pub mod coded;
+mod goal;
+mod judge;
+mod ladder;
+pub mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+
+pub use goal::{Goal, share};
+pub use ladder::TrainSweep;
+
+use crate::config::layers::Given;
+use crate::error::{Exit, Failure};
+use crate::read;
+use crate::report::Style;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::write;
+use crate::text::quoted_path;
+use coded::Candidate;
+use judge::Judge;
+use ladder::{Ladder, Trained};
+use report::{Report, Stage};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where the run lies, and its checkpoint.
+    pub path: PathBuf,
+    /// The run's net.
+    pub checkpoint: Checkpoint,
+    /// What the file must be.
+    pub goal: Goal,
+    /// Where it goes; with [`Goal::Pareto`] a folder.
+    pub out: PathBuf,
+    /// Whether to go on with what lies beside it.
+    pub resume: bool,
+    /// Seed of the nets that are trained.
+    pub seed: u64,
+    /// Rungs of a ladder.
+    pub rungs: usize,
+    /// Settings of the nets that are trained beside those of the recipe.
+    pub settings: Vec<Given>,
+    /// The data, where it is not that of the run.
+    pub data: Vec<Given>,
+    /// How much is told.
+    pub style: Style,
+}
+
+/// A rung that was coded.
+struct Rung {
+    trained: Trained,
+    candidate: Candidate,
+}
+
+/// Compresses, and answers with the code to leave with.
+///
+/// # Errors
+/// If the run cannot be read, the output cannot be written, or the goal is missed ([`Exit::Missed`]).
+pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
+    let started = Instant::now();
+    expect_free(request)?;
+    let ladder = Ladder::new(request)?;
+    let judge = Judge::new(ladder.config(), request)?;
+    let mut report = Report::new(request, &judge)?;
+    if let Goal::Format(format) = request.goal {
+        let net = coded::converted(&request.checkpoint, format, &judge)?;
+        let candidate = Candidate::measured(net, &judge)?;
+        return finish(request, &judge, report, &candidate, started);
+    }
+
+    // The ladder, and between the rungs that the goal lies between a finer one.
+    let mut rungs = Vec::new();
+    let shares = ladder.first_shares();
+    if let Some(code) = climb(&ladder, 0, &shares, &judge, request, train, &mut rungs, &mut report)? {
+        return Ok(code);
+    }
+    if !matches!(request.goal, Goal::Pareto) {
+        let finer = ladder.finer_shares(&tried(&rungs, request.goal));
+        if !finer.is_empty()
+            && let Some(code) = climb(&ladder, 1, &finer, &judge, request, train, &mut rungs, &mut report)?
+        {
+            return Ok(code);
+        }
+    }
+    if let Goal::Pareto = request.goal {
+        let candidates: Vec<Candidate> = rungs.into_iter().map(|rung| rung.candidate).collect();
+        return report.finish_front(request, &judge, &candidates, started);
+    }
+    let best = goal::best(request.goal, rungs.iter().map(|rung| &rung.candidate));
+    let Some(best) = best.map(|place| &rungs[place]) else {
+        return Err(Failure::new(Exit::Unexpected, "no net of the ladder could be coded").into());
+    };
+    report.stages.push(Stage::trained(&best.trained));
+    finish(request, &judge, report, &best.candidate, started)
+}
+
+/// The kept shares that were tried, and whether a file of theirs meets the goal.
+fn tried(rungs: &[Rung], goal: Goal) -> Vec<(f64, bool)> {
+    rungs.iter().map(|rung| (rung.trained.kept, goal.accepts(&rung.candidate))).collect()
+}
+
+/// Trains a ladder and codes its nets; answers with a code to leave with where it was stopped on its way.
+#[allow(clippy::too_many_arguments)]
+fn climb(
+    ladder: &Ladder<'_>,
+    number: usize,
+    shares: &[f64],
+    judge: &Judge,
+    request: &Request,
+    train: TrainSweep,
+    rungs: &mut Vec<Rung>,
+    report: &mut Report,
+) -> Result<Option<i32>> {
+    let trained = match ladder.train(number, shares, train)? {
+        Ok(trained) => trained,
+        Err(code) => {
+            if !request.style.quiet {
+                crate::report::message(&format!(
+                    "go on: the same command with --resume, in {}",
+                    ladder.folder().display()
+                ));
+            }
+            return Ok(Some(code));
+        }
+    };
+    report.nets += trained.len();
+    for trained in trained {
+        let checkpoint = Checkpoint::read(&trained.path)?;
+        let candidate = coded::smallest(&checkpoint, request.goal, judge)?;
+        tracing::info!(
+            "kept {:.3} %: {} bytes, {:.2} % of validation images are mistaken",
+            100.0 * trained.kept,
+            candidate.bytes.len(),
+            100.0 * candidate.valid.error(),
+        );
+        rungs.push(Rung { trained, candidate });
+    }
+    Ok(None)
+}
+
+/// Writes the file, reads it back, and reports what it is.
+fn finish(
+    request: &Request,
+    judge: &Judge,
+    mut report: Report,
+    candidate: &Candidate,
+    started: Instant,
+) -> Result<i32> {
+    write::replace(&request.out, &candidate.bytes)?;
+    report.describe(&request.out, judge, candidate)?;
+    report.seconds = started.elapsed().as_secs_f64();
+    report.print(request.style)?;
+    if request.goal.accepts(candidate) {
+        return Ok(0);
+    }
+    let what = format!("{}, and the best file that was reached has {}", request.goal, candidate.in_words());
+    let hint =
+        format!("it is {}; more epochs (--epochs), rungs (--rungs) or seeds may reach it", quoted_path(&request.out));
+    Err(Failure::new(Exit::Missed, what).hint(hint).into())
+}
+
+/// Refuses an output that would overwrite what is there.
+fn expect_free(request: &Request) -> Result<(), Failure> {
+    let out = &request.out;
+    let is_there = read::present(out).map_err(|error| read::failure(out, &error))?.is_some();
+    if is_there && !request.resume {
+        let what = format!("{}: is there already", out.display());
+        return Err(Failure::new(Exit::Usage, what).hint("choose another --out, or go on with --resume"));
+    }
+    Ok(())
+}
+
+/// The folder of what is trained on the way to `out`.
+fn work_folder(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".work");
+    name.into()
+}

@@ -1,0 +1,80 @@
+//! The images that files are judged by: those held out from training for choices, the test images for the one that was chosen.
+
+use anyhow::Result;
+
+use super::Request;
+use super::coded::Measured;
+use crate::amc::{self, Image, Net};
+use crate::config::Config;
+use crate::data;
+use crate::data::batches::Division;
+use crate::data::images::Images;
+use crate::kernel::Channel;
+
+/// Images of the training split that say how large hidden outputs become.
+const SAMPLE: usize = 2000;
+
+/// Images with their classes.
+#[derive(Debug)]
+pub struct Judge {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Size of an image.
+    pub image: Image,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Normalisation of the pixels, as the nets were trained.
+    pub channels: Vec<Channel>,
+    /// Images trained on, a sample.
+    pub sample: Vec<u8>,
+    valid: Images,
+    test: Images,
+}
+
+impl Judge {
+    /// Those of a configuration's data.
+    ///
+    /// # Errors
+    /// If the data is missing or broken.
+    pub fn new(config: &Config, request: &Request) -> Result<Self> {
+        let dataset = data::load(&config.dataset, config.data_dir.as_deref(), request.style.quiet)?;
+        let spec = &config.dataset;
+        let train = &dataset.imported.train;
+        let division = Division::new(train.len(), config.valid_fraction, config.limit_train, config.data_seed);
+        let inputs = spec.inputs();
+        let chosen = |indices: &[u32]| Images {
+            pixels: indices.iter().flat_map(|&i| &train.pixels[i as usize * inputs..][..inputs]).copied().collect(),
+            labels: indices.iter().map(|&i| train.labels[i as usize]).collect(),
+        };
+        Ok(Self {
+            dataset: spec.name.clone(),
+            image: Image { channels: spec.channels, height: spec.rows, width: spec.columns },
+            classes: spec.classes.clone(),
+            channels: dataset.channels(config.scaling),
+            sample: chosen(&division.train[..division.train.len().min(SAMPLE)]).pixels,
+            valid: chosen(&division.valid),
+            test: dataset.imported.test,
+        })
+    }
+
+    /// How a net does on the images held out.
+    pub fn valid(&self, net: &Net) -> Measured {
+        measure(net, &self.valid)
+    }
+
+    /// How a net does on the test images.
+    pub fn test(&self, net: &Net) -> Measured {
+        measure(net, &self.test)
+    }
+}
+
+fn measure(net: &Net, images: &Images) -> Measured {
+    let logits = net.logits(&images.pixels);
+    let mut measured = Measured { errors: 0, of: images.len() as u64, loss: 0.0 };
+    for (logits, &label) in logits.chunks_exact(net.classes.len()).zip(&images.labels) {
+        measured.errors += u64::from(amc::first_largest(logits) != usize::from(label));
+        measured.loss += amc::loss_of(logits, usize::from(label));
+    }
+    measured.loss /= (images.len() as f64).max(1.0);
+    measured
+}

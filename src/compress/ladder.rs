@@ -1,0 +1,174 @@
+//! The nets that are trained for size: a sweep over the share of the weights that is kept.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::{Request, work_folder};
+use crate::config::Config;
+use crate::config::layers::{Given, Sources};
+use crate::error::{Exit, Failure};
+use crate::plan;
+use crate::run::resolve;
+use crate::run::results::{self, PointEnd};
+use crate::run::write;
+use crate::sweep::points::Points;
+use crate::sweep::{Options, Sweep};
+use crate::train::Record;
+
+/// What trains the points of a sweep, and answers with the code to leave with.
+pub type TrainSweep = fn(Sweep) -> Result<i32>;
+
+/// How the nets are trained, by key; `docs/compression.md` has the measurements behind it.
+const RECIPE: &[(&str, &str)] = &[
+    ("optim.optimizer", "adamw"),
+    ("optim.lr", "2e-3"),
+    ("optim.weight_decay", "1e-4"),
+    ("schedule.schedule", "cosine"),
+    ("train.epochs", "60"),
+    ("prune.regrow", "0.01"),
+    ("prune.end", "0.6"),
+    ("quantize.bits", "3"),
+    ("quantize.after", "0.6"),
+];
+
+/// Settings of the run that its compressed nets share.
+const SHARED: &[&str] = &[
+    "data.dataset",
+    "data.data_dir",
+    "data.scaling",
+    "data.valid_fraction",
+    "data.limit_train",
+    "data.data_seed",
+    "model.hidden",
+    "train.batch_size",
+];
+
+/// Part of the training split that is held out where the run held out nothing.
+const HELD_OUT: &str = "0.16666666666666666";
+
+/// What is trained on the way to a file.
+pub struct Ladder<'a> {
+    request: &'a Request,
+    folder: PathBuf,
+    given: Vec<Given>,
+    config: Config,
+    threads: usize,
+}
+
+/// A net of the ladder.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// Its checkpoint.
+    pub path: PathBuf,
+    /// Share of the weights that pruning kept.
+    pub kept: f64,
+    /// Its last evaluation.
+    pub last: Record,
+}
+
+impl<'a> Ladder<'a> {
+    /// That of a request.
+    ///
+    /// # Errors
+    /// If its settings are not valid ([`Exit::Usage`]), or the run's configuration is broken ([`Exit::Run`]).
+    pub fn new(request: &'a Request) -> Result<Self> {
+        let given = |key: &str, text: &str, flag: &str| Given { key: key.into(), text: text.into(), flag: flag.into() };
+        let of_run = &request.checkpoint.meta.config;
+        let place = request.path.display().to_string();
+        let mut all = Vec::new();
+        for key in SHARED {
+            let text = of_run.get(*key).map(String::as_str).unwrap_or_default();
+            match (*key, text) {
+                ("data.valid_fraction", "" | "0") => all.push(given(key, HELD_OUT, "compress")),
+                (_, "" | "none" | "all") => {}
+                (_, text) => all.push(given(key, text, &place)),
+            }
+        }
+        all.extend(RECIPE.iter().map(|(key, text)| given(key, text, "compress")));
+        all.push(given("train.seed", &request.seed.to_string(), "--seed"));
+        all.extend(request.data.iter().chain(&request.settings).cloned());
+        let config = Config::load(&Sources { command_line: all.clone(), ..Sources::default() })?;
+        let shape = &request.checkpoint.meta.model.shape;
+        if (config.shape.inputs, config.shape.classes) != (shape.inputs, shape.classes) {
+            let what = format!("{place}: its net is {shape}, and `{}` needs {}", config.dataset.name, config.shape);
+            return Err(Failure::new(Exit::Run, what).into());
+        }
+        let threads = plan::start_threads(config.threads)?;
+        Ok(Self { folder: work_folder(&request.out), request, given: all, config, threads })
+    }
+
+    /// What its nets share.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where they are trained.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Shares of the weights to keep on the first ladder, the largest first.
+    pub fn first_shares(&self) -> Vec<f64> {
+        /// Weights of the top rung, in nets that have many.
+        const TOP: f64 = 30_000.0;
+        /// From the top rung to the lowest.
+        const SPAN: f64 = 28.0;
+        let weights: usize = self.config.shape.layers().map(|(inputs, outputs)| inputs * outputs).sum();
+        let top = (TOP / weights as f64).clamp(0.05, 0.6);
+        between(top, top / SPAN, self.request.rungs)
+    }
+
+    /// Shares between those of the first ladder that the goal lies between; each was tried with an outcome.
+    pub fn finer_shares(&self, tried: &[(f64, bool)]) -> Vec<f64> {
+        let count = self.request.rungs.div_ceil(2).max(2);
+        let mut tried = tried.to_vec();
+        tried.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let change = tried.windows(2).filter(|pair| pair[0].1 != pair[1].1).next_back();
+        let (top, low) = match change {
+            Some(pair) => (pair[0].0, pair[1].0),
+            // The goal lies above the ladder or below it.
+            None => match tried.as_slice() {
+                [first, .., last] => {
+                    let wants_more = first.1 == matches!(self.request.goal, super::Goal::Bytes(_));
+                    if wants_more { ((first.0 * 4.0).min(0.999), first.0) } else { (last.0, last.0 / 8.0) }
+                }
+                _ => return Vec::new(),
+            },
+        };
+        let all = between(top, low, count + 2);
+        all[1..all.len() - 1].to_vec()
+    }
+
+    /// Trains the nets of a ladder, the one with this number, or reads them where they are trained already; the code to leave with
+    /// where it was stopped on its way.
+    ///
+    /// # Errors
+    /// If something cannot be written, or every net diverged ([`Exit::Diverged`]).
+    pub fn train(&self, number: usize, shares: &[f64], train: TrainSweep) -> Result<Result<Vec<Trained>, i32>> {
+        let sparsities: Vec<String> = shares.iter().map(|kept| format!("{:.6}", 1.0 - kept)).collect();
+        let mut given = self.given.clone();
+        given.push(Given { key: "prune.sparsity".into(), text: sparsities.join(","), flag: "compress".into() });
+        let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
+        let style = self.request.style;
+        let options = Options { lanes: Some(shares.len()), all_checkpoints: true, style, threads: self.threads, answers: false };
+        write::folder(&self.folder)?;
+        let out = self.folder.join(format!("ladder-{number}"));
+        let code = train(Sweep::open(&points, Some(out.clone()), true, options)?)?;
+        if code != 0 {
+            return Ok(Err(code));
+        }
+        let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
+        let trained = |end: &PointEnd| {
+            let last = end.last.clone().filter(|_| !end.has_diverged())?;
+            Some(Trained { path: resolve::of_point(&out, end.point, false), kept: shares[end.point], last })
+        };
+        Ok(Ok(ended.values().filter_map(trained).collect()))
+    }
+}
+
+/// So many numbers from `high` down to `low`, both among them, each by the same factor below the one before.
+fn between(high: f64, low: f64, count: usize) -> Vec<f64> {
+    let last = count.saturating_sub(1).max(1) as f64;
+    (0..count).map(|rung| high * (low / high).powf(rung as f64 / last)).collect()
+}

@@ -1,0 +1,288 @@
+//! What came of a compression: a row for each stage, a row for each layer, as text and as JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+
+use super::coded::{Candidate, Measured};
+use super::judge::Judge;
+use super::ladder::Trained;
+use super::{Goal, Request};
+use crate::amc::{self, Parts};
+use crate::device;
+use crate::report::table::{Side, aligned, duration};
+use crate::report::{Style, answer};
+use crate::run::write;
+
+/// A stage on the way.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    name: String,
+    bytes: Option<f64>,
+    sparsity: f64,
+    valid: Option<f64>,
+    test: Option<Measured>,
+}
+
+impl Stage {
+    /// A net of the ladder, before its file: bytes are the entropy of its levels.
+    pub fn trained(trained: &Trained) -> Self {
+        Self {
+            name: "trained for size".into(),
+            bytes: trained.last.entropy_bytes,
+            sparsity: trained.last.sparsity.unwrap_or_default(),
+            valid: trained.last.valid_accuracy.map(|accuracy| 1.0 - accuracy),
+            test: None,
+        }
+    }
+}
+
+/// What is told at the end.
+#[derive(Debug)]
+pub struct Report {
+    /// The stages, in their order.
+    pub stages: Vec<Stage>,
+    /// Nets that were trained.
+    pub nets: usize,
+    /// Seconds of all of it.
+    pub seconds: f64,
+    parameters: u64,
+    file: Option<File>,
+}
+
+/// The file and what it holds.
+#[derive(Debug)]
+struct File {
+    path: String,
+    bytes: usize,
+    valid: Measured,
+    test: Measured,
+    nonzero: usize,
+    weights: usize,
+    shape: String,
+    parts: Parts,
+    layers: Vec<(usize, usize, usize)>,
+    decode_seconds: f64,
+    one_seconds: f64,
+    batch_seconds: f64,
+}
+
+/// Images of a batch whose latency is told.
+const BATCH: usize = 256;
+
+impl Report {
+    /// One whose first stage is the run itself.
+    ///
+    /// # Errors
+    /// If the run's net cannot be built.
+    pub fn new(request: &Request, judge: &Judge) -> Result<Self> {
+        let _ = judge;
+        let parameters = request.checkpoint.meta.model.shape.parameters();
+        let last = request.checkpoint.meta.progress.last.as_ref();
+        let dense = Stage {
+            name: "run, f32".into(),
+            bytes: Some(4.0 * parameters as f64),
+            sparsity: 0.0,
+            valid: last.and_then(|last| last.valid_accuracy).map(|accuracy| 1.0 - accuracy),
+            test: None,
+        };
+        Ok(Self { stages: vec![dense], nets: 0, seconds: 0.0, parameters, file: None })
+    }
+
+    /// Measures the file that was written: here the test images are looked at.
+    ///
+    /// # Errors
+    /// If it cannot be read back.
+    pub fn describe(&mut self, path: &Path, judge: &Judge, candidate: &Candidate) -> Result<()> {
+        let started = Instant::now();
+        let net = amc::Net::read(path)?;
+        let decode_seconds = started.elapsed().as_secs_f64();
+        let test = judge.test(&net);
+        let timed = |images: usize| {
+            let pixels = &judge.sample[..(images * judge.image.pixels()).min(judge.sample.len())];
+            let mut seconds: Vec<f64> = (0..15)
+                .map(|_| {
+                    let started = Instant::now();
+                    std::hint::black_box(net.logits(pixels));
+                    started.elapsed().as_secs_f64()
+                })
+                .collect();
+            seconds.sort_by(f64::total_cmp);
+            seconds[seconds.len() / 2]
+        };
+        let weights = net.layers.iter().map(|layer| layer.levels.len()).sum();
+        self.stages.push(Stage {
+            name: "file".into(),
+            bytes: Some(candidate.bytes.len() as f64),
+            sparsity: 1.0 - net.nonzero() as f64 / (self.parameters as f64).max(1.0),
+            valid: Some(candidate.valid.error()),
+            test: Some(test),
+        });
+        self.file = Some(File {
+            path: path.display().to_string(),
+            bytes: candidate.bytes.len(),
+            valid: candidate.valid,
+            test,
+            nonzero: net.nonzero(),
+            weights,
+            shape: net.shape().to_string(),
+            parts: amc::parts(&net)?,
+            layers: net.layers.iter().map(|layer| (layer.inputs, layer.outputs, layer.nonzero())).collect(),
+            decode_seconds,
+            one_seconds: timed(1),
+            batch_seconds: timed(BATCH),
+        });
+        Ok(())
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn print(&self, style: Style) -> Result<()> {
+        answer(style.json.then(|| self.to_json()).as_ref(), || self.to_text())
+    }
+
+    fn to_json(&self) -> Json {
+        let stage = |stage: &Stage| {
+            json!({
+                "stage": stage.name,
+                "bytes": stage.bytes,
+                "sparsity": stage.sparsity,
+                "valid_error": stage.valid,
+                "test_error": stage.test.map(|test| test.error()),
+            })
+        };
+        let mut event = json!({
+            "event": "compress",
+            "parameters": self.parameters,
+            "nets": self.nets,
+            "seconds": self.seconds,
+            "peak_bytes": device::peak_bytes(),
+            "stages": self.stages.iter().map(stage).collect::<Vec<_>>(),
+        });
+        if let Some(file) = &self.file {
+            let layers = file.layers.iter().zip(&file.parts.layers);
+            let layer = |((inputs, outputs, nonzero), bits): (&(usize, usize, usize), &amc::LayerBits)| {
+                json!({
+                    "inputs": inputs, "outputs": outputs, "nonzero": nonzero, "mask_bits": bits.mask,
+                    "sign_bits": bits.signs, "size_bits": bits.sizes, "bias_bits": bits.biases,
+                })
+            };
+            let own = json!({
+                "path": file.path,
+                "bytes": file.bytes,
+                "ratio": 4.0 * self.parameters as f64 / file.bytes as f64,
+                "bits_per_parameter": 8.0 * file.bytes as f64 / self.parameters as f64,
+                "net": file.shape,
+                "nonzero": file.nonzero,
+                "weights": file.weights,
+                "valid_errors": file.valid.errors,
+                "valid_examples": file.valid.of,
+                "valid_error": file.valid.error(),
+                "test_errors": file.test.errors,
+                "test_examples": file.test.of,
+                "test_error": file.test.error(),
+                "test_interval": [file.test.interval().0, file.test.interval().1],
+                "decode_seconds": file.decode_seconds,
+                "one_image_seconds": file.one_seconds,
+                "batch_seconds": file.batch_seconds,
+                "layers": layers.map(layer).collect::<Vec<_>>(),
+            });
+            if let (Json::Object(event), Json::Object(own)) = (&mut event, own) {
+                event.extend(own);
+            }
+        }
+        event
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2}%", 100.0 * share));
+        let row = |stage: &Stage| {
+            let bytes = stage.bytes.map_or("-".into(), |bytes| format!("{bytes:.0}"));
+            let ratio = stage.bytes.map_or("-".into(), |bytes| format!("{:.1}", 4.0 * self.parameters as f64 / bytes));
+            let bits = stage.bytes.map_or("-".into(), |bytes| format!("{:.3}", 8.0 * bytes / self.parameters as f64));
+            let test = stage.test.map(|test| {
+                let (low, high) = test.interval();
+                format!(
+                    "{:.2}% ({}/{}) [{:.2}, {:.2}]",
+                    100.0 * test.error(),
+                    test.errors,
+                    test.of,
+                    100.0 * low,
+                    100.0 * high
+                )
+            });
+            let sparsity = format!("{:.2}%", 100.0 * stage.sparsity);
+            vec![stage.name.clone(), bytes, ratio, bits, sparsity, percent(stage.valid), test.unwrap_or("-".into())]
+        };
+        let names = ["stage", "bytes", "ratio", "bits/parameter", "zeros", "valid error", "test error"];
+        let side = |name: &'static str| if name == "stage" { Side::Left } else { Side::Right };
+        let rows: Vec<Vec<String>> = self.stages.iter().map(row).collect();
+        text += &aligned(&names.map(|name| (name, side(name))), &rows);
+        if let Some(file) = &self.file {
+            let layer =
+                |(index, ((inputs, outputs, nonzero), bits)): (usize, (&(usize, usize, usize), &amc::LayerBits))| {
+                    let mut cells = vec![index.to_string(), format!("{outputs}x{inputs}"), nonzero.to_string()];
+                    let numbers = [bits.mask, bits.signs, bits.sizes, bits.biases];
+                    cells.extend(numbers.map(|bits| format!("{:.0}", bits / 8.0)));
+                    cells
+                };
+            let names = ["layer", "shape", "nonzero", "mask B", "sign B", "size B", "bias B"];
+            let layers = file.layers.iter().zip(&file.parts.layers).enumerate();
+            let rows: Vec<Vec<String>> = layers.map(layer).collect();
+            let _ = writeln!(text, "\n{}", aligned(&names.map(|name| (name, Side::Right)), &rows).trim_end());
+            let _ = writeln!(text, "\nfile     {} ({} bytes, {})", file.path, file.bytes, file.shape);
+            let _ = writeln!(
+                text,
+                "speed    decoded in {:.1} ms; an image in {:.3} ms, {BATCH} in {:.2} ms",
+                1e3 * file.decode_seconds,
+                1e3 * file.one_seconds,
+                1e3 * file.batch_seconds
+            );
+        }
+        let nets = crate::text::counted(self.nets as u64, "net");
+        let _ = writeln!(text, "cost     {nets} trained, {}", duration(self.seconds));
+        text
+    }
+
+    /// Writes the files of a front, from large to small, and reports them.
+    ///
+    /// # Errors
+    /// If something cannot be written.
+    pub fn finish_front(
+        mut self,
+        request: &Request,
+        judge: &Judge,
+        candidates: &[Candidate],
+        started: Instant,
+    ) -> Result<i32> {
+        let mut sorted: Vec<&Candidate> = candidates.iter().collect();
+        sorted.sort_by_key(|candidate| candidate.bytes.len());
+        // A file belongs to the front where no smaller one mistakes as few.
+        let mut front: Vec<&Candidate> = Vec::new();
+        for candidate in sorted {
+            if front.last().is_none_or(|last| candidate.valid.errors < last.valid.errors) {
+                front.push(candidate);
+            }
+        }
+        debug_assert_eq!(request.goal, Goal::Pareto);
+        write::folder(&request.out)?;
+        for candidate in front.iter().rev() {
+            let path = request.out.join(format!("{:06}.amc", candidate.bytes.len()));
+            write::replace(&path, &candidate.bytes)?;
+            self.describe(&path, judge, candidate)?;
+            if let Some(stage) = self.stages.last_mut() {
+                stage.name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            }
+        }
+        self.file = None;
+        self.seconds = started.elapsed().as_secs_f64();
+        self.print(request.style)?;
+        Ok(0)
+    }
+}
