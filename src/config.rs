@@ -359,11 +359,14 @@ impl Config {
     /// If this is a GPU and something here is computed in host memory alone ([`Exit::Usage`]).
     pub fn expect_computed_on(&self, device: &candle_core::Device) -> Result<(), Failure> {
         let name = crate::device::name(device);
-        if !device.is_cpu() && self.augment != Augment::None {
-            let what = format!("`augment.augment` has no kernel for {name}: images are augmented on the CPU");
-            return Err(Failure::new(Exit::Usage, what).hint("give --device cpu, or leave --augment out"));
-        }
-        Ok(())
+        let (what, flag) = match self {
+            _ if device.is_cpu() => return Ok(()),
+            _ if self.augment != Augment::None => ("`augment.augment`", "--augment"),
+            _ if self.teacher.is_some() => ("`teacher.teacher`", "--teacher"),
+            _ => return Ok(()),
+        };
+        let what = format!("{what} has no kernel for {name}: the CPU alone computes it");
+        Err(Failure::new(Exit::Usage, what).hint(format!("give --device cpu, or leave {flag} out")))
     }
 
     fn check(&self) -> Result<()> {

@@ -10,6 +10,7 @@ mod divergence;
 mod epoch;
 pub mod splits;
 mod stop;
+pub mod teacher;
 
 pub use stop::Stop;
 
@@ -29,6 +30,7 @@ use crate::run::resolve;
 use crate::run::signal::Signals;
 use crate::train::{Evaluator, Progress, Record, Trainer};
 use splits::Splits;
+use teacher::SavedTeacher;
 
 /// Where the way of lanes is written down: a run's directory, a sweep's, and whatever else wants to know.
 pub trait Journal {
@@ -127,6 +129,15 @@ impl Lane {
     }
 }
 
+/// Nets of other runs that lanes begin with or learn from.
+#[derive(Clone, Debug, Default)]
+pub struct Parents {
+    /// The weights that all begin with.
+    pub initial: Option<Rc<Checkpoint>>,
+    /// The net that all learn from.
+    pub teacher: Option<Rc<SavedTeacher>>,
+}
+
 /// What lanes train in.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -160,7 +171,7 @@ pub struct Lanes {
     trainer: Trainer,
     evaluator: Evaluator,
     data: Rc<Splits>,
-    initial: Option<Rc<Checkpoint>>,
+    parents: Parents,
     device: Device,
     signals: Signals,
     clock: Clock,
@@ -185,30 +196,26 @@ struct Clock {
 }
 
 impl Lanes {
-    /// Puts lanes together that stand at the same step: all at the start, at the `initial` weights where there are some, or all at their
+    /// Puts lanes together that stand at the same step: all at the start, at the initial weights where there are some, or all at their
     /// checkpoints. Those that have diverged before are among them, but not in the model.
     ///
     /// # Errors
-    /// If a checkpoint is another net's.
-    pub fn new(
-        lanes: Vec<Lane>,
-        data: Rc<Splits>,
-        initial: Option<Rc<Checkpoint>>,
-        environment: Environment,
-    ) -> Result<Self> {
+    /// If a checkpoint is another net's, or learnt from another teacher ([`Exit::Run`]).
+    pub fn new(lanes: Vec<Lane>, data: Rc<Splits>, parents: Parents, environment: Environment) -> Result<Self> {
         let Environment { device, signals, started, .. } = environment;
         let (diverged, mut lanes): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(Lane::has_diverged);
         let checkpoints: Vec<Checkpoint> = lanes.iter_mut().filter_map(|lane| lane.resumed.take()).collect();
+        teacher::expect_same_teacher(&checkpoints, parents.teacher.as_deref())?;
         let at = lanes.first().map(|lane| lane.progress.clone()).unwrap_or_default();
         // Where all have diverged a model there must be.
         let modelled = if lanes.is_empty() { &diverged[..1] } else { &lanes };
         let configs: Vec<Config> = modelled.iter().map(|lane| lane.config.clone()).collect();
-        if let (Some(initial), Some(path), []) = (&initial, &configs[0].init, checkpoints.as_slice())
+        if let (Some(initial), Some(path), []) = (&parents.initial, &configs[0].init, checkpoints.as_slice())
             && initial.meta.model.channels() != data.channels
         {
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", path.display());
         }
-        let trainer = trainer(&configs, &data, &checkpoints, initial.as_deref(), &device)?;
+        let trainer = trainer(&configs, &data, &checkpoints, &parents, &device)?;
         let now = Instant::now();
         Ok(Self {
             batches: batches::batches(data.members.len(), configs[0].step_samples()),
@@ -222,7 +229,7 @@ impl Lanes {
             diverged,
             trainer,
             data,
-            initial,
+            parents,
             device,
             signals,
             allocations: 0,
@@ -367,6 +374,7 @@ impl Lanes {
                 version: env!("CARGO_PKG_VERSION").into(),
                 model: Model::new(config.shape.clone(), &self.data.channels),
                 data: checkpoint::DataId { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
+                teacher: self.parents.teacher.as_ref().map(|teacher| teacher.sha256.clone()),
                 optimizer: OptimizerState {
                     name: config.optimizer.name.to_owned(),
                     steps: self.trainer.optimizer.steps(place),
@@ -429,22 +437,25 @@ impl Lanes {
         self.active.retain(|lane| lane.stop.is_none());
         if !self.active.is_empty() {
             let configs: Vec<Config> = self.active.iter().map(|lane| lane.config.clone()).collect();
-            self.trainer = trainer(&configs, &self.data, &checkpoints, None, &self.device)?;
+            self.trainer = trainer(&configs, &self.data, &checkpoints, &self.parents, &self.device)?;
             self.evaluator = evaluator(&self.trainer, &self.data, &self.device)?;
         }
         Ok(())
     }
 }
 
-/// A trainer of these lanes, each at its checkpoint; without checkpoints at the start, or at `initial` weights.
+/// A trainer of these lanes, each at its checkpoint; without checkpoints at the start, or at initial weights.
 fn trainer(
     lanes: &[Config],
     data: &Splits,
     checkpoints: &[Checkpoint],
-    initial: Option<&Checkpoint>,
+    parents: &Parents,
     device: &Device,
 ) -> Result<Trainer> {
     let mut trainer = Trainer::new(lanes, data.members.len(), data.channels.clone(), device)?;
+    if let Some(teacher) = &parents.teacher {
+        trainer.learn_from(teacher.net(device)?, teacher.checkpoint.meta.model.channels(), lanes)?;
+    }
     if !checkpoints.is_empty() {
         for (lane, checkpoint) in checkpoints.iter().enumerate() {
             checkpoint.restore(&trainer.tensors(lane)?)?;
@@ -458,7 +469,7 @@ fn trainer(
         }
         let sums = metas().map(|meta| Sums { loss: meta.progress.loss_sum, hits: meta.progress.hits });
         trainer.totals.set(&sums.collect::<Vec<_>>())?;
-    } else if let Some(start) = initial {
+    } else if let Some(start) = &parents.initial {
         for lane in 0..lanes.len() {
             let tensors = trainer.net.tensors().into_iter().map(|(name, lanes)| Ok((name, lanes.get(lane)?)));
             start.restore(&tensors.collect::<Result<Vec<_>>>()?)?;

@@ -8,7 +8,8 @@ use adamtrain::cli::{self, Action, Invocation, Train};
 use adamtrain::config::Config;
 use adamtrain::error::{Exit, Failure, described, escaped, exit_code, failure};
 use adamtrain::kernel::alloc::ExitWhenEmpty;
-use adamtrain::lanes::{self, Environment, Journal, Lanes, Stop};
+use adamtrain::lanes::teacher::SavedTeacher;
+use adamtrain::lanes::{self, Environment, Journal, Lanes, Parents, Stop};
 use adamtrain::report::table;
 use adamtrain::run::signal::{self, Signals};
 use adamtrain::run::{self, RunDirectory, Status, Summary};
@@ -72,7 +73,8 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         if !goes_on {
             lanes::initial(&config)?;
         }
-        return plan::show(&config, &device, style.json).map(|()| 0);
+        let teacher = SavedTeacher::of(&config)?;
+        return plan::show(&config, &device, teacher.as_deref(), style.json).map(|()| 0);
     }
 
     // The run directory, the device and what training goes on from: all before the first byte of data.
@@ -98,7 +100,8 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         }
     };
     let initial = if checkpoint.is_none() { lanes::initial(&config)? } else { None };
-    plan::expect_memory(&config, &device)?;
+    let parents = Parents { initial, teacher: SavedTeacher::of(&config)? };
+    plan::expect_memory(&config, &device, parents.teacher.as_deref())?;
 
     // The data, and the lane that trains on it.
     let dataset = data::load(&config.dataset, config.data_dir.as_deref(), style.quiet)?;
@@ -106,7 +109,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     let environment = Environment { device: device.clone(), threads, signals, started };
     let explained = |error| plan::explained(error, &config, &device, 1);
     let (mut session, mut lanes) =
-        Session::begin(directory, &config, dataset, checkpoint, initial, style, environment).map_err(explained)?;
+        Session::begin(directory, &config, dataset, checkpoint, parents, style, environment).map_err(explained)?;
     tracing::debug!("first step after {:?}", started.elapsed());
 
     // The epochs, and what came of them.

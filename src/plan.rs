@@ -12,6 +12,7 @@ use crate::device;
 use crate::error::{Exit, Failure, described};
 use crate::kernel::{gpu, team};
 use crate::lanes::splits::expect_some;
+use crate::lanes::teacher::SavedTeacher;
 use crate::report::answer;
 use crate::text::counted;
 use crate::train::{Trainer, sanity_warnings, schedule};
@@ -37,12 +38,13 @@ pub fn start_threads(threads: Option<usize>) -> Result<usize> {
 /// Bytes of the program itself: measured, rounded up.
 const PROGRAM: u64 = 20 << 20;
 
-/// Bytes that a run takes, or a sweep by so many lanes: data, net, optimizer, batches, checkpoints; and an eighth for packed matrices and the allocator's
-/// slack.
-pub fn bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
+/// Bytes that a run takes, or a sweep by so many lanes: data, net, optimizer, batches, checkpoints, the teacher; and an eighth for packed matrices and the
+/// allocator's slack.
+pub fn bytes(config: &Config, examples: usize, lanes: u64, teacher: Option<&SavedTeacher>) -> u64 {
     let images = (config.dataset.train + config.dataset.test) as u64;
     let data = images * (config.dataset.inputs() as u64 + 8);
-    let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes));
+    let teacher = teacher.map_or(0, |teacher| teacher.bytes(config.batch_size.min(examples)));
+    let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes)).saturating_add(teacher);
     needed.saturating_add(needed / 8).saturating_add(PROGRAM)
 }
 
@@ -58,7 +60,7 @@ pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
 ///
 /// # Errors
 /// If the estimate is above what is available ([`Exit::Device`]).
-pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
+pub fn expect_memory(config: &Config, on: &Device, teacher: Option<&SavedTeacher>) -> Result<()> {
     let refuse = |needed: u64, available: Option<u64>, place: &str, hint: &dyn Fn(u64) -> String| match available {
         Some(available) if needed > available => {
             let (needed, left) = (device::in_units(needed), device::in_units(available));
@@ -68,7 +70,7 @@ pub fn expect_memory(config: &Config, on: &Device) -> Result<()> {
         _ => Ok(()),
     };
     let examples = config.dataset.train;
-    refuse(bytes(config, examples, 1), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
+    refuse(bytes(config, examples, 1, teacher), device::available_bytes(), "", &|_| SMALLER.to_owned())?;
     let place = format!(" on {}", device::name(on));
     let free = gpu::free_bytes(on).map(|bytes| bytes as u64);
     refuse(device_bytes(config, examples, 1), free, &place, &|free| smaller(config, examples, free))
@@ -133,14 +135,14 @@ pub fn examples(config: &Config) -> Result<(usize, usize)> {
 ///
 /// # Errors
 /// If the data is missing or broken.
-pub fn show(config: &Config, on: &Device, as_json: bool) -> Result<()> {
+pub fn show(config: &Config, on: &Device, teacher: Option<&SavedTeacher>, as_json: bool) -> Result<()> {
     let (examples, held_out) = examples(config)?;
     for odd in sanity_warnings(config, examples) {
         tracing::warn!("{odd}");
     }
     let steps = schedule(config, examples).total_steps;
     let parameters = config.shape.parameters();
-    let needed = bytes(config, examples, 1);
+    let needed = bytes(config, examples, 1, teacher);
 
     let origins: Map<_, _> =
         config.entries().map(|(setting, _, origin)| (setting.key.to_owned(), json!(origin.to_string()))).collect();

@@ -16,7 +16,7 @@ use crate::data::Dataset;
 use crate::device;
 use crate::error::{described, exit_code};
 use crate::lanes::splits::Splits;
-use crate::lanes::{self, Environment, Journal, Lane, Lanes, Stop};
+use crate::lanes::{self, Environment, Journal, Lane, Lanes, Parents, Stop};
 use crate::optim::Shortest;
 use crate::report::{self, Reporter, Style};
 use crate::run::checkpoint::Checkpoint;
@@ -70,17 +70,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins a run in its directory, or goes on from `checkpoint`: data on the device, the net drawn, at the `initial` weights or
+    /// Begins a run in its directory, or goes on from `checkpoint`: data on the device, the net drawn, at its initial weights or
     /// restored.
     ///
     /// # Errors
-    /// If the data is not the run's, nothing is left to train on, or something cannot be written.
+    /// If the data or the teacher is not the run's, nothing is left to train on, or something cannot be written.
     pub fn begin(
         run: RunDirectory,
         config: &Config,
         dataset: Dataset,
         checkpoint: Option<Checkpoint>,
-        initial: Option<Rc<Checkpoint>>,
+        parents: Parents,
         style: Style,
         environment: Environment,
     ) -> Result<(Self, Lanes)> {
@@ -113,7 +113,7 @@ impl Session {
             None => Lane::new(0, config.clone()),
         };
         let progress = lane.progress.clone();
-        let mut lanes = Lanes::new(vec![lane], Rc::clone(&data), initial, environment)?;
+        let mut lanes = Lanes::new(vec![lane], Rc::clone(&data), parents, environment)?;
         let reporter = Reporter::new(style, config.epochs, lanes.batches);
         let mut session =
             Self { run, reporter, summary, max_time: config.max_time, progress, stop: None, has_ended: false };

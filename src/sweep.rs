@@ -25,7 +25,8 @@ use crate::device;
 use crate::error::{Exit, Failure};
 use crate::kernel::gpu;
 use crate::lanes::splits::Splits;
-use crate::lanes::{self, Environment, Journal, Lane, Lanes, Stop};
+use crate::lanes::teacher::SavedTeacher;
+use crate::lanes::{self, Environment, Journal, Lane, Lanes, Parents, Stop};
 use crate::plan;
 use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, Troubles};
@@ -85,17 +86,17 @@ pub struct Sweep<'a> {
     troubles: Troubles,
 }
 
-/// Points that can be lanes of one model, and the weights that `--init` names.
+/// Points that can be lanes of one model, and whom they begin with and learn from.
 struct WaitingGroup<'a> {
     points: Vec<&'a Point>,
-    initial: Option<Rc<Checkpoint>>,
+    parents: Parents,
 }
 
 /// The group in training: the settings and the data that its points share.
 struct CurrentGroup<'a> {
     config: &'a Config,
     data: Rc<Splits>,
-    initial: Option<Rc<Checkpoint>>,
+    parents: Parents,
     /// What is left of it, in chunks that train together.
     chunks: VecDeque<Vec<&'a Point>>,
     /// The chunk in training.
@@ -161,7 +162,7 @@ impl<'a> Sweep<'a> {
         let Some(chunk) = self.next_chunk()? else { return Ok(None) };
         let Some(group) = &mut self.group else { return Ok(None) };
         group.chunk.clone_from(&chunk);
-        let (data, initial) = (Rc::clone(&group.data), group.initial.clone());
+        let (data, parents) = (Rc::clone(&group.data), group.parents.clone());
 
         let config = |index: usize| self.points.points[index].config.clone();
         let is_of_chunk = |saved: &mut SavedLanes| saved.manifest.points.contains(&chunk[0].index);
@@ -178,7 +179,7 @@ impl<'a> Sweep<'a> {
             }
             None => lanes.extend(chunk.iter().map(|point| Lane::new(point.index, point.config.clone()))),
         }
-        let mut lanes = Lanes::new(lanes, data, initial, self.environment.clone())?;
+        let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
         if lanes.step == 0 {
             self.save(&mut lanes)?;
         }
@@ -192,14 +193,14 @@ impl<'a> Sweep<'a> {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
                 return Ok(Some(chunk));
             }
-            let Some(WaitingGroup { points, initial }) = self.groups.pop_front() else { return Ok(None) };
+            let Some(WaitingGroup { points, parents }) = self.groups.pop_front() else { return Ok(None) };
             let config = &points[0].config;
             let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
             let count = lanes_at_once(self.options, config, dataset.imported.train.len(), &self.environment.device)?;
             let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
             warn_of_sanity(&points, data.members.len());
             let chunks = self.chunks(&points, count);
-            self.group = Some(CurrentGroup { config, data, initial, chunks, chunk: Vec::new() });
+            self.group = Some(CurrentGroup { config, data, parents, chunks, chunk: Vec::new() });
         }
     }
 
@@ -471,7 +472,8 @@ impl Journal for Sweep<'_> {
     }
 }
 
-/// The groups of which points are left. What `--init` names is read before anything trains, where points begin with it.
+/// The groups of which points are left. What `--init` and `--teacher` name is read before anything trains, where points begin with it or
+/// learn from it.
 fn groups_left<'a>(points: &'a Points, directory: &SweepDirectory) -> Result<VecDeque<WaitingGroup<'a>>> {
     let saved = directory.saved.as_ref().filter(|saved| saved.has_begun());
     let is_saved = |point: &Point| saved.is_some_and(|saved| saved.manifest.points.contains(&point.index));
@@ -481,7 +483,8 @@ fn groups_left<'a>(points: &'a Points, directory: &SweepDirectory) -> Result<Vec
         if unended.peek().is_some() {
             let begins = unended.any(|point| !is_saved(point));
             let initial = if begins { lanes::initial(&points[0].config)? } else { None };
-            left.push_back(WaitingGroup { points, initial });
+            let parents = Parents { initial, teacher: SavedTeacher::of(&points[0].config)? };
+            left.push_back(WaitingGroup { points, parents });
         }
     }
     Ok(left)

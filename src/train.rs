@@ -14,12 +14,14 @@ mod progress;
 mod projection;
 mod record;
 mod sanity;
+mod teacher;
 mod thread_choice;
 
 pub use evaluator::{Evaluator, all_of};
 pub use progress::{PlateauState, Progress};
 pub use record::{Record, finite, is_better};
 pub use sanity::sanity_warnings;
+pub use teacher::Teacher;
 
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
@@ -39,6 +41,7 @@ use evaluator::EVALUATION_ROWS;
 use health::Monitor;
 use projection::Projection;
 pub use projection::{Size, quantizer};
+use teacher::Seen;
 use thread_choice::ThreadChoice;
 
 /// What the trainer needs to know of the data.
@@ -78,6 +81,8 @@ pub struct Trainer {
     channels: Vec<Channel>,
     /// What is done to the images of a step, the same for all lanes.
     augmentation: Option<Augmentation>,
+    /// Whom all lanes learn from beside the labels, if they do.
+    teacher: Option<Teacher>,
     clips: Vec<Clip>,
     skip_non_finite: bool,
     smoothing: Vec<f64>,
@@ -136,6 +141,7 @@ impl Trainer {
             backprop,
             channels,
             augmentation: config.augmentation(),
+            teacher: None,
             clips,
             skip_non_finite: config.skips_non_finite(),
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
@@ -162,6 +168,15 @@ impl Trainer {
         if let Some(device) = &mut self.on_device {
             device.forget();
         }
+        Ok(())
+    }
+
+    /// Lets the lanes learn from `net`, of one lane, which reads pixels normalised by `channels`.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn learn_from(&mut self, net: LinearNet, channels: Vec<Channel>, lanes: &[Config]) -> Result<()> {
+        self.teacher = Some(Teacher::new(net, channels, lanes, &self.backprop.activations, &self.channels)?);
         Ok(())
     }
 
@@ -290,10 +305,11 @@ impl Trainer {
         let activations = &self.backprop.activations;
         // Every step has its own samples, and its own stretch of each stream of dropout masks.
         let first = step * self.step_samples as u64 + offset as u64;
-        let (indices, channels) = (Indices { order, start, rows }, &self.channels);
-        match &self.augmentation {
-            None => kernel::gather(&split.pixels, indices, channels, &activations.x)?,
-            Some(how) => kernel::gather_augmented(&split.pixels, indices, channels, how, first, &activations.x)?,
+        let indices = Indices { order, start, rows };
+        let seen = Seen { split, indices, augmentation: self.augmentation.as_ref(), first };
+        seen.gather(&self.channels, &activations.x)?;
+        if let Some(teacher) = &self.teacher {
+            teacher.answer(seen)?;
         }
         for (masks, &width) in self.dropout.iter_mut().zip(&self.net.shape().hidden) {
             for mask in masks {
@@ -313,7 +329,11 @@ impl Trainer {
             smoothing: &self.smoothing,
             gradient: true,
         };
-        kernel::cross_entropy(&loss, self.backprop.activations.logits(), &self.totals)?;
+        let logits = self.backprop.activations.logits();
+        match &self.teacher {
+            None => kernel::cross_entropy(&loss, logits, &self.totals)?,
+            Some(teacher) => kernel::distillation(&loss, teacher.lesson(), logits, &self.totals)?,
+        }
         Ok(())
     }
 

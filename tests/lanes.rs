@@ -138,6 +138,20 @@ fn lanes_start_from_the_weights_of_a_run() {
 }
 
 #[test]
+fn lanes_learn_from_one_teacher_each_with_its_own_share_and_temperature() {
+    let place = Place::new();
+    place.succeed(&format!("--hidden 30 {SMALL} --epochs 3 --out teacher"));
+    let taught = "--hidden 12 --epochs 2 --teacher teacher --set teacher.weight=0,0.5,1 --set teacher.temperature=1,4";
+    each_is_its_own_run(&place, &format!("{SMALL} {taught} --augment affine+elastic --label-smoothing 0.1"));
+    let plain = "--hidden 12 --epochs 2 --augment affine+elastic --label-smoothing 0.1 --out plain";
+    place.succeed(&format!("{SMALL} {plain}"));
+    let plain = common::checkpoint(&place.path("plain"), "LATEST").unwrap();
+    let of_nothing = common::checkpoint(&place.path("run-0"), "LATEST").unwrap();
+    assert_eq!(tensors(&plain), tensors(&of_nothing), "a share of 0 is plain training");
+    place.run(&format!("sweep {SMALL} --lr 1e-3,1e-2 --teacher nowhere")).refused(4, &["nowhere"]);
+}
+
+#[test]
 fn a_sweep_stopped_and_resumed_ends_as_the_undisturbed_one() {
     let place = Place::new();
     let words = format!("sweep --lr 'X' --seed 0..3 {SMALL} --epochs 30 --lanes 2 --valid-fraction 0.1");

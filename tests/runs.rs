@@ -216,6 +216,37 @@ fn resuming_after_a_kill_equals_the_undisturbed_run_with_augmented_images() {
 }
 
 #[test]
+fn a_run_that_learns_from_a_teacher_resumed_equals_the_undisturbed_one_and_keeps_its_teacher() {
+    let teachers = Place::new();
+    let folder = small_idx().display();
+    let other = |seed: u32, widths: &str| {
+        let words = format!("--dataset mnist --data-dir {folder} --hidden {widths} --seed {seed} -q --epochs 1");
+        teachers.succeed(&format!("{words} --out {seed}"));
+        teachers.path(&seed.to_string())
+    };
+    let (teacher, another) = (other(1, "12,9"), other(2, "12,9"));
+    let arguments = format!("{} --teacher {} --augment affine", small(12), teacher.display());
+    killed_runs_are_whole(kills(3), &format!("{arguments} --save-every 2steps"), 5);
+
+    // Another net under the same path; none there; and one of another data set.
+    let place = Place::new();
+    let stopped = place.run(&format!("{arguments} --out run --max-time 0.000001s"));
+    stopped.expect(75);
+    let aside = teachers.path("aside");
+    fs::rename(&teacher, &aside).unwrap();
+    resume(&place, &arguments).refused(4, &["1", "No such file"]);
+    fs::rename(&another, &teacher).unwrap();
+    resume(&place, &arguments).refused(4, &["teacher", "sha256"]);
+    fs::rename(&teacher, &another).unwrap();
+    fs::rename(&aside, &teacher).unwrap();
+    resume(&place, &format!("{arguments} --set teacher.weight=0.5")).refused(4, &["teacher.weight"]);
+    resume(&place, &arguments).expect(0);
+    result(&place.path("run")).is(&undisturbed(&arguments), "");
+    let cifar = "--dataset cifar10 --dry-run --teacher";
+    place.run(&format!("{cifar} {}", teacher.display())).refused(4, &["784-12-9-10", "3072-10"]);
+}
+
+#[test]
 fn a_signal_saves_and_the_run_resumed_equals_the_undisturbed_run() {
     let expected = undisturbed(&long());
     for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {

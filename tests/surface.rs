@@ -55,6 +55,9 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("--optimizer adma", 2, &["did you mean `adam`"]),
         ("--schedule cosin", 2, &["did you mean `cosine`"]),
         ("--warmup 3s", 2, &["--warmup"]),
+        ("--teacher nowhere", 4, &["nowhere", "No such file"]),
+        ("--teacher nowhere --set teacher.weight=1.5", 2, &["`teacher.weight`", "`1.5`"]),
+        ("--teacher nowhere --set teacher.temperature=0", 2, &["`teacher.temperature`", "`0`"]),
         ("--augment elastc", 2, &["did you mean `elastic`"]),
         ("--augment affine --set augment.rotation=181", 2, &["`augment.rotation`", "`181`", "180"]),
         ("--augment affine --set augment.scale=1", 2, &["`augment.scale`", "`1`", "0.9"]),
@@ -336,6 +339,7 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         ("--set train.graph=false --device cpu".to_owned(), ["train.graph", "--device cuda"]),
         ("--data-dir data".to_owned(), ["data.data_dir", "--dataset mnist"]),
         ("--set augment.rotation=5".to_owned(), ["augment.rotation", "--augment affine"]),
+        ("--set teacher.temperature=2".to_owned(), ["teacher.temperature", "--teacher"]),
         ("--augment affine --set augment.sigma=5".to_owned(), ["augment.sigma", "--augment elastic"]),
     ] {
         place.run(&format!("{words} --dry-run")).refused(2, &found);
@@ -818,6 +822,7 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
         "out",
         "resume",
         "init",
+        "teacher",
         "save-every",
         "max-time",
         "patience",

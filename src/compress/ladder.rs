@@ -151,7 +151,8 @@ impl<'a> Ladder<'a> {
         given.push(Given { key: "prune.sparsity".into(), text: sparsities.join(","), flag: "compress".into() });
         let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
         let style = self.request.style;
-        let options = Options { lanes: Some(shares.len()), all_checkpoints: true, style, threads: self.threads, answers: false };
+        let options =
+            Options { lanes: Some(shares.len()), all_checkpoints: true, style, threads: self.threads, answers: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(format!("ladder-{number}"));
         let code = train(Sweep::open(&points, Some(out.clone()), true, options)?)?;

@@ -149,6 +149,7 @@ pub const NAMES: &[(&[&str], &str)] = &[
     ),
     (&["earlystopping", "earlystop", "earlystoppingpatience"], "patience"),
     (&["smoothing", "ls"], "label-smoothing"),
+    (&["distill", "distil", "distillation", "distillfrom", "kd", "teachermodel", "teacherpath"], "teacher"),
     (&["randomseed", "rng", "manualseed", "randomstate"], "seed"),
     (&["gpu", "cuda", "usecuda", "usegpu"], "--device cuda"),
     (&["cpu", "nocuda", "nogpu"], "--device cpu"),

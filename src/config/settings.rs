@@ -59,6 +59,9 @@ const BESIDE: &[(&str, ReadBy)] = &[
 /// Numbers of an augmentation.
 const AUGMENTED: ReadBy = Unless("augment.augment", "none", "give --augment, for example --augment affine");
 
+/// What belongs to a teacher.
+const TAUGHT: ReadBy = Unless("teacher.teacher", "none", "give --teacher RUN");
+
 const DECAY: ReadBy = Unless("optim.weight_decay", "0", "give --weight-decay, for example 0.01");
 
 /// What is not finite is counted or ends the run.
@@ -330,6 +333,14 @@ settings! {
             reader: Unless("train.patience", "none", "give --patience, for example 5"), lanes: Own;
         /// Start from the weights of that run or checkpoint, with a fresh optimizer
         init: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
+    }
+    teacher {
+        /// Learn from the net of that run or checkpoint, beside the labels
+        teacher: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
+        /// Share α of the teacher in the loss: (1 − α)·cross entropy + α·T²·divergence from the teacher's probabilities
+        weight: f64 = number(from(0.0).to(1.0)), default: Is("0.7"), reader: TAUGHT, lanes: Own;
+        /// Temperature T of teacher and student
+        temperature: f64 = number(from(0.1).to(1e3)), default: Is("4"), reader: TAUGHT, lanes: Own;
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod borrow;
+pub mod distil;
 pub mod field;
 pub mod limits;
 pub mod muon;

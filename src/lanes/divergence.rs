@@ -56,8 +56,7 @@ impl Lanes {
     ) -> Result<Option<String>> {
         let config = &self.active[place].config;
         let checkpoints = saved.map(std::slice::from_ref).unwrap_or_default();
-        let mut trainer =
-            trainer(std::slice::from_ref(config), &self.data, checkpoints, self.initial.as_deref(), &self.device)?;
+        let mut trainer = trainer(std::slice::from_ref(config), &self.data, checkpoints, &self.parents, &self.device)?;
         trainer.schedules[0].clone_from(&self.trainer.schedules[place]);
         let is_called_off = || stops_search_on_signal && self.signals.caught().is_some();
         while at.step < self.step && !is_called_off() {

@@ -50,6 +50,9 @@ pub struct Meta {
     pub model: Model,
     /// What the net was trained on.
     pub data: DataId,
+    /// Digest of the teacher that it learnt from, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
     /// The optimizer.
     pub optimizer: OptimizerState,
     /// Where the run stood.
@@ -420,6 +423,7 @@ pub(crate) mod tests {
             version: "0".into(),
             model: Model::new(shape, &channels),
             data: DataId { name: "digits".into(), sha256: "00".into() },
+            teacher: None,
             optimizer: OptimizerState {
                 name: "adam".into(),
                 steps: 7,

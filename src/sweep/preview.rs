@@ -12,6 +12,7 @@ use super::{Options, lanes_at_once, warn_of_choice, warn_of_sanity};
 use crate::config::Value;
 use crate::device;
 use crate::kernel::gpu;
+use crate::lanes::teacher::SavedTeacher;
 use crate::plan;
 use crate::report::answer;
 use crate::report::table::{Side, aligned, aligned_within, leaf, stdout_width, word, wrapped};
@@ -57,7 +58,7 @@ impl<'a> PlannedGroup<'a> {
         let lanes = lanes_at_once(options, config, examples, on)?.min(points.len());
         let bytes = match gpu::free_bytes(on) {
             Some(_) => plan::device_bytes(config, examples, lanes as u64),
-            None => plan::bytes(config, examples, lanes as u64),
+            None => plan::bytes(config, examples, lanes as u64, SavedTeacher::of(config)?.as_deref()),
         };
         Ok(Self { examples, lanes, steps: schedule(config, examples).total_steps, bytes, points })
     }

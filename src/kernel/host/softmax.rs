@@ -21,7 +21,7 @@ pub const ROWS: usize = SIDE;
 pub const NUMBERS: usize = 2;
 
 /// Most classes whose logits are kept on the stack.
-const MOST_ON_STACK: usize = 64;
+pub(super) const MOST_ON_STACK: usize = 64;
 
 /// What all rows have in common.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub struct Criterion<'a> {
 }
 
 /// A class's number of each row of a block.
-type PerRow = [f32; ROWS];
+pub(super) type PerRow = [f32; ROWS];
 
 vectorised! {
     /// Loss and hits of each lane over a block of rows, to `sums` `[K, 2]`: labels `[N]` of the examples in `order` `[rows]`, logits
@@ -48,72 +48,93 @@ vectorised! {
         logits: &mut [f32],
         sums: &mut [f64],
     ) {
-        let Criterion { classes, smoothing, gradient } = criterion;
-        let of_row = smoothing.len() * classes;
-        let mut of_rows = [0; ROWS];
-        for (label, &example) in of_rows.iter_mut().zip(order) {
-            *label = labels[example as usize];
-        }
-        let is_kept = classes <= MOST_ON_STACK;
-        let size = if is_kept { classes } else { SIDE };
-        let tiles = || (0..classes).step_by(size).map(|first| (first, size.min(classes - first)));
-        // Rows past the last one are computed with the rest, from zeros, and dropped.
-        let mut columns = [[0.0; ROWS]; MOST_ON_STACK];
-        for (lane, (sums, &smoothing)) in sums.chunks_exact_mut(NUMBERS).zip(smoothing).enumerate() {
-            let logits = &mut logits[lane * classes..];
-            let mut block = Block::new(&of_rows, smoothing, classes);
-            for (first, count) in tiles() {
-                let z = &mut columns[..count];
-                columns_of(width, &logits[first..], of_row, z);
-                block.find_largest(first, z);
-            }
-            for (first, count) in tiles() {
-                let z = &mut columns[..count];
-                if !is_kept {
-                    columns_of(width, &logits[first..], of_row, z);
-                }
-                block.exponentiate(z);
-                if !is_kept && gradient.is_some() {
-                    rows_of(width, z, &mut logits[first..], of_row);
-                }
-            }
-            if let Some(factor) = gradient {
-                let normaliser = block.normalisers.map(|sum| 1.0 / sum);
-                for (first, count) in tiles() {
-                    let z = &mut columns[..count];
-                    if !is_kept {
-                        columns_of(width, &logits[first..], of_row, z);
-                    }
-                    block.differentiate(first, z, &normaliser, factor);
-                    rows_of(width, z, &mut logits[first..], of_row);
-                }
-            }
-            sums.copy_from_slice(&block.sums(order.len()));
+        let of_rows = labels_of(labels, order);
+        for (lane, sums) in sums.chunks_exact_mut(NUMBERS).take(criterion.smoothing.len()).enumerate() {
+            sums.copy_from_slice(&plain_lane(width, criterion, lane, &of_rows, order.len(), logits));
         }
     }
 }
 
+/// Labels of the rows of a block; those past the last one are 0.
+#[inline(always)]
+pub(super) fn labels_of(labels: &[u32], order: &[u32]) -> [u32; ROWS] {
+    let mut of_rows = [0; ROWS];
+    for (label, &example) in of_rows.iter_mut().zip(order) {
+        *label = labels[example as usize];
+    }
+    of_rows
+}
+
+/// Loss and hits of one lane over the `rows` rows of a block.
+#[inline(always)]
+pub(super) fn plain_lane(
+    width: Width,
+    criterion: Criterion<'_>,
+    lane: usize,
+    of_rows: &[u32; ROWS],
+    rows: usize,
+    logits: &mut [f32],
+) -> [f64; NUMBERS] {
+    let Criterion { classes, smoothing, gradient } = criterion;
+    let of_row = smoothing.len() * classes;
+    let is_kept = classes <= MOST_ON_STACK;
+    let size = if is_kept { classes } else { SIDE };
+    let tiles = || (0..classes).step_by(size).map(|first| (first, size.min(classes - first)));
+    // Rows past the last one are computed with the rest, from zeros, and dropped.
+    let mut columns = [[0.0; ROWS]; MOST_ON_STACK];
+    let logits = &mut logits[lane * classes..];
+    let mut block = Block::new(of_rows, smoothing[lane], classes);
+    for (first, count) in tiles() {
+        let z = &mut columns[..count];
+        columns_of(width, &logits[first..], of_row, z);
+        block.find_largest(first, z);
+    }
+    for (first, count) in tiles() {
+        let z = &mut columns[..count];
+        if !is_kept {
+            columns_of(width, &logits[first..], of_row, z);
+        }
+        block.exponentiate(z);
+        if !is_kept && gradient.is_some() {
+            rows_of(width, z, &mut logits[first..], of_row);
+        }
+    }
+    if let Some(factor) = gradient {
+        let normaliser = block.normalisers.map(|sum| 1.0 / sum);
+        for (first, count) in tiles() {
+            let z = &mut columns[..count];
+            if !is_kept {
+                columns_of(width, &logits[first..], of_row, z);
+            }
+            block.differentiate(first, z, &normaliser, factor);
+            rows_of(width, z, &mut logits[first..], of_row);
+        }
+    }
+    block.sums(rows)
+}
+
 /// What the passes over the classes find out about the rows of a block, in one lane.
-struct Block<'a> {
-    labels: &'a [u32; ROWS],
+pub(super) struct Block<'a> {
+    /// The label of each row.
+    pub labels: &'a [u32; ROWS],
     smoothing: f64,
     classes: usize,
     /// The largest logit, and the first class that has it.
-    largest: PerRow,
+    pub largest: PerRow,
     best: [u32; ROWS],
     /// The label's logit.
     target: PerRow,
     /// Σ_c z_c, where there is smoothing.
     total: [f64; ROWS],
     /// Σ_c exp(z_c − max z).
-    normalisers: PerRow,
+    pub normalisers: PerRow,
 }
 
 // A loop over the rows of a block is one vector or two, and indexes several of them.
 #[allow(clippy::needless_range_loop)]
 impl<'a> Block<'a> {
     #[inline(always)]
-    fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
+    pub fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
         let zeros = [0.0; ROWS];
         // The first pass begins with the first class.
         let largest = [f32::NAN; ROWS];
@@ -123,7 +144,7 @@ impl<'a> Block<'a> {
 
     /// The first pass, over the logits of the classes from `first` on.
     #[inline(always)]
-    fn find_largest(&mut self, first: usize, z: &[PerRow]) {
+    pub fn find_largest(&mut self, first: usize, z: &[PerRow]) {
         if first == 0 {
             self.largest = z[0];
         }
@@ -155,8 +176,7 @@ impl<'a> Block<'a> {
     /// The third: these become (p − q) · factor.
     #[inline(always)]
     fn differentiate(&self, first: usize, z: &mut [PerRow], normaliser: &PerRow, factor: f32) {
-        let everywhere = (self.smoothing / self.classes as f64) as f32;
-        let here = (1.0 - self.smoothing) as f32 + everywhere;
+        let (here, everywhere) = self.targets();
         for (class, z) in (first as u32..).zip(z) {
             for row in 0..ROWS {
                 let q = if class == self.labels[row] { here } else { everywhere };
@@ -167,9 +187,16 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// q at the label's class, and at any other.
+    #[inline(always)]
+    pub fn targets(&self) -> (f32, f32) {
+        let everywhere = (self.smoothing / self.classes as f64) as f32;
+        ((1.0 - self.smoothing) as f32 + everywhere, everywhere)
+    }
+
     /// Loss and hits of the first `rows` rows. A hit is where the first of the largest logits is the label's.
     #[inline(always)]
-    fn sums(&self, rows: usize) -> [f64; NUMBERS] {
+    pub fn sums(&self, rows: usize) -> [f64; NUMBERS] {
         let [mut loss, mut hits, mut product] = [0.0, 0.0, 1.0];
         for row in 0..rows {
             let mean = if self.smoothing > 0.0 { self.total[row] / self.classes as f64 } else { 0.0 };
@@ -189,7 +216,7 @@ impl<'a> Block<'a> {
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2, and the Taylor polynomial of eʳ to degree 7, whose remainder is below 1e-8. It is our own so
 /// that a stored weight does not depend on the C library.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // ln 2 in two parts, the first with nine trailing zero bits, so that n times it is exact.
     const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944e-4;

@@ -1,4 +1,4 @@
-//! The loss of a batch: softmax cross entropy, whose formulas stand in [`softmax`].
+//! The loss of a batch: softmax cross entropy, whose formulas stand in [`softmax`], alone or with what a teacher says ([`distil`]).
 
 use std::rc::Rc;
 
@@ -9,6 +9,7 @@ use crate::kernel::gpu;
 use crate::kernel::gpu::memory::{ToBytes as _, address, constant};
 use crate::kernel::gpu::position;
 use crate::kernel::gpu::queue::{FEW_THREADS, Queue};
+use crate::kernel::host::distil::{self, Lessons};
 use crate::kernel::host::simd::Width;
 use crate::kernel::host::softmax::{self, Criterion, NUMBERS, ROWS};
 use crate::kernel::host::team::{self, Shared};
@@ -50,38 +51,76 @@ pub struct LossBatch<'a> {
     pub gradient: bool,
 }
 
+/// What a teacher adds to the loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson<'a> {
+    /// Its logits of the batch, f32 `[B, 1, C]`.
+    pub logits: &'a Tensor,
+    /// Its share α of each lane's loss.
+    pub weight: &'a [f64],
+    /// The temperature T of each lane.
+    pub temperature: &'a [f64],
+}
+
 /// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.
 ///
 /// logits f32 `[B, K, C]`. `totals` gains the sum of losses and the hits of the rows: those of blocks of rows, which are computed side
 /// by side, in their order.
 pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
-    let LossBatch { labels, indices: Indices { order, start, rows }, divisor, classes, smoothing, .. } = *batch;
-    let Totals { loss, hits, blocks } = totals;
     match gpu::queue_of(logits)? {
         Some(queue) => on_gpu(&queue, batch, logits, totals),
-        None => {
-            lend_all!([labels: u32, order: u32, mut logits: f32, mut loss: f64, mut hits: u32, mut blocks: f64] => {
-                let gradient = batch.gradient.then_some(1.0 / divisor as f32);
-                let order = &order[start..start + rows];
-                let of_block = smoothing.len() * NUMBERS;
-                let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
-                each_block(Criterion { classes, smoothing, gradient }, labels, order, logits, blocks);
-                for block in blocks.chunks_exact(of_block) {
-                    for (sums, (loss, hits)) in block.chunks_exact(NUMBERS).zip(loss.iter_mut().zip(hits.iter_mut())) {
-                        *loss += sums[0];
-                        *hits += sums[1] as u32;
-                    }
-                }
-            })
-        }
+        None => on_host(batch, None, logits, totals),
     }
 }
 
+/// The same with what a teacher says beside the labels: see [`distil`]. In host memory alone.
+///
+/// # Errors
+/// On a GPU, which has no kernel for it.
+pub fn distillation(batch: &LossBatch<'_>, lesson: Lesson<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
+    if gpu::queue_of(logits)?.is_some() {
+        bail!("a teacher is followed in host memory alone");
+    }
+    let Lesson { logits: teacher, weight, temperature } = lesson;
+    lend_all!([teacher: f32] => on_host(batch, Some((Lessons { weight, temperature }, teacher)), logits, totals)?)
+}
+
+fn on_host(
+    batch: &LossBatch<'_>,
+    taught: Option<(Lessons<'_>, &[f32])>,
+    logits: &Tensor,
+    totals: &Totals,
+) -> Result<()> {
+    let LossBatch { labels, indices: Indices { order, start, rows }, divisor, classes, smoothing, .. } = *batch;
+    let Totals { loss, hits, blocks } = totals;
+    lend_all!([labels: u32, order: u32, mut logits: f32, mut loss: f64, mut hits: u32, mut blocks: f64] => {
+        let gradient = batch.gradient.then_some(1.0 / divisor as f32);
+        let order = &order[start..start + rows];
+        let of_block = smoothing.len() * NUMBERS;
+        let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
+        each_block(Criterion { classes, smoothing, gradient }, taught, labels, order, logits, blocks);
+        for block in blocks.chunks_exact(of_block) {
+            for (sums, (loss, hits)) in block.chunks_exact(NUMBERS).zip(loss.iter_mut().zip(hits.iter_mut())) {
+                *loss += sums[0];
+                *hits += sums[1] as u32;
+            }
+        }
+    })
+}
+
 /// Loss and hits of each block of rows and lane, to `blocks`.
-fn each_block(criterion: Criterion<'_>, labels: &[u32], order: &[u32], logits: &mut [f32], blocks: &mut [f64]) {
+fn each_block(
+    criterion: Criterion<'_>,
+    taught: Option<(Lessons<'_>, &[f32])>,
+    labels: &[u32],
+    order: &[u32],
+    logits: &mut [f32],
+    blocks: &mut [f64],
+) {
     /// An exponential and what is done with it, in multiplications.
     const WORK: usize = 96;
-    let of_row = criterion.smoothing.len() * criterion.classes;
+    let classes = criterion.classes;
+    let of_row = criterion.smoothing.len() * classes;
     let of_block = criterion.smoothing.len() * NUMBERS;
     let logits = &mut logits[..order.len() * of_row];
     let width = Width::detect();
@@ -93,7 +132,13 @@ fn each_block(criterion: Criterion<'_>, labels: &[u32], order: &[u32], logits: &
                 let values = values.slice(block * ROWS * of_row, order.len() * of_row);
                 (sums.slice(block * of_block, of_block), values)
             };
-            softmax::cross_entropy(width, width, criterion, labels, order, values, sums);
+            match taught {
+                None => softmax::cross_entropy(width, width, criterion, labels, order, values, sums),
+                Some((lessons, teacher)) => {
+                    let teacher = &teacher[block * ROWS * classes..][..order.len() * classes];
+                    distil::distillation(width, width, criterion, lessons, labels, order, teacher, values, sums);
+                }
+            }
         }
     });
 }
