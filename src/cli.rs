@@ -3,6 +3,7 @@
 //! The flags of training come from the table of settings. Reading them does nothing and opens nothing.
 
 mod compress;
+mod compressed;
 mod data;
 mod doctor;
 mod eval;
@@ -364,7 +365,7 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
         Arg::new(id)
             .required(true)
             .value_parser(value_parser!(PathBuf))
-            .help("A run (its newest checkpoint), a sweep (its best point's), SWEEP#POINT, or a checkpoint file"),
+            .help("A run (its newest checkpoint), a sweep (its best point's), SWEEP#POINT, a checkpoint file, or a compressed net (.amc)"),
         Arg::new("best").long("best").action(ArgAction::SetTrue).help("A run's best checkpoint by validation loss"),
     ]
 }

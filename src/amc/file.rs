@@ -54,14 +54,14 @@ impl Parts {
     }
 }
 
-/// The bytes of a net. Its hidden units may come in another order, which changes no logit.
+/// The bytes of a net. Its hidden units come in the order of [`Net::arranged`].
 ///
 /// # Errors
 /// If the net is not sound, or has far more weights than its bytes can answer for ([`Exit::Run`]).
 pub fn encode(net: &Net) -> Result<Vec<u8>, Failure> {
     net.expect_sound()?;
     let mut encoder = Encoder::new();
-    code(&mut encoder, net, usize::MAX)?;
+    code(&mut encoder, &net.arranged(), usize::MAX)?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend(encoder.finish());
     bytes.extend(crc32(&bytes).to_le_bytes());
@@ -84,7 +84,8 @@ pub fn decode(bytes: &[u8]) -> Result<Net, Failure> {
         return Err(broken(format!("begins with {start:02x?}, expected {:02x?} of a compressed net", &MAGIC)));
     }
     if start != MAGIC {
-        return Err(broken(format!("is of format version {:?}, expected {}", start.get(2), MAGIC[2])));
+        let version = start.get(2).map_or("none".into(), u8::to_string);
+        return Err(broken(format!("is of format version {version}, expected {}", MAGIC[2])));
     }
     let Some((content, check)) = bytes.split_last_chunk::<CHECK>().filter(|(content, _)| content.len() >= MAGIC.len())
     else {
@@ -117,7 +118,7 @@ pub fn decode(bytes: &[u8]) -> Result<Net, Failure> {
 pub fn parts(net: &Net) -> Result<Parts, Failure> {
     net.expect_sound()?;
     let mut cost = Cost::default();
-    let (_, layers) = code(&mut cost, net, usize::MAX)?;
+    let (_, layers) = code(&mut cost, &net.arranged(), usize::MAX)?;
     let all = cost.bits() + 8.0 * (MAGIC.len() + CHECK) as f64;
     let of_layers: f64 = layers.iter().map(|layer| layer.mask + layer.signs + layer.sizes + layer.biases).sum();
     Ok(Parts { header: all - of_layers, layers })
@@ -162,7 +163,7 @@ fn code(coder: &mut impl Coder, net: &Net, most: usize) -> Result<(Net, Vec<Laye
             coded.scale = channels.map(|channel| f32::from_bits(plain(coder, scale(channel), 32))).collect();
         }
     }
-    let mut bits = Vec::new();
+    let (mut bits, mut degrees) = (Vec::new(), None);
     for (index, pair) in widths.windows(2).enumerate() {
         let known = net.layers.get(index);
         let mut layer = known.cloned().unwrap_or_else(|| Layer {
@@ -174,8 +175,8 @@ fn code(coder: &mut impl Coder, net: &Net, most: usize) -> Result<(Net, Vec<Laye
             biases: vec![0; pair[1]],
             shift: 0,
         });
-        layer.step = step(coder, layer.step);
-        layer.bias_step = step(coder, layer.bias_step);
+        layer.step = step(coder, layer.step, USUAL[usize::from(index > 0)])?;
+        layer.bias_step = step(coder, layer.bias_step, USUAL[2])?;
         if index < hidden {
             layer.shift = plain(coder, (layer.shift + 64) as u32, 7) as i32 - 64;
         }
@@ -185,10 +186,14 @@ fn code(coder: &mut impl Coder, net: &Net, most: usize) -> Result<(Net, Vec<Laye
         } else {
             Grid { channels: 1, height: 1, width: layer.inputs }
         };
-        let WeightBits { mask, signs, sizes } = contexts::weights(coder, grid, layer.outputs, &mut layer.levels);
         let mark = coder.bits();
-        contexts::biases(coder, &mut layer.biases);
-        bits.push(LayerBits { mask, signs, sizes, biases: coder.bits() - mark });
+        contexts::biases(coder, &mut layer.biases, index < hidden);
+        let biases = coder.bits() - mark;
+        let WeightBits { mask, signs, sizes } =
+            contexts::weights(coder, grid, &mut layer.levels, &layer.biases, degrees.as_deref(), index < hidden);
+        bits.push(LayerBits { mask, signs, sizes, biases });
+        let degree = |row: &[i32]| row.iter().filter(|level| **level != 0).count();
+        degrees = Some(layer.levels.chunks_exact(layer.inputs).map(degree).collect::<Vec<usize>>());
         coded.layers.push(layer);
     }
     Ok((coded, bits))
@@ -250,14 +255,30 @@ fn text(coder: &mut impl Coder, text: &str) -> Result<String, Failure> {
     String::from_utf8(coded).map_err(|_| Failure::new(Exit::Run, "its header holds a name that is no UTF-8 text"))
 }
 
-/// Codes a positive normal number: its exponent, how many of the bits behind the first are coded, and these.
-fn step(coder: &mut impl Coder, step: f32) -> f32 {
+/// Exponents that steps of the first layer, of the others and of biases often have; a file holds the difference.
+const USUAL: [i32; 3] = [-11, -3, -6];
+
+/// Bits of a short mantissa, that of [`round_step`](super::round_step).
+const SHORT: u32 = 5;
+
+/// Codes a positive normal number: its exponent as the difference to `usual`, whether its mantissa is short, else how many of its bits are
+/// coded, and these.
+fn step(coder: &mut impl Coder, step: f32, usual: i32) -> Result<f32, Failure> {
     let bits = step.to_bits();
-    let exponent = plain(coder, bits >> 23, 8);
+    let difference = (bits >> 23) as i32 - 127 - usual;
+    // 0, 1, −1, 2, −2, … as numbers from 1.
+    let told = if difference > 0 { 2 * difference } else { 1 - 2 * difference };
+    let told = gamma(coder, told as u32).unwrap_or(u32::MAX) as i64;
+    let difference = if told % 2 == 0 { told / 2 } else { (1 - told) / 2 };
+    let exponent = difference + i64::from(usual) + 127;
+    if !(1..=254).contains(&exponent) {
+        return Err(Failure::new(Exit::Run, format!("its header holds a step of 2^{}", exponent - 127)));
+    }
     let mantissa = bits & 0x7f_ffff;
-    let count = plain(coder, 23 - mantissa.trailing_zeros().min(23), 5).min(23);
+    let needed = 23 - mantissa.trailing_zeros().min(23);
+    let count = if coder.code(needed <= SHORT, 1 << 15) { SHORT } else { plain(coder, needed, 5).min(23) };
     let mantissa = plain(coder, mantissa >> (23 - count), count) << (23 - count);
-    f32::from_bits(exponent << 23 | mantissa)
+    Ok(f32::from_bits((exponent as u32) << 23 | mantissa))
 }
 
 /// The same bytes with the start and the check sum that belong to them, for tests that damage what lies between.

@@ -39,7 +39,7 @@ mod tests {
     fn they_are_near_what_they_are_called() {
         for k in -1500..=1500 {
             let x = f64::from(k) / 100.0;
-            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-4, "{x}");
+            assert!((exp(x) / x.exp() - 1.0).abs() < 2e-4, "{x}");
             assert!((ln(x.exp()) - x).abs() < 1e-5, "{x}");
             assert!((stretch(squash(x)) - x).abs() < 2e-3, "{x}");
         }

@@ -11,9 +11,6 @@ pub trait Coder {
     /// Codes `bit`, which is 1 with chance `p` of 65536, and gives what was coded: a decoder has its own.
     fn code(&mut self, bit: bool, p: u32) -> bool;
 
-    /// Whether bits come out of it.
-    fn decodes(&self) -> bool;
-
     /// Bits that the stream has taken so far, as far as it counts them.
     fn bits(&self) -> f64 {
         0.0
@@ -82,10 +79,6 @@ impl Coder for Encoder {
         }
         bit
     }
-
-    fn decodes(&self) -> bool {
-        false
-    }
 }
 
 /// Reads a stream.
@@ -134,10 +127,6 @@ impl Coder for Decoder<'_> {
         }
         bit
     }
-
-    fn decodes(&self) -> bool {
-        true
-    }
 }
 
 /// Counts the bits that a stream would take.
@@ -151,10 +140,6 @@ impl Coder for Cost {
         let p = f64::from(if bit { p } else { ONE - p }) / f64::from(ONE);
         self.bits -= p.log2();
         bit
-    }
-
-    fn decodes(&self) -> bool {
-        false
     }
 
     fn bits(&self) -> f64 {

@@ -1,4 +1,4 @@
-//! `adamtrain eval RUN`: loss, accuracy, accuracy per class and confusion matrix of a checkpoint.
+//! `adamtrain eval RUN`: loss, accuracy, accuracy per class and confusion matrix of a checkpoint or a compressed net.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
+use super::compressed;
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::batches::Division;
@@ -22,6 +23,7 @@ use crate::model::{LinearNet, Shape};
 use crate::report::table::number;
 use crate::report::{Style, answer};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::write::replace;
 use crate::text::counted;
 use crate::train::{Evaluator, all_of, average, finite};
 
@@ -30,7 +32,7 @@ pub fn command() -> Command {
     Command::new("eval")
         .about("Evaluate a run: loss, accuracy, accuracy per class, confusion matrix")
         .after_help(
-            "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json",
+            "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json\n  adamtrain eval mnist.amc --predictions classes.txt",
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
@@ -58,11 +60,21 @@ pub fn command() -> Command {
                 .help("Where its files lie, if not where the run had them"),
         )
         .arg(Arg::new("device").long("device").value_name("NAME").help("auto, cpu, cuda or cuda:N"))
+        .arg(
+            Arg::new("predictions")
+                .long("predictions")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write the class that was predicted for each example, one a line from 0"),
+        )
         .args(super::output_arguments())
 }
 
 /// Evaluates and answers.
 pub fn run(typed: &ArgMatches) -> Result<()> {
+    if let Some(path) = compressed::asked(typed, "RUN")? {
+        return compressed::evaluate(path, typed);
+    }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
     let overrides = [("dataset", "data.dataset"), ("data-dir", "data.data_dir"), ("device", "train.device")];
     let overrides = overrides.into_iter().filter_map(|(flag, key)| {
@@ -86,7 +98,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     restore(&net, &path, &checkpoint, typed.get_flag("ema"))?;
     let name = typed.get_one::<String>("split").cloned().unwrap_or_default();
     let (split, order) = split(&name, &config, dataset, &device)?;
-    let (means, confusion) = evaluate(&net, &split, &order, checkpoint.meta.model.channels())?;
+    let (means, confusion, predictions) = evaluate(&net, &split, &order, checkpoint.meta.model.channels())?;
+    write_predictions(typed, &predictions)?;
     let scores = Scores { path, spec: config.dataset.clone(), split: name, means, confusion };
     answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
 }
@@ -106,7 +119,7 @@ fn config(path: &Path, settings: &BTreeMap<String, String>, overrides: impl Iter
 }
 
 /// Requires images and classes of the number that the net has.
-fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<(), Failure> {
+pub(super) fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<(), Failure> {
     if (shape.inputs, shape.classes) == (spec.inputs(), spec.classes.len()) {
         return Ok(());
     }
@@ -156,32 +169,62 @@ fn split(name: &str, config: &Config, dataset: Dataset, device: &Device) -> Resu
     Ok((split, Tensor::from_vec(members, count, device)?))
 }
 
-/// Loss, accuracy and confusion matrix of a net over the examples in `order`.
-fn evaluate(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channel>) -> Result<(Means, Confusion)> {
+/// Loss, accuracy, confusion matrix and predicted classes of a net over the examples in `order`.
+fn evaluate(
+    net: &LinearNet,
+    split: &Split,
+    order: &Tensor,
+    channels: Vec<Channel>,
+) -> Result<(Means, Confusion, Vec<usize>)> {
     let evaluator = Evaluator::new(net, order.elem_count(), channels, order.device())?;
     let all_labels = split.labels.to_vec1::<u32>()?;
     let labels: Vec<u32> = order.to_vec1::<u32>()?.into_iter().map(|index| all_labels[index as usize]).collect();
     let mut confusion = Confusion::new(net.shape().classes);
+    let mut predictions = Vec::with_capacity(labels.len());
     let means = evaluator.run(net, split, order, |start, logits| {
-        confusion.add(&labels[start..], &logits.squeeze(1)?.to_vec2::<f32>()?); // [rows, C]
+        let logits = logits.squeeze(1)?.to_vec2::<f32>()?; // [rows, C]
+        confusion.add(&labels[start..], &logits);
+        predictions.extend(logits.iter().map(|row| first_largest(row)));
         Ok(())
     })?;
-    Ok((means, confusion))
+    Ok((means, confusion, predictions))
+}
+
+/// Writes the predicted classes to the file that `--predictions` names, if it does.
+pub(super) fn write_predictions(typed: &ArgMatches, predictions: &[usize]) -> Result<(), Failure> {
+    let Some(path) = typed.get_one::<PathBuf>("predictions") else { return Ok(()) };
+    let lines = predictions.iter().fold(String::new(), |lines, class| lines + &class.to_string() + "\n");
+    replace(path, lines.as_bytes())
 }
 
 /// How often each class was taken for each: a row per true class, a column per class that was predicted.
-struct Confusion(Vec<Vec<u64>>);
+pub(super) struct Confusion(Vec<Vec<u64>>);
 
 impl Confusion {
-    fn new(classes: usize) -> Self {
+    pub(super) fn new(classes: usize) -> Self {
         Self(vec![vec![0; classes]; classes])
     }
 
     /// Counts the logits of some examples, whose labels are the first of `labels`.
     fn add(&mut self, labels: &[u32], logits: &[Vec<f32>]) {
         for (&label, row) in labels.iter().zip(logits) {
-            self.0[label as usize][first_largest(row)] += 1;
+            self.count(label as usize, first_largest(row));
         }
+    }
+
+    /// Counts an example.
+    pub(super) fn count(&mut self, label: usize, predicted: usize) {
+        self.0[label][predicted] += 1;
+    }
+
+    /// Share of all examples that were recognised.
+    pub(super) fn accuracy(&self) -> f64 {
+        let right: u64 = (0..self.0.len()).map(|class| self.0[class][class]).sum();
+        right as f64 / self.examples() as f64
+    }
+
+    fn examples(&self) -> u64 {
+        self.0.iter().flatten().sum()
     }
 
     /// Number of examples of a class, and how many of them were recognised, if there are any.
@@ -203,20 +246,16 @@ fn first_largest(row: &[f32]) -> usize {
 }
 
 /// What was found.
-struct Scores {
-    path: PathBuf,
-    spec: Arc<Spec>,
-    split: String,
-    means: Means,
-    confusion: Confusion,
+pub(super) struct Scores {
+    pub path: PathBuf,
+    pub spec: Arc<Spec>,
+    pub split: String,
+    pub means: Means,
+    pub confusion: Confusion,
 }
 
 impl Scores {
-    fn examples(&self) -> u64 {
-        self.confusion.0.iter().flatten().sum()
-    }
-
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let of_class = |(class, name): (usize, &String)| {
             let (examples, accuracy) = self.confusion.of(class);
             json!({ "class": name, "examples": examples, "accuracy": accuracy })
@@ -226,7 +265,7 @@ impl Scores {
             "path": self.path.display().to_string(),
             "dataset": self.spec.name,
             "split": self.split,
-            "examples": self.examples(),
+            "examples": self.confusion.examples(),
             "loss": finite(self.means.loss),
             "accuracy": self.means.accuracy,
             "per_class": self.spec.classes.iter().enumerate().map(of_class).collect::<Vec<_>>(),
@@ -234,10 +273,10 @@ impl Scores {
         })
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "checkpoint  {}", self.path.display());
-        let count = counted(self.examples(), "example");
+        let count = counted(self.confusion.examples(), "example");
         let _ = writeln!(text, "split       {} of {}, {count}", self.split, self.spec.name);
         let _ = writeln!(text, "loss        {}", number(Some(self.means.loss)));
         let _ = writeln!(text, "accuracy    {:.4}", self.means.accuracy);

@@ -1,4 +1,4 @@
-//! `adamtrain inspect FILE|RUN`: what a checkpoint holds.
+//! `adamtrain inspect FILE|RUN`: what a checkpoint or a compressed net holds.
 
 use std::fmt::Write as _;
 
@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
+use super::compressed;
 use crate::device::in_units;
 use crate::error::escaped;
 use crate::report::answer;
@@ -26,6 +27,9 @@ pub fn command() -> Command {
 
 /// Reads the checkpoint and describes it.
 pub fn run(typed: &ArgMatches) -> Result<()> {
+    if let Some(path) = compressed::asked(typed, "PATH")? {
+        return compressed::inspect(&path, typed);
+    }
     let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
     let file_bytes = std::fs::metadata(&path)?.len();
     let rows: Vec<(&String, &Numbers, Statistics)> =
