@@ -47,12 +47,25 @@ pub struct Request {
     pub seed: u64,
     /// Rungs of a ladder.
     pub rungs: usize,
+    /// What the nets learn from beside the labels.
+    pub teacher: Teacher,
     /// Settings of the nets that are trained beside those of the recipe.
     pub settings: Vec<Given>,
     /// The data, where it is not that of the run.
     pub data: Vec<Given>,
     /// How much is told.
     pub style: Style,
+}
+
+/// What nets learn from beside the labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Teacher {
+    /// A wider net that is trained first.
+    Auto,
+    /// Nothing.
+    None,
+    /// The net of this run.
+    Run(PathBuf),
 }
 
 /// A rung that was coded.
@@ -68,13 +81,17 @@ struct Rung {
 pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
     let started = Instant::now();
     expect_free(request)?;
-    let ladder = Ladder::new(request)?;
+    let mut ladder = Ladder::new(request)?;
     let judge = Judge::new(ladder.config(), request)?;
     let mut report = Report::new(request, &judge)?;
     if let Goal::Format(format) = request.goal {
         let net = coded::converted(&request.checkpoint, format, &judge)?;
         let candidate = Candidate::measured(net, &judge)?;
         return finish(request, &judge, report, &candidate, started);
+    }
+
+    if let Some(code) = ladder.teach(train)? {
+        return Ok(stopped(&ladder, request, code));
     }
 
     // The ladder, and between the rungs that the goal lies between a finer one.
@@ -122,15 +139,7 @@ fn climb(
 ) -> Result<Option<i32>> {
     let trained = match ladder.train(number, shares, train)? {
         Ok(trained) => trained,
-        Err(code) => {
-            if !request.style.quiet {
-                crate::report::message(&format!(
-                    "go on: the same command with --resume, in {}",
-                    ladder.folder().display()
-                ));
-            }
-            return Ok(Some(code));
-        }
+        Err(code) => return Ok(Some(stopped(ladder, request, code))),
     };
     report.nets += trained.len();
     for trained in trained {
@@ -145,6 +154,15 @@ fn climb(
         rungs.push(Rung { trained, candidate });
     }
     Ok(None)
+}
+
+/// Says how to go on; answers with the code to leave with.
+fn stopped(ladder: &Ladder<'_>, request: &Request, code: i32) -> i32 {
+    if !request.style.quiet {
+        let folder = quoted_path(ladder.folder());
+        crate::report::message(&format!("go on: the same command with --resume; what is trained lies in {folder}"));
+    }
+    code
 }
 
 /// Writes the file, reads it back, and reports what it is.

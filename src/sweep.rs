@@ -308,7 +308,9 @@ impl<'a> Sweep<'a> {
         if let Some(why) = why {
             let (ended, all) = (self.directory.ended.len(), self.points.points.len());
             self.message(&format!("{why}: saved, {ended} of {all} points have ended"));
-            self.message(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
+            if self.options.answers {
+                self.message(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
+            }
         }
         let stop = stopped.unwrap_or(Stop::Finished);
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use crate::compress::coded::Format;
-use crate::compress::{self, Goal, Request, TrainSweep};
+use crate::compress::{self, Goal, Request, Teacher, TrainSweep};
 use crate::config::layers::Given;
 
 const EXAMPLES: &str = "\
@@ -54,6 +54,12 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u32).range(2..=64))
                 .default_value("8"),
             arg("epochs", "N", "Epochs of each net [default: 60]").value_parser(value_parser!(u64).range(1..)),
+            arg(
+                "teacher",
+                "RUN",
+                "What the nets learn from beside the labels: a run, `auto` (a wider net, trained first) or `none`",
+            )
+            .default_value("auto"),
             super::dataset(arg("dataset", "NAME", "Another data set of the same shape")),
             arg("data-dir", "DIR", "Where its files lie, if not where the run had them"),
             arg("set", "KEY=V", "A setting of the nets that are trained; repeatable").action(ArgAction::Append),
@@ -84,6 +90,11 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         resume: typed.get_flag("resume"),
         seed: typed.get_one::<u64>("seed").copied().unwrap_or_default(),
         rungs: typed.get_one::<u32>("rungs").map_or(8, |rungs| *rungs as usize),
+        teacher: match typed.get_one::<String>("teacher").map(String::as_str) {
+            None | Some("auto") => Teacher::Auto,
+            Some("none") => Teacher::None,
+            Some(path) => Teacher::Run(path.into()),
+        },
         settings,
         data: [given("dataset", "data.dataset"), given("data-dir", "data.data_dir")].into_iter().flatten().collect(),
         style: super::style(typed),

@@ -1,10 +1,11 @@
 //! The nets that are trained for size: a sweep over the share of the weights that is kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{Request, work_folder};
+use super::{Request, Teacher, work_folder};
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::error::{Exit, Failure};
@@ -30,6 +31,17 @@ const RECIPE: &[(&str, &str)] = &[
     ("prune.end", "0.6"),
     ("quantize.bits", "3"),
     ("quantize.after", "0.6"),
+    ("augment.augment", "affine"),
+];
+
+/// How the teacher is trained: a wider net, whose bytes are in no file.
+const TEACHER: &[(&str, &str)] = &[
+    ("model.hidden", "1024,512"),
+    ("model.dropout", "0.2"),
+    ("optim.optimizer", "adamw"),
+    ("optim.lr", "1e-3"),
+    ("schedule.schedule", "cosine"),
+    ("train.epochs", "40"),
 ];
 
 /// Settings of the run that its compressed nets share.
@@ -140,6 +152,53 @@ impl<'a> Ladder<'a> {
         all[1..all.len() - 1].to_vec()
     }
 
+    /// Trains the teacher of the nets of all ladders, where one is asked for; the code to leave with where it was stopped on its way.
+    ///
+    /// # Errors
+    /// If something cannot be written, or it diverged ([`Exit::Diverged`]).
+    pub fn teach(&mut self, train: TrainSweep) -> Result<Option<i32>> {
+        let path = match &self.request.teacher {
+            Teacher::None => return Ok(None),
+            Teacher::Run(path) => path.clone(),
+            Teacher::Auto => {
+                let is_of_recipe = |given: &Given| {
+                    let key = given.key.as_str();
+                    key.starts_with("data.") || key.starts_with("augment.") || key.starts_with("train.batch_size")
+                };
+                let mut given: Vec<Given> = self.given.iter().filter(|given| is_of_recipe(given)).cloned().collect();
+                given.extend(TEACHER.iter().map(|(key, text)| of_recipe(key, text)));
+                given.push(of_recipe("train.seed", &self.request.seed.to_string()));
+                match self.sweep("teacher", given, train)? {
+                    Ok((out, _)) => resolve::of_point(&out, 0, false),
+                    Err(code) => return Ok(Some(code)),
+                }
+            }
+        };
+        self.given.push(of_recipe("teacher.teacher", &path.display().to_string()));
+        Ok(None)
+    }
+
+    /// Trains the points of a sweep in the folder `name`, or reads what came of them: the folder and the ends.
+    fn sweep(
+        &self,
+        name: &str,
+        given: Vec<Given>,
+        train: TrainSweep,
+    ) -> Result<Result<(PathBuf, BTreeMap<usize, PointEnd>), i32>> {
+        let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
+        let lanes = Some(points.points.len());
+        let (style, threads) = (self.request.style, self.threads);
+        let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
+        write::folder(&self.folder)?;
+        let out = self.folder.join(name);
+        let code = train(Sweep::open(&points, Some(out.clone()), true, options)?)?;
+        if code != 0 {
+            return Ok(Err(code));
+        }
+        let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
+        Ok(Ok((out, ended)))
+    }
+
     /// Trains the nets of a ladder, the one with this number, or reads them where they are trained already; the code to leave with
     /// where it was stopped on its way.
     ///
@@ -148,24 +207,22 @@ impl<'a> Ladder<'a> {
     pub fn train(&self, number: usize, shares: &[f64], train: TrainSweep) -> Result<Result<Vec<Trained>, i32>> {
         let sparsities: Vec<String> = shares.iter().map(|kept| format!("{:.6}", 1.0 - kept)).collect();
         let mut given = self.given.clone();
-        given.push(Given { key: "prune.sparsity".into(), text: sparsities.join(","), flag: "compress".into() });
-        let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
-        let style = self.request.style;
-        let options =
-            Options { lanes: Some(shares.len()), all_checkpoints: true, style, threads: self.threads, answers: false };
-        write::folder(&self.folder)?;
-        let out = self.folder.join(format!("ladder-{number}"));
-        let code = train(Sweep::open(&points, Some(out.clone()), true, options)?)?;
-        if code != 0 {
-            return Ok(Err(code));
-        }
-        let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
+        given.push(of_recipe("prune.sparsity", &sparsities.join(",")));
+        let (out, ended) = match self.sweep(&format!("ladder-{number}"), given, train)? {
+            Ok(found) => found,
+            Err(code) => return Ok(Err(code)),
+        };
         let trained = |end: &PointEnd| {
             let last = end.last.clone().filter(|_| !end.has_diverged())?;
             Some(Trained { path: resolve::of_point(&out, end.point, false), kept: shares[end.point], last })
         };
         Ok(Ok(ended.values().filter_map(trained).collect()))
     }
+}
+
+/// A setting of the recipe.
+fn of_recipe(key: &str, text: &str) -> Given {
+    Given { key: key.into(), text: text.into(), flag: "compress".into() }
 }
 
 /// So many numbers from `high` down to `low`, both among them, each by the same factor below the one before.
