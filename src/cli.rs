@@ -265,7 +265,8 @@ Order: default < --config < environment < flags; of two flags the last wins.
 
 Exit codes: 0 done, 1 unexpected or below --expect-accuracy, 2 usage, 3 data,
   4 run or checkpoint, 5 device or memory, 6 run directory busy, 7 output,
-  8 diverged, 75 out of time (saved: run again), 129/130/143 signal (saved).";
+  8 diverged, 9 compression that missed its goal, 75 out of time (saved: run
+  again), 129/130/143 signal (saved).";
 
 /// Help is written for a terminal of this width.
 const WIDTH: usize = 80;

@@ -88,6 +88,11 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
                 .to_owned(),
         ),
         (
+            "train",
+            "train --limit-train 300 --epochs 2 --eval-every 1steps --prune 0.5 --quantize 4 --set quantize.after=0.2 --out runs/c"
+                .to_owned(),
+        ),
+        (
             "sweep",
             format!("sweep {small} --epochs 1 --lr 1e-3,1e-2 --health --set train.non_finite=skip --out sweeps/a"),
         ),
@@ -96,6 +101,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("--dry-run", "--dry-run".to_owned()),
         ("eval", "eval runs/a".to_owned()),
         ("inspect", "inspect runs/a".to_owned()),
+        ("compress", "compress runs/a --quantize int8 --out a.amc".to_owned()),
         ("data", "data digits".to_owned()),
         ("runs", "runs".to_owned()),
         ("doctor", "doctor".to_owned()),

@@ -91,6 +91,22 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--lr 1e-3,1e-2,0.1 --optimizer adam,sgd", "--health --hidden 12,5 --clip-norm 0.1"),
         ("--lr 1e-3,1e-2 --seed 0,1", "--augment affine+elastic --set train.accumulate=2 --hidden 12"),
         ("--augment none,affine,flip+shift --lr 1e-3,1e-2", "--valid-fraction 0.2"),
+        (
+            "--prune none,0.5,0.9 --quantize none,2,4",
+            "--hidden 12,5 --valid-fraction 0.2 --set prune.every=3 --set quantize.after=0.3 --set prune.regrow=0.1",
+        ),
+        (
+            "--prune 0.5,0.9 --set quantize.rate=0,1e-4 --set prune.clustering=0,0.5",
+            "--hidden 9 --quantize 3 --set prune.every=2 --set quantize.after=0.3 --set prune.floor=0.3",
+        ),
+        (
+            "--prune 0.5,0.8 --seed 0,1",
+            "--hidden 12 --set prune.method=iterative --set prune.rounds=3 --set prune.rewind=2steps --schedule cosine",
+        ),
+        (
+            "--prune 0.5,0.8 --set prune.l1=none,1e-3",
+            "--hidden 12,8 --set prune.granularity=unit --set prune.saliency=fisher --set prune.every=2",
+        ),
         ("--lr 1e-3,1e-2 --seed 0,1", "--set train.non_finite=skip --set train.ema_decay=0.9 --valid-fraction 0.2"),
     ] {
         each_is_its_own_run(&Place::new(), &format!("{SMALL} --epochs 2 {axes} {more}"));

@@ -56,6 +56,12 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--set train.non_finite=skip",
         "--valid-fraction 0.2 --schedule plateau --set schedule.plateau_patience=0 --lr 0.5",
         "--schedule one-cycle",
+        "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.regrow=0.1 --valid-fraction 0.2",
+        "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.saliency=fisher --set prune.clustering=0.5 --set prune.l1=1e-3",
+        "--prune 0.8 --hidden 8 --set prune.method=iterative --set prune.rounds=3 --set prune.rewind=1steps",
+        "--prune 0.8 --hidden 8 --set prune.granularity=unit --set prune.every=2 --optimizer sgd --lr 0.1",
+        "--quantize 2 --hidden 8 --set quantize.after=0.2 --set quantize.rate=1e-4",
+        "--prune 0.8 --quantize 8 --set quantize.after=0.2 --set train.non_finite=skip",
     ] {
         survives(arguments);
     }

@@ -128,6 +128,9 @@ impl SweepRequest {
             sources.run = description_of(out)?;
         }
         let points = Points::load(&sources, self.random)?;
+        if points.axes.is_empty() {
+            tracing::warn!("no setting has several values: the sweep is one run");
+        }
         if self.expand {
             return self.print(&points).map(|()| 0);
         }

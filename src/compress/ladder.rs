@@ -20,6 +20,12 @@ use crate::train::Record;
 /// What trains the points of a sweep, and answers with the code to leave with.
 pub type TrainSweep = fn(Sweep) -> Result<i32>;
 
+/// What came of training, or the code to leave with where it was stopped on its way.
+pub type OrCode<T> = std::result::Result<T, i32>;
+
+/// How each point of a sweep ended.
+type Ends = BTreeMap<usize, PointEnd>;
+
 /// How the nets are trained, by key; `docs/compression.md` has the measurements behind it.
 const RECIPE: &[(&str, &str)] = &[
     ("optim.optimizer", "adamw"),
@@ -99,6 +105,11 @@ impl<'a> Ladder<'a> {
         }
         all.extend(RECIPE.iter().map(|(key, text)| given(key, text, "compress")));
         all.push(given("train.seed", &request.seed.to_string(), "--seed"));
+        let own = |given: &&Given| ["prune.sparsity", "teacher.teacher", "train.init"].contains(&given.key.as_str());
+        if let Some(Given { key, flag, .. }) = request.settings.iter().find(own) {
+            let what = format!("{flag}: `{key}` is what `compress` chooses itself");
+            return Err(Failure::new(Exit::Usage, what).hint("choose --rungs and --teacher").into());
+        }
         all.extend(request.data.iter().chain(&request.settings).cloned());
         let config = Config::load(&Sources { command_line: all.clone(), ..Sources::default() })?;
         let shape = &request.checkpoint.meta.model.shape;
@@ -136,7 +147,7 @@ impl<'a> Ladder<'a> {
         let count = self.request.rungs.div_ceil(2).max(2);
         let mut tried = tried.to_vec();
         tried.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let change = tried.windows(2).filter(|pair| pair[0].1 != pair[1].1).next_back();
+        let change = tried.windows(2).rfind(|pair| pair[0].1 != pair[1].1);
         let (top, low) = match change {
             Some(pair) => (pair[0].0, pair[1].0),
             // The goal lies above the ladder or below it.
@@ -179,12 +190,7 @@ impl<'a> Ladder<'a> {
     }
 
     /// Trains the points of a sweep in the folder `name`, or reads what came of them: the folder and the ends.
-    fn sweep(
-        &self,
-        name: &str,
-        given: Vec<Given>,
-        train: TrainSweep,
-    ) -> Result<Result<(PathBuf, BTreeMap<usize, PointEnd>), i32>> {
+    fn sweep(&self, name: &str, given: Vec<Given>, train: TrainSweep) -> Result<OrCode<(PathBuf, Ends)>> {
         let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
         let lanes = Some(points.points.len());
         let (style, threads) = (self.request.style, self.threads);
@@ -204,7 +210,7 @@ impl<'a> Ladder<'a> {
     ///
     /// # Errors
     /// If something cannot be written, or every net diverged ([`Exit::Diverged`]).
-    pub fn train(&self, number: usize, shares: &[f64], train: TrainSweep) -> Result<Result<Vec<Trained>, i32>> {
+    pub fn train(&self, number: usize, shares: &[f64], train: TrainSweep) -> Result<OrCode<Vec<Trained>>> {
         let sparsities: Vec<String> = shares.iter().map(|kept| format!("{:.6}", 1.0 - kept)).collect();
         let mut given = self.given.clone();
         given.push(of_recipe("prune.sparsity", &sparsities.join(",")));

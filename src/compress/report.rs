@@ -13,6 +13,7 @@ use super::ladder::Trained;
 use super::{Goal, Request};
 use crate::amc::{self, Parts};
 use crate::device;
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, Panel, Scale};
 use crate::report::table::{Side, aligned, duration};
 use crate::report::{Style, answer};
 use crate::run::write;
@@ -187,9 +188,9 @@ impl Report {
                 "test_examples": file.test.of,
                 "test_error": file.test.error(),
                 "test_interval": [file.test.interval().0, file.test.interval().1],
-                "decode_seconds": file.decode_seconds,
-                "one_image_seconds": file.one_seconds,
-                "batch_seconds": file.batch_seconds,
+                "decoding": { "seconds": file.decode_seconds },
+                "image": { "seconds": file.one_seconds },
+                "batch": { "images": BATCH, "seconds": file.batch_seconds },
                 "layers": layers.map(layer).collect::<Vec<_>>(),
             });
             if let (Json::Object(event), Json::Object(own)) = (&mut event, own) {
@@ -281,8 +282,46 @@ impl Report {
             }
         }
         self.file = None;
+        let figure = self.figure(&request.path);
+        write::replace(&request.out.join("front.svg"), figure.to_svg().as_bytes())?;
         self.seconds = started.elapsed().as_secs_f64();
         self.print(request.style)?;
         Ok(0)
+    }
+
+    /// Error over bytes, of the files of a front.
+    fn figure(&self, run: &Path) -> Figure {
+        let mut files: Vec<&Stage> = self.stages.iter().filter(|stage| stage.test.is_some()).collect();
+        files.sort_by(|a, b| a.bytes.unwrap_or_default().total_cmp(&b.bytes.unwrap_or_default()));
+        let mut panel = Panel::default();
+        let mut errors = Vec::new();
+        for (x, stage) in files.iter().enumerate() {
+            let of_split = [stage.valid, stage.test.map(|test| test.error())];
+            for (y, error) in of_split.into_iter().enumerate() {
+                let Some(percent) = error.map(|error| 100.0 * error) else { continue };
+                errors.push(percent);
+                panel
+                    .cells
+                    .insert((y, x), Estimate { values: vec![percent], mean: Some(percent), ..Estimate::default() });
+            }
+        }
+        let bytes: Vec<f64> = files.iter().filter_map(|stage| stage.bytes).collect();
+        let chart = Chart {
+            form: Form::Lines,
+            measure: "error in %".into(),
+            scale: Scale::of(&errors),
+            bounds: (0.0, 100.0),
+            x: Axis {
+                name: "bytes".into(),
+                labels: bytes.iter().map(|bytes| format!("{bytes:.0}")).collect(),
+                numbers: bytes,
+            },
+            y: Axis { name: "images".into(), labels: vec!["validation".into(), "test".into()], numbers: Vec::new() },
+            panels: vec![panel],
+            best: None,
+            diverged: false,
+        };
+        let note = format!("{} of weights in f32", device::in_units(4 * self.parameters));
+        Figure { title: format!("Compressed: {}", run.display()), note, charts: vec![chart] }
     }
 }

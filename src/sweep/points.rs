@@ -78,9 +78,6 @@ impl Points {
         if let Some(random) = random.filter(|random| *random > count) {
             tracing::warn!("{random} points are asked for, and there are {count} combinations: all of them are taken");
         }
-        if axes.is_empty() {
-            tracing::warn!("no setting has several values: the sweep is one run");
-        }
         let mut indices: Vec<u32> = (0..count as u32).collect();
         if let Some(random) = random {
             Stream::new(0, Purpose::Split, 1).shuffle(&mut indices);

@@ -410,3 +410,127 @@ impl Projection {
         Ok(Some(Size { sparsity: zeros as f64 / all.max(1) as f64, entropy_bytes: bits.map(|bits: f64| bits / 8.0) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::tests::trainer;
+    use crate::train::{Batch, Trainer};
+
+    /// Trains on the test split of the digits once; answers with the share of zeros after each step.
+    fn trained(settings: &[(&str, &str)]) -> (Trainer, Vec<f64>) {
+        let (mut trainer, split, order) = trainer(settings);
+        let steps = split.len() / 20;
+        let mut zeros = Vec::new();
+        for step in 0..steps {
+            let batch = Batch { split: &split, order: &order, start: 20 * step, rows: 20 };
+            trainer.step(batch, step as u64).unwrap();
+            zeros.push(trainer.size(0).unwrap().unwrap().sparsity);
+        }
+        (trainer, zeros)
+    }
+
+    fn numbers(trainer: &Trainer, name: &str) -> Vec<f32> {
+        let tensors = trainer.tensors(0).unwrap();
+        let found = tensors.iter().find(|(own, _)| own == name).unwrap_or_else(|| panic!("{name}"));
+        kernel::lend(&found.1, <[f32]>::to_vec).unwrap()
+    }
+
+    #[test]
+    fn exactly_the_share_that_was_asked_for_is_pruned_and_it_only_grows() {
+        for more in [
+            ("prune.saliency", "magnitude"),
+            ("prune.saliency", "fisher"),
+            ("prune.clustering", "0.5"),
+            ("prune.floor", "0.2"),
+        ] {
+            let settings = [("prune.sparsity", "0.9"), ("prune.every", "5"), ("train.epochs", "1"), more];
+            let (trainer, zeros) = trained(&settings);
+            assert!(zeros.windows(2).all(|pair| pair[0] <= pair[1] + 1e-9), "{more:?}: {zeros:?}");
+            let weights = trainer.net.shape().layers().map(|(inputs, outputs)| inputs * outputs).sum::<usize>() as f64;
+            let last = zeros[zeros.len() - 1];
+            assert!((last - 0.9).abs() <= 0.5 / weights, "{more:?}: {last}");
+            assert!(zeros[0] < 0.1 && zeros[zeros.len() / 2] > 0.5, "{more:?}");
+            let floor = numbers(&trainer, "layers.1.weight.mask").iter().sum::<f32>() / 60.0;
+            assert!(more.0 != "prune.floor" || floor >= 0.2, "{floor}");
+        }
+    }
+
+    #[test]
+    fn what_is_pruned_comes_back_where_it_may() {
+        let changes = |regrow: &str| {
+            let settings =
+                [("prune.sparsity", "0.9"), ("prune.every", "5"), ("train.epochs", "1"), ("prune.regrow", regrow)];
+            let (mut trainer, split, order) = trainer(&settings);
+            let (mut before, mut back) = (Vec::new(), 0);
+            for step in 0..split.len() / 20 {
+                trainer.step(Batch { split: &split, order: &order, start: 20 * step, rows: 20 }, step as u64).unwrap();
+                let mask = numbers(&trainer, "layers.0.weight.mask");
+                back += mask.iter().zip(&before).filter(|(now, then)| **now > **then).count();
+                before = mask;
+            }
+            back
+        };
+        assert!(changes("0.5") > 2 * changes("0").max(1), "{} {}", changes("0.5"), changes("0"));
+    }
+
+    #[test]
+    fn units_are_pruned_whole() {
+        let settings =
+            [("prune.sparsity", "0.8"), ("prune.granularity", "unit"), ("prune.every", "5"), ("train.epochs", "1")];
+        let (trainer, zeros) = trained(&settings);
+        assert!(zeros[zeros.len() - 1] >= 0.8);
+        let mask = numbers(&trainer, "layers.0.weight.mask");
+        let inputs = trainer.net.shape().inputs;
+        let rows: Vec<&[f32]> = mask.chunks_exact(inputs).collect();
+        let alive: Vec<&&[f32]> = rows.iter().filter(|row| row.contains(&1.0)).collect();
+        assert!(
+            !alive.is_empty() && alive.iter().all(|row| *row == alive[0]),
+            "the units that are left read the same inputs"
+        );
+    }
+
+    #[test]
+    fn rounds_rewind_the_weights_and_the_optimizer() {
+        let settings = [
+            ("prune.sparsity", "0.75"),
+            ("prune.method", "iterative"),
+            ("prune.rounds", "3"),
+            ("prune.rewind", "2"),
+            ("train.epochs", "1"),
+        ];
+        let (mut trainer, split, order) = trainer(&settings);
+        let steps = (split.len() / 20) as u64;
+        let round = steps.div_ceil(3);
+        let mut at_rewind = Vec::new();
+        for step in 0..steps {
+            if step == 2 {
+                at_rewind = numbers(&trainer, "layers.0.weight");
+            }
+            trainer.step(Batch { split: &split, order: &order, start: 20 * step as usize, rows: 20 }, step).unwrap();
+            if step + 1 == round {
+                let (now, mask) = (numbers(&trainer, "layers.0.weight"), numbers(&trainer, "layers.0.weight.mask"));
+                assert_eq!(trainer.optimizer.steps(0), 0);
+                assert!(now.iter().zip(&at_rewind).zip(&mask).all(|((now, then), mask)| *now == then * mask));
+                assert!((trainer.size(0).unwrap().unwrap().sparsity - 0.5).abs() < 1e-3);
+            }
+        }
+        assert!((trainer.size(0).unwrap().unwrap().sparsity - 0.75).abs() < 1e-3);
+    }
+
+    #[test]
+    fn quantized_weights_are_levels_and_the_step_is_learned() {
+        let settings =
+            [("quantize.bits", "3"), ("quantize.after", "0.3"), ("train.epochs", "1"), ("quantize.rate", "1e-5")];
+        let (trainer, _) = trained(&settings);
+        for layer in 0..2 {
+            let learned = numbers(&trainer, &format!("layers.{layer}.weight.quantizer"));
+            let step = quantizer::step_of(&learned).unwrap();
+            let levels: Vec<f32> =
+                numbers(&trainer, &format!("layers.{layer}.weight")).iter().map(|weight| weight / step).collect();
+            assert!(levels.iter().all(|level| (level - level.round()).abs() < 1e-4 && level.abs() < 3.1));
+            assert!(levels.iter().any(|level| level.round() != 0.0) && learned[4] > 10.0);
+        }
+        assert!(trainer.size(0).unwrap().unwrap().entropy_bytes.unwrap() > 100.0);
+    }
+}

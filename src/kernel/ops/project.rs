@@ -181,3 +181,117 @@ vectorised! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+    use candle_core::Device::Cpu;
+
+    /// Numbers in ±1 and a mask.
+    fn numbers(count: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
+        let mut stream = Stream::new(seed, Purpose::Weights, 5);
+        let numbers = (0..count).map(|_| stream.symmetric(1.0)).collect();
+        (numbers, (0..count).map(|_| f32::from(stream.below(3) > 0)).collect())
+    }
+
+    fn tensor(numbers: &[f32]) -> Tensor {
+        Tensor::new(numbers, &Cpu).unwrap()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.to_vec1().unwrap()
+    }
+
+    #[test]
+    fn weights_are_the_nearest_level_of_what_the_mask_keeps() -> Result<()> {
+        let (theta, mask) = numbers(1000, 1);
+        let weight = tensor(&vec![7.0; 1000]);
+        project(&tensor(&theta), &tensor(&mask), None, &weight)?;
+        let kept: Vec<f32> = theta.iter().zip(&mask).map(|(theta, mask)| theta * mask).collect();
+        assert_eq!(values(&weight), kept);
+        for (levels, zero) in [(1.0, 0.5), (3.0, 0.5), (3.0, 0.8), (127.0, 0.5)] {
+            let quantizer = Quantizer { step: 0.9 / levels, levels, zero };
+            project(&tensor(&theta), &tensor(&mask), Some(quantizer), &weight)?;
+            for (found, (&theta, &mask)) in values(&weight).into_iter().zip(theta.iter().zip(&mask)) {
+                let distance = f64::from(theta.abs()) / f64::from(quantizer.step);
+                let level =
+                    if distance < f64::from(zero) { 0.0 } else { (distance + 0.5).floor().clamp(1.0, levels.into()) };
+                let expected = level * f64::from(quantizer.step) * f64::from(theta.signum() * mask);
+                assert!((f64::from(found) - expected).abs() < 1e-6, "{theta} gives {found}, expected {expected}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_not_hidden() -> Result<()> {
+        let theta = [f32::NAN, 1.0, f32::NAN, f32::INFINITY];
+        let weight = tensor(&[0.0; 4]);
+        let quantizer = Quantizer { step: 0.5, levels: 3.0, zero: 0.5 };
+        project(&tensor(&theta), &tensor(&[1.0, 1.0, 0.0, 1.0]), Some(quantizer), &weight)?;
+        let found = values(&weight);
+        assert!(found[0].is_nan() && found[1..] == [1.0, 0.0, 1.5], "{found:?}");
+        soft_threshold(&tensor(&theta), &tensor(&[1.0; 4]), 1.0, 1e-8, 0.1)
+    }
+
+    #[test]
+    fn what_is_pruned_follows_as_far_as_it_may() -> Result<()> {
+        let dense = tensor(&[1.0, 1.0, 1.0]);
+        keep_dense(&tensor(&[1.0, 0.0, 0.0]), 0.25, &tensor(&[3.0, 3.0, -1.0]), &dense)?;
+        assert_eq!(values(&dense), [3.0, 1.5, 0.5]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_gradient_of_a_step_is_the_sum_that_its_formula_says() -> Result<()> {
+        // Longer than a piece, so that the order of the sum is that of several.
+        let count = 5000;
+        let (theta, mask) = numbers(count, 2);
+        let (gradient, _) = numbers(count, 3);
+        let quantizer = Quantizer { step: 0.2, levels: 3.0, zero: 0.5 };
+        let weight = tensor(&vec![0.0; count]);
+        project(&tensor(&theta), &tensor(&mask), Some(quantizer), &weight)?;
+        let most = 0.2 * 3.5;
+        let found = step_gradient(&tensor(&theta), &tensor(&mask), &weight, &tensor(&gradient), most)?;
+        let expected: f64 = values(&weight)
+            .iter()
+            .enumerate()
+            .map(|(i, &weight)| {
+                let inside = if theta[i].abs() > most { 0.0 } else { theta[i] };
+                f64::from(mask[i]) * f64::from(gradient[i]) * f64::from(weight - inside)
+            })
+            .sum();
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_proximal_step_is_the_minimum_that_defines_it() -> Result<()> {
+        let (theta, _) = numbers(200, 4);
+        let v: Vec<f32> = theta.iter().map(|x| x * x + 1e-4).collect();
+        let found = tensor(&theta);
+        let (correction, eps, amount) = (0.5, 1e-8, 0.05);
+        soft_threshold(&found, &tensor(&v), correction, eps, amount)?;
+        for ((&before, &v), after) in theta.iter().zip(&v).zip(values(&found)) {
+            // argmin of amount·|x| + metric·(x − θ)²/2.
+            let metric = (f64::from(v) / correction).sqrt() + eps;
+            let objective = |x: f64| amount * x.abs() + 0.5 * metric * (x - f64::from(before)).powi(2);
+            let after = f64::from(after);
+            for nearby in [after - 1e-3, after + 1e-3, 0.0] {
+                assert!(objective(after) <= objective(nearby) + 1e-7, "{before} {after} {nearby}");
+            }
+        }
+        assert!(values(&found).contains(&0.0));
+        Ok(())
+    }
+
+    #[test]
+    fn the_pull_is_towards_zero_and_weaker_above_the_first_level() -> Result<()> {
+        let gradient = tensor(&[0.0; 5]);
+        let pull = Pull { first: 2.0, further: 0.5 };
+        add_pull(&tensor(&[0.1, -0.1, 3.0, -3.0, 0.0]), 1.0, pull, &gradient)?;
+        assert_eq!(values(&gradient), [2.0, -2.0, 0.5, -0.5, 0.0]);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! `adamtrain compress`: from a run to one small file, whatever interrupts it.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+
+use common::{Place, Running};
+use serde_json::Value;
+
+/// A run on the digits to compress, with images held out.
+fn with_run() -> Place {
+    let place = Place::new();
+    place.succeed("--hidden 24 --epochs 3 --valid-fraction 0.2 --batch-size 64 -q --out run");
+    place
+}
+
+const SHORT: &str = "--rungs 4 --epochs 3 --teacher none --set train.batch_size=64 -q";
+
+fn bytes(place: &Place, name: &str) -> Vec<u8> {
+    fs::read(place.path(name)).unwrap()
+}
+
+fn error_of(place: &Place, file: &str, split: &str) -> f64 {
+    1.0 - place.answer(&format!("eval {file} --split {split} --json"))["accuracy"].as_f64().unwrap()
+}
+
+#[test]
+fn the_smallest_file_that_meets_the_target_is_kept_and_is_what_was_reported() {
+    let place = with_run();
+    let report = place.answer(&format!("compress run --target-error 35% --out small.amc {SHORT} --json"));
+    let file = bytes(&place, "small.amc");
+    assert_eq!(report["bytes"], file.len());
+    assert!(report["valid_error"].as_f64().unwrap() <= 0.35, "{report}");
+    assert!((error_of(&place, "small.amc", "test") - report["test_error"].as_f64().unwrap()).abs() < 1e-9);
+    assert!(report["ratio"].as_f64().unwrap() > 20.0, "{report}");
+    assert_eq!(report["layers"].as_array().unwrap().len(), 2);
+    let text = place.succeed(&format!("compress run --target-error 35% --out small.amc --resume {SHORT}")).stdout;
+    assert!(text.contains(&format!("{} bytes", file.len())) && text.contains("bits/parameter"), "{text}");
+    assert_eq!(bytes(&place, "small.amc"), file);
+}
+
+#[test]
+fn a_missed_target_is_9_with_the_best_file_left() {
+    let place = with_run();
+    place
+        .run(&format!("compress run --target-error 0.1% --out a.amc {SHORT}"))
+        .refused(9, &["0.10 %", "a.amc", "validation"]);
+    assert!(!bytes(&place, "a.amc").is_empty());
+    place.run(&format!("compress run --max-bytes 20 --out b.amc {SHORT}")).refused(9, &["20 bytes"]);
+    assert!(!bytes(&place, "b.amc").is_empty());
+}
+
+#[test]
+fn at_most_so_many_bytes_are_the_most_accurate_of_them() {
+    let place = with_run();
+    let report = place.answer(&format!("compress run --max-bytes 700 --out a.amc {SHORT} --json"));
+    assert!(bytes(&place, "a.amc").len() <= 700, "{report}");
+    assert!(report["test_error"].as_f64().unwrap() < 0.8, "{report}");
+}
+
+#[test]
+fn a_front_falls_in_bytes_and_rises_in_error() {
+    let place = with_run();
+    let report = place.answer(&format!("compress run --pareto --out front {SHORT} --json"));
+    let names = common::names(&place.path("front"));
+    let files: Vec<&String> = names.iter().filter(|name| name.ends_with(".amc")).collect();
+    assert!(files.len() >= 2 && names.iter().any(|name| name == "front.svg"), "{names:?}");
+    let errors: Vec<f64> = files.iter().map(|name| error_of(&place, &format!("front/{name}"), "test")).collect();
+    let stages = report["stages"].as_array().unwrap();
+    for (name, error) in files.iter().zip(&errors) {
+        assert_eq!(
+            bytes(&place, &format!("front/{name}")).len().to_string(),
+            name.trim_start_matches('0').trim_end_matches(".amc")
+        );
+        let stage = stages.iter().find(|stage| stage["stage"] == ***name).unwrap();
+        assert!((stage["test_error"].as_f64().unwrap() - error).abs() < 1e-9);
+    }
+    let valid = |stage: &Value| stage["valid_error"].as_f64().unwrap();
+    assert!(stages[1..].windows(2).all(|pair| valid(&pair[0]) < valid(&pair[1])), "{report}");
+}
+
+#[test]
+fn formats_need_no_training_and_cost_little_accuracy() {
+    let place = with_run();
+    let dense = 1.0 - place.answer("eval run --json")["accuracy"].as_f64().unwrap();
+    let mut sizes = Vec::new();
+    for format in ["f16", "bf16", "int8", "int4"] {
+        let report = place.answer(&format!("compress run --quantize {format} --out {format}.amc --json"));
+        sizes.push(bytes(&place, &format!("{format}.amc")).len());
+        assert!((report["test_error"].as_f64().unwrap() - dense).abs() < 0.03, "{format}: {report}");
+    }
+    assert!(sizes.windows(2).all(|pair| pair[0] > pair[1]), "{sizes:?}");
+    assert!(!place.path("int8.amc.work").exists());
+}
+
+#[test]
+fn a_compression_that_was_killed_goes_on_to_the_same_bytes() {
+    let place = with_run();
+    let words = format!("compress run --target-error 35% --rungs 4 --epochs 6 --set train.batch_size=64 {}", "-q");
+    // With the teacher, which is trained first.
+    let whole = place.answer(&format!("{words} --set train.epochs=4 --out whole.amc --json"));
+    for delay in [300, 900, 1500, 2500] {
+        let running =
+            Running::start(&mut place.adamtrain(&format!("{words} --set train.epochs=4 --out cut.amc --resume")));
+        running.kill_after(std::time::Duration::from_millis(delay));
+    }
+    let end = place.answer(&format!("{words} --set train.epochs=4 --out cut.amc --resume --json"));
+    assert_eq!(bytes(&place, "cut.amc"), bytes(&place, "whole.amc"));
+    assert_eq!(end["nets"], whole["nets"]);
+}
+
+#[test]
+fn mistakes_are_told() {
+    let place = with_run();
+    place.run("compress run").refused(2, &["--target-error"]);
+    place.run("compress run --target-error 150%").refused(2, &["expected a share below 1"]);
+    place.run("compress nowhere --pareto").refused(4, &["nowhere"]);
+    place.run("compress run --target-error 30% --set prun.end=1").refused(2, &["prun.end"]);
+    place.write("there.amc", "x");
+    place.run("compress run --quantize int8 --out there.amc").refused(2, &["is there already"]);
+    place
+        .run("compress run --target-error 30% --set prune.sparsity=0.5 --out a.amc -q")
+        .refused(2, &["prune.sparsity"]);
+}
