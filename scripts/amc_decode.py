@@ -25,7 +25,7 @@ KNOWN = [
     ("digits", (1, 28, 28), DIGITS),
 ]
 MASK = [-1.36, 2.03, 1.47, -0.05, 1.08, 0.05, -0.24, -0.6, -0.25, -0.4, -0.01, 0.0, 0.56, 0.35, -0.74, -1.23, 0.96, 0.5, -0.25, -0.37]
-DEEP_MASK = [0.22, -0.04, 0.98, 0.76, 1.14]
+DEEP_MASK = [0.11, 0.14, 0.96, 0.71, 0.93, 1.09]
 SIGN = [0.29, -5.12, -3.62, -2.41, -3.87, -1.27, 0.0, -0.25, 0.51]
 DEEP_SIGN = [-0.04, -0.51, -1.38]
 SIZE = [2.9, 0.4, 0.8]
@@ -106,7 +106,7 @@ class Learner:
             total += weight * feature
         p = 1.0 / (1.0 + exp(-min(max(total, -11.0), 11.0)))
         bit = decoder.bit(min(max(int(p * 65536.0), 1), 65535))
-        error, spread = bit - p, p * (1.0 - p)
+        error, spread = 2.0 * (bit - p), p * (1.0 - p)
         for k, feature in enumerate(features):
             if feature:
                 self.weights[k] += error * feature / self.curvature[k]
@@ -209,6 +209,7 @@ def weights(decoder, sides, outputs, bias, degrees, falling):
                     ln((count + 2.9) / (expected + 2.9)),
                     ln((degrees[i] + 1.0) / (mean_degree + 1.0)),
                     ln(mean / (1.0 - mean)),
+                    ln(outputs / (outputs - unit)) if column_count[i] == 0 else 0.0,
                 ])
             expected += density[i]
             if not one:

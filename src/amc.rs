@@ -123,15 +123,17 @@ impl Net {
         })
     }
 
-    /// Whether a file begins as these files do.
+    /// Whether a file begins as these files do, in any version.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn is_file(path: &Path) -> std::io::Result<bool> {
         use std::io::Read as _;
         let mut start = Vec::new();
-        read::Steady(read::open(path)?).take(file::MAGIC.len() as u64).read_to_end(&mut start)?;
-        Ok(start == file::MAGIC)
+        read::Steady(read::open(path)?).take(9).read_to_end(&mut start)?;
+        // The length of a safetensors header can be these letters; it has 8 bytes, and a brace follows.
+        let is_length = start.get(3..) == Some(&[0, 0, 0, 0, 0, b'{'][..]);
+        Ok(start.starts_with(&file::MAGIC[..2]) && start.get(2) != Some(&0) && !is_length)
     }
 
     /// What cannot be, if something is: sizes that do not fit, numbers out of range.
@@ -230,14 +232,14 @@ mod tests {
         };
         let mut widths = vec![image.pixels()];
         widths.extend((0..below(4)).map(|_| 1 + below(20) as usize));
-        let classes = if seed % 9 == 0 { 1 } else { 2 + below(9) as usize };
+        let classes = if seed.is_multiple_of(9) { 1 } else { 2 + below(9) as usize };
         let mut layers = Vec::new();
         widths.push(classes);
         for (index, pair) in widths.windows(2).enumerate() {
             let most = [1, 3, 7, 127, BOUND as u32 - 1][below(5) as usize];
             let keep = [0, 1, 10, 50, 100][below(5) as usize];
             let mut level = |keep: u32| {
-                let size = (below(100) < keep).then(|| 1 + below(most)).unwrap_or(0) as i32;
+                let size = if below(100) < keep { 1 + below(most) as i32 } else { 0 };
                 if below(2) == 0 { -size } else { size }
             };
             layers.push(Layer {

@@ -31,7 +31,7 @@ const MASK: [f64; 20] = [
     -1.36, 2.03, 1.47, -0.05, 1.08, 0.05, -0.24, -0.6, -0.25, -0.4, -0.01, 0.0, 0.56, 0.35, -0.74, -1.23, 0.96, 0.5,
     -0.25, -0.37,
 ];
-const DEEP_MASK: [f64; 5] = [0.22, -0.04, 0.98, 0.76, 1.14];
+const DEEP_MASK: [f64; 6] = [0.11, 0.14, 0.96, 0.71, 0.93, 1.09];
 const SIGN: [f64; 9] = [0.29, -5.12, -3.62, -2.41, -3.87, -1.27, 0.0, -0.25, 0.51];
 const DEEP_SIGN: [f64; 3] = [-0.04, -0.51, -1.38];
 const SIZE: [f64; 3] = [2.9, 0.4, 0.8];
@@ -154,7 +154,10 @@ pub fn weights(
             } else {
                 let pace = ln((row.count as f64 + 2.9) / (row.expected + 2.9));
                 let degree = ln((degrees[input] as f64 + 1.0) / (mean_degree + 1.0));
-                let features = [1.0, stretch(density), pace, degree, stretch(mean)];
+                // A unit that nothing read so far must be read by one of the rows to come, or it would have gone.
+                let rows = biases.len() as f64;
+                let unread = if columns.count[input] == 0.0 { ln(rows / (rows - units)) } else { 0.0 };
+                let features = [1.0, stretch(density), pace, degree, stretch(mean), unread];
                 deep_mask.code(coder, level != 0, &features, 0.0)
             };
             spent(coder.bits(), &mut bits.mask);

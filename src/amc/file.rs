@@ -13,7 +13,7 @@ const CHECK: usize = 4;
 
 /// Weights that a file may hold however short it is, and more for each of its bytes: time and memory of reading stay in proportion.
 const FREE_WEIGHTS: usize = 1 << 20;
-const WEIGHTS_PER_BYTE: usize = 256;
+const WEIGHTS_PER_BYTE: usize = 128;
 
 /// Data sets whose images and classes need no description: name, channels, height, width, classes.
 const KNOWN: [(&str, [usize; 3], &str); 4] = [
@@ -268,7 +268,7 @@ fn step(coder: &mut impl Coder, step: f32, usual: i32) -> Result<f32, Failure> {
     let difference = (bits >> 23) as i32 - 127 - usual;
     // 0, 1, −1, 2, −2, … as numbers from 1.
     let told = if difference > 0 { 2 * difference } else { 1 - 2 * difference };
-    let told = gamma(coder, told as u32).unwrap_or(u32::MAX) as i64;
+    let told = i64::from(gamma(coder, told as u32).unwrap_or(u32::MAX));
     let difference = if told % 2 == 0 { told / 2 } else { (1 - told) / 2 };
     let exponent = difference + i64::from(usual) + 127;
     if !(1..=254).contains(&exponent) {
