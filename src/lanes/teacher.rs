@@ -14,6 +14,7 @@ use crate::kernel::Channel;
 use crate::model::{LinearNet, Shape};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::resolve;
+use crate::text::counted;
 use crate::train::Teacher;
 
 /// A trained net that others learn from.
@@ -35,11 +36,22 @@ impl SavedTeacher {
         let Some(teacher) = &config.teacher else { return Ok(None) };
         let (path, checkpoint) = resolve::open(teacher, false)?;
         let Shape { inputs, classes, .. } = checkpoint.meta.model.shape;
-        if (inputs, classes) != (config.shape.inputs, config.shape.classes) {
+        let (channels, data) = (checkpoint.meta.model.scale.len(), &config.dataset);
+        if (inputs, classes, channels) != (config.shape.inputs, config.shape.classes, data.channels) {
             let (own, shape) = (&checkpoint.meta.model.shape, &config.shape);
-            let what = format!("{}: the teacher's net is {own}, and cannot teach {shape}", path.display());
+            let of = |channels: usize| counted(channels as u64, "channel");
+            let what = format!(
+                "{}: the teacher's net is {own} of {}, and cannot teach {shape} of {}",
+                path.display(),
+                of(channels),
+                of(data.channels)
+            );
             let hint = "a teacher has the inputs and classes of the data set; `adamtrain inspect` shows its net";
             return Err(Failure::new(Exit::Run, what).hint(hint).into());
+        }
+        if checkpoint.meta.data.name != data.name {
+            let other = &checkpoint.meta.data.name;
+            tracing::warn!("{}: the teacher was trained on `{other}`, and teaches `{}`", path.display(), data.name);
         }
         let mut hash = Sha256::new();
         for name in checkpoint.meta.model.shape.parameter_names() {

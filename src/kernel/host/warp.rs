@@ -201,7 +201,7 @@ fn inside<const REFLECTS: bool>(s: f32, last: f32) -> f32 {
 fn interpolate(words: &[u32], place: &[u32; LANES], right: &Chunk, low: &Chunk, channel: Channel) -> Chunk {
     let mut word = [0; LANES];
     for lane in 0..LANES {
-        // One beyond the last column or row is never read with a weight, and there is none beyond that.
+        // It lies among them: what is said here spares a check of each.
         word[lane] = words[(place[lane] as usize).min(words.len() - 1)];
     }
     let mut between = [0.0; LANES];
