@@ -71,7 +71,16 @@ pub enum Teacher {
 /// A rung that was coded.
 struct Rung {
     trained: Trained,
-    candidate: Candidate,
+    /// Its files.
+    candidates: Vec<Candidate>,
+    /// The place of the one that serves the goal best.
+    best: usize,
+}
+
+impl Rung {
+    fn best(&self) -> &Candidate {
+        &self.candidates[self.best]
+    }
 }
 
 /// Compresses, and answers with the code to leave with.
@@ -109,20 +118,20 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
         }
     }
     if let Goal::Pareto = request.goal {
-        let candidates: Vec<Candidate> = rungs.into_iter().map(|rung| rung.candidate).collect();
+        let candidates: Vec<Candidate> = rungs.into_iter().flat_map(|rung| rung.candidates).collect();
         return report.finish_front(request, &judge, &candidates, started);
     }
-    let best = goal::best(request.goal, rungs.iter().map(|rung| &rung.candidate));
+    let best = goal::best(request.goal, rungs.iter().map(Rung::best));
     let Some(best) = best.map(|place| &rungs[place]) else {
         return Err(Failure::new(Exit::Unexpected, "no net of the ladder could be coded").into());
     };
     report.stages.push(Stage::trained(&best.trained));
-    finish(request, &judge, report, &best.candidate, started)
+    finish(request, &judge, report, best.best(), started)
 }
 
 /// The kept shares that were tried, and whether a file of theirs meets the goal.
 fn tried(rungs: &[Rung], goal: Goal) -> Vec<(f64, bool)> {
-    rungs.iter().map(|rung| (rung.trained.kept, goal.accepts(&rung.candidate))).collect()
+    rungs.iter().map(|rung| (rung.trained.kept, goal.accepts(rung.best()))).collect()
 }
 
 /// Trains a ladder and codes its nets; answers with a code to leave with where it was stopped on its way.
@@ -144,14 +153,16 @@ fn climb(
     report.nets += trained.len();
     for trained in trained {
         let checkpoint = Checkpoint::read(&trained.path)?;
-        let candidate = coded::smallest(&checkpoint, request.goal, judge)?;
+        let candidates = coded::candidates(&checkpoint, judge)?;
+        let Some(best) = goal::best(request.goal, candidates.iter()) else { continue };
+        let candidate = &candidates[best];
         tracing::info!(
             "kept {:.3} %: {} bytes, {:.2} % of validation images are mistaken",
             100.0 * trained.kept,
             candidate.bytes.len(),
             100.0 * candidate.valid.error(),
         );
-        rungs.push(Rung { trained, candidate });
+        rungs.push(Rung { trained, candidates, best });
     }
     Ok(None)
 }

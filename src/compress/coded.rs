@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result};
 
-use super::goal::Goal;
 use super::judge::Judge;
 use crate::amc::{self, FloatLayer, Grid, Net};
 use crate::error::{Exit, Failure};
@@ -164,7 +163,7 @@ fn fitted(weights: &[f32], levels: f32) -> f32 {
 }
 
 /// Shares of the surviving weights that rounding may give up.
-const GIVEN_UP: [f64; 6] = [0.0, 0.02, 0.04, 0.07, 0.11, 0.16];
+const GIVEN_UP: [f64; 7] = [0.015, 0.03, 0.05, 0.07, 0.1, 0.13, 0.17];
 
 /// Bits of the largest bias of a layer, with its sign.
 const BIAS_BITS: [u32; 4] = [8, 7, 6, 5];
@@ -172,12 +171,12 @@ const BIAS_BITS: [u32; 4] = [8, 7, 6, 5];
 /// How much the validation loss may rise by coarser biases, as a factor.
 const BIAS_LOSS: f64 = 1.003;
 
-/// The file of a net that was trained with levels which serves the goal best: biases as coarse as the loss allows, and of the weights
-/// as many given up as the goal allows, those first that cost the least for the bits that they take.
+/// The files of a net that was trained with levels: biases as coarse as the loss allows, and of the weights more and more given up,
+/// those first that cost the least for the bits that they take.
 ///
 /// # Errors
 /// If the checkpoint was not trained with levels ([`Exit::Run`]).
-pub fn smallest(checkpoint: &Checkpoint, goal: Goal, judge: &Judge) -> Result<Candidate> {
+pub fn candidates(checkpoint: &Checkpoint, judge: &Judge) -> Result<Vec<Candidate>> {
     let trained = layers(checkpoint)?;
     let channels = checkpoint.meta.model.channels();
     let ranked = cheapest(&trained)?;
@@ -212,15 +211,11 @@ pub fn smallest(checkpoint: &Checkpoint, goal: Goal, judge: &Judge) -> Result<Ca
         }
         (best, bits) = (next, coarser);
     }
-    for given_up in GIVEN_UP.into_iter().skip(1) {
-        let next = Candidate::measured(net(given_up, bits)?, judge)?;
-        if goal.prefers(&next, &best) {
-            best = next;
-        } else if matches!(goal, Goal::Error(most) if next.valid.error() > most) {
-            break;
-        }
+    let mut all = vec![best];
+    for given_up in GIVEN_UP {
+        all.push(Candidate::measured(net(given_up, bits)?, judge)?);
     }
-    Ok(best)
+    Ok(all)
 }
 
 /// The weights that are not 0, as (cost for a bit, layer, place), the cheapest first: what moving one a level towards 0 adds to the
