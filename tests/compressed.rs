@@ -1,5 +1,6 @@
 //! Compressed nets, through the binary, the library and the independent decoder in Python.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
 mod common;
