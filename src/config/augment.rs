@@ -40,7 +40,7 @@ pub(super) const SHEAR: ByAugment = ["0", "5", "0", "5", "0"];
 pub(super) const SCALE: ByAugment = ["0", "0.1", "0", "0.1", "0"];
 pub(super) const SHIFT: ByAugment = ["0", "1", "0", "1", "4"];
 pub(super) const FLIP: ByAugment = ["0", "0", "0", "0", "0.5"];
-pub(super) const ALPHA: ByAugment = ["0", "0", "34", "34", "0"];
+pub(super) const ALPHA: ByAugment = ["0", "0", "34", "15", "0"];
 
 impl Config {
     /// What is done to the images of training batches; none where they stay as they are.
