@@ -363,6 +363,9 @@ impl Config {
             _ if device.is_cpu() => return Ok(()),
             _ if self.augment != Augment::None => ("`augment.augment`", "--augment"),
             _ if self.teacher.is_some() => ("`teacher.teacher`", "--teacher"),
+            _ if self.sparsity.is_some() => ("`prune.sparsity`", "--prune"),
+            _ if self.bits.is_some() => ("`quantize.bits`", "--quantize"),
+            _ if self.l1.is_some() => ("`prune.l1`", "prune.l1"),
             _ => return Ok(()),
         };
         let what = format!("{what} has no kernel for {name}: the CPU alone computes it");

@@ -45,11 +45,10 @@ fn the_smallest_file_that_meets_the_target_is_kept_and_is_what_was_reported() {
 #[test]
 fn a_missed_target_is_9_with_the_best_file_left() {
     let place = with_run();
-    place
-        .run(&format!("compress run --target-error 0.1% --out a.amc {SHORT}"))
-        .refused(9, &["0.10 %", "a.amc", "validation"]);
+    let missed = place.run(&format!("compress run --target-error 0.1% --out a.amc {SHORT}")).expect(9);
+    missed.says(&["0.10 %", "a.amc", "validation"]);
     assert!(!bytes(&place, "a.amc").is_empty());
-    place.run(&format!("compress run --max-bytes 20 --out b.amc {SHORT}")).refused(9, &["20 bytes"]);
+    place.run(&format!("compress run --max-bytes 20 --out b.amc {SHORT}")).expect(9).says(&["20 bytes"]);
     assert!(!bytes(&place, "b.amc").is_empty());
 }
 
@@ -99,15 +98,13 @@ fn formats_need_no_training_and_cost_little_accuracy() {
 #[test]
 fn a_compression_that_was_killed_goes_on_to_the_same_bytes() {
     let place = with_run();
-    let words = format!("compress run --target-error 35% --rungs 4 --epochs 6 --set train.batch_size=64 {}", "-q");
-    // With the teacher, which is trained first.
-    let whole = place.answer(&format!("{words} --set train.epochs=4 --out whole.amc --json"));
+    let words = "compress run --target-error 35% --rungs 3 --epochs 4 --set train.batch_size=64 --teacher run -q";
+    let whole = place.answer(&format!("{words} --out whole.amc --json"));
     for delay in [300, 900, 1500, 2500] {
-        let running =
-            Running::start(&mut place.adamtrain(&format!("{words} --set train.epochs=4 --out cut.amc --resume")));
+        let running = Running::start(&mut place.adamtrain(&format!("{words} --out cut.amc --resume")));
         running.kill_after(std::time::Duration::from_millis(delay));
     }
-    let end = place.answer(&format!("{words} --set train.epochs=4 --out cut.amc --resume --json"));
+    let end = place.answer(&format!("{words} --out cut.amc --resume --json"));
     assert_eq!(bytes(&place, "cut.amc"), bytes(&place, "whole.amc"));
     assert_eq!(end["nets"], whole["nets"]);
 }

@@ -195,11 +195,6 @@ impl Projection {
         if plans.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let device = net.parameters()[0].1.device();
-        if !device.is_cpu() {
-            let what = "nets are pruned and quantized on the CPU alone";
-            return Err(Failure::new(Exit::Usage, what).hint("give --device cpu").into());
-        }
         let is_rewound = lanes.iter().any(Config::is_rewound);
         let layers = net.parameters().chunks_exact(2).map(|pair| {
             let (name, weight) = &pair[0];
