@@ -94,8 +94,7 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
     let judge = Judge::new(ladder.config(), request)?;
     let mut report = Report::new(request, &judge)?;
     if let Goal::Format(format) = request.goal {
-        let net = coded::converted(&request.checkpoint, format, &judge)?;
-        let candidate = Candidate::measured(net, &judge)?;
+        let candidate = coded::converted(&request.checkpoint, format, &judge)?;
         return finish(request, &judge, report, &candidate, started);
     }
 

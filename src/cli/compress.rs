@@ -41,8 +41,12 @@ pub fn command() -> Command {
                 .long("pareto")
                 .action(ArgAction::SetTrue)
                 .help("Files from large to small, into the folder --out"),
-            arg("quantize", "FORMAT", "The weights as they are, in another format; trains nothing")
-                .value_parser(Format::ALL.map(|(name, _)| name)),
+            arg(
+                "quantize",
+                "FORMAT",
+                "The weights as they are, in another format, or in the levels they were trained with; trains nothing",
+            )
+            .value_parser(Format::ALL.map(|(name, _)| name)),
             arg("out", "FILE", "The file, or with --pareto the folder [default: RUN.amc, RUN-pareto]")
                 .value_parser(value_parser!(PathBuf)),
             Arg::new("resume")

@@ -19,12 +19,19 @@ pub enum Format {
     Bf16,
     /// IEEE half precision.
     F16,
+    /// The levels that the net was trained with.
+    Trained,
 }
 
 impl Format {
     /// Names and formats.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("int8", Self::Int8), ("int4", Self::Int4), ("bf16", Self::Bf16), ("f16", Self::F16)];
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("int8", Self::Int8),
+        ("int4", Self::Int4),
+        ("bf16", Self::Bf16),
+        ("f16", Self::F16),
+        ("trained", Self::Trained),
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -111,32 +118,30 @@ fn layers(checkpoint: &Checkpoint) -> Result<Vec<Trained<'_>>> {
     (0..count).map(layer).collect()
 }
 
-/// The net of a checkpoint in a format, without training.
+/// The file of a checkpoint in a format, without training.
 ///
 /// # Errors
-/// If a number is not finite.
-pub fn converted(checkpoint: &Checkpoint, format: Format, judge: &Judge) -> Result<Net> {
-    let grid = |weights: &[f32], biases: &[f32]| match format {
-        Format::Bf16 => Grid::Floats { significant: 8 },
-        Format::F16 => Grid::Floats { significant: 11 },
-        Format::Int8 => Grid::Steps { step: fitted(weights, 127.0), bias_step: largest(biases) / 2047.0 },
-        Format::Int4 => Grid::Steps { step: fitted(weights, 7.0), bias_step: largest(biases) / 2047.0 },
+/// If a number is not finite, or the net was not trained with levels where these are asked for.
+pub fn converted(checkpoint: &Checkpoint, format: Format, judge: &Judge) -> Result<Candidate> {
+    let levels = match format {
+        Format::Trained => return as_trained(checkpoint, judge).map(|(candidate, _)| candidate),
+        Format::Int8 => Some(127.0_f32),
+        Format::Int4 => Some(7.0),
+        Format::Bf16 | Format::F16 => None,
     };
-    let levels = |Trained { weights, biases, .. }: Trained<'_>| {
-        let grid = grid(weights, biases);
-        let most = match format {
-            Format::Int8 => 127.0,
-            Format::Int4 => 7.0,
-            Format::Bf16 | Format::F16 => f32::MAX,
-        };
-        let weights = match grid {
-            Grid::Steps { step, .. } => weights.iter().map(|x| (x / step).round().clamp(-most, most) * step).collect(),
-            Grid::Floats { .. } => weights.to_vec(),
-        };
-        FloatLayer { weights, biases: biases.to_vec(), grid }
+    let layer = |Trained { weights, biases, .. }: Trained<'_>| {
+        let biases = biases.to_vec();
+        if let Some(most) = levels {
+            let step = fitted(weights, most);
+            let weights = weights.iter().map(|x| (x / step).round().clamp(-most, most) * step).collect();
+            let grid = Grid::Steps { step, bias_step: amc::round_step(largest(&biases) / 2047.0) };
+            return FloatLayer { weights, biases, grid };
+        }
+        let significant = if format == Format::Bf16 { 8 } else { 11 };
+        FloatLayer { weights: weights.to_vec(), biases, grid: Grid::Floats { significant } }
     };
-    let layers: Vec<FloatLayer> = layers(checkpoint)?.into_iter().map(levels).collect();
-    built(&checkpoint.meta.model.channels(), &layers, judge)
+    let layers: Vec<FloatLayer> = layers(checkpoint)?.into_iter().map(layer).collect();
+    Candidate::measured(built(&checkpoint.meta.model.channels(), &layers, judge)?, judge)
 }
 
 fn built(channels: &[crate::kernel::Channel], layers: &[FloatLayer], judge: &Judge) -> Result<Net> {
@@ -166,79 +171,105 @@ fn fitted(weights: &[f32], levels: f32) -> f32 {
 const GIVEN_UP: [f64; 7] = [0.015, 0.03, 0.05, 0.07, 0.1, 0.13, 0.17];
 
 /// Bits of the largest bias of a layer, with its sign.
-const BIAS_BITS: [u32; 4] = [8, 7, 6, 5];
+const BIAS_BITS: [u32; 6] = [8, 7, 6, 5, 4, 3];
 
 /// How much the validation loss may rise by coarser biases, as a factor.
 const BIAS_LOSS: f64 = 1.003;
 
-/// The files of a net that was trained with levels: biases as coarse as the loss allows, and of the weights more and more given up,
-/// those first that cost the least for the bits that they take.
+/// The files of a net that was trained with levels: of its weights more and more are given up, those first that cost the least for the
+/// bits that they take.
 ///
 /// # Errors
 /// If the checkpoint was not trained with levels ([`Exit::Run`]).
 pub fn candidates(checkpoint: &Checkpoint, judge: &Judge) -> Result<Vec<Candidate>> {
+    let (first, bits) = as_trained(checkpoint, judge)?;
     let trained = layers(checkpoint)?;
-    let channels = checkpoint.meta.model.channels();
     let ranked = cheapest(&trained)?;
-    let net = |given_up: f64, bits: u32| -> Result<Net> {
-        let count = (ranked.len() as f64 * given_up).round() as usize;
-        let mut layers = Vec::new();
-        for (index, layer) in trained.iter().enumerate() {
-            let step = layer.step.unwrap_or(1.0);
-            let mut weights = layer.weights.to_vec();
-            for (_, _, place) in ranked[..count].iter().filter(|(_, own, _)| *own == index) {
-                let level = (weights[*place] / step).round();
-                weights[*place] = (level - level.signum()) * step;
-            }
-            let step = if index == 0 && channels.len() == 1 {
-                amc::round_scaled_step(step, channels[0].scale)
-            } else {
-                amc::round_step(step)
-            };
-            let bias_step = amc::round_step(largest(layer.biases) / ((1 << (bits - 1)) - 1) as f32);
-            layers.push(FloatLayer { weights, biases: layer.biases.to_vec(), grid: Grid::Steps { step, bias_step } });
-        }
-        built(&channels, &layers, judge)
-    };
-
-    let mut best = Candidate::measured(net(0.0, 12)?, judge)?;
-    let most = best.valid.loss * BIAS_LOSS;
-    let mut bits = 12;
-    for coarser in BIAS_BITS {
-        let next = Candidate::measured(net(0.0, coarser)?, judge)?;
-        if next.valid.loss > most {
-            break;
-        }
-        (best, bits) = (next, coarser);
-    }
-    let mut all = vec![best];
-    for given_up in GIVEN_UP {
-        all.push(Candidate::measured(net(given_up, bits)?, judge)?);
+    let mut all = vec![first];
+    for share in GIVEN_UP {
+        let count = (ranked.len() as f64 * share).round() as usize;
+        all.push(Candidate::measured(with_levels(checkpoint, &ranked[..count], bits, judge)?, judge)?);
     }
     Ok(all)
 }
 
-/// The weights that are not 0, as (cost for a bit, layer, place), the cheapest first: what moving one a level towards 0 adds to the
-/// loss, ½·v·s² by the second moment of its gradient, a diagonal estimate of the Fisher information, for the bits that this saves.
+/// The file of a net that was trained with levels, and the bits of its largest biases: as few as the loss allows.
+fn as_trained(checkpoint: &Checkpoint, judge: &Judge) -> Result<(Candidate, u32)> {
+    /// Bits of which a bias loses nothing.
+    const FINE: u32 = 12;
+    let mut best = (Candidate::measured(with_levels(checkpoint, &[], FINE, judge)?, judge)?, FINE);
+    let most = best.0.valid.loss * BIAS_LOSS;
+    for bits in BIAS_BITS {
+        let next = Candidate::measured(with_levels(checkpoint, &[], bits, judge)?, judge)?;
+        if next.valid.loss > most {
+            break;
+        }
+        best = (next, bits);
+    }
+    Ok(best)
+}
+
+/// The net of a checkpoint that was trained with levels, of which some weights are moved one level towards 0, and whose largest biases
+/// have so many bits.
+fn with_levels(checkpoint: &Checkpoint, moved: &[Moved], bits: u32, judge: &Judge) -> Result<Net> {
+    let channels = checkpoint.meta.model.channels();
+    let mut built_layers = Vec::new();
+    for (index, layer) in layers(checkpoint)?.iter().enumerate() {
+        let step = layer.levels_step(index)?;
+        let mut weights = layer.weights.to_vec();
+        for Moved { place, .. } in moved.iter().filter(|moved| moved.layer == index) {
+            let level = (weights[*place] / step).round();
+            weights[*place] = (level - level.signum()) * step;
+        }
+        let step = match channels.as_slice() {
+            [channel] if index == 0 => amc::round_scaled_step(step, channel.scale),
+            _ => amc::round_step(step),
+        };
+        let bias_step = amc::round_step(largest(layer.biases) / ((1 << (bits - 1)) - 1) as f32);
+        let grid = Grid::Steps { step, bias_step };
+        built_layers.push(FloatLayer { weights, biases: layer.biases.to_vec(), grid });
+    }
+    built(&channels, &built_layers, judge)
+}
+
+/// A weight that may be moved one level towards 0.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    layer: usize,
+    place: usize,
+    /// What this adds to the loss for a bit that it saves.
+    cost: f64,
+}
+
+impl Trained<'_> {
+    /// The step of its levels.
+    fn levels_step(&self, index: usize) -> Result<f32, Failure> {
+        self.step.ok_or_else(|| {
+            let what = format!("`layers.{index}.weight` was trained without levels");
+            Failure::new(Exit::Run, what).hint("train with --quantize, for example --quantize 4")
+        })
+    }
+}
+
+/// The weights that are not 0, the cheapest to move first: what moving one a level towards 0 adds to the loss, ½·v·s² by the second
+/// moment of its gradient, a diagonal estimate of the Fisher information, for the bits that this saves.
 ///
-/// Hassibi & Stork 1993 for the cost; Wiegand & Schwarz 2011 for rate and distortion.
-fn cheapest(trained: &[Trained<'_>]) -> Result<Vec<(f64, usize, usize)>> {
+/// LeCun, Denker & Solla 1989, Optimal Brain Damage, for the cost.
+fn cheapest(trained: &[Trained<'_>]) -> Result<Vec<Moved>> {
     let mut ranked = Vec::new();
-    for (index, layer) in trained.iter().enumerate() {
-        let step = layer.step.ok_or_else(|| {
-            Failure::new(Exit::Run, format!("`layers.{index}.weight` was trained without levels, expected --quantize"))
-        })?;
-        let levels: Vec<f32> = layer.weights.iter().map(|x| (x / step).round().abs()).collect();
+    for (layer, of_layer) in trained.iter().enumerate() {
+        let step = of_layer.levels_step(layer)?;
+        let levels: Vec<f32> = of_layer.weights.iter().map(|x| (x / step).round().abs()).collect();
         let used = levels.iter().filter(|level| **level > 0.0).count() as f64;
         let mask_bits = (levels.len() as f64 / (used + 1.0)).log2() + 1.0;
-        let least = layer.v.map_or(0.0, |v| v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64 * 1e-3);
+        // A weight whose gradient was 0 lately is not free.
+        let least = of_layer.v.map_or(0.0, |v| v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64 * 1e-3);
         for (place, &level) in levels.iter().enumerate().filter(|(_, level)| **level > 0.0) {
-            let v = layer.v.map_or(1.0, |v| f64::from(v[place]) + least);
-            let moved = 0.5 * v * f64::from(step).powi(2);
+            let v = of_layer.v.map_or(1.0, |v| f64::from(v[place]) + least);
             let bits = if level > 1.0 { 1.0 } else { mask_bits };
-            ranked.push((moved / bits, index, place));
+            ranked.push(Moved { layer, place, cost: 0.5 * v * f64::from(step).powi(2) / bits });
         }
     }
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    ranked.sort_by(|a, b| a.cost.total_cmp(&b.cost).then((a.layer, a.place).cmp(&(b.layer, b.place))));
     Ok(ranked)
 }
