@@ -34,9 +34,9 @@ const RECIPE: &[(&str, &str)] = &[
     ("schedule.schedule", "cosine"),
     ("train.epochs", "60"),
     ("prune.regrow", "0.01"),
-    ("prune.end", "0.6"),
+    ("prune.end", "0.4"),
     ("quantize.bits", "3"),
-    ("quantize.after", "0.6"),
+    ("quantize.after", "0.4"),
     ("augment.augment", "affine"),
 ];
 
@@ -49,6 +49,9 @@ const TEACHER: &[(&str, &str)] = &[
     ("schedule.schedule", "cosine"),
     ("train.epochs", "40"),
 ];
+
+/// Share of the teacher in the loss.
+const TAUGHT: &str = "0.3";
 
 /// Settings of the run that its compressed nets share.
 const SHARED: &[&str] = &[
@@ -186,6 +189,9 @@ impl<'a> Ladder<'a> {
             }
         };
         self.given.push(of_recipe("teacher.teacher", &path.display().to_string()));
+        if !self.request.settings.iter().any(|given| given.key == "teacher.weight") {
+            self.given.push(of_recipe("teacher.weight", TAUGHT));
+        }
         Ok(None)
     }
 
