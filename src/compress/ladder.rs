@@ -34,9 +34,10 @@ const RECIPE: &[(&str, &str)] = &[
     ("schedule.schedule", "cosine"),
     ("train.epochs", "60"),
     ("prune.regrow", "0.01"),
-    ("prune.end", "0.4"),
+    ("prune.clustering", "0.07"),
+    ("prune.end", "0.3"),
     ("quantize.bits", "3"),
-    ("quantize.after", "0.4"),
+    ("quantize.after", "0.6"),
     ("augment.augment", "affine"),
 ];
 

@@ -29,7 +29,7 @@ impl Choice for Augment {
     ];
 }
 
-/// Defaults of a number, as text: with each kind of augmentation, in the order of [`Augment::NAMED`].
+/// Defaults of a number, as text: with each kind of augmentation, in the order of its names.
 pub type ByAugment = [&'static str; 5];
 
 // In the order of their settings. The affine ranges are those of the lowest validation error of 784-300-100-10 on MNIST among the few

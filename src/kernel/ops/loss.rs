@@ -73,7 +73,7 @@ pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) ->
     }
 }
 
-/// The same with what a teacher says beside the labels: see [`distil`]. In host memory alone.
+/// The same with what a teacher says beside the labels: see `host::distil`. In host memory alone.
 ///
 /// # Errors
 /// On a GPU, which has no kernel for it.
