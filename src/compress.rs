@@ -90,80 +90,64 @@ impl Rung {
 pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
     let started = Instant::now();
     expect_free(request)?;
-    let mut ladder = Ladder::new(request)?;
+    let mut ladder = Ladder::new(request, train)?;
     let judge = Judge::new(ladder.config(), request)?;
-    let mut report = Report::new(request, &judge)?;
+    let mut report = Report::new(request, started);
     if let Goal::Format(format) = request.goal {
         let candidate = coded::converted(&request.checkpoint, format, &judge)?;
-        return finish(request, &judge, report, &candidate, started);
+        return finish(request, &judge, report, &candidate);
     }
 
-    if let Some(code) = ladder.teach(train)? {
+    // The teacher; then the ladder, and between the rungs that the goal lies between a finer one.
+    if let Err(code) = ladder.teach()? {
         return Ok(stopped(&ladder, request, code));
     }
-
-    // The ladder, and between the rungs that the goal lies between a finer one.
     let mut rungs = Vec::new();
-    let shares = ladder.first_shares();
-    if let Some(code) = climb(&ladder, 0, &shares, &judge, request, train, &mut rungs, &mut report)? {
-        return Ok(code);
-    }
-    if !matches!(request.goal, Goal::Pareto) {
-        let finer = ladder.finer_shares(&tried(&rungs, request.goal));
-        if !finer.is_empty()
-            && let Some(code) = climb(&ladder, 1, &finer, &judge, request, train, &mut rungs, &mut report)?
-        {
-            return Ok(code);
+    for number in 0..LADDERS {
+        let shares = match (number, request.goal) {
+            (0, _) => ladder.first_shares(),
+            (_, Goal::Pareto) => Vec::new(),
+            (_, goal) => ladder.finer_shares(&tried(&rungs, goal)),
+        };
+        match ladder.train(number, &shares)? {
+            Ok(trained) => rungs.extend(code(trained, request.goal, &judge)?),
+            Err(code) => return Ok(stopped(&ladder, request, code)),
         }
     }
-    if let Goal::Pareto = request.goal {
+    report.nets = ladder.nets();
+
+    // The file, or the files of a front.
+    if request.goal == Goal::Pareto {
         let candidates: Vec<Candidate> = rungs.into_iter().flat_map(|rung| rung.candidates).collect();
-        return report.finish_front(request, &judge, &candidates, started);
+        return report.finish_front(request, &judge, &candidates);
     }
-    let best = goal::best(request.goal, rungs.iter().map(Rung::best));
-    let Some(best) = best.map(|place| &rungs[place]) else {
-        return Err(Failure::new(Exit::Unexpected, "no net of the ladder could be coded").into());
+    let Some(best) = goal::best(request.goal, rungs.iter().map(Rung::best)).map(|place| &rungs[place]) else {
+        return Err(Failure::new(Exit::Diverged, "every net of the ladder diverged")
+            .hint("lower optim.lr by --set")
+            .into());
     };
     report.stages.push(Stage::trained(&best.trained));
-    finish(request, &judge, report, best.best(), started)
+    finish(request, &judge, report, best.best())
 }
+
+/// Ladders that are trained: a coarse and a finer one.
+const LADDERS: usize = 2;
 
 /// The kept shares that were tried, and whether a file of theirs meets the goal.
 fn tried(rungs: &[Rung], goal: Goal) -> Vec<(f64, bool)> {
     rungs.iter().map(|rung| (rung.trained.kept, goal.accepts(rung.best()))).collect()
 }
 
-/// Trains a ladder and codes its nets; answers with a code to leave with where it was stopped on its way.
-#[allow(clippy::too_many_arguments)]
-fn climb(
-    ladder: &Ladder<'_>,
-    number: usize,
-    shares: &[f64],
-    judge: &Judge,
-    request: &Request,
-    train: TrainSweep,
-    rungs: &mut Vec<Rung>,
-    report: &mut Report,
-) -> Result<Option<i32>> {
-    let trained = match ladder.train(number, shares, train)? {
-        Ok(trained) => trained,
-        Err(code) => return Ok(Some(stopped(ladder, request, code))),
-    };
-    report.nets += trained.len();
+/// Codes the nets of a ladder.
+fn code(trained: Vec<Trained>, goal: Goal, judge: &Judge) -> Result<Vec<Rung>> {
+    let mut rungs = Vec::new();
     for trained in trained {
-        let checkpoint = Checkpoint::read(&trained.path)?;
-        let candidates = coded::candidates(&checkpoint, judge)?;
-        let Some(best) = goal::best(request.goal, candidates.iter()) else { continue };
-        let candidate = &candidates[best];
-        tracing::info!(
-            "kept {:.3} %: {} bytes, {:.2} % of validation images are mistaken",
-            100.0 * trained.kept,
-            candidate.bytes.len(),
-            100.0 * candidate.valid.error(),
-        );
+        let candidates = coded::candidates(&Checkpoint::read(&trained.path)?, judge)?;
+        let Some(best) = goal::best(goal, candidates.iter()) else { continue };
+        tracing::info!("kept {:.3} %: {}", 100.0 * trained.kept, candidates[best].in_words());
         rungs.push(Rung { trained, candidates, best });
     }
-    Ok(None)
+    Ok(rungs)
 }
 
 /// Says how to go on; answers with the code to leave with.
@@ -176,16 +160,9 @@ fn stopped(ladder: &Ladder<'_>, request: &Request, code: i32) -> i32 {
 }
 
 /// Writes the file, reads it back, and reports what it is.
-fn finish(
-    request: &Request,
-    judge: &Judge,
-    mut report: Report,
-    candidate: &Candidate,
-    started: Instant,
-) -> Result<i32> {
+fn finish(request: &Request, judge: &Judge, mut report: Report, candidate: &Candidate) -> Result<i32> {
     write::replace(&request.out, &candidate.bytes)?;
     report.describe(&request.out, judge, candidate)?;
-    report.seconds = started.elapsed().as_secs_f64();
     report.print(request.style)?;
     if request.goal.accepts(candidate) {
         return Ok(0);

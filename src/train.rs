@@ -196,7 +196,8 @@ impl Trainer {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
         let state = config.groups.iter().map(|group| group.family.state.len() as u64).max().unwrap_or(0);
-        let kept = u64::from(config.ema().is_some()) + 2 * u64::from(config.health);
+        let projected = 2 * u64::from(config.is_projected()) + u64::from(config.is_rewound());
+        let kept = u64::from(config.ema().is_some()) + 2 * u64::from(config.health) + projected;
         let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
         (4 * copies * tensors)
             .saturating_mul(parameters)

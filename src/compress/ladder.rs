@@ -76,6 +76,9 @@ pub struct Ladder<'a> {
     given: Vec<Given>,
     config: Config,
     threads: usize,
+    train: TrainSweep,
+    /// Nets that were trained.
+    nets: usize,
 }
 
 /// A net of the ladder.
@@ -94,7 +97,7 @@ impl<'a> Ladder<'a> {
     ///
     /// # Errors
     /// If its settings are not valid ([`Exit::Usage`]), or the run's configuration is broken ([`Exit::Run`]).
-    pub fn new(request: &'a Request) -> Result<Self> {
+    pub fn new(request: &'a Request, train: TrainSweep) -> Result<Self> {
         let given = |key: &str, text: &str, flag: &str| Given { key: key.into(), text: text.into(), flag: flag.into() };
         let of_run = &request.checkpoint.meta.config;
         let place = request.path.display().to_string();
@@ -122,12 +125,17 @@ impl<'a> Ladder<'a> {
             return Err(Failure::new(Exit::Run, what).into());
         }
         let threads = plan::start_threads(config.threads)?;
-        Ok(Self { folder: work_folder(&request.out), request, given: all, config, threads })
+        Ok(Self { folder: work_folder(&request.out), request, given: all, config, threads, train, nets: 0 })
     }
 
     /// What its nets share.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How many nets were trained.
+    pub fn nets(&self) -> usize {
+        self.nets
     }
 
     /// Where they are trained.
@@ -171,9 +179,9 @@ impl<'a> Ladder<'a> {
     ///
     /// # Errors
     /// If something cannot be written, or it diverged ([`Exit::Diverged`]).
-    pub fn teach(&mut self, train: TrainSweep) -> Result<Option<i32>> {
+    pub fn teach(&mut self) -> Result<OrCode<()>> {
         let path = match &self.request.teacher {
-            Teacher::None => return Ok(None),
+            Teacher::None => return Ok(Ok(())),
             Teacher::Run(path) => path.clone(),
             Teacher::Auto => {
                 let is_of_recipe = |given: &Given| {
@@ -183,9 +191,9 @@ impl<'a> Ladder<'a> {
                 let mut given: Vec<Given> = self.given.iter().filter(|given| is_of_recipe(given)).cloned().collect();
                 given.extend(TEACHER.iter().map(|(key, text)| of_recipe(key, text)));
                 given.push(of_recipe("train.seed", &self.request.seed.to_string()));
-                match self.sweep("teacher", given, train)? {
+                match self.sweep("teacher", given)? {
                     Ok((out, _)) => resolve::of_point(&out, 0, false),
-                    Err(code) => return Ok(Some(code)),
+                    Err(code) => return Ok(Err(code)),
                 }
             }
         };
@@ -193,22 +201,23 @@ impl<'a> Ladder<'a> {
         if !self.request.settings.iter().any(|given| given.key == "teacher.weight") {
             self.given.push(of_recipe("teacher.weight", TAUGHT));
         }
-        Ok(None)
+        Ok(Ok(()))
     }
 
     /// Trains the points of a sweep in the folder `name`, or reads what came of them: the folder and the ends.
-    fn sweep(&self, name: &str, given: Vec<Given>, train: TrainSweep) -> Result<OrCode<(PathBuf, Ends)>> {
+    fn sweep(&mut self, name: &str, given: Vec<Given>) -> Result<OrCode<(PathBuf, Ends)>> {
         let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
         let lanes = Some(points.points.len());
         let (style, threads) = (self.request.style, self.threads);
         let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
-        let code = train(Sweep::open(&points, Some(out.clone()), true, options)?)?;
+        let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options)?)?;
         if code != 0 {
             return Ok(Err(code));
         }
         let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
+        self.nets += points.points.len();
         Ok(Ok((out, ended)))
     }
 
@@ -217,11 +226,14 @@ impl<'a> Ladder<'a> {
     ///
     /// # Errors
     /// If something cannot be written, or every net diverged ([`Exit::Diverged`]).
-    pub fn train(&self, number: usize, shares: &[f64], train: TrainSweep) -> Result<OrCode<Vec<Trained>>> {
+    pub fn train(&mut self, number: usize, shares: &[f64]) -> Result<OrCode<Vec<Trained>>> {
+        if shares.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
         let sparsities: Vec<String> = shares.iter().map(|kept| format!("{:.6}", 1.0 - kept)).collect();
         let mut given = self.given.clone();
         given.push(of_recipe("prune.sparsity", &sparsities.join(",")));
-        let (out, ended) = match self.sweep(&format!("ladder-{number}"), given, train)? {
+        let (out, ended) = match self.sweep(&format!("ladder-{number}"), given)? {
             Ok(found) => found,
             Err(code) => return Ok(Err(code)),
         };

@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
+use super::Request;
 use super::coded::{Candidate, Measured};
 use super::judge::Judge;
 use super::ladder::Trained;
-use super::{Goal, Request};
 use crate::amc::{self, Parts};
 use crate::device;
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Panel, Scale};
@@ -48,8 +48,7 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// Nets that were trained.
     pub nets: usize,
-    /// Seconds of all of it.
-    pub seconds: f64,
+    started: Instant,
     parameters: u64,
     file: Option<File>,
 }
@@ -75,12 +74,8 @@ struct File {
 const BATCH: usize = 256;
 
 impl Report {
-    /// One whose first stage is the run itself.
-    ///
-    /// # Errors
-    /// If the run's net cannot be built.
-    pub fn new(request: &Request, judge: &Judge) -> Result<Self> {
-        let _ = judge;
+    /// One whose first stage is the run itself, of a compression that began then.
+    pub fn new(request: &Request, started: Instant) -> Self {
         let parameters = request.checkpoint.meta.model.shape.parameters();
         let last = request.checkpoint.meta.progress.last.as_ref();
         let dense = Stage {
@@ -90,7 +85,7 @@ impl Report {
             valid: last.and_then(|last| last.valid_accuracy).map(|accuracy| 1.0 - accuracy),
             test: None,
         };
-        Ok(Self { stages: vec![dense], nets: 0, seconds: 0.0, parameters, file: None })
+        Self { stages: vec![dense], nets: 0, started, parameters, file: None }
     }
 
     /// Measures the file that was written: here the test images are looked at.
@@ -161,7 +156,7 @@ impl Report {
             "event": "compress",
             "parameters": self.parameters,
             "nets": self.nets,
-            "seconds": self.seconds,
+            "seconds": self.started.elapsed().as_secs_f64(),
             "peak_bytes": device::peak_bytes(),
             "stages": self.stages.iter().map(stage).collect::<Vec<_>>(),
         });
@@ -247,7 +242,7 @@ impl Report {
             );
         }
         let nets = crate::text::counted(self.nets as u64, "net");
-        let _ = writeln!(text, "cost     {nets} trained, {}", duration(self.seconds));
+        let _ = writeln!(text, "cost     {nets} trained, {}", duration(self.started.elapsed().as_secs_f64()));
         text
     }
 
@@ -255,13 +250,7 @@ impl Report {
     ///
     /// # Errors
     /// If something cannot be written.
-    pub fn finish_front(
-        mut self,
-        request: &Request,
-        judge: &Judge,
-        candidates: &[Candidate],
-        started: Instant,
-    ) -> Result<i32> {
+    pub fn finish_front(mut self, request: &Request, judge: &Judge, candidates: &[Candidate]) -> Result<i32> {
         let mut sorted: Vec<&Candidate> = candidates.iter().collect();
         sorted.sort_by_key(|candidate| candidate.bytes.len());
         // A file belongs to the front where no smaller one mistakes as few.
@@ -271,7 +260,6 @@ impl Report {
                 front.push(candidate);
             }
         }
-        debug_assert_eq!(request.goal, Goal::Pareto);
         write::folder(&request.out)?;
         for candidate in front.iter().rev() {
             let path = request.out.join(format!("{:06}.amc", candidate.bytes.len()));
@@ -284,7 +272,6 @@ impl Report {
         self.file = None;
         let figure = self.figure(&request.path);
         write::replace(&request.out.join("front.svg"), figure.to_svg().as_bytes())?;
-        self.seconds = started.elapsed().as_secs_f64();
         self.print(request.style)?;
         Ok(0)
     }
