@@ -18,16 +18,20 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Decay, Family, HYPERS, Hyper, Hypers, ScheduleConfig, family};
+use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
 pub use stretch::Stretch;
 pub use value::Value;
 use value::{Kind, closest};
+
+/// What state that is kept as codes needs.
+const CODES_NEED: &str = "give --device cpu, or leave --state out";
 
 /// A moving average of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -338,10 +342,30 @@ impl Config {
         }
     }
 
+    /// Whether state is kept as codes.
+    fn has_codes(&self) -> bool {
+        self.groups.iter().any(|group| Store::of(&group.hypers) != Store::Numbers)
+    }
+
+    /// Requires a device that can do what is asked for.
+    ///
+    /// # Errors
+    /// If it is a GPU and state is to be kept as codes ([`Exit::Device`]).
+    pub fn expect_device(&self, device: &candle_core::Device) -> Result<(), Failure> {
+        if self.has_codes() && !device.is_cpu() {
+            let what = "`optim.state` in 8 or 4 bits is not there on a GPU, the device that was taken";
+            return Err(Failure::new(Exit::Device, what).hint(CODES_NEED));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
+        }
+        if self.has_codes() && matches!(self.device, Request::Cuda(_)) {
+            return usage("`optim.state` in 8 or 4 bits is not there on a GPU", CODES_NEED);
         }
         if self.patience.is_some() && self.valid_fraction == 0.0 {
             return usage(
@@ -433,7 +457,12 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
                     Exit::Usage,
                     format!("{origin}: `{}` is no hyperparameter of {}", hyper.key, family.name),
                 )
-                .hint(format!("{like}it has {}; see `adamtrain optimizers {}`", names.join(", "), family.name))
+                .hint(format!(
+                    "{like}it has {}; see `adamtrain optimizers {}`{}",
+                    names.join(", "),
+                    family.name,
+                    owners(hyper)
+                ))
                 .into());
             }
             tracing::warn!("{origin}: `{}` is no hyperparameter of {} and is not used", hyper.key, family.name);
@@ -453,6 +482,16 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
         layers.fill(own.key, own.default.into(), Origin::Optimizer(family.name.to_owned()));
     }
     Ok(())
+}
+
+/// Who has a hyperparameter, behind other words; nothing where they are many.
+fn owners(hyper: &Hyper) -> String {
+    let owners = FAMILIES.iter().filter(|family| family.hypers.iter().any(|own| own.key == hyper.key));
+    let names: Vec<&str> = owners.map(|family| family.name).collect();
+    match names.len() {
+        1..=4 => format!("; `{}` is of {}", hyper.key, names.join(", ")),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

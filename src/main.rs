@@ -66,6 +66,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     if dry_run {
         out.as_ref().map_or(Ok(()), |out| RunDirectory::check(out, resume))?;
         let device = config.device.open_at(config.precision)?;
+        config.expect_device(&device)?;
         config.warn_of_unread_on(&device);
         plan::start_threads(config.threads)?;
         if !goes_on {
@@ -81,6 +82,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         None => RunDirectory::numbered(&format!("{}-{}", config.dataset.name, config.shape.name()))?,
     };
     let device = config.device.open_at(config.precision)?;
+    config.expect_device(&device)?;
     config.warn_of_unread_on(&device);
     let threads = plan::start_threads(config.threads)?;
     let state = session::find(&directory, &config)?;

@@ -110,6 +110,7 @@ impl<'a> Sweep<'a> {
         let first = points.points.first().context("a sweep has at least one point")?;
         let signals = Signals::catch()?;
         let device = first.config.device.open()?;
+        points.points.iter().try_for_each(|point| point.config.expect_device(&device))?;
         first.config.warn_of_unread_on(&device);
         // Each model sets its own; a point that cannot have it is known before the first trains.
         points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod borrow;
+pub mod coded;
 pub mod limits;
 pub mod muon;
 pub mod product;

@@ -4,6 +4,7 @@
 
 pub mod affine;
 pub mod clip;
+pub mod coded;
 pub mod dropout;
 pub mod elementwise;
 pub mod gather;

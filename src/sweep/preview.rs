@@ -38,6 +38,7 @@ struct PlannedGroup<'a> {
 pub fn show(points: &Points, options: Options) -> Result<()> {
     let first = &points.points[0].config;
     let on = first.device.open_at(first.precision)?;
+    points.points.iter().try_for_each(|point| point.config.expect_device(&on))?;
     first.warn_of_unread_on(&on);
     let groups = points.groups().into_iter().map(|group| PlannedGroup::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
