@@ -1,4 +1,4 @@
-//! Time of an optimizer's step alone, each on the parameters of two nets: `cargo bench --bench optimizers`.
+//! Time of an optimizer's step alone, each on the parameters of three nets: `cargo bench --bench optimizers`.
 //!
 //! Prints `name parameters threads microseconds`, the median of seven batches of steps. `scripts/dev/bench_optimizers.py` sets them
 //! beside PyTorch's.
@@ -11,8 +11,9 @@ use adamtrain::kernel::team;
 use adamtrain::optim::{FAMILIES, Family, HyperValue, Hypers, LaneOptimizer, Parameter, StepScalars};
 use candle_core::{Device, Tensor, Var};
 
-/// Layers (inputs, outputs) of the linear net on MNIST and of the MLP on CIFAR-10.
-const NETS: [&[(usize, usize)]; 2] = [&[(784, 10)], &[(3072, 512), (512, 256), (256, 10)]];
+/// Layers (inputs, outputs) of the linear net and of LeNet-300-100 on MNIST, and of the MLP on CIFAR-10.
+const NETS: [&[(usize, usize)]; 3] =
+    [&[(784, 10)], &[(784, 300), (300, 100), (100, 10)], &[(3072, 512), (512, 256), (256, 10)]];
 
 /// Numbers of either sign, none of them 0.
 fn numbers(shape: &[usize], scale: f32) -> Tensor {
@@ -46,10 +47,16 @@ fn variants() -> Vec<(String, &'static Family, Hypers)> {
         ("adam", "amsgrad", HyperValue::Switch(true)),
         ("adamw", "cautious", HyperValue::Switch(true)),
         ("rmsprop", "momentum", HyperValue::Number(0.9)),
+        ("adam", "state", HyperValue::Word("8bit")),
+        ("adam", "state", HyperValue::Word("4bit")),
     ] {
         let family = adamtrain::optim::family(name).unwrap();
         let hyper = family.hypers.iter().find(|hyper| hyper.name() == key).unwrap();
-        variants.push((format!("{name}-{key}"), family, family.defaults().with(hyper, value)));
+        let of = match value {
+            HyperValue::Word(word) => word,
+            _ => key,
+        };
+        variants.push((format!("{name}-{of}"), family, family.defaults().with(hyper, value)));
     }
     variants
 }

@@ -19,10 +19,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Decay, Family, HYPERS, Hyper, Hypers, ScheduleConfig, family};
+use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
 use augment::Augment;
 use field::Choice as _;
 use groups::Group;
@@ -32,6 +33,9 @@ pub use settings::{Granularity, PruneMethod, Saliency};
 pub use stretch::Stretch;
 pub use value::Value;
 use value::{Kind, closest};
+
+/// What state that is kept as codes needs.
+const CODES_NEED: &str = "give --device cpu, or leave --state out";
 
 /// A moving average of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -353,6 +357,11 @@ impl Config {
         }
     }
 
+    /// Whether state is kept as codes.
+    fn has_codes(&self) -> bool {
+        self.groups.iter().any(|group| Store::of(&group.hypers) != Store::Numbers)
+    }
+
     /// Refuses what has no kernel on the device that was taken.
     ///
     /// # Errors
@@ -366,6 +375,7 @@ impl Config {
             _ if self.sparsity.is_some() => ("`prune.sparsity`", "--prune"),
             _ if self.bits.is_some() => ("`quantize.bits`", "--quantize"),
             _ if self.l1.is_some() => ("`prune.l1`", "prune.l1"),
+            _ if self.has_codes() => ("`optim.state`", "--state"),
             _ => return Ok(()),
         };
         let what = format!("{what} has no kernel for {name}: the CPU alone computes it");
@@ -376,6 +386,9 @@ impl Config {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
+        }
+        if self.has_codes() && matches!(self.device, Request::Cuda(_)) {
+            return usage("`optim.state` in 8 or 4 bits is not there on a GPU", CODES_NEED);
         }
         if self.patience.is_some() && self.valid_fraction == 0.0 {
             return usage(
@@ -491,7 +504,12 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
                     Exit::Usage,
                     format!("{origin}: `{}` is no hyperparameter of {}", hyper.key, family.name),
                 )
-                .hint(format!("{like}it has {}; see `adamtrain optimizers {}`", names.join(", "), family.name))
+                .hint(format!(
+                    "{like}it has {}; see `adamtrain optimizers {}`{}",
+                    names.join(", "),
+                    family.name,
+                    owners(hyper)
+                ))
                 .into());
             }
             tracing::warn!("{origin}: `{}` is no hyperparameter of {} and is not used", hyper.key, family.name);
@@ -511,6 +529,16 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
         layers.fill(own.key, own.default.into(), Origin::Optimizer(family.name.to_owned()));
     }
     Ok(())
+}
+
+/// Who has a hyperparameter, behind other words; nothing where they are many.
+fn owners(hyper: &Hyper) -> String {
+    let owners = FAMILIES.iter().filter(|family| family.hypers.iter().any(|own| own.key == hyper.key));
+    let names: Vec<&str> = owners.map(|family| family.name).collect();
+    match names.len() {
+        1..=4 => format!("; `{}` is of {}", hyper.key, names.join(", ")),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod lend;
 mod ops;
 
 pub use element::Element;
+pub use gpu::is_on_gpu;
 pub use gpu::kernel::{Kernel, Parts};
 pub use host::borrow::Views;
 pub use host::muon::MuonStep;
@@ -25,6 +26,7 @@ pub use lend::{lane, lend, lend_mut, shared_storage};
 pub use ops::affine::{Affine, column_sums, padded};
 pub use ops::augment::{Augmentation, Ranges, gather_augmented};
 pub use ops::clip::{clip_units, clip_value, sums_of_squares};
+pub use ops::coded::{decoded, update_coded};
 pub use ops::dropout::{Dropout, dropout, keep_scale};
 pub use ops::elementwise::{add, average, copy, exchange, fill};
 pub use ops::gather::{Channel, Indices, gather};

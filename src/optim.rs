@@ -30,12 +30,13 @@ mod schedule;
 mod schedule_free;
 mod sgd;
 mod stableadamw;
+mod store;
 
 pub use adam::Adam;
 pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
 pub use cautious::{Proposal, Propose, with_options};
 pub use define::Hyperparameters;
-pub use driver::{one_pass, two_pass};
+pub use driver::{one_pass, one_pass_in, two_pass};
 pub use family::Family;
 #[cfg(feature = "cli")]
 pub(crate) use groups::matches;
@@ -43,6 +44,7 @@ pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, RuleField, Shortest};
 pub use parameter::{Parameter, Parameters};
 pub use schedule::{CURVES, Curve, Decay, Schedule, ScheduleConfig, letters, warm_up};
+pub use store::{CODES, SCALES, Store};
 
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Tensor, Var};

@@ -3,10 +3,13 @@
 //! A rule is written once, over [`Real`]. Run on `f32` it is the loop that trains, on `f64` the oracle that judges it, and on
 //! `expr::Expr` the text of its CUDA kernel. A rule sees one element at a time: it knows no tensor, no device and no lane.
 
+pub mod code;
 #[cfg(test)]
 pub mod expr;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use code::Code;
 
 /// A kind of number that a rule can be run on.
 pub trait Real:
@@ -193,6 +196,8 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     const OPTIONS: &'static str = "";
     /// The names of the state numbers, as checkpoints call them.
     const STATE: [&'static str; S];
+    /// What kind of code each state number may be kept as; none for a rule whose state is kept as it is. Such state begins at 0.
+    const CODES: Option<[Code; S]> = None;
 
     /// The scalars of a step: a structure made by [`named!`].
     type Scalars<R: Real>: Named<R, H>;

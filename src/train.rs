@@ -26,13 +26,14 @@ pub use teacher::Teacher;
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 
+use crate::config::groups::Group;
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
 use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Totals};
 use crate::metrics::Sums;
-use crate::model::LinearNet;
 use crate::model::backprop::{Activations, Backprop};
-use crate::optim::{Grouped, Hypers, LaneOptimizer, Parameter, Part, Schedule, StepScalars};
+use crate::model::{LinearNet, Shape};
+use crate::optim::{Grouped, Hypers, LaneOptimizer, Parameter, Part, Schedule, StepScalars, Store};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
@@ -195,12 +196,14 @@ impl Trainer {
     fn bytes_with(config: &Config, examples: usize, copies: u64) -> u64 {
         let rows = config.batch_size.min(examples) as u64;
         let parameters = config.shape.parameters();
-        let state = config.groups.iter().map(|group| group.family.state.len() as u64).max().unwrap_or(0);
+        let state = config.groups.iter().map(|group| state_bytes(group, &config.shape)).max().unwrap_or(0);
         let projected = 2 * u64::from(config.is_projected()) + u64::from(config.is_rewound());
         let kept = u64::from(config.ema().is_some()) + 2 * u64::from(config.health) + projected;
-        let tensors = 1 + state + kept + u64::from(config.accumulate > 1);
-        (4 * copies * tensors)
+        let tensors = 1 + kept + u64::from(config.accumulate > 1);
+        (4 * tensors)
             .saturating_mul(parameters)
+            .saturating_add(state)
+            .saturating_mul(copies)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
     }
@@ -483,6 +486,17 @@ fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
     all.map(|lanes| Average::new(net, lanes)).transpose()
 }
 
+/// Bytes of the state of a lane whose parameters were all of this group.
+fn state_bytes(group: &Group, shape: &Shape) -> u64 {
+    let store = Store::of(&group.hypers);
+    let layers = shape.layers().map(|(inputs, outputs)| (inputs as u64, outputs as u64));
+    let of_layer = |(inputs, outputs): (u64, u64)| {
+        store.bytes(inputs.saturating_mul(outputs)).saturating_add(store.bytes(outputs))
+    };
+    let numbers = group.family.state.len() as u64;
+    layers.map(of_layer).fold(0, u64::saturating_add).saturating_mul(numbers)
+}
+
 /// The optimizer that a configuration describes, over the parameters of `net`.
 ///
 /// # Errors
@@ -561,7 +575,12 @@ mod tests {
     }
 
     pub(super) fn bits_of(tensors: &[(String, Tensor)]) -> Vec<Vec<u32>> {
-        let bits = |tensor: &Tensor| kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap();
+        let bits = |tensor: &Tensor| match tensor.dtype() {
+            candle_core::DType::U8 => {
+                kernel::lend(tensor, |x: &[u8]| x.iter().copied().map(u32::from).collect()).unwrap()
+            }
+            _ => kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect()).unwrap(),
+        };
         tensors.iter().map(|(_, tensor)| bits(tensor)).collect()
     }
 
@@ -577,6 +596,8 @@ mod tests {
             ("schedule.schedule", "cosine"),
             ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),
             ("augment.augment", "affine+elastic"),
+            ("optim.state", "8bit"),
+            ("optim.state", "4bit"),
         ];
         let mut found = Vec::new();
         let families = crate::optim::FAMILIES.iter().map(|family| ("optim.optimizer", family.name));
@@ -601,12 +622,13 @@ mod tests {
     }
 
     /// A few steps of lanes that differ in all that lanes may differ in, beside the run of each alone.
-    fn lanes_against_their_own_runs(hidden: &str, batch_size: usize, count: usize) -> Result<()> {
+    fn lanes_against_their_own_runs(hidden: &str, batch_size: usize, count: usize, state: &str) -> Result<()> {
         let lane = |index: usize| {
             let text = |key: &str, text: String| Given { key: key.into(), text, flag: "--set".into() };
             let given = vec![
                 text("model.hidden", hidden.into()),
                 text("train.batch_size", batch_size.to_string()),
+                text("optim.state", state.into()),
                 text("data.data_seed", "3".into()),
                 text("augment.augment", "affine+elastic".into()),
                 text("train.seed", index.to_string()),
@@ -640,10 +662,8 @@ mod tests {
             let alone = run(std::slice::from_ref(config))?;
             assert_eq!(together.sums()?[index], alone.sums()?[0], "lane {index} of {hidden}");
             for ((name, found), (_, expected)) in together.tensors(index)?.iter().zip(alone.tensors(0)?) {
-                let bits = |tensor: &Tensor| {
-                    kernel::lend(tensor, |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
-                };
-                assert!(bits(found)? == bits(&expected)?, "lane {index} of {hidden}, {count} lanes: `{name}`");
+                let [found, expected] = [found, &expected].map(|tensor| bits_of(&[(String::new(), tensor.clone())]));
+                assert!(found == expected, "lane {index} of {hidden}, {count} lanes, {state}: `{name}`");
             }
         }
         Ok(())
@@ -652,10 +672,12 @@ mod tests {
     /// Lanes of which the last soon has no finite gradient left, beside the run of each alone.
     #[test]
     fn a_lane_that_skips_steps_leaves_the_others_alone_and_keeps_what_it_held() -> Result<()> {
-        for optimizer in crate::optim::FAMILIES.iter().map(|family| family.name) {
+        let families = crate::optim::FAMILIES.iter().map(|family| (("optim.optimizer", family.name), family.name));
+        let coded = ["8bit", "4bit"].map(|state| (("optim.state", state), state));
+        for (setting, optimizer) in families.chain(coded) {
             let config = |lr: &str| {
                 let given = [
-                    ("optim.optimizer", optimizer),
+                    setting,
                     ("optim.lr", lr),
                     ("model.hidden", "6"),
                     ("train.non_finite", "skip"),
@@ -698,16 +720,18 @@ mod tests {
 
     #[test]
     fn a_lane_is_its_own_run_bit_for_bit() -> Result<()> {
-        for (hidden, batch_size, count) in [
-            ("none", 128, 3),
-            ("none", 128, 9),
-            ("none", 50, 8),
-            ("none", 1, 4),
-            ("30", 128, 5),
-            ("300,100", 128, 3),
-            ("17,5", 33, 4),
+        for (hidden, batch_size, count, state) in [
+            ("none", 128, 3, "32bit"),
+            ("none", 128, 9, "32bit"),
+            ("none", 50, 8, "32bit"),
+            ("none", 1, 4, "32bit"),
+            ("30", 128, 5, "32bit"),
+            ("300,100", 128, 3, "32bit"),
+            ("17,5", 33, 4, "32bit"),
+            ("17,5", 33, 4, "8bit"),
+            ("17,5", 33, 3, "4bit"),
         ] {
-            lanes_against_their_own_runs(hidden, batch_size, count)?;
+            lanes_against_their_own_runs(hidden, batch_size, count, state)?;
         }
         Ok(())
     }

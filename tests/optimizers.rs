@@ -62,6 +62,9 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--prune 0.8 --hidden 8 --set prune.granularity=unit --set prune.every=2 --optimizer sgd --lr 0.1",
         "--quantize 2 --hidden 8 --set quantize.after=0.2 --set quantize.rate=1e-4",
         "--prune 0.8 --quantize 8 --set quantize.after=0.2 --set train.non_finite=skip",
+        "--state 8bit --health",
+        "--state 4bit --optimizer adamw --set optim.cautious_decay=true",
+        "--state 4bit --set optim.amsgrad=true --set train.non_finite=skip",
     ] {
         survives(arguments);
     }
@@ -171,6 +174,14 @@ fn mistakes_around_optimizers_are_told() {
             "--optimizer muon --set optim.adjust=none",
             &["optim.adjust", "original, match_rms_adamw, spectral_unclamped"],
         ),
+        (
+            "--optimizer sgd --state 8bit",
+            &["--state", "`optim.state` is no hyperparameter of sgd", "is of adam, adamw"],
+        ),
+        ("--optimizer schedule-free --state 4bit", &["--state", "is of adam, adamw"]),
+        ("--state 16bit", &["--state", "`16bit`", "32bit, 8bit, 4bit"]),
+        ("--state 8bit --set optim.cautious=true", &["optim.cautious", "optim.state"]),
+        ("--state 8bit --device cuda", &["optim.state", "GPU", "--device cpu"]),
         ("--set optim.group=*.bias", &["optim.group"]),
         ("--schedule plateau", &["plateau", "--valid-fraction"]),
         ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),
@@ -422,4 +433,70 @@ fn stableadamw_bears_a_small_epsilon_where_no_gradient_ever_comes() {
     let place = Place::new();
     // Pixels of the border are 0 in all images, so their weights rest.
     place.succeed(&format!("{SMALL} --optimizer stableadamw --eps 1e-30 --epochs 1 --set data.scaling=unit"));
+}
+
+/// Bytes of the state in the checkpoint of a run of LeNet-300-100 in one lane, and of its parameters.
+fn state_bytes(place: &Place, state: &str) -> (f64, f64) {
+    let arguments = format!("--hidden 300,100 --limit-train 200 --epochs 1 --state {state} --out {state} -q");
+    place.succeed(&arguments);
+    let tensors = place.answer(&format!("inspect {state}"))["tensors"].as_array().unwrap().clone();
+    let is_state = |name: &str| !matches!(name.rsplit_once('.'), Some((_, "weight" | "bias")));
+    let sum = |of_state: bool| {
+        let own = tensors.iter().filter(|tensor| is_state(tensor["name"].as_str().unwrap()) == of_state);
+        own.map(|tensor| tensor["bytes"].as_f64().unwrap()).sum::<f64>()
+    };
+    (sum(true), sum(false))
+}
+
+#[test]
+fn state_in_8_and_4_bits_makes_a_checkpoint_s_state_smaller_by_as_much() {
+    let place = Place::new();
+    let (whole, parameters) = state_bytes(&place, "32bit");
+    assert_eq!((whole, parameters), (8.0 * 266_610.0, 4.0 * 266_610.0));
+    // Blocks of 128 elements, tails among them: 1838 + 3 + 235 + 1 + 8 + 1.
+    let scales = 2.0 * 4.0 * 2086.0;
+    let (eight, _) = state_bytes(&place, "8bit");
+    assert_eq!(eight, 2.0 * 266_610.0 + scales);
+    assert!(eight / 266_610.0 <= 2.13 && whole / eight >= 3.7);
+    let (four, _) = state_bytes(&place, "4bit");
+    assert_eq!(four, 266_610.0 + scales);
+    assert!(four / 266_610.0 <= 1.07 && whole / four >= 7.2);
+    let size = |state: &str| {
+        let file = common::checkpoint(&place.path(state), "LATEST").unwrap();
+        std::fs::metadata(file).unwrap().len() as f64
+    };
+    // The file holds a header beside them.
+    assert!(size("32bit") - size("8bit") > whole - eight - 4096.0);
+    assert!(size("32bit") - size("4bit") > whole - four - 4096.0);
+    let text = place.succeed("inspect 4bit").stdout;
+    assert!(text.contains("layers.0.weight.m.codes") && text.contains("layers.2.bias.v.scales"), "{text}");
+    let memory = |state: &str| {
+        place.answer(&format!("--hidden 300,100 --state {state} --dry-run"))["memory_bytes"].as_f64().unwrap()
+    };
+    // Three state numbers, as amsgrad has them, four copies, and an eighth.
+    let saved = 3.0 * 4.0 * 1.125 * (4.0 * 266_610.0 - (266_610.0 + 4.0 * 2086.0));
+    assert!((memory("32bit") - memory("8bit") - saved).abs() < 16.0);
+}
+
+#[test]
+fn a_run_with_coded_state_that_diverges_is_8_and_names_where() {
+    let place = Place::new();
+    let outcome = place.run("--hidden 12 --limit-train 300 --epochs 3 --lr 3e38 --state 8bit --out run -q");
+    assert_eq!(outcome.code(), Some(8), "{outcome:?}");
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing_where_state_is_coded() {
+    let place = Place::new();
+    for state in ["8bit", "4bit"] {
+        for threads in [1, 2] {
+            let out = format!("{state}-{threads}");
+            place.succeed(&format!(
+                "--hidden 300 --limit-train 400 --epochs 1 --state {state} --threads {threads} --out {out} -q"
+            ));
+        }
+        let tensors =
+            |threads| tensors(&common::checkpoint(&place.path(&format!("{state}-{threads}")), "LATEST").unwrap());
+        assert_eq!(tensors(1), tensors(2), "{state}");
+    }
 }

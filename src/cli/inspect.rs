@@ -11,7 +11,7 @@ use crate::device::in_units;
 use crate::error::escaped;
 use crate::report::answer;
 use crate::report::table::{Side, aligned};
-use crate::run::checkpoint::{Checkpoint, Numbers};
+use crate::run::checkpoint::{Checkpoint, Elements, Numbers};
 use crate::text::counted;
 use crate::train::finite;
 
@@ -42,8 +42,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "parameters": meta.model.shape.parameters(),
         "tensors": rows.iter().map(|(name, numbers, summary)| json!({
             "name": name,
+            "dtype": format!("{:?}", numbers.data.dtype()),
             "shape": numbers.shape,
-            "bytes": 4 * numbers.data.len(),
+            "bytes": numbers.data.bytes(),
             "norm": finite(summary.norm),
             "min": finite(summary.min),
             "max": finite(summary.max),
@@ -71,7 +72,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         }
         let row = |(name, numbers, summary): &(&String, &Numbers, Statistics)| {
             let shape = numbers.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-            let mut cells = vec![escaped(name), shape, in_units(4 * numbers.data.len() as u64)];
+            let mut cells = vec![escaped(name), shape, in_units(numbers.data.bytes() as u64)];
             cells.extend([summary.norm, summary.min, summary.max].map(|number| format!("{number:.2e}")));
             cells.push(summary.zeros.to_string());
             cells
@@ -93,14 +94,21 @@ struct Statistics {
 }
 
 impl Statistics {
-    fn of(data: &[f32]) -> Self {
-        let numbers = || data.iter().map(|&x| f64::from(x));
+    /// Of codes, what the bytes are like.
+    fn of(data: &Elements) -> Self {
+        match data {
+            Elements::F32(numbers) => Self::of_numbers(|| numbers.iter().map(|&x| f64::from(x))),
+            Elements::U8(codes) => Self::of_numbers(|| codes.iter().map(|&x| f64::from(x))),
+        }
+    }
+
+    fn of_numbers<I: Iterator<Item = f64>>(numbers: impl Fn() -> I) -> Self {
         Self {
             norm: numbers().map(|x| x * x).sum::<f64>().sqrt(),
             min: numbers().fold(f64::INFINITY, f64::min),
             max: numbers().fold(f64::NEG_INFINITY, f64::max),
-            zeros: data.iter().filter(|x| **x == 0.0).count(),
-            not_finite: data.iter().filter(|x| !x.is_finite()).count(),
+            zeros: numbers().filter(|x| *x == 0.0).count(),
+            not_finite: numbers().filter(|x| !x.is_finite()).count(),
         }
     }
 }

@@ -106,7 +106,7 @@ struct Trained<'a> {
 
 fn layers(checkpoint: &Checkpoint) -> Result<Vec<Trained<'_>>> {
     let count = checkpoint.meta.model.shape.hidden.len() + 1;
-    let tensor = |name: String| checkpoint.tensors.get(&name).map(|numbers| numbers.data.as_slice());
+    let tensor = |name: String| checkpoint.tensors.get(&name).and_then(|numbers| numbers.data.numbers());
     let layer = |layer: usize| -> Result<Trained<'_>> {
         let name = format!("layers.{layer}.weight");
         let weights = tensor(name.clone()).with_context(|| format!("`{name}` is missing"))?;

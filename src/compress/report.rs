@@ -252,7 +252,7 @@ impl Report {
     /// If something cannot be written.
     pub fn finish_front(mut self, request: &Request, judge: &Judge, candidates: &[Candidate]) -> Result<i32> {
         let mut sorted: Vec<&Candidate> = candidates.iter().collect();
-        sorted.sort_by_key(|candidate| candidate.bytes.len());
+        sorted.sort_by_key(|candidate| (candidate.bytes.len(), candidate.valid.errors));
         // A file belongs to the front where no smaller one mistakes as few.
         let mut front: Vec<&Candidate> = Vec::new();
         for candidate in sorted {

@@ -46,7 +46,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
 });
 
 /// The hyperparameters that have a flag.
-const FLAGGED: [&str; 5] = ["optim.lr", "optim.beta1", "optim.beta2", "optim.eps", "optim.weight_decay"];
+const FLAGGED: [&str; 6] = ["optim.lr", "optim.beta1", "optim.beta2", "optim.eps", "optim.weight_decay", "optim.state"];
 
 /// Hyperparameters that do nothing without another. What cannot be together, an optimizer refuses itself.
 const BESIDE: &[(&str, ReadBy)] = &[

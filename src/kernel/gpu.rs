@@ -58,6 +58,11 @@ pub use libraries::libraries;
 #[cfg(feature = "cuda")]
 pub use open::{cards, driver, free_bytes, open, words};
 
+/// Whether a tensor lies on a GPU.
+pub fn is_on_gpu(tensor: &Tensor) -> Result<bool> {
+    Ok(!tensor.device().is_cpu() || queue_of(tensor)?.is_some())
+}
+
 /// The queue of the device that holds a tensor; none in host memory.
 pub fn queue_of(tensor: &Tensor) -> Result<Option<Rc<dyn Queue>>> {
     #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod borrow;
+pub mod coded;
 pub mod distil;
 pub mod field;
 pub mod limits;

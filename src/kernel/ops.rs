@@ -5,6 +5,7 @@
 pub mod affine;
 pub mod augment;
 pub mod clip;
+pub mod coded;
 pub mod dropout;
 pub mod elementwise;
 pub mod gather;

@@ -55,7 +55,7 @@ impl SavedTeacher {
         }
         let mut hash = Sha256::new();
         for name in checkpoint.meta.model.shape.parameter_names() {
-            let numbers = checkpoint.tensors.get(&name).map_or(&[][..], |numbers| &numbers.data);
+            let numbers = checkpoint.tensors.get(&name).and_then(|numbers| numbers.data.numbers()).unwrap_or_default();
             for number in numbers {
                 hash.update(number.to_le_bytes());
             }

@@ -24,9 +24,10 @@
 //!   θₜ = θ′ − (α·√(1−β₂ᵗ)/(1−β₁ᵗ)) · mₜ / (√vₜ + ε·√(1−β₂ᵗ)).
 
 use super::LaneOptimizer;
-use super::hyper::{AMSGRAD, BETA1, BETA2, CAUTIOUS, CAUTIOUS_DECAY, EPS, Hypers, LR, WEIGHT_DECAY};
+use super::hyper::{AMSGRAD, BETA1, BETA2, CAUTIOUS, CAUTIOUS_DECAY, EPS, Hypers, LR, STATE, WEIGHT_DECAY};
 use super::parameter::Parameters;
 use super::prelude::*;
+use super::store::Store;
 
 pub static ADAM: Family = Family {
     name: "adam",
@@ -34,8 +35,11 @@ pub static ADAM: Family = Family {
     source: "Kingma & Ba 2014, arXiv:1412.6980; as torch.optim.Adam",
     file: include_str!("adam.rs"),
     refuse: |hypers| {
-        let both = hypers.is_on(&CAUTIOUS) && hypers.is_on(&AMSGRAD);
-        both.then_some("`optim.cautious` is not defined with `optim.amsgrad`")
+        if hypers.is_on(&CAUTIOUS) && hypers.is_on(&AMSGRAD) {
+            return Some("`optim.cautious` is not defined with `optim.amsgrad`");
+        }
+        let both = hypers.is_on(&CAUTIOUS) && Store::of(hypers) != Store::Numbers;
+        both.then_some("`optim.cautious` takes two passes over the state, and `optim.state` in 8 or 4 bits can be read in one alone")
     },
     ..Family::new(Adam::HYPERS, &AmsGrad::STATE, |parameters, lanes| Adam::build(parameters, lanes, false))
 };
@@ -44,7 +48,7 @@ pub static ADAMW: Family = Family {
     name: "adamw",
     about: "Adam, with decoupled weight decay",
     source: "Loshchilov & Hutter 2017, arXiv:1711.05101; as torch.optim.AdamW",
-    hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY.or(0.01), AMSGRAD, CAUTIOUS, CAUTIOUS_DECAY],
+    hypers: &[LR, BETA1, BETA2, EPS, WEIGHT_DECAY.or(0.01), AMSGRAD, CAUTIOUS, CAUTIOUS_DECAY, STATE],
     build: Adam::decoupled,
     ..ADAM
 };
@@ -65,6 +69,7 @@ hyperparameters! {
         decoupled: bool,
         + AMSGRAD,
         + CAUTIOUS,
+        + STATE,
     }
 }
 
@@ -104,6 +109,7 @@ impl<R: Real> Scalars<R> {
 impl Rule<2, 0, 6> for Adam {
     const NAME: &'static str = "adam";
     const STATE: [&'static str; 2] = ["m", "v"];
+    const CODES: Option<[Code; 2]> = Some([Code::Signed, Code::Positive]);
 
     type Scalars<R: Real> = Scalars<R>;
 
@@ -148,6 +154,7 @@ pub struct AmsGrad(pub Adam);
 impl Rule<3, 0, 6> for AmsGrad {
     const NAME: &'static str = "adam_amsgrad";
     const STATE: [&'static str; 3] = ["m", "v", "v_max"];
+    const CODES: Option<[Code; 3]> = Some([Code::Signed, Code::Positive, Code::Positive]);
 
     type Scalars<R: Real> = Scalars<R>;
 

@@ -21,9 +21,11 @@
 use anyhow::Result;
 
 use super::LaneOptimizer;
-use super::driver::{one_pass, two_pass};
+use super::driver::{one_pass_in, two_pass};
 use super::hyper::{CAUTIOUS, CAUTIOUS_DECAY, Hypers};
 use super::parameter::Parameters;
+use super::store::Store;
+use crate::rule::code::Code;
 use crate::rule::{Denominator, Evaluation, OnePass, Real, Rule, TwoPass, named};
 
 /// A rule whose step goes along an update u, so that options may have their say on it.
@@ -90,9 +92,10 @@ where
 {
     let on = |switch| lanes.iter().any(|lane| lane.is_on(switch));
     let rules = lanes.iter().map(rule);
+    let store = lanes.first().map_or(Store::Numbers, Store::of);
     match (on(&CAUTIOUS), on(&CAUTIOUS_DECAY)) {
-        (false, false) => one_pass(parameters, rules),
-        (false, true) => one_pass(parameters, rules.map(WithOptions::<U, false, true>)),
+        (false, false) => one_pass_in(store, parameters, rules),
+        (false, true) => one_pass_in(store, parameters, rules.map(WithOptions::<U, false, true>)),
         (true, false) => two_pass(parameters, rules.map(WithOptions::<U, true, false>)),
         (true, true) => two_pass(parameters, rules.map(WithOptions::<U, true, true>)),
     }
@@ -113,6 +116,7 @@ impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const 
         (false, false) => "",
     };
     const STATE: [&'static str; S] = U::STATE;
+    const CODES: Option<[Code; S]> = U::CODES;
 
     type Scalars<R: Real> = U::Scalars<R>;
 

@@ -1,11 +1,13 @@
 //! Carries a rule over all parameters and lanes: missing gradients, state, evaluation point, checkpoints.
 
 use anyhow::{Result, ensure};
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
-use super::parameter::Parameters;
+use super::parameter::{Parameter, Parameters};
+use super::store::{State, Store, lane_of};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
+use crate::rule::code::Bits;
 use crate::rule::{Denominator, Evaluation, Named as _, OnePass, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
@@ -14,10 +16,16 @@ const TRAINING_POINT: &str = "y";
 /// A rule's step over one parameter, a row of scalars per lane: scalars, θ, gradient and state.
 type StepFn<const H: usize> = fn(&[kernel::Scalars<H>], &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
 
+/// The same where state is kept as codes; between scalars and θ stand the steps that each lane has taken.
+type CodedStepFn<const H: usize> =
+    fn(Bits, &[kernel::Scalars<H>], &[u64], &Tensor, &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
+
 /// What takes a rule's steps, in one pass or two.
 #[derive(Clone, Copy, Debug)]
 struct Passes<const H: usize> {
     step: StepFn<H>,
+    /// None where the rule's state has no codes.
+    coded: Option<CodedStepFn<H>>,
     /// Its kernels, as CUDA C.
     #[cfg(test)]
     source: fn() -> kernel::gpu::Source,
@@ -34,12 +42,28 @@ pub fn one_pass<U, const S: usize, const P: usize, const H: usize>(
 where
     U: OnePass<S, P, H> + Send + 'static,
 {
+    one_pass_in(Store::Numbers, parameters, rules)
+}
+
+/// The same with its state kept as `store` says.
+///
+/// # Errors
+/// As [`one_pass`]; or if state is to be kept as codes and the rule has none, a parameter is not f32, or lies on a GPU.
+pub fn one_pass_in<U, const S: usize, const P: usize, const H: usize>(
+    store: Store,
+    parameters: &Parameters,
+    rules: impl Iterator<Item = U>,
+) -> Result<Box<dyn LaneOptimizer>>
+where
+    U: OnePass<S, P, H> + Send + 'static,
+{
     let passes = Passes {
         step: kernel::update::<U, S, P, H>,
+        coded: U::CODES.map(|_| kernel::update_coded::<U, S, P, H> as CodedStepFn<H>),
         #[cfg(test)]
         source: kernel::gpu::Source::one_pass::<U, S, P, H>,
     };
-    Ok(Box::new(Driver::new(parameters, rules.collect(), Kernel::one_pass::<U, S, P, H>(), passes)?))
+    Ok(Box::new(Driver::new(store, parameters, rules.collect(), Kernel::one_pass::<U, S, P, H>(), passes)?))
 }
 
 /// An optimizer that follows `rules` in two passes, one rule per lane.
@@ -55,21 +79,23 @@ where
 {
     let passes = Passes {
         step: kernel::update_in_two_passes::<U, S, P, H, N, A>,
+        coded: None,
         #[cfg(test)]
         source: kernel::gpu::Source::two_pass::<U, S, P, H, N, A>,
     };
-    Ok(Box::new(Driver::new(parameters, rules.collect(), Kernel::two_pass::<U, S, P, H, N, A>(), passes)?))
+    let kernel = Kernel::two_pass::<U, S, P, H, N, A>();
+    Ok(Box::new(Driver::new(Store::Numbers, parameters, rules.collect(), kernel, passes)?))
 }
 
 /// An optimizer whose rule looks at one parameter at a time.
 ///
 /// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. A lone lane takes any shape. State of
-/// one parameter is one tensor `[S, K, …]`, that of a lone lane `[S, …]`.
+/// one parameter is one tensor `[S, K, …]`, that of a lone lane `[S, …]`; or codes and scales of each lane: see [`State`].
 #[derive(Debug)]
 struct Driver<U, const S: usize, const P: usize, const H: usize> {
     names: Vec<String>,
     vars: Vec<Var>,
-    state: Vec<Tensor>,
+    state: Vec<State>,
     /// Where a net trains while its variables hold the evaluation point; only for rules that tell the two apart.
     training_point: Vec<Tensor>,
     at_evaluation_point: bool,
@@ -90,10 +116,14 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     ///
     /// # Errors
     /// If two variables share storage, a variable has not K > 1 lanes or another type than F32 and F64, or memory does not suffice.
-    fn new(parameters: &Parameters, rules: Vec<U>, kernel: Kernel, passes: Passes<H>) -> Result<Self> {
+    fn new(store: Store, parameters: &Parameters, rules: Vec<U>, kernel: Kernel, passes: Passes<H>) -> Result<Self> {
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
         expect_numbers(parameters)?;
+        if let Store::Codes(_) = store {
+            ensure!(passes.coded.is_some(), "the state of {} cannot be kept as codes", U::NAME);
+            expect_codable(parameters)?;
+        }
         let initial: Vec<[f64; S]> = rules.iter().map(Rule::initial).collect();
         let evaluated = rules.first().and_then(Rule::evaluation);
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
@@ -104,26 +134,23 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
                 "parameter `{name}` has shape {:?}, expected {lanes} lanes in front",
                 var.dims()
             );
-            let shape = [&[S], var.dims()].concat();
-            let tensor = match S {
-                // Without state it is a view of one element: not every device gives out memory of no bytes.
-                0 => Tensor::zeros(1, var.dtype(), var.device())?.narrow(0, 0, 0)?.reshape(shape)?,
-                _ => Tensor::zeros(shape, var.dtype(), var.device())?,
-            };
-            for (s, lane) in (0..S).flat_map(|s| (0..lanes).map(move |lane| (s, lane))) {
-                if initial[lane][s] != 0.0 {
-                    kernel::fill(&lane_of(&tensor.get(s)?, lane, lanes)?, initial[lane][s])?;
+            let own = State::zeros(store, S, lanes, var)?;
+            if let Some(numbers) = own.numbers() {
+                for (s, lane) in (0..S).flat_map(|s| (0..lanes).map(move |lane| (s, lane))) {
+                    if initial[lane][s] != 0.0 {
+                        kernel::fill(&lane_of(&numbers.get(s)?, lane, lanes)?, initial[lane][s])?;
+                    }
+                }
+                // The averaged point begins where the parameter does.
+                if let Some(Evaluation { state, .. }) = evaluated {
+                    kernel::copy(var, &numbers.get(state)?)?;
+                    training_point.push(var.as_tensor().copy()?);
                 }
             }
-            // The averaged point begins where the parameter does.
-            if let Some(Evaluation { state, .. }) = evaluated {
-                kernel::copy(var, &tensor.get(state)?)?;
-                training_point.push(var.as_tensor().copy()?);
-            }
-            state.push(tensor);
+            state.push(own);
         }
         Ok(Self {
-            _views: kernel::Views::new(vars.iter().map(Var::as_tensor).chain(&state))?,
+            _views: kernel::Views::new(vars.iter().map(Var::as_tensor).chain(state.iter().flat_map(State::tensors)))?,
             updater: Updater::new(kernel, H, rules.len(), vars.first().map(Var::as_tensor))?,
             names,
             vars,
@@ -139,9 +166,14 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     }
 }
 
-/// One of `lanes` lanes of a tensor `[K, …]`; a lone one is the tensor itself, whatever its shape.
-fn lane_of(tensor: &Tensor, lane: usize, lanes: usize) -> candle_core::Result<Tensor> {
-    if lanes == 1 { Ok(tensor.clone()) } else { tensor.get(lane) }
+/// Requires parameters whose state can be kept as codes.
+fn expect_codable(parameters: &Parameters) -> Result<()> {
+    for Parameter { name, var, .. } in parameters {
+        let found = var.dtype();
+        ensure!(found == DType::F32, "parameter `{name}` is {found:?}, expected F32 where state is kept as codes");
+        ensure!(!kernel::is_on_gpu(var)?, "parameter `{name}` lies on a GPU, where state is not kept as codes");
+    }
+    Ok(())
 }
 
 impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
@@ -168,9 +200,16 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
 
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
         // A tensor of no elements has nothing to move.
-        let own = self.vars.iter().zip(&self.state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
-        let parts = own.filter_map(|(index, (var, state))| {
-            Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state })
+        let own = || self.vars.iter().zip(&self.state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
+        for (index, (var, state)) in own() {
+            if let (State::Codes { bits, codes, scales }, Some(step)) = (state, self.passes.coded)
+                && let Some(gradient) = gradients.gradient(index, var)
+            {
+                step(*bits, &self.scalars, &self.steps, var, gradient, codes, scales)?;
+            }
+        }
+        let parts = own().filter_map(|(index, (var, state))| {
+            Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state: state.numbers()? })
         });
         let (scalars, step) = (&self.scalars, self.passes.step);
         let step = |Parts { theta, gradient, state }: Parts| step(scalars, theta, gradient, state);
@@ -185,7 +224,7 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         let mut tensors = Vec::new();
         for (name, state) in self.names.iter().zip(&self.state) {
             for (s, part) in U::STATE.iter().enumerate() {
-                tensors.push((format!("{name}.{part}"), state.get(s)?));
+                tensors.extend(state.named(s, &format!("{name}.{part}"))?);
             }
         }
         for (name, point) in self.names.iter().zip(&self.training_point) {
@@ -206,13 +245,23 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
     }
 
     fn begin_anew(&mut self, lane: usize) -> Result<()> {
-        let initial = self.rules[lane].initial();
-        for (state, var) in self.state.iter().zip(&self.vars).filter(|(state, _)| state.elem_count() > 0) {
-            for (s, &value) in initial.iter().enumerate() {
-                let of = |tensor: &Tensor| lane_of(tensor, lane, self.rules.len());
-                match self.rules[lane].evaluation() {
-                    Some(evaluation) if evaluation.state == s => kernel::copy(&of(var)?, &of(&state.get(s)?)?)?,
-                    _ => kernel::fill(&of(&state.get(s)?)?, value)?,
+        let of = |tensor: &Tensor| lane_of(tensor, lane, self.rules.len());
+        for (state, var) in self.state.iter().zip(&self.vars) {
+            match state {
+                State::Numbers(numbers) => {
+                    for (s, value) in self.rules[lane].initial().into_iter().enumerate() {
+                        match self.rules[lane].evaluation() {
+                            Some(point) if point.state == s => kernel::copy(&of(var)?, &of(&numbers.get(s)?)?)?,
+                            _ => kernel::fill(&of(&numbers.get(s)?)?, value)?,
+                        }
+                    }
+                }
+                // Codes of 0, of a block whose scale is 0: only rules whose state begins with zeros have codes.
+                State::Codes { codes, scales, .. } => {
+                    for s in 0..S {
+                        kernel::lend_mut(&codes.get(s)?.get(lane)?, |codes: &mut [u8]| codes.fill(0))?;
+                        kernel::fill(&scales.get(s)?.get(lane)?, 0.0)?;
+                    }
                 }
             }
         }
@@ -233,7 +282,8 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         if self.training_point.is_empty() || std::mem::replace(&mut self.at_evaluation_point, true) {
             return Ok(());
         }
-        for ((var, point), state) in self.vars.iter().zip(&self.training_point).zip(&self.state) {
+        let states = self.state.iter().filter_map(State::numbers);
+        for ((var, point), state) in self.vars.iter().zip(&self.training_point).zip(states) {
             kernel::copy(var, point)?;
             for (lane, rule) in self.rules.iter().enumerate() {
                 if let Some(Evaluation { state: s, weight }) = rule.evaluation() {
@@ -263,13 +313,18 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         let state = |of: &Denominator| U::STATE.iter().position(|name| *name == of.state);
         let found = denominator.and_then(|of| Some((state(&of)?, of.ruled_by_epsilon_below())));
         let mut shares = Vec::new();
-        for (name, state) in self.names.iter().zip(&self.state) {
-            let share = match found {
-                Some((s, bound)) => {
-                    let own = lane_of(&state.get(s)?, lane, self.rules.len())?;
+        let lanes = self.rules.len();
+        for ((name, var), state) in self.names.iter().zip(&self.vars).zip(&self.state) {
+            let share = match (found, state, U::CODES) {
+                (Some((s, bound)), State::Numbers(numbers), _) => {
+                    Some(kernel::share_below(&lane_of(&numbers.get(s)?, lane, lanes)?, bound)?)
+                }
+                (Some((s, bound)), State::Codes { bits, codes, scales }, Some(kinds)) => {
+                    let (codes, scales) = (codes.get(s)?.get(lane)?, scales.get(s)?.get(lane)?);
+                    let own = kernel::decoded(kinds[s], *bits, var.elem_count() / lanes, &codes, &scales)?;
                     Some(kernel::share_below(&own, bound)?)
                 }
-                None => None,
+                _ => None,
             };
             shares.push((name.clone(), share));
         }

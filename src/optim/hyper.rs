@@ -266,6 +266,7 @@ hypers! {
     CAUTIOUS = "cautious", "", switch(false), "move only where update and gradient agree in sign (Liang et al. 2024)";
     CAUTIOUS_DECAY = "cautious_decay", "", switch(false),
         "decay only where update and parameter agree in sign (Chen et al. 2025)";
+    STATE = "state", "", word(&["32bit", "8bit", "4bit"]), "how the moments are kept: as they are, or as codes with a scale a block";
 }
 
 /// α of RMSprop, which is a decay.

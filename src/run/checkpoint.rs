@@ -7,6 +7,13 @@
 //! __metadata__.adamtrain               see `Meta`
 //! ```
 //!
+//! Moments kept as codes of 8 or 4 bits stand there as codes, with a scale for each block of [`BLOCK`] elements in their order:
+//!
+//! ```text
+//! layers.0.weight.m.codes   u8 [bytes]    see `rule::code`
+//! layers.0.weight.m.scales  f32 [blocks]
+//! ```
+//!
 //! Parameters are those of the point at which the net is evaluated; a schedule-free optimizer keeps its training point as state.
 //!
 //! One key, since several would be written in an order that changes from run to run. The file of a step is a function of the
@@ -18,7 +25,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -28,7 +35,9 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
+use crate::optim::{CODES, SCALES};
 use crate::read;
+use crate::rule::code::{BLOCK, Bits};
 use crate::train::{Progress, quantizer};
 
 /// Version of the format; a reader refuses any other.
@@ -156,7 +165,55 @@ pub struct Numbers {
     /// Its shape.
     pub shape: Vec<usize>,
     /// Its elements.
-    pub data: Vec<f32>,
+    pub data: Elements,
+}
+
+/// The elements of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements {
+    /// Numbers.
+    F32(Vec<f32>),
+    /// Codes.
+    U8(Vec<u8>),
+}
+
+impl Elements {
+    /// They where they are numbers.
+    pub fn numbers(&self) -> Option<&[f32]> {
+        if let Self::F32(numbers) = self { Some(numbers) } else { None }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::F32(numbers) => numbers.len(),
+            Self::U8(codes) => codes.len(),
+        }
+    }
+
+    /// Bytes that they take in a file.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::F32(numbers) => size_of_val(numbers.as_slice()),
+            Self::U8(codes) => codes.len(),
+        }
+    }
+
+    /// Their type, as the file names it.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::U8(_) => Dtype::U8,
+        }
+    }
+
+    /// They as the file has them.
+    fn to_bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::F32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::U8(codes) => Cow::Borrowed(codes),
+        }
+    }
 }
 
 /// A checkpoint in host memory.
@@ -174,9 +231,10 @@ pub struct Checkpoint {
 /// If the device fails.
 pub fn copy(tensors: &[(String, Tensor)]) -> Result<BTreeMap<String, Numbers>> {
     let copy = |(name, tensor): &(String, Tensor)| {
-        let data = match tensor.device() {
-            candle_core::Device::Cpu => lend(tensor, <[f32]>::to_vec)?,
-            _ => tensor.flatten_all()?.to_vec1::<f32>()?,
+        let data = match (tensor.dtype(), tensor.device()) {
+            (DType::U8, _) => Elements::U8(lend(tensor, <[u8]>::to_vec)?),
+            (_, candle_core::Device::Cpu) => Elements::F32(lend(tensor, <[f32]>::to_vec)?),
+            _ => Elements::F32(tensor.flatten_all()?.to_vec1::<f32>()?),
         };
         let shape = tensor.dims().to_vec();
         Ok((name.clone(), Numbers { shape, data }))
@@ -184,14 +242,14 @@ pub fn copy(tensors: &[(String, Tensor)]) -> Result<BTreeMap<String, Numbers>> {
     tensors.iter().map(copy).collect()
 }
 
-struct F32View<'a>(&'a [usize], Cow<'a, [u8]>);
+struct NumbersView<'a>(&'a Numbers, Cow<'a, [u8]>);
 
-impl View for F32View<'_> {
+impl View for NumbersView<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        self.0.data.dtype()
     }
     fn shape(&self) -> &[usize] {
-        self.0
+        &self.0.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(&self.1)
@@ -215,13 +273,15 @@ impl Checkpoint {
     /// # Errors
     /// If memory does not suffice.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        // One type of number: safetensors then orders tensors by name, as the map does.
+        // The order of safetensors: the larger type first, and tensors of one type by name, as the map has them.
+        let mut ordered: Vec<(&String, &Numbers)> = self.tensors.iter().collect();
+        ordered.sort_by_key(|(_, numbers)| numbers.data.dtype() == Dtype::U8);
         let mut hash = Sha256::new();
         let mut views = Vec::with_capacity(self.tensors.len());
-        for (name, numbers) in &self.tensors {
-            let bytes: Vec<u8> = numbers.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+        for (name, numbers) in ordered {
+            let bytes = numbers.data.to_bytes();
             hash.update(&bytes);
-            views.push((name, F32View(&numbers.shape, Cow::Owned(bytes))));
+            views.push((name, NumbersView(numbers, bytes)));
         }
         let meta = Meta { sha256: hex(hash), ..self.meta.clone() };
         let metadata = HashMap::from([(KEY.to_owned(), meta.to_text()?)]);
@@ -234,10 +294,12 @@ impl Checkpoint {
     /// If one is missing or has another size, or the device fails.
     pub fn restore(&self, tensors: &[(String, Tensor)]) -> Result<()> {
         for (name, tensor) in tensors {
-            let stored = self.tensors.get(name).filter(|stored| stored.data.len() == tensor.elem_count());
-            let stored = stored
-                .with_context(|| format!("the checkpoint holds no `{name}` of the size of {:?}", tensor.dims()))?;
-            lend_mut(tensor, |data: &mut [f32]| data.copy_from_slice(&stored.data))?;
+            let stored = self.tensors.get(name).filter(|stored| stored.data.count() == tensor.elem_count());
+            let absent = || format!("the checkpoint holds no `{name}` of the size of {:?}", tensor.dims());
+            match &stored.with_context(absent)?.data {
+                Elements::F32(numbers) => lend_mut(tensor, |data: &mut [f32]| data.copy_from_slice(numbers))?,
+                Elements::U8(codes) => lend_mut(tensor, |data: &mut [u8]| data.copy_from_slice(codes))?,
+            }
         }
         Ok(())
     }
@@ -311,36 +373,60 @@ impl Checkpoint {
             return Err(broken(format!("holds a tensor `{name}`, which its net does not have")));
         }
         let mut numbers = BTreeMap::new();
-        for (name, shape) in expected {
+        for (name, Expected { dtype, shapes }) in expected {
             let tensor = tensors.tensor(&name).map_err(|_| broken(format!("holds no tensor `{name}`")))?;
-            if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
-                return Err(broken(format!(
-                    "`{name}` is {:?} {:?}, expected F32 {shape:?}",
-                    tensor.dtype(),
-                    tensor.shape()
-                )));
+            let shape = tensor.shape().to_vec();
+            if !shapes.contains(&shape) || tensor.dtype() != dtype {
+                let shapes: Vec<String> = shapes.iter().map(|shape| format!("{dtype:?} {shape:?}")).collect();
+                let found = tensor.dtype();
+                return Err(broken(format!("`{name}` is {found:?} {shape:?}, expected {}", shapes.join(" or "))));
             }
             let (words, _) = tensor.data().as_chunks::<4>();
-            let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+            let data = match dtype {
+                Dtype::U8 => Elements::U8(tensor.data().to_vec()),
+                _ => Elements::F32(words.iter().map(|word| f32::from_le_bytes(*word)).collect()),
+            };
             numbers.insert(name, Numbers { shape, data });
         }
         Ok(Self { meta, tensors: numbers })
     }
 }
 
-/// The names and shapes that a file with this metadata must hold; `None` where the numbers overflow or a state is no parameter's.
-fn expected(meta: &Meta) -> Option<BTreeMap<String, Vec<usize>>> {
-    let mut expected = BTreeMap::new();
+/// What a file must hold under a name.
+struct Expected {
+    dtype: Dtype,
+    /// The shapes that it may have.
+    shapes: Vec<Vec<usize>>,
+}
+
+/// The tensors that a file with this metadata must hold; `None` where the numbers overflow or a state is no parameter's.
+fn expected(meta: &Meta) -> Option<BTreeMap<String, Expected>> {
+    let mut parameters = BTreeMap::new();
     for (layer, (inputs, outputs)) in meta.model.shape.layers().enumerate() {
         inputs.checked_mul(outputs)?;
-        expected.insert(format!("layers.{layer}.weight"), vec![outputs, inputs]);
-        expected.insert(format!("layers.{layer}.bias"), vec![outputs]);
+        parameters.insert(format!("layers.{layer}.weight"), vec![outputs, inputs]);
+        parameters.insert(format!("layers.{layer}.bias"), vec![outputs]);
     }
+    let f32s = |shape: Vec<usize>| Expected { dtype: Dtype::F32, shapes: vec![shape] };
+    let mut expected: BTreeMap<String, Expected> =
+        parameters.iter().map(|(name, shape)| (name.clone(), f32s(shape.clone()))).collect();
     for state in &meta.optimizer.state {
-        let (parameter, part) = state.rsplit_once('.')?;
-        let shape = expected.get(parameter)?.clone();
-        let shape = if part == quantizer::NAME { vec![quantizer::NUMBERS] } else { shape };
-        expected.insert(state.clone(), shape);
+        let (before, last) = state.rsplit_once('.')?;
+        let own = if let Some(shape) = parameters.get(before) {
+            f32s(if last == quantizer::NAME { vec![quantizer::NUMBERS] } else { shape.clone() })
+        } else {
+            let (parameter, _) = before.rsplit_once('.')?;
+            let elements = parameters.get(parameter)?.iter().product();
+            match last {
+                CODES => {
+                    let shapes = Bits::ALL.map(|bits| vec![bits.bytes(elements)]).to_vec();
+                    Expected { dtype: Dtype::U8, shapes }
+                }
+                SCALES => f32s(vec![elements.div_ceil(BLOCK)]),
+                _ => return None,
+            }
+        };
+        expected.insert(state.clone(), own);
     }
     Some(expected)
 }
@@ -436,9 +522,13 @@ pub(crate) mod tests {
             sha256: String::new(),
             meta_sha256: String::new(),
         };
-        let tensors = expected(&meta).unwrap().into_iter().map(|(name, shape)| {
+        let tensors = expected(&meta).unwrap().into_iter().map(|(name, Expected { dtype, shapes })| {
+            let shape = shapes[0].clone();
             let count = shape.iter().product::<usize>();
-            let data = (0..count).map(|i| i as f32 * 0.37 - 1.0).collect();
+            let data = match dtype {
+                Dtype::U8 => Elements::U8((0..count).map(|i| 37 * i as u8).collect()),
+                _ => Elements::F32((0..count).map(|i| i as f32 * 0.37 - 1.0).collect()),
+            };
             (name, Numbers { shape, data })
         });
         Checkpoint { tensors: tensors.collect(), meta }

@@ -89,7 +89,7 @@ fn over_pieces<R: Number, const S: usize>(
 
 /// Replaces parameter and state of every element by what `step` makes of them.
 #[inline(always)]
-fn each_element<R: Number, const S: usize>(
+pub(super) fn each_element<R: Number, const S: usize>(
     theta: &mut [R],
     gradient: &[R],
     state: [&mut [R]; S],

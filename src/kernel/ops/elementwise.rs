@@ -1,6 +1,6 @@
 //! What is done to every element of a tensor, in place.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 use crate::kernel::element::Number;
 use crate::kernel::gpu;
@@ -16,13 +16,14 @@ pub fn fill(tensor: &Tensor, value: f64) -> Result<()> {
     by_type!(tensor, R => lend_all!([mut tensor: R] => tensor.fill(R::constant(value))))
 }
 
-/// Copies the elements of `from` to those of `to`.
+/// Copies the elements of `from` to those of `to`; on a GPU they are f32.
 pub fn copy(from: &Tensor, to: &Tensor) -> Result<()> {
     match gpu::queue_of(from)? {
         Some(queue) => {
             let bytes = same_count(from, to)? * size_of::<f32>();
             queue.copy(address::<f32>(from)?, address::<f32>(to)?, bytes)
         }
+        None if from.dtype() == DType::U8 => lend_all!([from: u8, mut to: u8] => to.copy_from_slice(from)),
         None => by_type!(from, R => lend_all!([from: R, mut to: R] => to.copy_from_slice(from))),
     }
 }
