@@ -81,7 +81,7 @@ impl<R: Real, const S: usize> Proposal<R, S> {
 /// An optimizer that follows a rule per lane, made by `rule` of the lane's hyperparameters, with the options that are on.
 ///
 /// # Errors
-/// As [`one_pass`].
+/// As [`one_pass_in`].
 pub fn with_options<U, const S: usize, const P: usize, const H: usize>(
     parameters: &Parameters,
     lanes: &[Hypers],
