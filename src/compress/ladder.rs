@@ -15,6 +15,7 @@ use crate::run::results::{self, PointEnd};
 use crate::run::write;
 use crate::sweep::points::Points;
 use crate::sweep::{Options, Sweep};
+use crate::text::counted;
 use crate::train::Record;
 
 /// What trains the points of a sweep, and answers with the code to leave with.
@@ -212,6 +213,11 @@ impl<'a> Ladder<'a> {
         let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
+        if !style.quiet {
+            let nets = counted(points.points.len() as u64, "net");
+            let epochs = counted(points.points[0].config.epochs, "epoch");
+            crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
+        }
         let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options)?)?;
         if code != 0 {
             return Ok(Err(code));
