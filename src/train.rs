@@ -426,11 +426,11 @@ impl Trainer {
     /// the memory of net and optimizer.
     pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
         let lanes = self.tensors_of_all()?.into_iter();
-        let own = lanes.map(|(name, lanes)| Ok((name, lanes.get(lane)?))).collect::<Result<Vec<_>>>()?;
-        Ok(own
-            .into_iter()
-            .chain(self.projection.iter().flat_map(|projection| projection.tensors(lane)).flatten())
-            .collect())
+        let mut own = lanes.map(|(name, lanes)| Ok((name, lanes.get(lane)?))).collect::<Result<Vec<_>>>()?;
+        if let Some(projection) = &self.projection {
+            own.extend(projection.tensors(lane)?);
+        }
+        Ok(own)
     }
 
     /// What the weights of a lane come to, where it prunes or quantizes.

@@ -352,7 +352,7 @@ impl Projection {
                 && let Some(sparsity) = prune.sparsity_after(steps)
             {
                 self.selection.choose(prune, sparsity, &self.layers, lane, optimizer, self.geometry)?;
-                if let Some(Rounds { .. }) = prune.rounds {
+                if prune.rounds.is_some() {
                     self.rewind(net, lane)?;
                     rewound.push(lane);
                 }
