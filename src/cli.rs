@@ -33,6 +33,7 @@ use crate::report::Style;
 use crate::report::table::wrapped;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::resolve;
+use crate::sweep::TrainSweep;
 
 /// A command of the program.
 #[derive(Debug)]
@@ -44,9 +45,6 @@ pub struct Subcommand {
     /// Whether it computes, for which threads are started first.
     computes: bool,
 }
-
-/// What trains the points of a sweep, and answers with the code to leave with.
-pub type TrainSweep = fn(crate::sweep::Sweep) -> Result<i32>;
 
 /// The commands beside training, in the order of help.
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -159,10 +157,7 @@ fn sources(matches: &ArgMatches) -> Sources {
         let flag = setting.flag.unwrap_or(setting.key);
         gather(flag, &|text| Given { key: setting.key.to_owned(), text: text.to_owned(), flag: format!("--{flag}") });
     }
-    gather("set", &|pair| {
-        let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
-        Given { key: key.trim().to_owned(), text: text.to_owned(), flag: "--set".to_owned() }
-    });
+    gather("set", &given_by_set);
     // The last one typed wins, whichever way it was spelled.
     given.sort_by_key(|(index, _)| *index);
     let files = matches.get_many::<PathBuf>("config").into_iter().flatten();
@@ -301,18 +296,7 @@ fn train_arguments() -> Vec<Arg> {
             .action(ArgAction::Append)
             .value_parser(value_parser!(PathBuf))
             .help("Read settings from a TOML file; repeatable, the later wins")),
-        run(Arg::new("set")
-            .long("set")
-            .value_name("KEY=V")
-            .action(ArgAction::Append)
-            .value_parser(|pair: &str| {
-                if pair.contains('=') {
-                    Ok(pair.to_owned())
-                } else {
-                    Err("expected KEY=VALUE, for example optim.beta2=0.99")
-                }
-            })
-            .help("Set any key, also those without a flag; repeatable")),
+        run(set_argument("Set any key, also those without a flag; repeatable")),
         run(Arg::new("out")
             .long("out")
             .value_name("DIR")
@@ -340,6 +324,28 @@ fn train_arguments() -> Vec<Arg> {
     ]);
     arguments.extend(output_arguments());
     arguments
+}
+
+/// `--set`, which is read by [`given_by_set`].
+fn set_argument(help: &'static str) -> Arg {
+    Arg::new("set")
+        .long("set")
+        .value_name("KEY=V")
+        .action(ArgAction::Append)
+        .value_parser(|pair: &str| {
+            if pair.contains('=') {
+                Ok(pair.to_owned())
+            } else {
+                Err("expected KEY=VALUE, for example optim.beta2=0.99")
+            }
+        })
+        .help(help)
+}
+
+/// The setting that `KEY=V` gives.
+fn given_by_set(pair: &str) -> Given {
+    let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
+    Given { key: key.trim().to_owned(), text: text.to_owned(), flag: "--set".to_owned() }
 }
 
 /// `--json`, `-v` and `-q`, for every command that answers.

@@ -16,7 +16,6 @@ use std::time::Instant;
 use anyhow::Result;
 
 pub use goal::{Goal, share};
-pub use ladder::TrainSweep;
 
 use crate::config::layers::Given;
 use crate::error::{Exit, Failure};
@@ -24,6 +23,7 @@ use crate::read;
 use crate::report::Style;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::write;
+use crate::sweep::TrainSweep;
 use crate::text::quoted_path;
 use coded::Candidate;
 use judge::Judge;

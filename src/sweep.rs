@@ -51,6 +51,9 @@ const MOST_LANES: usize = 64;
 /// The most lanes at once on a GPU: a guess, for none has been measured.
 const MOST_LANES_ON_A_GPU: u64 = 1024;
 
+/// What trains the points of a sweep, and answers with the code to leave with.
+pub type TrainSweep = fn(Sweep) -> Result<i32>;
+
 /// How a sweep is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use crate::compress::coded::Format;
-use crate::compress::{self, Goal, Request, Teacher, TrainSweep};
+use crate::compress::{self, Goal, Request, Teacher};
 use crate::config::layers::Given;
+use crate::sweep::TrainSweep;
 
 const EXAMPLES: &str = "\
 Nets of the run's shape are trained for size on the run's data, from many weights to few; each is coded, and the
@@ -66,7 +67,7 @@ pub fn command() -> Command {
             .default_value("auto"),
             super::dataset(arg("dataset", "NAME", "Another data set of the same shape")),
             arg("data-dir", "DIR", "Where its files lie, if not where the run had them"),
-            arg("set", "KEY=V", "A setting of the nets that are trained; repeatable").action(ArgAction::Append),
+            super::set_argument("A setting of the nets that are trained; repeatable"),
         ])
         .group(ArgGroup::new("goal").args(["target-error", "max-bytes", "pareto", "quantize"]).required(true))
         .args(super::output_arguments())
@@ -82,7 +83,7 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
     let run = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
     let goal = goal(typed);
     let mut settings: Vec<Given> =
-        typed.get_many::<String>("set").into_iter().flatten().map(|pair| set(pair)).collect();
+        typed.get_many::<String>("set").into_iter().flatten().map(|pair| super::given_by_set(pair)).collect();
     if let Some(epochs) = typed.get_one::<u64>("epochs") {
         settings.push(Given { key: "train.epochs".into(), text: epochs.to_string(), flag: "--epochs".into() });
     }
@@ -104,11 +105,6 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         style: super::style(typed),
     };
     compress::run(&request, train)
-}
-
-fn set(pair: &str) -> Given {
-    let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
-    Given { key: key.trim().to_owned(), text: text.to_owned(), flag: "--set".to_owned() }
 }
 
 fn goal(typed: &ArgMatches) -> Goal {

@@ -13,7 +13,7 @@ use crate::plan;
 use crate::report::{Output, Style};
 use crate::sweep::directory::description_of;
 use crate::sweep::points::{Points, arguments};
-use crate::sweep::{self, Options, preview};
+use crate::sweep::{self, Options, TrainSweep, preview};
 use crate::text::{counted, quoted};
 
 /// A request to sweep.
@@ -122,7 +122,7 @@ impl SweepRequest {
     ///
     /// # Errors
     /// If a point is not valid, or training fails.
-    pub fn run(self, train: super::TrainSweep) -> Result<i32> {
+    pub fn run(self, train: TrainSweep) -> Result<i32> {
         let mut sources = self.sources.clone();
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;

@@ -14,12 +14,9 @@ use crate::run::resolve;
 use crate::run::results::{self, PointEnd};
 use crate::run::write;
 use crate::sweep::points::Points;
-use crate::sweep::{Options, Sweep};
+use crate::sweep::{Options, Sweep, TrainSweep};
 use crate::text::counted;
 use crate::train::Record;
-
-/// What trains the points of a sweep, and answers with the code to leave with.
-pub type TrainSweep = fn(Sweep) -> Result<i32>;
 
 /// What came of training, or the code to leave with where it was stopped on its way.
 pub type OrCode<T> = std::result::Result<T, i32>;
