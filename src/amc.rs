@@ -27,7 +27,7 @@ use crate::read;
 
 pub use build::{FloatLayer, Grid, round_scaled_step, round_step};
 pub use file::{LayerBits, Parts, decode, encode, parts};
-pub use fixed::{first_largest, loss_of};
+pub use fixed::first_largest;
 pub use simplify::simplify;
 
 /// Every level, bias and hidden output lies below this.

@@ -63,6 +63,13 @@ impl Net {
         self.logits(pixels).chunks_exact(self.classes.len()).map(first_largest).collect()
     }
 
+    /// Predicted class and cross entropy of each image, u8 `[N, D]`, of which these are the classes, `[N]`.
+    pub fn judged(&self, pixels: &[u8], labels: &[u8]) -> Vec<(usize, f64)> {
+        let logits = self.logits(pixels);
+        let rows = logits.chunks_exact(self.classes.len()).zip(labels);
+        rows.map(|(row, &label)| (first_largest(row), loss_of(row, usize::from(label)))).collect()
+    }
+
     /// What the first `count` layers give for up to [`BLOCK`] images: z of the last of them, before its ReLU.
     fn outputs(&self, sparse: &[Sparse], pixels: &[u8], count: usize) -> Vec<Values> {
         let mut inputs = vec![[0.0; BLOCK]; self.image.pixels()];
@@ -153,8 +160,8 @@ pub(super) fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
 }
 
-/// Index of the first largest number.
-pub fn first_largest(numbers: &[f64]) -> usize {
+/// Index of the first largest number, as the hits of training count.
+pub fn first_largest<T: PartialOrd>(numbers: &[T]) -> usize {
     let mut best = 0;
     for (index, number) in numbers.iter().enumerate() {
         if *number > numbers[best] {
@@ -165,7 +172,7 @@ pub fn first_largest(numbers: &[f64]) -> usize {
 }
 
 /// Cross entropy of one image's logits, in nats.
-pub fn loss_of(logits: &[f64], label: usize) -> f64 {
+fn loss_of(logits: &[f64], label: usize) -> f64 {
     let largest = logits[first_largest(logits)];
     logits.iter().map(|logit| (logit - largest).exp()).sum::<f64>().ln() + largest - logits[label]
 }

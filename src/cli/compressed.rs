@@ -61,13 +61,11 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     let dataset = data::load(&spec, folder.as_deref(), quiet)?;
     let images = if split == "test" { dataset.imported.test } else { dataset.imported.train };
 
-    let logits = net.logits(&images.pixels); // [N, C]
     let mut confusion = Confusion::new(net.classes.len());
     let (mut loss, mut predictions) = (0.0, Vec::with_capacity(images.len()));
-    for (&label, logits) in images.labels.iter().zip(logits.chunks_exact(net.classes.len())) {
-        let predicted = amc::first_largest(logits);
+    for ((predicted, of_image), &label) in net.judged(&images.pixels, &images.labels).into_iter().zip(&images.labels) {
         confusion.count(usize::from(label), predicted);
-        loss += amc::loss_of(logits, usize::from(label));
+        loss += of_image;
         predictions.push(predicted);
     }
     write_predictions(typed, &predictions)?;

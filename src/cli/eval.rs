@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
 use super::compressed;
+use crate::amc::first_largest;
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::batches::Division;
@@ -183,8 +184,7 @@ fn evaluate(
     let mut predictions = Vec::with_capacity(labels.len());
     let means = evaluator.run(net, split, order, |start, logits| {
         let logits = logits.squeeze(1)?.to_vec2::<f32>()?; // [rows, C]
-        confusion.add(&labels[start..], &logits);
-        predictions.extend(logits.iter().map(|row| first_largest(row)));
+        predictions.extend(confusion.add(&labels[start..], &logits));
         Ok(())
     })?;
     Ok((means, confusion, predictions))
@@ -205,11 +205,13 @@ impl Confusion {
         Self(vec![vec![0; classes]; classes])
     }
 
-    /// Counts the logits of some examples, whose labels are the first of `labels`.
-    fn add(&mut self, labels: &[u32], logits: &[Vec<f32>]) {
-        for (&label, row) in labels.iter().zip(logits) {
-            self.count(label as usize, first_largest(row));
+    /// Counts the logits of some examples, whose labels are the first of `labels`; answers with the classes that they predict.
+    fn add(&mut self, labels: &[u32], logits: &[Vec<f32>]) -> Vec<usize> {
+        let predicted: Vec<usize> = logits.iter().map(|row| first_largest(row)).collect();
+        for (&label, &predicted) in labels.iter().zip(&predicted) {
+            self.count(label as usize, predicted);
         }
+        predicted
     }
 
     /// Counts an example.
@@ -232,17 +234,6 @@ impl Confusion {
         let examples: u64 = self.0[class].iter().sum();
         (examples, (examples > 0).then(|| self.0[class][class] as f64 / examples as f64))
     }
-}
-
-/// Index of the first largest logit, as the hits of training count.
-fn first_largest(row: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, &logit) in row.iter().enumerate() {
-        if logit > row[best] {
-            best = class;
-        }
-    }
-    best
 }
 
 /// What was found.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Request;
 use super::coded::Measured;
-use crate::amc::{self, Image, Net};
+use crate::amc::{Image, Net};
 use crate::config::Config;
 use crate::data;
 use crate::data::batches::Division;
@@ -69,11 +69,10 @@ impl Judge {
 }
 
 fn measure(net: &Net, images: &Images) -> Measured {
-    let logits = net.logits(&images.pixels);
     let mut measured = Measured { errors: 0, of: images.len() as u64, loss: 0.0 };
-    for (logits, &label) in logits.chunks_exact(net.classes.len()).zip(&images.labels) {
-        measured.errors += u64::from(amc::first_largest(logits) != usize::from(label));
-        measured.loss += amc::loss_of(logits, usize::from(label));
+    for ((predicted, loss), &label) in net.judged(&images.pixels, &images.labels).into_iter().zip(&images.labels) {
+        measured.errors += u64::from(predicted != usize::from(label));
+        measured.loss += loss;
     }
     measured.loss /= (images.len() as f64).max(1.0);
     measured
