@@ -38,11 +38,6 @@ impl Goal {
             _ => (false, bytes, error),
         }
     }
-
-    /// Whether the first of two files is better.
-    pub fn prefers(self, a: &Candidate, b: &Candidate) -> bool {
-        self.rank(a) < self.rank(b)
-    }
 }
 
 impl fmt::Display for Goal {
@@ -56,11 +51,10 @@ impl fmt::Display for Goal {
     }
 }
 
-/// The place of the best file.
+/// The place of the best file, the first of several that are as good.
 pub fn best<'a>(goal: Goal, candidates: impl Iterator<Item = &'a Candidate>) -> Option<usize> {
-    let candidates: Vec<&Candidate> = candidates.collect();
-    (0..candidates.len())
-        .reduce(|best, next| if goal.prefers(candidates[next], candidates[best]) { next } else { best })
+    let ranked = candidates.map(|candidate| goal.rank(candidate)).enumerate();
+    ranked.reduce(|best, next| if next.1 < best.1 { next } else { best }).map(|(place, _)| place)
 }
 
 /// A share as it is typed: `1.9%` or `0.019`.

@@ -39,6 +39,17 @@ impl Stage {
             test: None,
         }
     }
+
+    /// A file called `name`, of a net of so many parameters before.
+    fn coded(name: String, candidate: &Candidate, parameters: u64, test: Measured) -> Self {
+        Self {
+            name,
+            bytes: Some(candidate.bytes.len() as f64),
+            sparsity: 1.0 - candidate.net.nonzero() as f64 / (parameters as f64).max(1.0),
+            valid: Some(candidate.valid.error()),
+            test: Some(test),
+        }
+    }
 }
 
 /// What is told at the end.
@@ -110,13 +121,7 @@ impl Report {
             seconds[seconds.len() / 2]
         };
         let weights = net.layers.iter().map(|layer| layer.levels.len()).sum();
-        self.stages.push(Stage {
-            name: "file".into(),
-            bytes: Some(candidate.bytes.len() as f64),
-            sparsity: 1.0 - net.nonzero() as f64 / (self.parameters as f64).max(1.0),
-            valid: Some(candidate.valid.error()),
-            test: Some(test),
-        });
+        self.stages.push(Stage::coded("file".into(), candidate, self.parameters, test));
         self.file = Some(File {
             path: path.display().to_string(),
             bytes: candidate.bytes.len(),
@@ -262,14 +267,11 @@ impl Report {
         }
         write::folder(&request.out)?;
         for candidate in front.iter().rev() {
-            let path = request.out.join(format!("{:06}.amc", candidate.bytes.len()));
-            write::replace(&path, &candidate.bytes)?;
-            self.describe(&path, judge, candidate)?;
-            if let Some(stage) = self.stages.last_mut() {
-                stage.name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            }
+            let name = format!("{:06}.amc", candidate.bytes.len());
+            write::replace(&request.out.join(&name), &candidate.bytes)?;
+            let test = judge.test(&candidate.net);
+            self.stages.push(Stage::coded(name, candidate, self.parameters, test));
         }
-        self.file = None;
         let figure = self.figure(&request.path);
         write::replace(&request.out.join("front.svg"), figure.to_svg().as_bytes())?;
         self.print(request.style)?;
