@@ -34,9 +34,6 @@ pub use stretch::Stretch;
 pub use value::Value;
 use value::{Kind, closest};
 
-/// What state that is kept as codes needs.
-const CODES_NEED: &str = "give --device cpu, or leave --state out";
-
 /// A moving average of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ema {
@@ -388,7 +385,10 @@ impl Config {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
         }
         if self.has_codes() && matches!(self.device, Request::Cuda(_)) {
-            return usage("`optim.state` in 8 or 4 bits is not there on a GPU", CODES_NEED);
+            return usage(
+                "`optim.state` in 8 or 4 bits is not there on a GPU",
+                "give --device cpu, or leave --state out",
+            );
         }
         if self.patience.is_some() && self.valid_fraction == 0.0 {
             return usage(

@@ -132,8 +132,10 @@ pub fn converted(checkpoint: &Checkpoint, format: Format, judge: &Judge) -> Resu
     let layer = |Trained { weights, biases, .. }: Trained<'_>| {
         let biases = biases.to_vec();
         if let Some(most) = levels {
-            let step = fitted(weights, most);
-            let weights = weights.iter().map(|x| (x / step).round().clamp(-most, most) * step).collect();
+            let top = largest(weights) / most;
+            let step = quantizer::fitted_step(weights, top, 0.95, |step, x| rounded(x, step, most));
+            let step = amc::round_step(step);
+            let weights = weights.iter().map(|&x| rounded(x, step, most)).collect();
             let grid = Grid::Steps { step, bias_step: amc::round_step(largest(&biases) / 2047.0) };
             return FloatLayer { weights, biases, grid };
         }
@@ -155,16 +157,9 @@ fn largest(numbers: &[f32]) -> f32 {
     if largest.is_normal() { largest } else { 1.0 }
 }
 
-/// The step of 2Q + 1 levels with the least squared error of these weights, of a ladder of steps.
-fn fitted(weights: &[f32], levels: f32) -> f32 {
-    let top = largest(weights) / levels;
-    let error = |step: f32| -> f64 {
-        let rounded = |x: f32| (x / step).round().clamp(-levels, levels) * step;
-        weights.iter().map(|&x| f64::from(rounded(x) - x).powi(2)).sum()
-    };
-    let steps = (0..40).map(|rung| top * 0.95_f32.powi(rung));
-    let best = steps.map(|step| (error(step), step)).min_by(|a, b| a.0.total_cmp(&b.0));
-    amc::round_step(best.map_or(top, |(_, step)| step))
+/// The nearest of 2Q + 1 levels.
+fn rounded(x: f32, step: f32, levels: f32) -> f32 {
+    (x / step).round().clamp(-levels, levels) * step
 }
 
 /// Shares of the surviving weights that rounding may give up.

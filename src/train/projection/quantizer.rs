@@ -108,19 +108,12 @@ impl LearnedStep {
 
     /// Fits s to the weights that the mask keeps: of a ladder of steps, the one with the least squared error.
     pub fn fit(&mut self, dense: &Tensor, mask: &Tensor, plan: &QuantizePlan) -> Result<()> {
-        /// Steps of the ladder, from the largest weight over the number of levels down by a factor.
-        const RUNGS: i32 = 40;
-        const FACTOR: f32 = 0.93;
         let kept = kept(dense, mask)?;
         let largest = kept.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         let top = if largest > 0.0 && largest.is_finite() { largest / (plan.levels() - 0.5).max(0.5) } else { 1.0 };
-        let error = |step: f32| -> f64 {
-            let quantizer = Quantizer { step, levels: plan.levels(), zero: plan.zero };
-            kept.iter().map(|&x| f64::from(quantizer.apply(x) - x).powi(2)).sum()
-        };
-        let steps = (0..RUNGS).map(|rung| top * FACTOR.powi(rung));
-        let best = steps.map(|step| (error(step), step)).min_by(|a, b| a.0.total_cmp(&b.0));
-        *self = Self { fitted: 1.0, log_step: best.map_or(top, |(_, step)| step).ln(), ..Self::default() };
+        let of = |step| Quantizer { step, levels: plan.levels(), zero: plan.zero };
+        let step = fitted_step(&kept, top, 0.93, |step, x| of(step).apply(x));
+        *self = Self { fitted: 1.0, log_step: step.ln(), ..Self::default() };
         Ok(())
     }
 
@@ -138,6 +131,15 @@ impl LearnedStep {
         self.further_bits = -(1.0 - last).log2() as f32;
         Ok(())
     }
+}
+
+/// Of a ladder of steps, from `top` down by a factor, the one by which `rounded` changes the weights least: by the squared error.
+pub fn fitted_step(weights: &[f32], top: f32, factor: f32, rounded: impl Fn(f32, f32) -> f32) -> f32 {
+    const RUNGS: i32 = 40;
+    let error = |step: f32| -> f64 { weights.iter().map(|&x| f64::from(rounded(step, x) - x).powi(2)).sum() };
+    let steps = (0..RUNGS).map(|rung| top * factor.powi(rung));
+    let best = steps.map(|step| (error(step), step)).min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(top, |(_, step)| step)
 }
 
 /// The weights that a mask keeps.
