@@ -41,7 +41,7 @@ use device::DeviceStep;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
 use projection::Projection;
-pub use projection::{Size, quantizer};
+pub use projection::{DENSE, Size, quantizer};
 use teacher::Seen;
 use thread_choice::ThreadChoice;
 

@@ -37,6 +37,9 @@ fn the_smallest_file_that_meets_the_target_is_kept_and_is_what_was_reported() {
     assert!((error_of(&place, "small.amc", "test") - report["test_error"].as_f64().unwrap()).abs() < 1e-9);
     assert!(report["ratio"].as_f64().unwrap() > 20.0, "{report}");
     assert_eq!(report["layers"].as_array().unwrap().len(), 2);
+    let trained = &report["stages"][1];
+    let zeros = ["sparsity", "effective_sparsity"].map(|name| trained[name].as_f64().unwrap());
+    assert!(zeros[0] > 0.3 && zeros[0] <= zeros[1] && zeros[1] < 1.0, "{trained}");
     let text = place.succeed(&format!("compress run --target-error 35% --out small.amc --resume {SHORT}")).stdout;
     assert!(text.contains(&format!("{} bytes", file.len())) && text.contains("bits/parameter"), "{text}");
     assert_eq!(bytes(&place, "small.amc"), file);
@@ -58,6 +61,40 @@ fn at_most_so_many_bytes_are_the_most_accurate_of_them() {
     let report = place.answer(&format!("compress run --max-bytes 700 --out a.amc {SHORT} --json"));
     assert!(bytes(&place, "a.amc").len() <= 700, "{report}");
     assert!(report["test_error"].as_f64().unwrap() < 0.8, "{report}");
+}
+
+#[test]
+fn recipes_are_tried_where_the_user_leaves_a_choice() {
+    let place = with_run();
+    let words = "compress run --max-bytes 700 --rungs 2 --epochs 3 --teacher none --set train.batch_size=64 --json -q";
+    let open = place.answer(&format!("{words} --out a.amc"));
+    assert_eq!(open["nets"], 4 + 2 + 2);
+    assert!(["0.002", "0.0005"].contains(&open["recipe"]["optim.lr"].as_str().unwrap()), "{open}");
+    assert!(open["recipe"]["augment.augment"].is_string(), "{open}");
+    let closed = place.answer(&format!("{words} --set optim.lr=2e-3 --set augment.augment=none --out b.amc"));
+    assert_eq!((&closed["nets"], closed["recipe"].as_object().unwrap().len()), (&Value::from(4), 0));
+    let own = place.answer(&format!("{words} --set optim.lr=1e-9,5e-3 --set augment.augment=none --out c.amc"));
+    assert_eq!((&own["nets"], &own["recipe"]["optim.lr"]), (&Value::from(2 + 4), &Value::from("0.005")), "{own}");
+}
+
+#[test]
+fn a_format_must_meet_the_goal_beside_it() {
+    let place = with_run();
+    place.run("compress run --quantize int4 --target-error 0.1% --out a.amc -q").expect(9).says(&["0.10 %", "a.amc"]);
+    assert!(!bytes(&place, "a.amc").is_empty());
+    place.succeed("compress run --quantize int8 --max-bytes 100000 --out b.amc -q");
+    place.succeed("--hidden 24 --epochs 4 --valid-fraction 0.2 --batch-size 64 --quantize 3 -q --out levels");
+    let whole = place.answer("compress levels --quantize trained --out c.amc --json")["bytes"].as_u64().unwrap();
+    let most = whole - whole / 20;
+    for rounding in ["fisher", "distance"] {
+        let words = format!("compress levels --quantize trained --max-bytes {most} --rounding {rounding} --json");
+        let report = place.answer(&format!("{words} --out {rounding}.amc"));
+        assert!(report["bytes"].as_u64().unwrap() <= most, "{report}");
+        assert_eq!(report["nets"], 0);
+    }
+    assert_ne!(bytes(&place, "fisher.amc"), bytes(&place, "distance.amc"));
+    place.succeed("compress levels --quantize trained --pareto --out front -q");
+    assert!(common::names(&place.path("front")).len() >= 3);
 }
 
 #[test]
@@ -116,6 +153,9 @@ fn mistakes_are_told() {
     place.run("compress run --target-error 150%").refused(2, &["expected a share below 1"]);
     place.run("compress nowhere --pareto").refused(4, &["nowhere"]);
     place.run("compress run --target-error 30% --set prun.end=1").refused(2, &["prun.end"]);
+    place
+        .run("compress run --target-error 30% --set data.valid_fraction=0.1,0.2")
+        .refused(2, &["data.valid_fraction", "same images"]);
     place.write("there.amc", "x");
     place.run("compress run --quantize int8 --out there.amc").refused(2, &["is there already"]);
     place

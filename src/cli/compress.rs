@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
-use crate::compress::coded::Format;
+use crate::compress::coded::{Format, Rounding};
 use crate::compress::{self, Goal, Request, Teacher};
 use crate::config::layers::Given;
 use crate::sweep::TrainSweep;
@@ -18,7 +18,7 @@ Examples:
   adamtrain compress runs/lenet --target-error 1.9% --out lenet.amc
   adamtrain compress runs/lenet --max-bytes 5000
   adamtrain compress runs/lenet --pareto --out lenet-pareto
-  adamtrain compress runs/lenet --quantize int8
+  adamtrain compress runs/lenet --quantize int8 --target-error 2%      # 9 where int8 mistakes more
   adamtrain eval lenet.amc --dataset mnist
 
 Exit codes: 0 done, 9 the goal was missed (the best file is left), 75, 129, 130, 143 stopped (go on with --resume).";
@@ -45,9 +45,18 @@ pub fn command() -> Command {
             arg(
                 "quantize",
                 "FORMAT",
-                "The weights as they are, in another format, or in the levels they were trained with; trains nothing",
+                "The weights as they are, in another format, or in the levels they were trained with; trains nothing. \
+                 With a goal beside it, that is what the file must be",
             )
             .value_parser(Format::ALL.map(|(name, _)| name)),
+            arg(
+                "rounding",
+                "BY",
+                "Which weights are given up for their bits first: those that matter least to the loss by the optimizer's \
+                 second moment, or those nearest to the next level",
+            )
+            .value_parser(Rounding::ALL.map(|(name, _)| name))
+            .default_value("fisher"),
             arg("out", "FILE", "The file, or with --pareto the folder [default: RUN.amc, RUN-pareto]")
                 .value_parser(value_parser!(PathBuf)),
             Arg::new("resume")
@@ -69,7 +78,8 @@ pub fn command() -> Command {
             arg("data-dir", "DIR", "Where its files lie, if not where the run had them"),
             super::set_argument("A setting of the nets that are trained; repeatable"),
         ])
-        .group(ArgGroup::new("goal").args(["target-error", "max-bytes", "pareto", "quantize"]).required(true))
+        .group(ArgGroup::new("goal").args(["target-error", "max-bytes", "pareto"]))
+        .group(ArgGroup::new("way").args(["target-error", "max-bytes", "pareto", "quantize"]).required(true).multiple(true))
         .args(super::output_arguments())
 }
 
@@ -92,6 +102,11 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         path,
         checkpoint,
         goal,
+        format: typed.get_one::<String>("quantize").and_then(|name| chosen(&Format::ALL, name)),
+        rounding: typed
+            .get_one::<String>("rounding")
+            .and_then(|name| chosen(&Rounding::ALL, name))
+            .unwrap_or(Rounding::Fisher),
         resume: typed.get_flag("resume"),
         seed: typed.get_one::<u64>("seed").copied().unwrap_or_default(),
         rungs: typed.get_one::<u32>("rungs").map_or(8, |rungs| *rungs as usize),
@@ -112,12 +127,16 @@ fn goal(typed: &ArgMatches) -> Goal {
         Goal::Error(*share)
     } else if let Some(bytes) = typed.get_one::<u64>("max-bytes") {
         Goal::Bytes(*bytes)
-    } else if let Some(name) = typed.get_one::<String>("quantize") {
-        let named = Format::ALL.iter().find(|(own, _)| own == name);
-        Goal::Format(named.map_or(Format::Int8, |(_, format)| *format))
-    } else {
+    } else if typed.get_flag("pareto") {
         Goal::Pareto
+    } else {
+        Goal::Any
     }
+}
+
+/// What is called so.
+fn chosen<T: Copy>(named: &[(&'static str, T)], name: &str) -> Option<T> {
+    named.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
 }
 
 /// Where the file of a run goes.

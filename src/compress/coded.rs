@@ -6,7 +6,7 @@ use super::judge::Judge;
 use crate::amc::{self, FloatLayer, Grid, Net};
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
-use crate::train::quantizer;
+use crate::train::{DENSE, quantizer};
 
 /// A format that weights are brought to without training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,20 @@ impl Format {
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
     }
+}
+
+/// By what weights are chosen that are given up for the bits that they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// What it adds to the loss, by the second moment of the optimizer.
+    Fisher,
+    /// What it adds to the squared distance from the weight that the optimizer moves.
+    Distance,
+}
+
+impl Rounding {
+    /// Names and kinds.
+    pub const ALL: [(&'static str, Self); 2] = [("fisher", Self::Fisher), ("distance", Self::Distance)];
 }
 
 /// How a net does on some images.
@@ -100,6 +114,8 @@ struct Trained<'a> {
     weights: &'a [f32],
     biases: &'a [f32],
     v: Option<&'a [f32]>,
+    /// The weights that the optimizer moves, where the net computes with others.
+    dense: Option<&'a [f32]>,
     /// The step of its levels, where it was trained with levels.
     step: Option<f32>,
 }
@@ -113,7 +129,8 @@ fn layers(checkpoint: &Checkpoint) -> Result<Vec<Trained<'_>>> {
         let biases =
             tensor(format!("layers.{layer}.bias")).with_context(|| format!("`layers.{layer}.bias` is missing"))?;
         let step = tensor(format!("{name}.{}", quantizer::NAME)).and_then(quantizer::step_of);
-        Ok(Trained { weights, biases, v: tensor(format!("{name}.v")), step })
+        let (v, dense) = (tensor(format!("{name}.v")), tensor(format!("{name}.{DENSE}")));
+        Ok(Trained { weights, biases, v, dense, step })
     };
     (0..count).map(layer).collect()
 }
@@ -176,10 +193,10 @@ const BIAS_LOSS: f64 = 1.003;
 ///
 /// # Errors
 /// If the checkpoint was not trained with levels ([`Exit::Run`]).
-pub fn candidates(checkpoint: &Checkpoint, judge: &Judge) -> Result<Vec<Candidate>> {
+pub fn candidates(checkpoint: &Checkpoint, by: Rounding, judge: &Judge) -> Result<Vec<Candidate>> {
     let (first, bits) = as_trained(checkpoint, judge)?;
     let trained = layers(checkpoint)?;
-    let ranked = cheapest(&trained)?;
+    let ranked = cheapest(&trained, by)?;
     let mut all = vec![first];
     for share in GIVEN_UP {
         let count = (ranked.len() as f64 * share).round() as usize;
@@ -246,11 +263,11 @@ impl Trained<'_> {
     }
 }
 
-/// The weights that are not 0, the cheapest to move first: what moving one a level towards 0 adds to the loss, ½·v·s² by the second
-/// moment of its gradient, a diagonal estimate of the Fisher information, for the bits that this saves.
-///
-/// LeCun, Denker & Solla 1989, Optimal Brain Damage, for the cost.
-fn cheapest(trained: &[Trained<'_>]) -> Result<Vec<Moved>> {
+/// The weights that are not 0, the cheapest to move a level towards 0 first: what that costs for the bits that it saves. By
+/// [`Rounding::Fisher`] it costs what it adds to the loss, ½·v·s² by the second moment of the weight's gradient, a diagonal estimate of
+/// the Fisher information (LeCun, Denker & Solla 1989, Optimal Brain Damage); by [`Rounding::Distance`] what it adds to the squared
+/// distance from the weight that the optimizer moves.
+fn cheapest(trained: &[Trained<'_>], by: Rounding) -> Result<Vec<Moved>> {
     let mut ranked = Vec::new();
     for (layer, of_layer) in trained.iter().enumerate() {
         let step = of_layer.levels_step(layer)?;
@@ -259,10 +276,14 @@ fn cheapest(trained: &[Trained<'_>]) -> Result<Vec<Moved>> {
         let mask_bits = (levels.len() as f64 / (used + 1.0)).log2() + 1.0;
         // A weight whose gradient was 0 lately is not free.
         let least = of_layer.v.map_or(0.0, |v| v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64 * 1e-3);
+        let dense = of_layer.dense.unwrap_or(of_layer.weights);
         for (place, &level) in levels.iter().enumerate().filter(|(_, level)| **level > 0.0) {
-            let v = of_layer.v.map_or(1.0, |v| f64::from(v[place]) + least);
+            let weight = match by {
+                Rounding::Fisher => 0.5 * of_layer.v.map_or(1.0, |v| f64::from(v[place]) + least),
+                Rounding::Distance => f64::from(2.0 * (dense[place].abs() / step - level) + 1.0).max(0.0),
+            };
             let bits = if level > 1.0 { 1.0 } else { mask_bits };
-            ranked.push(Moved { layer, place, cost: 0.5 * v * f64::from(step).powi(2) / bits });
+            ranked.push(Moved { layer, place, cost: weight * f64::from(step).powi(2) / bits });
         }
     }
     ranked.sort_by(|a, b| a.cost.total_cmp(&b.cost).then((a.layer, a.place).cmp(&(b.layer, b.place))));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::coded::{Candidate, Format};
+use super::coded::Candidate;
 
 /// What a file must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,8 +13,8 @@ pub enum Goal {
     Bytes(u64),
     /// Files from large to small.
     Pareto,
-    /// The weights of the run themselves in another format.
-    Format(Format),
+    /// Whatever comes of it.
+    Any,
 }
 
 impl Goal {
@@ -23,7 +23,7 @@ impl Goal {
         match self {
             Self::Error(most) => candidate.valid.error() <= most,
             Self::Bytes(most) => candidate.bytes.len() as u64 <= most,
-            Self::Pareto | Self::Format(_) => true,
+            Self::Pareto | Self::Any => true,
         }
     }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Goal {
             Self::Error(most) => write!(f, "an error of at most {:.2} % was asked for", 100.0 * most),
             Self::Bytes(most) => write!(f, "at most {most} bytes were asked for"),
             Self::Pareto => f.write_str("files from large to small were asked for"),
-            Self::Format(format) => write!(f, "{} was asked for", format.name()),
+            Self::Any => f.write_str("a file was asked for"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The nets that are trained for size: a sweep over the share of the weights that is kept.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -21,23 +20,28 @@ use crate::train::Record;
 /// What came of training, or the code to leave with where it was stopped on its way.
 pub type OrCode<T> = std::result::Result<T, i32>;
 
-/// How each point of a sweep ended.
-type Ends = BTreeMap<usize, PointEnd>;
-
 /// How the nets are trained, by key; `docs/compression.md` has the measurements behind it.
 const RECIPE: &[(&str, &str)] = &[
     ("optim.optimizer", "adamw"),
-    ("optim.lr", "2e-3"),
     ("optim.weight_decay", "1e-4"),
     ("schedule.schedule", "cosine"),
     ("train.epochs", "60"),
+    ("prune.saliency", "fisher"),
     ("prune.regrow", "0.01"),
     ("prune.clustering", "0.07"),
     ("prune.end", "0.3"),
     ("quantize.bits", "3"),
     ("quantize.after", "0.6"),
-    ("augment.augment", "affine"),
 ];
+
+/// Learning rates that are tried, the habit first.
+const RATES: &str = "2e-3,5e-4";
+
+/// Shares of the teacher in the loss that are tried, the habit first.
+const TAUGHT: &str = "0.3,0";
+
+const AUGMENT: &str = "augment.augment";
+const TEACHER_WEIGHT: &str = "teacher.weight";
 
 /// How the teacher is trained: a wider net, whose bytes are in no file.
 const TEACHER: &[(&str, &str)] = &[
@@ -48,9 +52,6 @@ const TEACHER: &[(&str, &str)] = &[
     ("schedule.schedule", "cosine"),
     ("train.epochs", "40"),
 ];
-
-/// Share of the teacher in the loss.
-const TAUGHT: &str = "0.3";
 
 /// Settings of the run that its compressed nets share.
 const SHARED: &[&str] = &[
@@ -86,6 +87,8 @@ pub struct Trained {
     pub path: PathBuf,
     /// Share of the weights that pruning kept.
     pub kept: f64,
+    /// What it was trained with and the others of its sweep were not: keys and values.
+    pub settings: Vec<(&'static str, String)>,
     /// Its last evaluation.
     pub last: Record,
 }
@@ -116,7 +119,18 @@ impl<'a> Ladder<'a> {
             return Err(Failure::new(Exit::Usage, what).hint("choose --rungs and --teacher").into());
         }
         all.extend(request.data.iter().chain(&request.settings).cloned());
-        let config = Config::load(&Sources { command_line: all.clone(), ..Sources::default() })?;
+        // Checked as the nets will have them: each with a sparsity and, where there is one, a teacher.
+        let mut checked = all.clone();
+        checked.push(of_recipe("prune.sparsity", "0.5"));
+        if request.teacher != Teacher::None {
+            checked.push(of_recipe("teacher.teacher", &place));
+        }
+        let mut points = points_of(checked)?;
+        if let Some(axis) = points.axes.iter().find(|axis| axis.setting.key.starts_with("data.")) {
+            let what = format!("`{}` has several values, and all nets are judged by the same images", axis.setting.key);
+            return Err(Failure::new(Exit::Usage, what).hint("choose one").into());
+        }
+        let config = points.points.swap_remove(0).config;
         let shape = &request.checkpoint.meta.model.shape;
         if (config.shape.inputs, config.shape.classes) != (shape.inputs, shape.classes) {
             let what = format!("{place}: its net is {shape}, and `{}` needs {}", config.dataset.name, config.shape);
@@ -173,6 +187,11 @@ impl<'a> Ladder<'a> {
         all[1..all.len() - 1].to_vec()
     }
 
+    /// How images of its data are augmented by habit: where they have colours, left and right are taken to be as good as each other.
+    fn augmentation(&self) -> &'static str {
+        if self.config.dataset.channels > 1 { "flip+shift" } else { "affine" }
+    }
+
     /// Trains the teacher of the nets of all ladders, where one is asked for; the code to leave with where it was stopped on its way.
     ///
     /// # Errors
@@ -182,29 +201,67 @@ impl<'a> Ladder<'a> {
             Teacher::None => return Ok(Ok(())),
             Teacher::Run(path) => path.clone(),
             Teacher::Auto => {
-                let is_of_recipe = |given: &Given| {
+                let is_shared = |given: &Given| {
                     let key = given.key.as_str();
-                    key.starts_with("data.") || key.starts_with("augment.") || key.starts_with("train.batch_size")
+                    key.starts_with("data.") || key.starts_with("augment.") || key == "train.batch_size"
                 };
-                let mut given: Vec<Given> = self.given.iter().filter(|given| is_of_recipe(given)).cloned().collect();
+                let mut given = vec![of_recipe(AUGMENT, self.augmentation())];
+                given.extend(self.given.iter().filter(|given| is_shared(given)).cloned());
                 given.extend(TEACHER.iter().map(|(key, text)| of_recipe(key, text)));
                 given.push(of_recipe("train.seed", &self.request.seed.to_string()));
                 match self.sweep("teacher", given)? {
-                    Ok((out, _)) => resolve::of_point(&out, 0, false),
+                    Ok(trained) => {
+                        let loss = |trained: &Trained| trained.last.valid_loss.unwrap_or(f64::INFINITY);
+                        let best = trained.into_iter().min_by(|a, b| loss(a).total_cmp(&loss(b)));
+                        best.context("every teacher diverged")?.path
+                    }
                     Err(code) => return Ok(Err(code)),
                 }
             }
         };
         self.given.push(of_recipe("teacher.teacher", &path.display().to_string()));
-        if !self.request.settings.iter().any(|given| given.key == "teacher.weight") {
-            self.given.push(of_recipe("teacher.weight", TAUGHT));
-        }
         Ok(Ok(()))
     }
 
-    /// Trains the points of a sweep in the folder `name`, or reads what came of them: the folder and the ends.
-    fn sweep(&mut self, name: &str, given: Vec<Given>) -> Result<OrCode<(PathBuf, Ends)>> {
-        let points = Points::load(&Sources { command_line: given, ..Sources::default() }, None)?;
+    /// Trains a net by each recipe for a part of the epochs, all with the same share of their weights; the code to leave with where it
+    /// was stopped on its way. None where there is one recipe: the caller's settings leave no choice.
+    ///
+    /// # Errors
+    /// As for [`train`](Self::train).
+    pub fn try_recipes(&mut self) -> Result<OrCode<Vec<Trained>>> {
+        /// Which part of them.
+        const PART: u64 = 3;
+        let augmentations = format!("{},none", self.augmentation());
+        let mut tried = vec![("optim.lr", RATES), (AUGMENT, &augmentations)];
+        if self.request.teacher != Teacher::None {
+            tried.push((TEACHER_WEIGHT, TAUGHT));
+        }
+        let is_chosen = |key: &str| self.request.settings.iter().any(|given| given.key == key);
+        tried.retain(|(key, _)| !is_chosen(key));
+        self.given.extend(tried.iter().map(|(key, values)| of_recipe(key, values)));
+        // Not in the middle of the ladder but somewhat above: what is pruned that far learns slowly.
+        let shares = self.first_shares();
+        let mut given = self.given.clone();
+        given.push(of_recipe("prune.sparsity", &sparsity(shares[shares.len() / 3])));
+        given.push(of_recipe("train.epochs", &(self.config.epochs / PART).max(1).to_string()));
+        if points_of(given.clone())?.axes.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        self.sweep("recipes", given)
+    }
+
+    /// Has the nets of all ladders trained by a recipe.
+    pub fn settle(&mut self, recipe: &[(&'static str, String)]) {
+        self.given.extend(recipe.iter().map(|(key, value)| of_recipe(key, value)));
+        if recipe.iter().any(|(key, value)| *key == TEACHER_WEIGHT && value == "0") {
+            self.given.retain(|given| !given.key.starts_with("teacher."));
+        }
+    }
+
+    /// Trains the points of a sweep in the folder `name`, or reads what came of them where they are trained already: those that did not
+    /// diverge.
+    fn sweep(&mut self, name: &str, given: Vec<Given>) -> Result<OrCode<Vec<Trained>>> {
+        let points = points_of(given)?;
         let lanes = Some(points.points.len());
         let (style, threads) = (self.request.style, self.threads);
         let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
@@ -221,7 +278,15 @@ impl<'a> Ladder<'a> {
         }
         let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
         self.nets += points.points.len();
-        Ok(Ok((out, ended)))
+        let trained = |end: &PointEnd| {
+            let last = end.last.clone().filter(|_| !end.has_diverged())?;
+            let point = points.points.get(end.point)?;
+            let chosen = points.axes.iter().zip(&point.choice);
+            let settings = chosen.map(|(axis, &value)| (axis.setting.key, axis.values[value].to_string())).collect();
+            let kept = 1.0 - point.config.sparsity.unwrap_or_default();
+            Some(Trained { path: resolve::of_point(&out, end.point, false), kept, settings, last })
+        };
+        Ok(Ok(ended.values().filter_map(trained).collect()))
     }
 
     /// Trains the nets of a ladder, the one with this number, or reads them where they are trained already; the code to leave with
@@ -233,19 +298,21 @@ impl<'a> Ladder<'a> {
         if shares.is_empty() {
             return Ok(Ok(Vec::new()));
         }
-        let sparsities: Vec<String> = shares.iter().map(|kept| format!("{:.6}", 1.0 - kept)).collect();
+        let sparsities: Vec<String> = shares.iter().map(|kept| sparsity(*kept)).collect();
         let mut given = self.given.clone();
         given.push(of_recipe("prune.sparsity", &sparsities.join(",")));
-        let (out, ended) = match self.sweep(&format!("ladder-{number}"), given)? {
-            Ok(found) => found,
-            Err(code) => return Ok(Err(code)),
-        };
-        let trained = |end: &PointEnd| {
-            let last = end.last.clone().filter(|_| !end.has_diverged())?;
-            Some(Trained { path: resolve::of_point(&out, end.point, false), kept: shares[end.point], last })
-        };
-        Ok(Ok(ended.values().filter_map(trained).collect()))
+        self.sweep(&format!("ladder-{number}"), given)
     }
+}
+
+/// The sparsity at which a share is kept, as a setting.
+fn sparsity(kept: f64) -> String {
+    format!("{:.6}", 1.0 - kept)
+}
+
+/// Every combination of what is given.
+fn points_of(given: Vec<Given>) -> Result<Points> {
+    Points::load(&Sources { command_line: given, ..Sources::default() }, None)
 }
 
 /// A setting of the recipe.

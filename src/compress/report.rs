@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::Request;
 use super::coded::{Candidate, Measured};
@@ -14,6 +14,7 @@ use super::ladder::Trained;
 use crate::amc::{self, Parts};
 use crate::device;
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Panel, Scale};
+use crate::model::Shape;
 use crate::report::table::{Side, aligned, duration};
 use crate::report::{Style, answer};
 use crate::run::write;
@@ -22,33 +23,27 @@ use crate::run::write;
 #[derive(Clone, Debug)]
 pub struct Stage {
     name: String,
-    bytes: Option<f64>,
+    bytes: u64,
+    /// Share of the weights that are 0.
     sparsity: f64,
+    /// The same where weights of units that reach no output, or are reached by no input, count as 0.
+    effective: f64,
     valid: Option<f64>,
     test: Option<Measured>,
 }
 
 impl Stage {
-    /// A net of the ladder, before its file: bytes are the entropy of its levels.
-    pub fn trained(trained: &Trained) -> Self {
-        Self {
-            name: "trained for size".into(),
-            bytes: trained.last.entropy_bytes,
-            sparsity: trained.last.sparsity.unwrap_or_default(),
-            valid: trained.last.valid_accuracy.map(|accuracy| 1.0 - accuracy),
-            test: None,
-        }
+    /// A net of the ladder, coded as it was trained.
+    pub fn trained(trained: &Trained, coded: &Candidate, weights: u64) -> Self {
+        let sparsity = trained.last.sparsity.unwrap_or_default();
+        Self { sparsity, ..Self::coded("trained for size".into(), coded, weights, None) }
     }
 
-    /// A file called `name`, of a net of so many parameters before.
-    fn coded(name: String, candidate: &Candidate, parameters: u64, test: Measured) -> Self {
-        Self {
-            name,
-            bytes: Some(candidate.bytes.len() as f64),
-            sparsity: 1.0 - candidate.net.nonzero() as f64 / (parameters as f64).max(1.0),
-            valid: Some(candidate.valid.error()),
-            test: Some(test),
-        }
+    /// A file called `name`, of a net of so many weights before.
+    fn coded(name: String, candidate: &Candidate, weights: u64, test: Option<Measured>) -> Self {
+        let sparsity = 1.0 - candidate.net.nonzero() as f64 / (weights as f64).max(1.0);
+        let (bytes, valid) = (candidate.bytes.len() as u64, Some(candidate.valid.error()));
+        Self { name, bytes, sparsity, effective: sparsity, valid, test }
     }
 }
 
@@ -59,8 +54,12 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// Nets that were trained.
     pub nets: usize,
+    /// What was chosen among recipes: keys and values.
+    pub recipe: Vec<(&'static str, String)>,
     started: Instant,
     parameters: u64,
+    /// Weights of the run's net, biases aside.
+    pub weights: u64,
     file: Option<File>,
 }
 
@@ -81,22 +80,30 @@ struct File {
     batch_seconds: f64,
 }
 
+/// Settings as the command line takes them.
+pub fn in_words(settings: &[(&'static str, String)]) -> String {
+    settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Images of a batch whose latency is told.
 const BATCH: usize = 256;
 
 impl Report {
     /// One whose first stage is the run itself, of a compression that began then.
     pub fn new(request: &Request, started: Instant) -> Self {
-        let parameters = request.checkpoint.meta.model.shape.parameters();
+        let shape = &request.checkpoint.meta.model.shape;
+        let parameters = shape.parameters();
+        let weights = shape.layers().map(|(inputs, outputs)| (inputs * outputs) as u64).sum();
         let last = request.checkpoint.meta.progress.last.as_ref();
         let dense = Stage {
             name: "run, f32".into(),
-            bytes: Some(4.0 * parameters as f64),
+            bytes: 4 * parameters,
             sparsity: 0.0,
+            effective: 0.0,
             valid: last.and_then(|last| last.valid_accuracy).map(|accuracy| 1.0 - accuracy),
             test: None,
         };
-        Self { stages: vec![dense], nets: 0, started, parameters, file: None }
+        Self { stages: vec![dense], nets: 0, recipe: Vec::new(), started, parameters, weights, file: None }
     }
 
     /// Measures the file that was written: here the test images are looked at.
@@ -121,7 +128,7 @@ impl Report {
             seconds[seconds.len() / 2]
         };
         let weights = net.layers.iter().map(|layer| layer.levels.len()).sum();
-        self.stages.push(Stage::coded("file".into(), candidate, self.parameters, test));
+        self.stages.push(Stage::coded("file".into(), candidate, self.weights, Some(test)));
         self.file = Some(File {
             path: path.display().to_string(),
             bytes: candidate.bytes.len(),
@@ -153,6 +160,7 @@ impl Report {
                 "stage": stage.name,
                 "bytes": stage.bytes,
                 "sparsity": stage.sparsity,
+                "effective_sparsity": stage.effective,
                 "valid_error": stage.valid,
                 "test_error": stage.test.map(|test| test.error()),
             })
@@ -161,6 +169,7 @@ impl Report {
             "event": "compress",
             "parameters": self.parameters,
             "nets": self.nets,
+            "recipe": self.recipe.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect::<Map<_, _>>(),
             "seconds": self.started.elapsed().as_secs_f64(),
             "peak_bytes": device::peak_bytes(),
             "stages": self.stages.iter().map(stage).collect::<Vec<_>>(),
@@ -204,9 +213,9 @@ impl Report {
         let mut text = String::new();
         let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2}%", 100.0 * share));
         let row = |stage: &Stage| {
-            let bytes = stage.bytes.map_or("-".into(), |bytes| format!("{bytes:.0}"));
-            let ratio = stage.bytes.map_or("-".into(), |bytes| format!("{:.1}", 4.0 * self.parameters as f64 / bytes));
-            let bits = stage.bytes.map_or("-".into(), |bytes| format!("{:.3}", 8.0 * bytes / self.parameters as f64));
+            let (bytes, parameters) = (stage.bytes as f64, self.parameters as f64);
+            let ratio = format!("{:.1}", 4.0 * parameters / bytes);
+            let bits = format!("{:.3}", 8.0 * bytes / parameters);
             let test = stage.test.map(|test| {
                 let (low, high) = test.interval();
                 format!(
@@ -218,10 +227,12 @@ impl Report {
                     100.0 * high
                 )
             });
-            let sparsity = format!("{:.2}%", 100.0 * stage.sparsity);
-            vec![stage.name.clone(), bytes, ratio, bits, sparsity, percent(stage.valid), test.unwrap_or("-".into())]
+            let [zeros, effective] = [stage.sparsity, stage.effective].map(|share| percent(Some(share)));
+            let (name, bytes, test) = (stage.name.clone(), stage.bytes.to_string(), test.unwrap_or("-".into()));
+            vec![name, bytes, ratio, bits, zeros, effective, percent(stage.valid), test]
         };
-        let names = ["stage", "bytes", "ratio", "bits/parameter", "zeros", "valid error", "test error"];
+        let names =
+            ["stage", "bytes", "ratio", "bits/parameter", "zeros", "effective zeros", "valid error", "test error"];
         let side = |name: &'static str| if name == "stage" { Side::Left } else { Side::Right };
         let rows: Vec<Vec<String>> = self.stages.iter().map(row).collect();
         text += &aligned(&names.map(|name| (name, side(name))), &rows);
@@ -245,6 +256,9 @@ impl Report {
                 1e3 * file.one_seconds,
                 1e3 * file.batch_seconds
             );
+        }
+        if !self.recipe.is_empty() {
+            let _ = writeln!(text, "recipe   {}", in_words(&self.recipe));
         }
         let nets = crate::text::counted(self.nets as u64, "net");
         let _ = writeln!(text, "cost     {nets} trained, {}", duration(self.started.elapsed().as_secs_f64()));
@@ -270,18 +284,18 @@ impl Report {
             let name = format!("{:06}.amc", candidate.bytes.len());
             write::replace(&request.out.join(&name), &candidate.bytes)?;
             let test = judge.test(&candidate.net);
-            self.stages.push(Stage::coded(name, candidate, self.parameters, test));
+            self.stages.push(Stage::coded(name, candidate, self.weights, Some(test)));
         }
-        let figure = self.figure(&request.path);
+        let figure = self.figure(&request.checkpoint.meta.model.shape, &judge.dataset);
         write::replace(&request.out.join("front.svg"), figure.to_svg().as_bytes())?;
         self.print(request.style)?;
         Ok(0)
     }
 
     /// Error over bytes, of the files of a front.
-    fn figure(&self, run: &Path) -> Figure {
+    fn figure(&self, run: &Shape, dataset: &str) -> Figure {
         let mut files: Vec<&Stage> = self.stages.iter().filter(|stage| stage.test.is_some()).collect();
-        files.sort_by(|a, b| a.bytes.unwrap_or_default().total_cmp(&b.bytes.unwrap_or_default()));
+        files.sort_by_key(|stage| stage.bytes);
         let mut panel = Panel::default();
         let mut errors = Vec::new();
         for (x, stage) in files.iter().enumerate() {
@@ -294,7 +308,7 @@ impl Report {
                     .insert((y, x), Estimate { values: vec![percent], mean: Some(percent), ..Estimate::default() });
             }
         }
-        let bytes: Vec<f64> = files.iter().filter_map(|stage| stage.bytes).collect();
+        let bytes: Vec<f64> = files.iter().map(|stage| stage.bytes as f64).collect();
         let chart = Chart {
             form: Form::Lines,
             measure: "error in %".into(),
@@ -311,6 +325,6 @@ impl Report {
             diverged: false,
         };
         let note = format!("{} of weights in f32", device::in_units(4 * self.parameters));
-        Figure { title: format!("Compressed: {}", run.display()), note, charts: vec![chart] }
+        Figure { title: format!("{run} on {dataset}, compressed"), note, charts: vec![chart] }
     }
 }

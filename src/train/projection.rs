@@ -22,6 +22,9 @@ use crate::optim::LaneOptimizer;
 use mask::{Geometry, Selection};
 use quantizer::LearnedStep;
 
+/// What the name of a weight ends with where θ itself is meant, in checkpoints.
+pub const DENSE: &str = "dense";
+
 /// What is pruned and quantized in a lane, in steps.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -259,7 +262,7 @@ impl Projection {
         let rewinds = plan.prune.as_ref().is_some_and(|prune| prune.rounds.is_some());
         let mut tensors = Vec::new();
         for Layer { name, dense, mask, quantizer, rewind, .. } in &self.layers {
-            tensors.push((format!("{name}.dense"), dense.get(lane)?));
+            tensors.push((format!("{name}.{DENSE}"), dense.get(lane)?));
             tensors.push((format!("{name}.mask"), mask.get(lane)?));
             tensors.push((format!("{name}.{}", quantizer::NAME), quantizer.get(lane)?));
             if let Some(rewind) = rewind.as_ref().filter(|_| rewinds) {
