@@ -481,7 +481,7 @@ fn trainer(
 
 /// The buffers of evaluations.
 fn evaluator(trainer: &Trainer, data: &Splits, device: &Device) -> Result<Evaluator> {
-    let evaluated = data.test.len().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
+    let evaluated = data.test_count().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
     Evaluator::new(&trainer.net, evaluated, data.channels.clone(), device)
 }
 

@@ -133,7 +133,7 @@ impl Session {
         event["examples"] = json!({
             "train": data.members.len(),
             "valid": data.valid.as_ref().map_or(0, Tensor::elem_count),
-            "test": data.test.len(),
+            "test": data.test_count(),
         });
         event["steps"] = config.epochs.saturating_mul(batches).into();
         event["step"] = self.progress.step.into();

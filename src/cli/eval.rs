@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::batches::Division;
 use crate::data::{self, Dataset, Spec, Split};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, exit_code};
 use crate::kernel::Channel;
 use crate::metrics::Means;
 use crate::model::{LinearNet, Shape};
@@ -113,10 +113,18 @@ fn config(path: &Path, settings: &BTreeMap<String, String>, overrides: impl Iter
         text: text.clone(),
         flag: path.display().to_string(),
     };
-    let of_run: Vec<Given> = settings.iter().map(given).collect();
-    load(of_run.clone())
-        .context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))?;
-    load(of_run.into_iter().chain(overrides).collect())
+    let overrides: Vec<Given> = overrides.collect();
+    let mut of_run: Vec<Given> = settings.iter().map(given).collect();
+    if overrides.iter().any(|given| given.key == "data.dataset") {
+        // How the run drew its test split says nothing of other data.
+        of_run.retain(|given| !matches!(given.key.as_str(), "data.test_fraction" | "data.test_seed"));
+    }
+    load(of_run.iter().cloned().chain(overrides).collect()).map_err(|error| match load(of_run) {
+        Err(of_run) if exit_code(&of_run) != Exit::Data => {
+            of_run.context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))
+        }
+        _ => error,
+    })
 }
 
 /// Requires images and classes of the number that the net has.
@@ -154,6 +162,10 @@ fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_average: bo
 /// The split called `name`, and the examples of it that belong to it.
 fn split(name: &str, config: &Config, dataset: Dataset, device: &Device) -> Result<(Split, Tensor)> {
     if name == "test" {
+        if dataset.imported.test.is_empty() {
+            let failure = Failure::new(Exit::Usage, format!("`{}` has no test images", dataset.spec.name));
+            return Err(failure.hint("use --split train, or --split valid of a run with --valid-fraction").into());
+        }
         let split = Split::new(dataset.imported.test, device)?;
         let order = all_of(&split, device)?;
         return Ok((split, order));

@@ -17,8 +17,10 @@ impl Lanes {
     /// If something cannot be written.
     pub fn end_finished(&mut self, journal: &mut dyn Journal) -> Result<()> {
         self.end_lanes();
-        let lacks_test = |lane: &Lane| lane.progress.last.as_ref().is_some_and(|last| last.test_loss.is_none());
-        if self.active.iter().any(|lane| lane.stop == Some(Stop::Finished) && lacks_test(lane)) {
+        let is_lacking =
+            |lane: &Lane| lane.progress.last.as_ref().is_some_and(|last| last.test_loss.or(last.valid_loss).is_none());
+        let has_some = self.data.test.is_some() || self.data.valid.is_some();
+        if has_some && self.active.iter().any(|lane| lane.stop == Some(Stop::Finished) && is_lacking(lane)) {
             // Fewer epochs than planned: the last one was not due for evaluation.
             let last = self.active.iter().map(|lane| lane.progress.last.clone().unwrap_or_default());
             let mut records: Vec<Record> = last.map(|last| Record { event: "eval".into(), ..last }).collect();
@@ -147,12 +149,12 @@ impl Lanes {
                 continue;
             }
             let of = |means: &Option<Vec<Means>>| means.as_ref().map(|means| means[place]);
-            if let Some(found) = record.evaluated(test[place], of(&valid)) {
+            if let Some(found) = record.evaluated(of(&test), of(&valid)) {
                 lane.stop = Some(Stop::Diverged(Some(found)));
                 continue;
             }
             if let Some((test, valid)) = &averaged {
-                record.evaluated_average(test[place], of(valid));
+                record.evaluated_average(of(test), of(valid));
             }
             if let Some(size) = self.trainer.size(place)? {
                 (record.sparsity, record.entropy_bytes) = (Some(size.sparsity), size.entropy_bytes);
@@ -164,12 +166,12 @@ impl Lanes {
         Ok(())
     }
 
-    /// Means of each lane on the test split, and on the validation split where there is one.
-    fn passes(&self) -> Result<(Vec<Means>, Option<Vec<Means>>)> {
+    /// Means of each lane on the test split and on the validation split, where there is one.
+    fn passes(&self) -> Result<(Option<Vec<Means>>, Option<Vec<Means>>)> {
         let pass = |split: &Split, order: &Tensor| -> Result<Vec<Means>> {
             self.evaluator.run_lanes(&self.trainer.net, split, order, |_, _| Ok(()))
         };
-        let test = pass(&self.data.test, &self.data.test_order)?;
+        let test = self.data.test.as_ref().map(|(split, order)| pass(split, order)).transpose()?;
         let valid = self.data.valid.as_ref().map(|order| pass(&self.data.train, order)).transpose()?;
         Ok((test, valid))
     }

@@ -20,10 +20,8 @@ pub struct Splits {
     pub sample: Tensor,
     /// Indices held out, if any.
     pub valid: Option<Tensor>,
-    /// The test images.
-    pub test: Split,
-    /// All of their indices.
-    pub test_order: Tensor,
+    /// The test images with all of their indices, if there are any.
+    pub test: Option<(Split, Tensor)>,
     /// Normalisation of the pixels.
     pub channels: Vec<Channel>,
     /// Name of the data set.
@@ -44,7 +42,15 @@ impl Splits {
         let Division { train, valid } =
             Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
         expect_some(config, count, train.len(), valid.len())?;
-        let test = Split::new(imported.test, device)?;
+        let test = if imported.test.is_empty() {
+            let by = if valid.is_empty() { "the training images alone" } else { "the validation images" };
+            tracing::warn!("`{}` has no test images: what is reported is of {by}", dataset.spec.name);
+            None
+        } else {
+            let split = Split::new(imported.test, device)?;
+            let order = all_of(&split, device)?;
+            Some((split, order))
+        };
         let held_out = valid.len();
         Ok(Self {
             train: Split::new(imported.train, device)?,
@@ -54,12 +60,16 @@ impl Splits {
                 0 => None,
                 _ => Some(Tensor::from_vec(valid, held_out, device)?),
             },
-            test_order: all_of(&test, device)?,
             test,
             channels,
             name: dataset.spec.name.clone(),
             sha256: imported.sha256,
         })
+    }
+
+    /// How many test images there are.
+    pub fn test_count(&self) -> usize {
+        self.test.as_ref().map_or(0, |(split, _)| split.len())
     }
 
     /// The batch at `position` of an epoch in this order.

@@ -86,23 +86,25 @@ impl Record {
     }
 
     /// Fills in the means of an evaluation, or says which of them is not finite.
-    pub fn evaluated(&mut self, test: Means, valid: Option<Means>) -> Option<String> {
-        for (split, means) in [("test", Some(test)), ("validation", valid)] {
+    pub fn evaluated(&mut self, test: Option<Means>, valid: Option<Means>) -> Option<String> {
+        for (split, means) in [("test", test), ("validation", valid)] {
             if means.is_some_and(|means| !means.loss.is_finite()) {
                 let Self { epoch, step, .. } = self;
                 return Some(format!("epoch {epoch}, after step {step}: the loss on the {split} split is not finite"));
             }
         }
-        self.test_loss = Some(test.loss);
-        self.test_accuracy = Some(test.accuracy);
+        self.test_loss = test.map(|means| means.loss);
+        self.test_accuracy = test.map(|means| means.accuracy);
         self.valid_loss = valid.map(|means| means.loss);
         self.valid_accuracy = valid.map(|means| means.accuracy);
         None
     }
 
     /// Fills in the means of the averaged weights.
-    pub fn evaluated_average(&mut self, test: Means, valid: Option<Means>) {
-        (self.ema_test_loss, self.ema_test_accuracy) = (finite(test.loss), Some(test.accuracy));
+    pub fn evaluated_average(&mut self, test: Option<Means>, valid: Option<Means>) {
+        if let Some(means) = test {
+            (self.ema_test_loss, self.ema_test_accuracy) = (finite(means.loss), Some(means.accuracy));
+        }
         if let Some(means) = valid {
             (self.ema_valid_loss, self.ema_valid_accuracy) = (finite(means.loss), Some(means.accuracy));
         }
