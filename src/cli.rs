@@ -420,7 +420,8 @@ impl TypedValueParser for NameOf {
         error.insert(ContextKind::InvalidArg, ContextValue::String(arg.map_or(String::new(), ToString::to_string)));
         error.insert(ContextKind::InvalidValue, ContextValue::String(text.to_string()));
         let names = self.possible_values().into_iter().flatten().map(|name| name.get_name().to_owned());
-        error.insert(ContextKind::ValidValue, ContextValue::Strings(names.collect()));
+        let by_path = matches!(setting.map(|setting| setting.kind), Some(Kind::DataSet(_))).then(|| "or a path".into());
+        error.insert(ContextKind::ValidValue, ContextValue::Strings(names.chain(by_path).collect()));
         if let Some(hint) = setting.and_then(|setting| meant::hint(setting, &text)) {
             error.insert(ContextKind::Custom, ContextValue::String(hint));
         }
@@ -430,7 +431,7 @@ impl TypedValueParser for NameOf {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let kind = SETTINGS[index(self.0)?].kind;
         let names: Vec<&'static str> = match kind {
-            Kind::Choice(words) => words.to_vec(),
+            Kind::Choice(words) | Kind::DataSet(words) => words.to_vec(),
             _ => FAMILIES.iter().map(|family| family.name).collect(),
         };
         Some(Box::new(names.into_iter().map(PossibleValue::new)))

@@ -15,20 +15,23 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::data::own::Wishes;
+use crate::data::{self, Spec};
 use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
 use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
 use augment::Augment;
-use field::Choice as _;
+use field::{Choice as _, DataName, ImageSize};
 use groups::Group;
 use layers::{Layers, Origin, Sources};
-use settings::{Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
+use settings::{Channels, Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
 pub use settings::{Granularity, PruneMethod, Saliency};
 pub use stretch::Stretch;
 pub use value::Value;
@@ -59,6 +62,8 @@ pub struct Plateau {
 pub struct Config {
     /// What was given, or follows from it.
     pub settings: Settings,
+    /// What is trained on.
+    pub dataset: Arc<Spec>,
     /// Widths of the net.
     pub shape: Shape,
     /// The optimizer's hyperparameters.
@@ -114,13 +119,24 @@ impl Config {
         complete(&mut layers)?;
         let entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
         let settings = Settings::read(|key| entries.value(key))?;
-        let (dataset, family) = (&settings.dataset, settings.optimizer);
+        let family = settings.optimizer;
+        let wishes = Wishes {
+            test_fraction: settings.test_fraction,
+            test_seed: settings.test_seed,
+            channels: settings.channels.map(|channels| if channels == Channels::One { 1 } else { 3 }),
+            size: settings.size.map(|ImageSize(sides)| sides),
+            skip_broken: settings.skip_broken,
+        };
+        let dataset = match &settings.dataset {
+            DataName::Known(spec) => spec.clone(),
+            DataName::At(path) => data::own::spec_at(path, &wishes)?,
+        };
         let shape = Shape { inputs: dataset.inputs(), hidden: settings.hidden.clone(), classes: dataset.classes.len() };
         let hypers = entries.hypers(family)?;
         let origin = entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
         let groups = settings.group.as_deref().unwrap_or_default();
         let groups = groups::divide(groups, origin, family, &hypers, &shape)?;
-        let config = Self { settings, shape, hypers, groups, entries };
+        let config = Self { settings, dataset, shape, hypers, groups, entries };
         config.check()?;
         Ok(config)
     }
@@ -263,6 +279,7 @@ impl Config {
         match setting.reader {
             ReadBy::Every => true,
             ReadBy::Schedules(decays) => decays.contains(&self.schedule),
+            ReadBy::DataByPath => matches!(self.settings.dataset, DataName::At(_)),
             // A group may have a value of its own.
             ReadBy::Unless(key, value, _) => {
                 key.starts_with("optim.") && self.groups.len() > 1
@@ -298,6 +315,7 @@ impl Config {
                     ("schedule.schedule", format!("--schedule {} reads it", names.join(", ")))
                 }
                 ReadBy::Unless(key, _, hint) => (key, hint.to_owned()),
+                ReadBy::DataByPath => ("data.dataset", "give the path of your data with --dataset".to_owned()),
             };
             let chosen = self.entries.get(chooser);
             let (with, rank) = chosen.map_or((String::new(), 0), |(with, origin)| (with.to_string(), origin.rank()));
@@ -464,8 +482,13 @@ fn complete(layers: &mut Layers) -> Result<()> {
         _ => "unit",
     };
     layers.fill("data.scaling", Value::Text(scaling.to_owned()), Origin::Follows("model.hidden"));
-    for (index, Setting { key, .. }) in SETTINGS.iter().enumerate().filter(|(_, setting)| setting.kind == Kind::Path) {
+    for (index, Setting { key, kind, .. }) in SETTINGS.iter().enumerate() {
         let Some((Value::Text(path), _)) = layers.get(index) else { continue };
+        match kind {
+            Kind::Path => {}
+            Kind::DataSet(names) if !names.contains(&path.as_str()) => {}
+            _ => continue,
+        }
         let absolute = std::path::absolute(Path::new(path)).map_err(|error| {
             Failure::new(Exit::Usage, format!("`{key}`: `{path}` cannot be made absolute: {error}"))
         })?;

@@ -14,6 +14,7 @@ mod hub;
 pub mod idx;
 pub mod images;
 pub mod imported;
+pub mod own;
 mod pickle;
 mod progress;
 mod sets;
@@ -119,6 +120,17 @@ impl Split {
     }
 }
 
+/// The data set of a name, or the one under a path.
+///
+/// # Errors
+/// If nothing lies under the path, or nothing that can be read ([`Exit::Data`]).
+pub fn spec_of(name: &str, wishes: &own::Wishes) -> Result<Arc<Spec>> {
+    match Spec::named(name) {
+        Some(spec) => Ok(spec),
+        None => own::spec_at(&std::path::absolute(name)?, wishes),
+    }
+}
+
 /// Reads a data set: from the files in `data_dir`, or without one from the hub's cache and then the hub. Either way the bytes
 /// come from the program's own cache where they lie there. Unless `quiet`, a read that takes seconds shows that it works.
 ///
@@ -131,6 +143,7 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
             let imported = Imported::new(train, test, spec.channels);
             Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported }
         }
+        (DataSource::Own(own), _) => own.load(spec, quiet)?,
         (DataSource::Files { format, .. }, Some(dir)) => from_files(spec, *format, dir, quiet)?,
         (DataSource::Files { hub, .. }, None) => from_hub(spec, *hub, quiet)?,
     };
@@ -190,7 +203,7 @@ fn cached_or(
     }
     let (train, test) = read()?;
     let imported = Imported::new(train, test, spec.channels);
-    match cache::store(&spec.name, fingerprint, &imported) {
+    match cache::store(spec, fingerprint, &imported) {
         Ok(path) => tracing::info!("kept {} as {}", spec.name, path.display()),
         // The next start is slower, and nothing else.
         Err(error) => tracing::warn!("`{}` is not kept in the cache: {error:#}", spec.name),

@@ -11,7 +11,7 @@ mod decode;
 mod kind;
 mod resize;
 
-pub use decode::{Limits, decode, read};
+pub use decode::{FORMATS, Limits, decode, glance, read};
 pub use kind::Kind;
 
 /// A picture of 8 bits a channel.

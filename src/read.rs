@@ -72,6 +72,12 @@ pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
 #[derive(Debug)]
 pub struct Steady<R>(pub R);
 
+impl<R: io::Seek> io::Seek for Steady<R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        uninterrupted(|| self.0.seek(to))
+    }
+}
+
 impl<R: io::Read> io::Read for Steady<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         uninterrupted(|| self.0.read(buffer))

@@ -21,6 +21,8 @@ pub enum Purpose {
     Digits = 5,
     /// How a training image is seen; index: the sample, counted over all steps.
     Augmentation = 6,
+    /// Which images are drawn for the test split; index: the class.
+    Test = 7,
 }
 
 /// A position in the stream of (seed, purpose, index).

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::eval::{Confusion, Scores, expect_fitting, write_predictions};
 use crate::amc::{self, Layer, LayerBits, Net, Parts};
+use crate::data::own::Wishes;
 use crate::data::{self, SETS, Spec};
 use crate::device::in_units;
 use crate::error::{Exit, Failure};
@@ -45,20 +46,26 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     if split == "valid" {
         return Err(usage("a compressed net knows no validation split", "use --split test or train").into());
     }
-    let name = typed.get_one::<String>("dataset").unwrap_or(&net.dataset);
-    let Some(spec) = Spec::named(name) else {
+    let named = match typed.get_one::<String>("dataset") {
+        Some(name) => Some(data::spec_of(name, &Wishes::default())?),
+        None => Spec::named(&net.dataset),
+    };
+    let Some(spec) = named else {
         let names: Vec<&str> = SETS.iter().map(|spec| spec.name.as_str()).collect();
-        let what = match name.as_str() {
+        let what = match net.dataset.as_str() {
             "" => "it does not say which data set it was trained on".to_owned(),
             name => format!("it was trained on `{name}`, which is not known"),
         };
-        return Err(usage(&what, &format!("name one with --dataset: {}", names.join(", "))).into());
+        return Err(usage(&what, &format!("give one with --dataset: {}, or a path", names.join(", "))).into());
     };
     expect_fitting(&path, &net.shape(), &spec)?;
     let folder = typed.get_one::<String>("data-dir").map(PathBuf::from);
     spec.expect_read(folder.as_deref())?;
     let Style { json, quiet } = super::style(typed);
     let dataset = data::load(&spec, folder.as_deref(), quiet)?;
+    if split == "test" && dataset.imported.test.is_empty() {
+        return Err(usage(&format!("`{}` has no test images", dataset.spec.name), "use --split train").into());
+    }
     let images = if split == "test" { dataset.imported.test } else { dataset.imported.train };
 
     let mut confusion = Confusion::new(net.classes.len());

@@ -1,12 +1,14 @@
 //! `adamtrain data NAME`: what a data set is, where it was found, and what it holds.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
+use crate::config::Config;
+use crate::config::layers::{Given, Sources};
 use crate::data::images::Images;
 use crate::data::{self, Scaling, Spec};
 use crate::report::table::wrapped;
@@ -14,28 +16,49 @@ use crate::report::{Style, answer};
 
 /// Its command line.
 pub fn command() -> Command {
+    let arg = |name: &'static str, metavar: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(metavar).help(help)
+    };
     Command::new("data")
         .about("Say what a data set is, where it was found, its counts per class and its digest")
-        .after_help("Example: adamtrain data mnist --data-dir data/mnist --json")
+        .after_help(
+            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28",
+        )
         .args_override_self(true)
-        .arg(super::dataset(Arg::new("NAME").required(true).help("The data set")))
+        .arg(super::dataset(Arg::new("NAME").required(true).help("The data set: a name or a path")))
         .arg(
             Arg::new("data-dir")
                 .long("data-dir")
                 .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
                 .help("Folder with its files; without it the hub's cache, then the hub"),
         )
+        .args([
+            arg("size", "RxC", "Rows and columns of an image, to which pictures of a folder are brought"),
+            arg("channels", "N", "Channels of an image, to which pictures of a folder are brought: 1 or 3"),
+            arg("test-fraction", "F", "Part of the images to test by, where data by path has no test split"),
+            arg("skip-broken", "BOOL", "Leave out pictures of a folder that cannot be decoded")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true"),
+        ])
         .args(super::output_arguments())
 }
 
 /// Reads the data set and describes it.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let Style { json, quiet } = super::style(typed);
-    let folder = typed.get_one::<PathBuf>("data-dir").map(PathBuf::as_path);
-    let spec =
-        typed.get_one::<String>("NAME").and_then(|name| Spec::named(name)).context("there is no such data set")?;
+    let folder = typed.get_one::<String>("data-dir").map(Path::new);
+    let flags = ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken"];
+    let given = flags.into_iter().filter_map(|flag| {
+        let text = typed.get_one::<String>(flag)?.clone();
+        let key = if flag == "NAME" { "data.dataset".into() } else { format!("data.{}", flag.replace('-', "_")) };
+        let flag = if flag == "NAME" { flag.to_owned() } else { format!("--{flag}") };
+        Some(Given { key, text, flag })
+    });
+    let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() })?;
+    let spec = config.dataset.clone();
     spec.expect_read(folder)?;
+    config.expect_read()?;
     let dataset = data::load(&spec, folder, quiet)?;
     let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
     let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{Request, Teacher, work_folder};
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
+use crate::config::settings::{SETTINGS, Setting, index};
 use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::run::resolve;
@@ -57,6 +58,11 @@ const TEACHER: &[(&str, &str)] = &[
 const SHARED: &[&str] = &[
     "data.dataset",
     "data.data_dir",
+    "data.size",
+    "data.channels",
+    "data.skip_broken",
+    "data.test_fraction",
+    "data.test_seed",
     "data.scaling",
     "data.valid_fraction",
     "data.limit_train",
@@ -107,7 +113,8 @@ impl<'a> Ladder<'a> {
             let text = of_run.get(*key).map(String::as_str).unwrap_or_default();
             match (*key, text) {
                 ("data.valid_fraction", "" | "0") => all.push(given(key, HELD_OUT, "compress")),
-                (_, "" | "none" | "all") => {}
+                (_, "") => {}
+                (_, text) if is_default(key, text) => {}
                 (_, text) => all.push(given(key, text, &place)),
             }
         }
@@ -308,6 +315,12 @@ impl<'a> Ladder<'a> {
 /// The sparsity at which a share is kept, as a setting.
 fn sparsity(kept: f64) -> String {
     format!("{:.6}", 1.0 - kept)
+}
+
+/// Whether a text is what a setting has where nothing is given.
+fn is_default(key: &str, text: &str) -> bool {
+    let setting = index(key).map(|index| &SETTINGS[index]);
+    setting.and_then(Setting::fixed_default).is_some_and(|value| value.to_string() == text)
 }
 
 /// Every combination of what is given.

@@ -14,6 +14,28 @@ use crate::optim::{Decay, Family, family};
 /// A width above this is a slip of the hand; the memory estimate judges those below.
 const MOST_WIDTH: u64 = 1 << 20;
 
+/// Rows and columns of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize(pub [usize; 2]);
+
+impl ImageSize {
+    /// `28x28`, or one number for both.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rows, columns) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
+        let side = |text: &str| text.trim().parse::<usize>().ok().filter(|side| (1..=1 << 16).contains(side));
+        Some(Self([side(rows)?, side(columns)?]))
+    }
+}
+
+/// A data set as it is named.
+#[derive(Clone, Debug)]
+pub enum DataName {
+    /// One that the program knows.
+    Known(Arc<Spec>),
+    /// What lies under a path.
+    At(PathBuf),
+}
+
 /// A type that a setting's value is read as.
 pub trait Field: Sized {
     /// The type of a value that is set: another than this only where it may be unset.
@@ -63,7 +85,9 @@ fields! {
     PathBuf, Kind::Path; Value::Text(path) => Some(path.into());
     Request, Kind::Device; Value::Text(name) => Self::parse(name);
     &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
-    Arc<Spec>, Kind::Choice(words(SETS.iter().map(|spec| spec.name.as_str()))); Value::Text(name) => Spec::named(name);
+    ImageSize, Kind::ImageSize; Value::Text(text) => Self::parse(text);
+    DataName, Kind::DataSet(words(SETS.iter().map(|spec| spec.name.as_str())));
+        Value::Text(name) => Some(Spec::named(name).map_or_else(|| Self::At(name.into()), Self::Known));
 }
 
 impl<T: Field> Field for Option<T> {

@@ -193,12 +193,12 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
     };
     let meant = meant.map(str::to_owned).or_else(|| match setting.kind {
         Kind::Optimizer => closest(text, FAMILIES.iter().map(|family| family.name)).map(str::to_owned),
-        Kind::Choice(words) => closest(text, words.iter().copied()).map(str::to_owned),
+        Kind::Choice(words) | Kind::DataSet(words) => closest(text, words.iter().copied()).map(str::to_owned),
         Kind::Switch => switch(text).map(|on| on.to_string()),
         Kind::Widths { .. } => widths(setting, text),
         Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
         Kind::Number(_) | Kind::Count { .. } => number(setting, text),
-        Kind::Device | Kind::Groups | Kind::Path => None,
+        Kind::Device | Kind::Groups | Kind::Path | Kind::ImageSize => None,
     });
     match setting.kind {
         Kind::Device => device(text),

@@ -52,6 +52,8 @@ pub enum ReadBy {
     Schedules(&'static [Decay]),
     /// All where that setting has another value than this; and what to give it.
     Unless(&'static str, &'static str, &'static str),
+    /// Those whose data set is given by its path.
+    DataByPath,
 }
 
 /// Who shares the value of a setting in a sweep.

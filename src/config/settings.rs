@@ -4,19 +4,19 @@
 //! completions come, and the field of [`Settings`], whose type must be what the entry accepts.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 
 use super::augment::{ALPHA, Augment, FLIP, ROTATION, SCALE, SHEAR, SHIFT};
-use super::field::{Choice, Field, Of, above, any, count, from, number, stretch, time};
+use super::field::{Choice, DataName, Field, ImageSize, Of, above, any, count, from, number, stretch, time};
 use super::setting::Default::{ByAugment, BySchedule, Follows, Is, Unset};
-use super::setting::ReadBy::{Schedules, Unless};
+use super::setting::ReadBy::{DataByPath, Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
 use super::stretch::Stretch;
 use super::value::{GroupText, Value};
-use crate::data::{SETS, Scaling, Spec};
+use crate::data::{SETS, Scaling};
 use crate::device::Request;
 use crate::kernel::gpu::Precision;
 use crate::optim::{Decay, Family, HYPERS};
@@ -99,6 +99,19 @@ impl Choice for Saliency {
     const NAMED: &'static [(&'static str, Self)] = &[("magnitude", Self::Magnitude), ("fisher", Self::Fisher)];
 }
 
+/// Channels of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// One: grey.
+    One,
+    /// Three: red, green, blue.
+    Three,
+}
+
+impl Choice for Channels {
+    const NAMED: &'static [(&'static str, Self)] = &[("1", Self::One), ("3", Self::Three)];
+}
+
 /// What is pruned as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granularity {
@@ -158,13 +171,29 @@ macro_rules! settings {
 
 settings! {
     data {
-        /// Data set
-        dataset: Arc<Spec> = any(), flag, default: Is("digits");
+        /// Data set: a name, or the path of a folder of pictures or IDX files
+        dataset: DataName = any(), flag, default: Is("digits");
         /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
         /// hub's cache, then the hub
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
             reader: Unless("data.dataset", "digits", one_with_files()),
             decides: false;
+        /// Rows and columns of an image, to which pictures of a folder are brought, like `28x28`
+        size: Option<ImageSize> = any(), flag, default: Unset("theirs"),
+            reader: DataByPath;
+        /// Channels of an image, to which pictures of a folder are brought: 1 is grey, 3 is colour
+        channels: Option<Channels> = any(), flag, metavar: "N", default: Unset("theirs"),
+            reader: DataByPath;
+        /// Leave out pictures of a folder that cannot be decoded
+        skip_broken: bool = any(), flag, default: Is("false"),
+            reader: DataByPath;
+        /// Part of the images to test by, drawn from each class alike, where data by path has no test split
+        test_fraction: f64 = number(from(0.0).below(1.0)), flag, default: Is("0"),
+            reader: DataByPath;
+        /// Seed by which they are drawn
+        test_seed: u64 = count(0, MOST), default: Is("0"),
+            reader: Unless("data.test_fraction", "0", "give --test-fraction"),
+            lanes: Sweep("all lanes are judged by the same images", "give one value");
         /// Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)
         scaling: Scaling = any(), default: Follows("unit for the linear net, standard for an MLP");
         /// Part of the training split held out for validation

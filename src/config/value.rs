@@ -3,10 +3,13 @@
 //! What fails here says what was expected, in words.
 
 use std::fmt;
+use std::path::Path;
 
+use super::field::ImageSize;
 use super::stretch::{Stretch, parse_time};
 pub use crate::optim::Range;
 use crate::optim::{Accepts, FAMILIES, Family, HYPERS, HyperValue, Shortest};
+use crate::read;
 
 /// What a setting accepts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +51,10 @@ pub enum Kind {
     Device,
     /// A path.
     Path,
+    /// Rows and columns of an image.
+    ImageSize,
+    /// A data set: one of these names, or a path.
+    DataSet(&'static [&'static str]),
 }
 
 /// A value of a setting.
@@ -92,7 +99,8 @@ impl Kind {
             Self::Time => "TIME",
             Self::Switch => "BOOL",
             Self::Groups => "GROUPS",
-            Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path => "NAME",
+            Self::ImageSize => "RxC",
+            Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path | Self::DataSet(_) => "NAME",
         }
     }
 
@@ -101,9 +109,14 @@ impl Kind {
         let text = text.trim();
         let expected = || format!("expected {self}");
         match self {
-            Self::Choice(words) => {
-                let word = words.iter().find(|word| plain(word) == plain(text));
-                word.map(|word| Value::Text((*word).to_owned())).ok_or_else(expected)
+            Self::Choice(words) => named(words, text).ok_or_else(expected),
+            Self::ImageSize => {
+                let size = ImageSize::parse(text).map(|ImageSize([rows, columns])| format!("{rows}x{columns}"));
+                size.map(Value::Text).ok_or_else(expected)
+            }
+            Self::DataSet(words) => {
+                let by_path = || is_path(text).then(|| Value::Text(text.to_owned()));
+                named(words, text).or_else(by_path).ok_or_else(expected)
             }
             Self::Optimizer => {
                 let is_its = |family: &&&Family| {
@@ -168,6 +181,20 @@ impl Kind {
     }
 }
 
+/// The one of some words that a text is, however it is written.
+fn named(words: &[&str], text: &str) -> Option<Value> {
+    words.iter().find(|word| plain(word) == plain(text)).map(|word| Value::Text((*word).to_owned()))
+}
+
+/// Whether a text is a path and no name that is written wrongly: it says so itself, or something lies there.
+fn is_path(text: &str) -> bool {
+    let says_so = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin)) || text.ends_with('/') || text == ".";
+    // A prefix of several files in a folder, too: `emnist/emnist-letters`.
+    let parent = Path::new(text).parent().filter(|parent| !parent.as_os_str().is_empty());
+    let lies = |path: &Path| !matches!(read::present(path), Ok(None));
+    !text.is_empty() && (says_so || lies(Path::new(text)) || parent.is_some_and(lies))
+}
+
 impl From<Accepts> for Kind {
     fn from(accepts: Accepts) -> Self {
         match accepts {
@@ -184,6 +211,8 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::ImageSize => f.write_str("rows and columns like `28x28`"),
+            Self::DataSet(words) => write!(f, "{}, or a path", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
             Self::Count { least, most } if *most >= u64::from(u32::MAX) => {
                 write!(f, "a whole number >= {least}")

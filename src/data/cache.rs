@@ -32,6 +32,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::file;
 use super::images::Images;
 use super::imported::{ChannelSums, Imported, arrays};
+use super::own::Found;
 use super::spec::Spec;
 use crate::read::{self, uninterrupted};
 
@@ -44,8 +45,8 @@ const VERSION: u32 = 1;
 /// Magic, version, header length.
 const PREFIX_BYTES: usize = 16;
 
-/// Longest JSON: six paths of 4,096 bytes with room to spare.
-const MOST_HEADER_BYTES: usize = 1 << 16;
+/// Longest JSON: six paths of 4,096 bytes and 256 names of classes of 255, each escaped, with room to spare.
+const MOST_HEADER_BYTES: usize = 1 << 18;
 
 /// Bytes read and then hashed by one thread while they are in its cache; from 64 KiB to 8 MiB the time is the same.
 /// Part of the format: the check sum is taken over those of the pieces.
@@ -59,6 +60,9 @@ const UNFINISHED: &str = ".tmp";
 pub struct Fingerprint {
     source: String,
     files: Vec<Stamp>,
+    /// What else decides: the names, sizes and times of many files, and what is wished of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// A file as it was when it was imported.
@@ -88,7 +92,23 @@ impl Fingerprint {
                 modified: (metadata.mtime(), metadata.mtime_nsec()),
             })
         };
-        Ok(Self { source: source.to_owned(), files: files.iter().map(stamp).collect::<anyhow::Result<_>>()? })
+        Ok(Self {
+            source: source.to_owned(),
+            files: files.iter().map(stamp).collect::<anyhow::Result<_>>()?,
+            digest: None,
+        })
+    }
+
+    /// The fingerprint of so many files below `folder` that naming each would take long: `digest` covers name, size and time of each.
+    pub fn of_many(source: &str, folder: &Path, digest: u128) -> Self {
+        let path = folder.as_os_str().as_encoded_bytes().escape_ascii().to_string();
+        let files = vec![Stamp { path, bytes: 0, modified: (0, 0) }];
+        Self { source: source.to_owned(), files, digest: Some(format!("{digest:032x}")) }
+    }
+
+    /// Has something else decide too.
+    pub fn add(&mut self, words: &str) {
+        self.digest = Some(format!("{}{words}", self.digest.take().unwrap_or_default()));
     }
 
     /// The cache file's name: the same for the same source and paths, so that an import replaces its stale predecessor.
@@ -135,8 +155,18 @@ pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
 ///
 /// # Errors
 /// A folder that cannot be made or written, a full disk. Training can go on without.
-pub fn store(name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
-    store_in(&directory()?, name, fingerprint, imported)
+pub fn store(spec: &Spec, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
+    store_in(&directory()?, &spec.name, spec.found(), fingerprint, imported)
+}
+
+/// What was found by looking at data by path when it was imported, if it is kept and nothing has changed.
+#[must_use]
+pub(super) fn found(name: &str, fingerprint: &Fingerprint) -> Option<Found> {
+    let path = directory().ok()?.join(fingerprint.file_name(name));
+    let opened = read::present(&path).ok()?.and_then(|_| file::open(&path).ok())?;
+    // What is wrong with it is told when its arrays are read.
+    let (header, _) = read_header(&opened.file, opened.bytes).ok()?;
+    header.found.filter(|_| header.fingerprint == *fingerprint)
 }
 
 /// The JSON part of a cache file.
@@ -149,6 +179,9 @@ struct Header {
     channel_sums: Vec<ChannelSums>,
     /// [`check_sum`] of the arrays.
     check_sum: u64,
+    /// Of data by path: what was found by looking at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    found: Option<Found>,
 }
 
 /// Why a file gives nothing.
@@ -333,7 +366,13 @@ fn zeroed(pixels: u64, labels: u64) -> Result<Images, Miss> {
     Ok(Images { pixels: zeroed(pixels)?, labels: zeroed(labels)? })
 }
 
-fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
+fn store_in(
+    directory: &Path,
+    name: &str,
+    found: Option<&Found>,
+    fingerprint: &Fingerprint,
+    imported: &Imported,
+) -> anyhow::Result<PathBuf> {
     uninterrupted(|| fs::create_dir_all(directory))
         .with_context(|| format!("{}: cannot be made", directory.display()))?;
     sweep(directory, name);
@@ -343,8 +382,8 @@ fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &
         let random = RandomState::new().build_hasher().finish();
         path.with_extension(format!("u8.{random:016x}{UNFINISHED}"))
     };
-    let written =
-        write(&unfinished, fingerprint, imported).and_then(|()| Ok(uninterrupted(|| fs::rename(&unfinished, &path))?));
+    let written = write(&unfinished, found, fingerprint, imported)
+        .and_then(|()| Ok(uninterrupted(|| fs::rename(&unfinished, &path))?));
     if written.is_err() {
         // What remains is swept up by the next import, should this fail as well.
         let _ = fs::remove_file(&unfinished);
@@ -353,7 +392,7 @@ fn store_in(directory: &Path, name: &str, fingerprint: &Fingerprint, imported: &
     Ok(path)
 }
 
-fn write(path: &Path, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<()> {
+fn write(path: &Path, found: Option<&Found>, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<()> {
     let arrays = arrays(&imported.train, &imported.test);
     let json = serde_json::to_vec(&Header {
         fingerprint: fingerprint.clone(),
@@ -361,6 +400,7 @@ fn write(path: &Path, fingerprint: &Fingerprint, imported: &Imported) -> anyhow:
         sha256: imported.sha256.clone(),
         channel_sums: imported.channel_sums.clone(),
         check_sum: check_sum(arrays),
+        found: found.cloned(),
     })?;
     let mut file = uninterrupted(|| File::create_new(path))?;
     // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
@@ -479,7 +519,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_loaded() {
         let (folder, _, fingerprint) = source();
-        let path = store_in(&folder.path().join("a/b"), "toy", &fingerprint, &imported()).unwrap();
+        let path = store_in(&folder.path().join("a/b"), "toy", None, &fingerprint, &imported()).unwrap();
         assert_eq!(load_in(path.parent().unwrap(), &fingerprint).unwrap(), imported());
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(is_named(name, "toy", ".u8") && name.len() == "toy-.u8".len() + 16, "{name}");
@@ -494,7 +534,7 @@ mod tests {
             labels: (0..images).map(|i| u8::try_from(i % 10).unwrap()).collect(),
         };
         let large = Imported::new(split(2 * PIECE_BYTES / 6 + 1), split(PIECE_BYTES / 6), 2);
-        store_in(folder.path(), "toy", &fingerprint, &large).unwrap();
+        store_in(folder.path(), "toy", None, &fingerprint, &large).unwrap();
         assert_eq!(load_in(folder.path(), &fingerprint).unwrap(), large);
     }
 
@@ -504,7 +544,7 @@ mod tests {
         let empty = Imported::new(none.clone(), none, 2);
         assert_eq!(empty.channel_sums, [ChannelSums::default(); 2]);
         let (folder, _, fingerprint) = source();
-        store_in(folder.path(), "toy", &fingerprint, &empty).unwrap();
+        store_in(folder.path(), "toy", None, &fingerprint, &empty).unwrap();
         assert_eq!(load_in(folder.path(), &fingerprint).unwrap(), empty);
     }
 
@@ -523,7 +563,7 @@ mod tests {
     #[test]
     fn a_changed_time_size_or_path_makes_the_data_stale() {
         let (folder, path, before) = source();
-        store_in(folder.path(), "toy", &before, &imported()).unwrap();
+        store_in(folder.path(), "toy", None, &before, &imported()).unwrap();
         let again = || Fingerprint::of("test", std::slice::from_ref(&path)).unwrap();
         assert_eq!(again(), before);
 
@@ -560,12 +600,12 @@ mod tests {
     #[test]
     fn a_new_import_replaces_the_stale_one() {
         let (folder, path, before) = source();
-        let first = store_in(folder.path(), "toy", &before, &imported()).unwrap();
+        let first = store_in(folder.path(), "toy", None, &before, &imported()).unwrap();
         fs::write(&path, "other pixels").unwrap();
         let after = Fingerprint::of("test", &[path]).unwrap();
         let mut newer = imported();
         newer.train.labels[0] = 7;
-        let second = store_in(folder.path(), "toy", &after, &newer).unwrap();
+        let second = store_in(folder.path(), "toy", None, &after, &newer).unwrap();
         assert_eq!(first, second);
         assert_eq!(load_in(folder.path(), &after).unwrap(), newer);
     }
@@ -575,13 +615,13 @@ mod tests {
         let (folder, path, fingerprint) = source();
         let newest = |source| load_newest(folder.path(), &toy(2, 10), source);
         assert_eq!(newest("test"), None);
-        let older = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let older = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         let moved = path.with_extension("moved");
         fs::rename(path, &moved).unwrap();
         let mut other = imported();
         other.test.labels[0] = 8;
         let fingerprint = Fingerprint::of("test", std::slice::from_ref(&moved)).unwrap();
-        let newer = store_in(folder.path(), "toy", &fingerprint, &other).unwrap();
+        let newer = store_in(folder.path(), "toy", None, &fingerprint, &other).unwrap();
         fs::remove_file(moved).unwrap();
 
         let earlier = SystemTime::now() - Duration::from_mins(1);
@@ -598,7 +638,7 @@ mod tests {
     #[test]
     fn every_flipped_byte_gives_nothing_or_the_same() {
         let (folder, _, fingerprint) = source();
-        let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let path = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         let whole = fs::read(&path).unwrap();
         for place in 0..whole.len() {
             for mask in [1, 0x20, 0x80, 0xff] {
@@ -615,7 +655,7 @@ mod tests {
     #[test]
     fn every_cut_and_every_addition_gives_nothing() {
         let (folder, _, fingerprint) = source();
-        let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let path = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
@@ -630,7 +670,7 @@ mod tests {
     #[test]
     fn another_version_or_shape_is_no_damage() {
         let (folder, _, fingerprint) = source();
-        let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let path = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         for (channels, columns) in [(1, 6), (3, 2), (2, 2), (2, 0), (2, usize::MAX / 2)] {
             let outcome = read(&path, &Spec { columns, ..toy(channels, 10) }, |_| true);
             assert!(matches!(outcome, Err(Miss::Unfit(_))), "{outcome:?}");
@@ -681,19 +721,19 @@ mod tests {
         }
         let held = File::open(&alive).unwrap();
         held.try_lock().unwrap();
-        store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         assert_eq!([&dead, &alive, &foreign].map(|path| path.exists()), [false, true, true]);
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         let (folder, path, fingerprint) = source();
-        let error = store_in(&path, "toy", &fingerprint, &imported()).unwrap_err();
+        let error = store_in(&path, "toy", None, &fingerprint, &imported()).unwrap_err();
         assert!(error.to_string().contains("cannot be made"), "{error:#}");
 
         let target = folder.path().join(fingerprint.file_name("toy"));
         fs::create_dir(&target).unwrap();
-        let error = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap_err();
+        let error = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap_err();
         assert!(error.to_string().contains("is not kept"), "{error:#}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -714,7 +754,7 @@ mod tests {
     fn mutated_cache_files_give_nothing_or_the_same() {
         let (_source, _, fingerprint) = source();
         let folder = fuzz::folder();
-        let path = store_in(folder.path(), "toy", &fingerprint, &imported()).unwrap();
+        let path = store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         let seeds = [fs::read(&path).unwrap()];
         fuzz::run("cache file", &seeds, |bytes| {
             fs::write(&path, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The four IDX files of MNIST and its kind, raw or gzipped, read strictly: images of any size, any number of classes.
+//! IDX files, as MNIST and its kind have four of, raw or gzipped, read strictly: images of any size, any number of classes.
 //!
 //! ```text
 //! images   magic 2051, count, rows, columns: four u32, big endian; then count·rows·columns bytes
@@ -10,20 +10,21 @@
 //! the CRC of each of its members is checked (RFC 1952, 2.2: there may be several), and nothing may follow. A file that begins as
 //! gzip does is gzipped, whatever its name, since an IDX file begins with two zeros. Format: <http://yann.lecun.com/exdb/mnist/>.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::images::Images;
 use super::progress::ImportProgress;
-use super::spec::{Format, Spec};
+use super::spec::{Format, MOST_PIXELS, Spec};
 use super::{file, gzip};
 use crate::error::Failure;
-use crate::read::Steady;
+use crate::read::{self, Steady};
 
-/// Most images in one file: EMNIST's digits, the largest set of this format with ten classes, has 240,000 for training.
-/// Whatever a header claims, a file of 28×28 images takes no more than 206 MB.
-const MOST_IMAGES: u32 = 262_144;
+/// Most images in one file: EMNIST by class, the largest set of this format, has 697,932 for training. Whatever a header claims, a file
+/// of 28×28 images takes no more than 822 MB.
+const MOST_IMAGES: u32 = 1 << 20;
 
 /// Bytes read from a gzipped file at a time; larger gained nothing.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -99,7 +100,19 @@ fn locate(dir: &Path, folders: &[&str]) -> Result<[PathBuf; 4], Failure> {
 
 /// Reads one split. Both headers are checked before either body is read.
 fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Images, Failure> {
-    let images = IdxFile::open(images_path, Contents::Images { rows: spec.rows, columns: spec.columns })?;
+    let (images, labels) = open_split(images_path, labels_path, Some([spec.rows, spec.columns]))?;
+    let labels = labels.read()?;
+    file::expect_labels(labels_path, &labels, spec.classes.len(), "image")?;
+    Ok(Images { pixels: images.read()?, labels })
+}
+
+/// Opens one split, of images of this size, or of any.
+fn open_split<'a>(
+    images_path: &'a Path,
+    labels_path: &'a Path,
+    size: Option<[usize; 2]>,
+) -> Result<(IdxFile<'a>, IdxFile<'a>), Failure> {
+    let images = IdxFile::open(images_path, Contents::Images(size))?;
     let labels = IdxFile::open(labels_path, Contents::Labels)?;
     if labels.count != images.count {
         let what = format!(
@@ -110,15 +123,70 @@ fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Ima
         );
         return Err(file::damaged(labels_path, what));
     }
-    let labels = labels.read()?;
-    file::expect_labels(labels_path, &labels, spec.classes.len(), "image")?;
-    Ok(Images { pixels: images.read()?, labels })
+    Ok((images, labels))
+}
+
+/// The files of one set of a folder: images and labels for training, and for testing where it has these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quartet {
+    /// What their names begin with: nothing, or `emnist-letters-`.
+    pub prefix: String,
+    pub train: [PathBuf; 2],
+    pub test: Option<[PathBuf; 2]>,
+}
+
+/// What is found by looking at a split without reading its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Glance {
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// Class of each image.
+    pub labels: Vec<u8>,
+}
+
+/// The sets of a folder, in the order of their names: each has training images at least.
+pub(super) fn quartets(dir: &Path) -> Result<Vec<Quartet>, Failure> {
+    let mut paths = BTreeMap::new();
+    for name in read::names(dir).map_err(|error| file::unreadable(dir, &error))? {
+        let Some(text) = name.to_str() else { continue };
+        let plain = text.strip_suffix(".gz").unwrap_or(text).replace(".idx", "-idx");
+        // The raw file is taken before the one with `.gz`.
+        if plain == text || !paths.contains_key(&plain) {
+            paths.insert(plain, dir.join(&name));
+        }
+    }
+    let mut found = Vec::new();
+    for (name, images) in &paths {
+        let Some(prefix) = name.strip_suffix(NAMES[0]) else { continue };
+        let of = |rest: &str| paths.get(&format!("{prefix}{rest}")).cloned();
+        let Some(labels) = of(NAMES[1]) else {
+            let what = format!("has `{name}` and no `{prefix}{}`", NAMES[1]);
+            return Err(file::broken(dir, what));
+        };
+        let tests = ["t10k", "test"].map(|word| [2, 3].map(|place| of(&NAMES[place].replace("t10k", word))));
+        let test = tests.into_iter().find_map(|[images, labels]| Some([images?, labels?]));
+        found.push(Quartet { prefix: prefix.to_owned(), train: [images.clone(), labels], test });
+    }
+    Ok(found)
+}
+
+/// Looks at a split without reading its images.
+pub(super) fn glance([images, labels]: &[PathBuf; 2], size: Option<[usize; 2]>) -> Result<Glance, Failure> {
+    let (images, labels) = open_split(images, labels, size)?;
+    Ok(Glance { size: images.size, labels: labels.read()? })
+}
+
+/// Reads a split that was looked at.
+pub(super) fn read_pair([images, labels]: &[PathBuf; 2], size: [usize; 2]) -> Result<Images, Failure> {
+    let (images, labels) = open_split(images, labels, Some(size))?;
+    Ok(Images { labels: labels.read()?, pixels: images.read()? })
 }
 
 /// What a file must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
-    Images { rows: usize, columns: usize },
+    /// Images of so many rows and columns, or of any size.
+    Images(Option<[usize; 2]>),
     Labels,
 }
 
@@ -128,14 +196,14 @@ impl Contents {
 
     fn magic(self) -> u32 {
         match self {
-            Self::Images { .. } => Self::IMAGES_MAGIC,
+            Self::Images(_) => Self::IMAGES_MAGIC,
             Self::Labels => Self::LABELS_MAGIC,
         }
     }
 
     fn header_bytes(self) -> usize {
         match self {
-            Self::Images { .. } => 16,
+            Self::Images(_) => 16,
             Self::Labels => 8,
         }
     }
@@ -146,6 +214,8 @@ struct IdxFile<'a> {
     path: &'a Path,
     body: Body,
     count: u32,
+    /// Rows and columns of an image; 0 of labels.
+    size: [usize; 2],
     /// Length of what follows the header.
     body_bytes: u64,
 }
@@ -169,9 +239,10 @@ impl<'a> IdxFile<'a> {
         expect_magic(path, magic, kind)?;
         expect_count(path, count)?;
         let item_bytes = match kind {
-            Contents::Images { .. } => expect_size(path, rows, columns, kind)?,
+            Contents::Images(size) => expect_size(path, rows, columns, size)?,
             Contents::Labels => 1,
         };
+        let size = if kind == Contents::Labels { [0; 2] } else { [rows as usize, columns as usize] };
 
         let body_bytes = u64::from(count).checked_mul(item_bytes);
         let whole_bytes = body_bytes.and_then(|body| body.checked_add(header_bytes as u64));
@@ -183,7 +254,7 @@ impl<'a> IdxFile<'a> {
             let what = format!("is {bytes} bytes long, expected {whole_bytes} for {count} items");
             return Err(file::damaged(path, what));
         }
-        Ok(Self { path, body, count, body_bytes })
+        Ok(Self { path, body, count, size, body_bytes })
     }
 
     fn read(mut self) -> Result<Vec<u8>, Failure> {
@@ -228,18 +299,16 @@ fn expect_count(path: &Path, count: u32) -> Result<(), Failure> {
     Err(file::damaged(path, what))
 }
 
-/// Requires the size that `kind` asks for and returns the bytes of one image.
-fn expect_size(path: &Path, rows: u32, columns: u32, kind: Contents) -> Result<u64, Failure> {
-    let found = Contents::Images { rows: rows as usize, columns: columns as usize };
-    if found == kind {
-        return Ok(u64::from(rows) * u64::from(columns)); // two u32 cannot overflow it
-    }
-    let expected = match kind {
-        Contents::Images { rows, columns } => format!("{rows}×{columns}"),
-        Contents::Labels => "none".to_owned(),
+/// Requires the size that is asked for, or any that a net can take, and returns the bytes of one image.
+fn expect_size(path: &Path, rows: u32, columns: u32, size: Option<[usize; 2]>) -> Result<u64, Failure> {
+    let bytes = u64::from(rows) * u64::from(columns); // two u32 cannot overflow it
+    let expected = match size {
+        Some(size) if size == [rows as usize, columns as usize] => return Ok(bytes),
+        Some([rows, columns]) => format!("{rows}×{columns}"),
+        None if (1..=MOST_PIXELS).contains(&bytes) => return Ok(bytes),
+        None => format!("1 to {MOST_PIXELS} of them"),
     };
-    let what = format!("images are {rows}×{columns} pixels, expected {expected}");
-    Err(file::damaged(path, what))
+    Err(file::damaged(path, format!("images are {rows}×{columns} pixels, expected {expected}")))
 }
 
 #[cfg(test)]

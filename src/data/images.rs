@@ -1,7 +1,7 @@
 //! One split as bytes: what every reader and the generator produce, and what the cache keeps.
 
 /// Images and labels of one split.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Images {
     /// Pixels, `[N, D]`; within an image channel, row, column, as the IDX files and CIFAR-10's binary version hold them.
     pub pixels: Vec<u8>,

@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use super::images::Images;
+use super::own::{Found, Own};
 use super::progress::ImportProgress;
 use crate::error::{Exit, Failure};
+
+/// Most numbers of an image that the first layer of a net can take.
+pub(super) const MOST_PIXELS: u64 = 1 << 24;
 
 /// What a data set is, before any of it is read.
 #[derive(Clone, Debug)]
@@ -40,6 +45,8 @@ pub struct Spec {
 pub(super) enum DataSource {
     /// The program draws the training and the test split itself.
     Generated(fn() -> (Images, Images)),
+    /// A path of the user's.
+    Own(Arc<Own>),
     /// Files in a folder; without one, the pictures that the hub has of the same.
     Files {
         format: &'static dyn Format,
@@ -81,11 +88,20 @@ impl Spec {
         matches!(self.source, DataSource::Generated(_))
     }
 
+    /// What was found by looking, of data by path.
+    pub(super) fn found(&self) -> Option<&Found> {
+        if let DataSource::Own(own) = &self.source { Some(own.found()) } else { None }
+    }
+
     /// Refuses a folder that nothing would read.
     ///
     /// # Errors
-    /// If there is one and the program makes the data set itself ([`Exit::Usage`]).
+    /// If there is one and the program makes the data set itself, or its path is its name ([`Exit::Usage`]).
     pub fn expect_read(&self, folder: Option<&Path>) -> Result<(), Failure> {
+        if self.found().is_some() && folder.is_some() {
+            let what = "--data-dir does nothing for data that --dataset gives the path of";
+            return Err(Failure::new(Exit::Usage, what).hint("leave --data-dir out"));
+        }
         if self.is_generated() && folder.is_some() {
             let what = format!("--data-dir does nothing for `{}`, which is generated", self.name);
             return Err(Failure::new(Exit::Usage, what).hint("leave --data-dir out"));

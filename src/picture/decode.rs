@@ -1,11 +1,11 @@
 //! From the bytes of a picture file to its pixels.
 
-use std::io::Cursor;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::{Kind, Picture, luma};
 use crate::error::{Exit, Failure};
@@ -40,6 +40,30 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Failure> {
     picture.map_err(|why| Failure::new(Exit::Data, format!("{}: {why}", path.display())))
 }
 
+/// Channels, rows and columns of a picture file, by its header alone.
+///
+/// # Errors
+/// As [`read()`].
+pub fn glance(path: &Path, limits: &Limits) -> Result<[usize; 3], Failure> {
+    let refused = |why: String| Failure::new(Exit::Data, format!("{}: {why}", path.display()));
+    let unreadable = |error: std::io::Error| refused(format!("cannot be read: {error}"));
+    let mut reader = BufReader::new(read::Steady(read::open(path).map_err(unreadable)?));
+    let start = reader.fill_buf().map_err(unreadable)?;
+    let format = format_of(start).map_err(refused)?;
+    let seen = catch_unwind(AssertUnwindSafe(|| {
+        let (decoder, orientation) = opened(reader, format, limits)?;
+        let (width, height) = decoder.dimensions();
+        let channels = if decoder.color_type().has_color() { 3 } else { 1 };
+        let is_turned = matches!(
+            orientation,
+            Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+        );
+        let [rows, columns] = if is_turned { [width, height] } else { [height, width] };
+        Ok([channels, rows as usize, columns as usize])
+    }));
+    seen.unwrap_or_else(|_| Err("its decoder panicked".to_owned())).map_err(|why| refused(format!("is broken: {why}")))
+}
+
 /// The picture that a file holds, by its first bytes and not by its name: grey where the file has grey, else colour.
 ///
 /// 16 bits become 8 by rounding. Of an animation this is the first frame. A photo is turned as its EXIF orientation says. Where a picture is
@@ -49,26 +73,10 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Failure> {
 /// # Errors
 /// If it is no picture, of another format, broken, or larger than `limits`: what is wrong, in words to stand behind its name.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, String> {
-    let format = match Kind::of(&bytes[..bytes.len().min(Kind::START)]) {
-        Kind::Picture(format) => format,
-        Kind::OtherPicture(name) => return Err(format!("is a picture of the format {name}, expected {FORMATS}")),
-        Kind::Other if bytes.is_empty() => return Err("is empty, expected a picture".to_owned()),
-        Kind::Other => return Err(format!("is no picture: expected {FORMATS}")),
-    };
+    let format = format_of(bytes)?;
     // The decoders are not ours to trust: what makes one panic is broken.
     let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut allowed = image::Limits::default();
-        allowed.max_alloc = Some(MOST_PIXEL_BYTES * limits.pixels);
-        reader.limits(allowed);
-        let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels == 0 || pixels > limits.pixels {
-            return Err(format!("has {height}x{width} pixels, expected 1 to {} in all", limits.pixels));
-        }
-        // A picture whose EXIF part is broken is still a picture.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let (decoder, orientation) = opened(Cursor::new(bytes), format, limits)?;
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
         decoded.apply_orientation(orientation);
         Ok(planes(decoded))
@@ -76,8 +84,39 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, String> {
     decoded.unwrap_or_else(|_| Err("its decoder panicked".to_owned())).map_err(|why| format!("is broken: {why}"))
 }
 
+/// The format of a file that begins so.
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, String> {
+    match Kind::of(&bytes[..bytes.len().min(Kind::START)]) {
+        Kind::Picture(format) => Ok(format),
+        Kind::OtherPicture(name) => Err(format!("is a picture of the format {name}, expected {FORMATS}")),
+        Kind::Other if bytes.is_empty() => Err("is empty, expected a picture".to_owned()),
+        Kind::Other => Err(format!("is no picture: expected {FORMATS}")),
+    }
+}
+
+/// A decoder whose header has been read and found within the limits, and how the picture is to be turned.
+fn opened<'a>(
+    from: impl BufRead + Seek + 'a,
+    format: ImageFormat,
+    limits: &Limits,
+) -> Result<(impl ImageDecoder + 'a, Orientation), String> {
+    let mut reader = ImageReader::with_format(from, format);
+    let mut allowed = image::Limits::default();
+    allowed.max_alloc = Some(MOST_PIXEL_BYTES * limits.pixels);
+    reader.limits(allowed);
+    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || pixels > limits.pixels {
+        return Err(format!("has {height}x{width} pixels, expected 1 to {} in all", limits.pixels));
+    }
+    // A picture whose EXIF part is broken is still a picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok((decoder, orientation))
+}
+
 /// What [`decode`] takes.
-const FORMATS: &str = "PNG, JPEG, BMP, PNM, GIF or WebP";
+pub const FORMATS: &str = "PNG, JPEG, BMP, PNM, GIF or WebP";
 
 /// Pixels side by side as planes.
 fn planes(decoded: DynamicImage) -> Picture {

@@ -1,0 +1,183 @@
+//! Data of the user's own, by path: its shape, its classes and its splits are found by looking at it.
+//!
+//! What kind of data lies under a path is told by what is there: a folder with IDX files, a folder with folders of pictures. Whatever it
+//! is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
+//! is kept there too, so that a second start looks at names, sizes and times alone.
+
+mod idx;
+mod pictures;
+mod splits;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::cache::{self, Fingerprint};
+use super::images::Images;
+use super::progress::ImportProgress;
+use super::spec::{DataSource, Spec};
+use super::{Dataset, file};
+use crate::error::{Exit, Failure};
+use crate::read;
+use idx::Idx;
+use pictures::Pictures;
+
+/// What is wished of data by path, beside what it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// Part of the images to test by, where there is no test split; 0 for none.
+    pub test_fraction: f64,
+    /// Seed by which they are drawn.
+    pub test_seed: u64,
+    /// Channels of an image: 1 or 3; none for what the pictures have.
+    pub channels: Option<usize>,
+    /// Rows and columns of an image; none for what all pictures have.
+    pub size: Option<[usize; 2]>,
+    /// Whether pictures that cannot be decoded are left out.
+    pub skip_broken: bool,
+}
+
+/// What was found by looking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Found {
+    /// One line about it.
+    pub about: String,
+    /// Image channels.
+    pub channels: usize,
+    /// Image rows.
+    pub rows: usize,
+    /// Image columns.
+    pub columns: usize,
+    /// Name of each class.
+    pub classes: Vec<String>,
+    /// Images of each class in the training split.
+    pub train: Vec<usize>,
+    /// The same in the test split, which may be empty.
+    pub test: Vec<usize>,
+}
+
+/// How data of one kind is read.
+pub(super) trait Reader: std::fmt::Debug + Send + Sync {
+    /// The files that decide whether it has changed.
+    fn fingerprint(&self) -> Result<Fingerprint>;
+
+    /// Looks at it, without decoding more than that needs.
+    fn look(&self) -> Result<Found>;
+
+    /// Reads both splits, as they were found; the test split is empty where there is none.
+    fn read(&self, found: &Found, progress: &mut ImportProgress) -> Result<(Images, Images)>;
+}
+
+/// Data by path, as it was found.
+#[derive(Debug)]
+pub(super) struct Own {
+    path: PathBuf,
+    wishes: Wishes,
+    fingerprint: Fingerprint,
+    found: Found,
+    reader: Box<dyn Reader>,
+}
+
+/// The data set that lies under an absolute path. It is looked at once in the life of the program.
+///
+/// # Errors
+/// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
+pub fn spec_at(path: &Path, wishes: &Wishes) -> Result<Arc<Spec>> {
+    type Known = Mutex<HashMap<String, Arc<Spec>>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Mutex::default);
+    // Without a slash at its end.
+    let path = &path.components().collect::<PathBuf>();
+    let key = format!("{} {wishes:?}", path.display());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(spec) = known.get(&key) {
+        return Ok(spec.clone());
+    }
+    let spec = Arc::new(look(path, wishes)?);
+    known.insert(key, spec.clone());
+    Ok(spec)
+}
+
+fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
+    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().replace(|c: char| !is_plain(c), "-");
+    let reader = reader_of(path, wishes)?;
+    let mut fingerprint = reader.fingerprint()?;
+    fingerprint.add(&format!("{wishes:?}"));
+    let found = match cache::found(&name, &fingerprint) {
+        Some(found) => found,
+        None => splits::promised(reader.look()?, wishes, path)?,
+    };
+    Ok(Spec {
+        name,
+        about: found.about.clone(),
+        channels: found.channels,
+        rows: found.rows,
+        columns: found.columns,
+        classes: found.classes.clone(),
+        train: found.train.iter().sum(),
+        test: found.test.iter().sum(),
+        published: None,
+        source: DataSource::Own(Arc::new(Own {
+            path: path.to_owned(),
+            wishes: wishes.clone(),
+            fingerprint,
+            found,
+            reader,
+        })),
+    })
+}
+
+/// Letters of a name that files and folders of ours may be called by.
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "._-".contains(c)
+}
+
+/// What reads what lies under a path.
+fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
+    const KINDS: &str =
+        "a folder of IDX files, or of a folder of pictures for each class, with or without train/ and test/ above them";
+    if read::is_folder(path).map_err(|error| file::unreadable(path, &error))? {
+        if let Some(idx) = Idx::find(path)? {
+            return Ok(Box::new(idx));
+        }
+        if let Some(pictures) = Pictures::find(path, wishes)? {
+            return Ok(Box::new(pictures));
+        }
+        return Err(file::broken(path, "holds no data set").hint(format!("expected {KINDS}")).into());
+    }
+    // The file of a set among several of a folder.
+    if let Some(idx) = Idx::find(path)? {
+        return Ok(Box::new(idx));
+    }
+    file::regular(path)?;
+    Err(file::broken(path, "is no data set").hint(format!("expected {KINDS}")).into())
+}
+
+impl Own {
+    /// Both splits, from the cache where they lie there.
+    ///
+    /// # Errors
+    /// If something is missing or broken ([`Exit::Data`]).
+    pub fn load(&self, spec: &Arc<Spec>, quiet: bool) -> Result<Dataset> {
+        let source = self.path.display().to_string();
+        let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &source, quiet);
+        super::cached_or(spec, &self.fingerprint, source, || {
+            let whole = self.reader.read(&self.found, &mut progress)?;
+            let (train, test) = splits::divided(whole, &self.wishes);
+            splits::warn(&self.found, &self.path, &train, &test);
+            Ok((train, test))
+        })
+    }
+
+    /// What was found by looking, which the cache keeps.
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+}
+
+/// A failure of data by path.
+fn refused(path: &Path, what: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Data, format!("{}: {what}", path.display()))
+}

@@ -1,0 +1,366 @@
+//! A folder of pictures: a folder for each class, whose name is the name of the class, with or without `train/` and `test/` above them.
+//!
+//! Of what lies in a folder of a class, at any depth, files with the ending of a picture are its pictures; a link is followed. Hidden files
+//! are passed over, others are passed over and counted. Classes are numbered in the order of their names, as numbers where all are numbers.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result};
+use rayon::prelude::*;
+use walkdir::WalkDir;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::super::cache::Fingerprint;
+use super::super::file;
+use super::super::images::Images;
+use super::super::progress::ImportProgress;
+use super::super::spec::MOST_PIXELS;
+use super::{Found, Reader, Wishes, refused};
+use crate::error::Failure;
+use crate::picture::{self, Kind, Limits};
+use crate::read;
+use crate::text::counted;
+
+/// Names of a folder with the training split, and of one with the test split: the first that is there.
+const TRAIN: [&str; 2] = ["train", "training"];
+const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
+/// A picture and the number of its class.
+type Labelled = (PathBuf, u8);
+
+/// The pictures of a folder.
+#[derive(Debug)]
+pub struct Pictures {
+    root: PathBuf,
+    wishes: Wishes,
+    classes: Vec<String>,
+    train: Vec<Labelled>,
+    test: Vec<Labelled>,
+    /// Of name, size and time of each.
+    digest: u128,
+}
+
+impl Pictures {
+    /// The pictures of a folder that has folders; none where it has none.
+    pub fn find(root: &Path, wishes: &Wishes) -> Result<Option<Self>> {
+        let folders = folders(root)?;
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        let named = |names: &[&str]| {
+            let mut present = names.iter().filter(|name| folders.iter().any(|folder| folder == **name));
+            present.next().map(|name| root.join(name))
+        };
+        let (train, test) = match (named(&TRAIN), named(&TEST)) {
+            (Some(train), test) => (train, test),
+            (None, Some(test)) => {
+                let what = format!(
+                    "has a folder `{}` and none called `train`",
+                    test.file_name().unwrap_or_default().display()
+                );
+                return Err(refused(root, what).hint("expected train/CLASS/ and test/CLASS/, or CLASS/ alone").into());
+            }
+            (None, None) => (root.to_owned(), None),
+        };
+        let mut names = self::folders(&train)?;
+        if let Some(test) = &test {
+            names.extend(self::folders(test)?);
+        }
+        in_order(&mut names);
+        let mut found = Walk::default();
+        let mut pictures = found.gather(root, &train, test.as_deref())?;
+        let mut labelled = |split: &Path| -> Vec<Labelled> {
+            let of_split = pictures.extract_if(.., |path| path.starts_with(split));
+            let class = |path: &Path| {
+                let name = path.strip_prefix(split).ok()?.components().next()?;
+                names.iter().position(|class| class == name.as_os_str())
+            };
+            let mut labelled: Vec<Labelled> =
+                of_split.filter_map(|path| class(&path).map(|class| (path, class as u8))).collect();
+            labelled.sort_by_key(|(_, class)| *class);
+            labelled
+        };
+        let test_pictures = test.as_deref().map(&mut labelled).unwrap_or_default();
+        let train_pictures = labelled(&train);
+        if train_pictures.is_empty() {
+            let what = format!("no folder in it holds a picture: {}", counted(found.others, "other file"));
+            return Err(refused(&train, what).hint(format!("a picture is {}", picture::FORMATS)).into());
+        }
+        for (class, name) in names.iter().enumerate() {
+            let is_its = |(_, of): &Labelled| usize::from(*of) == class;
+            if !train_pictures.iter().chain(&test_pictures).any(is_its) {
+                let what = format!("the class `{}` has no picture", name.display());
+                return Err(refused(&train.join(name), what).hint("remove the folder").into());
+            }
+        }
+        found.tell(root);
+        Ok(Some(Self {
+            root: root.to_owned(),
+            wishes: wishes.clone(),
+            classes: names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
+            train: train_pictures,
+            test: test_pictures,
+            digest: found.digest.digest128(),
+        }))
+    }
+
+    fn all(&self) -> impl ParallelIterator<Item = &Labelled> {
+        self.train.par_iter().chain(&self.test)
+    }
+
+    /// Channels and sizes of the pictures, with how many of each there are and one of them.
+    fn shapes<'a>(&'a self) -> Result<BTreeMap<[usize; 3], (u64, &'a Path)>> {
+        let found = Mutex::new(BTreeMap::<[usize; 3], (u64, &'a Path)>::new());
+        // Not the program's own threads: how many these are to be is not known yet.
+        let threads = rayon::ThreadPoolBuilder::new().build().context("threads to look at pictures with")?;
+        let glance = |(path, _): &'a Labelled| {
+            let shape = match picture::glance(path, &Limits::default()) {
+                Ok(shape) => shape,
+                // It is named when it is decoded.
+                Err(_) if self.wishes.skip_broken => return Ok(()),
+                Err(failure) => return Err(failure.hint(SKIP)),
+            };
+            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let entry = found.entry(shape).or_insert((0, path));
+            *entry = (entry.0 + 1, entry.1.min(path));
+            Ok(())
+        };
+        threads.install(|| self.all().try_for_each(glance))?;
+        Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The images of some pictures in this shape; those that cannot be decoded are named.
+    fn decoded(&self, pictures: &[Labelled], shape: [usize; 3], progress: &ImportProgress) -> Result<Images> {
+        let [channels, rows, columns] = shape;
+        let inputs = channels * rows * columns;
+        let mut pixels = file::reserved(&self.root, pictures.len() * inputs)?;
+        pixels.resize(pictures.len() * inputs, 0);
+        let broken: Vec<(usize, Failure)> = pixels
+            .par_chunks_exact_mut(inputs)
+            .zip(pictures)
+            .enumerate()
+            .filter_map(|(place, (image, (path, _)))| {
+                let outcome = picture::read(path, &Limits::default());
+                progress.advance(1);
+                match outcome {
+                    Ok(picture) => image.copy_from_slice(&picture.to(channels, rows, columns).pixels),
+                    Err(failure) => return Some((place, failure)),
+                }
+                None
+            })
+            .collect();
+        let mut labels: Vec<u8> = pictures.iter().map(|(_, label)| *label).collect();
+        if broken.is_empty() {
+            return Ok(Images { pixels, labels });
+        }
+        if !self.wishes.skip_broken {
+            let (_, first) = &broken[0];
+            let more = match broken.len() {
+                1 => String::new(),
+                count => format!(", and {} more like it", count - 1),
+            };
+            return Err(Failure::new(crate::error::Exit::Data, format!("{first}{more}")).hint(SKIP).into());
+        }
+        for (_, failure) in &broken {
+            tracing::warn!("{failure}; it is left out");
+        }
+        let mut is_broken = vec![false; pictures.len()];
+        broken.iter().for_each(|(place, _)| is_broken[*place] = true);
+        let mut kept = 0;
+        for place in (0..pictures.len()).filter(|place| !is_broken[*place]) {
+            pixels.copy_within(place * inputs..(place + 1) * inputs, kept * inputs);
+            labels[kept] = labels[place];
+            kept += 1;
+        }
+        pixels.truncate(kept * inputs);
+        labels.truncate(kept);
+        Ok(Images { pixels, labels })
+    }
+}
+
+/// What to do about a picture that is broken.
+const SKIP: &str = "mend or remove it, or leave out what is broken with --skip-broken";
+
+impl Reader for Pictures {
+    fn fingerprint(&self) -> Result<Fingerprint> {
+        Ok(Fingerprint::of_many("pictures", &self.root, self.digest))
+    }
+
+    fn look(&self) -> Result<Found> {
+        let Wishes { channels, size, .. } = self.wishes;
+        let (channels, [rows, columns]) = match (channels, size) {
+            (Some(channels), Some(size)) => (channels, size),
+            (channels, size) => {
+                let shapes = self.shapes()?;
+                let has_colour = shapes.keys().any(|shape| shape[0] > 1);
+                let size = size.map_or_else(|| common_size(&self.root, &shapes), Ok)?;
+                (channels.unwrap_or(if has_colour { 3 } else { 1 }), size)
+            }
+        };
+        let bytes = (channels * rows * columns) as u64;
+        if bytes > MOST_PIXELS {
+            let what =
+                format!("a picture of {channels}x{rows}x{columns} has {bytes} numbers, expected at most {MOST_PIXELS}");
+            return Err(refused(&self.root, what).hint("give a smaller --size").into());
+        }
+        let counts = |pictures: &[Labelled]| {
+            let mut counts = vec![0; self.classes.len()];
+            pictures.iter().for_each(|(_, class)| counts[usize::from(*class)] += 1);
+            counts
+        };
+        Ok(Found {
+            about: format!("pictures of {}", self.root.display()),
+            channels,
+            rows,
+            columns,
+            classes: self.classes.clone(),
+            train: counts(&self.train),
+            test: counts(&self.test),
+        })
+    }
+
+    fn read(&self, found: &Found, progress: &mut ImportProgress) -> Result<(Images, Images)> {
+        let shape = [found.channels, found.rows, found.columns];
+        progress.begin();
+        let train = self.decoded(&self.train, shape, progress)?;
+        let test = self.decoded(&self.test, shape, progress)?;
+        Ok((train, test))
+    }
+}
+
+/// The one size that all pictures have.
+fn common_size(root: &Path, shapes: &BTreeMap<[usize; 3], (u64, &Path)>) -> Result<[usize; 2], Failure> {
+    /// Sizes that are told.
+    const TOLD: usize = 5;
+    let mut sizes = BTreeMap::<[usize; 2], (u64, &Path)>::new();
+    for ([_, rows, columns], (count, path)) in shapes {
+        let entry = sizes.entry([*rows, *columns]).or_insert((0, path));
+        entry.0 += count;
+    }
+    if let [size] = sizes.keys().collect::<Vec<_>>()[..] {
+        return Ok(*size);
+    }
+    let mut sizes: Vec<_> = sizes.into_iter().collect();
+    sizes.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    let words: Vec<String> = sizes
+        .iter()
+        .take(TOLD)
+        .map(|([rows, columns], (count, path))| format!("{count} of {rows}x{columns} (`{}`)", path.display()))
+        .collect();
+    let more = if sizes.len() > TOLD { format!(" and {} other sizes", sizes.len() - TOLD) } else { String::new() };
+    let what = format!("its pictures have {} sizes: {}{more}", sizes.len(), words.join(", "));
+    let [rows, columns] = sizes.first().map_or([28, 28], |(size, _)| *size);
+    Err(refused(root, what).hint(format!("bring them to one with --size, for example --size {rows}x{columns}")))
+}
+
+/// Names of the folders in a folder, hidden ones aside.
+fn folders(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let mut folders = Vec::new();
+    for name in read::names(folder).map_err(|error| file::unreadable(folder, &error))? {
+        let is_hidden = name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX";
+        if !is_hidden && file::is_folder(&folder.join(&name))? {
+            folders.push(name);
+        }
+    }
+    Ok(folders)
+}
+
+/// Each name once, as numbers where all are numbers, else byte by byte.
+fn in_order(names: &mut Vec<OsString>) {
+    let number = |name: &OsString| name.to_str().and_then(|text| text.parse::<u64>().ok());
+    names.sort();
+    if names.iter().all(|name| number(name).is_some()) {
+        names.sort_by_key(number);
+    }
+    names.dedup();
+}
+
+/// What is seen on the way through folders.
+#[derive(Default)]
+struct Walk {
+    digest: Xxh3,
+    /// Files that are no pictures, and one of them.
+    others: u64,
+    other: Option<PathBuf>,
+}
+
+impl Walk {
+    /// The pictures below a folder of folders, in the order of their names. All of it is walked at once: a link that leads back into it is
+    /// found wherever it stands.
+    fn gather(&mut self, root: &Path, train: &Path, test: Option<&Path>) -> Result<Vec<PathBuf>> {
+        let mut pictures = Vec::new();
+        let is_wanted = |entry: &walkdir::DirEntry| {
+            let is_hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
+            let is_split = root == train || Some(entry.path()) == test || entry.path() == train;
+            !is_hidden && (entry.depth() != 1 || is_split)
+        };
+        let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+        for entry in entries.filter_entry(is_wanted) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.loop_ancestor().is_some() => {
+                    let path = error.path().unwrap_or(root);
+                    tracing::warn!("{}: is a link to a folder that it lies in, and not followed", path.display());
+                    continue;
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(root).to_owned();
+                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    return Err(refused(&path, format!("cannot be read: {why}")).into());
+                }
+            };
+            let is_in_class = entry.depth() >= if root == train { 2 } else { 3 };
+            if entry.file_type().is_dir() {
+                continue;
+            }
+            if !is_in_class || !Kind::is_named(entry.path()) || !entry.file_type().is_file() {
+                if !matches!(entry.file_name().to_str(), Some("Thumbs.db" | "desktop.ini")) {
+                    self.others += 1;
+                    self.other.get_or_insert_with(|| entry.path().to_owned());
+                }
+                continue;
+            }
+            let metadata =
+                entry.metadata().map_err(|error| refused(entry.path(), format!("cannot be read: {error}")))?;
+            self.digest.update(entry.path().as_os_str().as_encoded_bytes());
+            self.digest.update(&[0]);
+            for number in [metadata.len() as i64, metadata.mtime(), metadata.mtime_nsec()] {
+                self.digest.update(&number.to_le_bytes());
+            }
+            pictures.push(entry.into_path());
+        }
+        Ok(pictures)
+    }
+
+    /// Says what was passed over.
+    fn tell(&self, root: &Path) {
+        if let Some(other) = &self.other {
+            let others = counted(self.others, "file");
+            tracing::warn!(
+                "{}: {others} passed over, which are no pictures, such as `{}`",
+                root.display(),
+                other.display()
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_numbered_as_numbers_where_all_are() {
+        let ordered = |names: &[&str]| {
+            let mut names: Vec<OsString> = names.iter().map(OsString::from).collect();
+            in_order(&mut names);
+            names
+        };
+        assert_eq!(ordered(&["10", "9", "1", "9"]), ["1", "9", "10"]);
+        assert_eq!(ordered(&["b10", "b9", "a"]), ["a", "b10", "b9"]);
+    }
+}

@@ -1,0 +1,131 @@
+//! The two splits of data by path: a test split that is drawn, and what is odd about them.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::Result;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Found, Wishes, refused};
+use crate::data::images::Images;
+use crate::error::{Exit, Failure};
+use crate::rng::{Purpose, Stream};
+use crate::text::counted;
+
+/// Most classes, since a label is a byte.
+const MOST_CLASSES: usize = 256;
+
+/// What was found, with the images counted that the test split will have.
+///
+/// # Errors
+/// If there are too few classes or too many ([`Exit::Data`]), or a test split is asked for beside the one that there is
+/// ([`Exit::Usage`]).
+pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found, Failure> {
+    let classes = found.classes.len();
+    if !(2..=MOST_CLASSES).contains(&classes) {
+        let what = format!("has {}, expected 2 to {MOST_CLASSES}", counted(classes as u64, "class"));
+        return Err(refused(path, what));
+    }
+    let tests: usize = found.test.iter().sum();
+    if wishes.test_fraction > 0.0 {
+        if tests > 0 {
+            let what = format!("{}: has a test split of {}", path.display(), counted(tests as u64, "image"));
+            return Err(Failure::new(Exit::Usage, what).hint("leave data.test_fraction out"));
+        }
+        for (train, test) in found.train.iter_mut().zip(&mut found.test) {
+            *test = drawn(*train, wishes);
+            *train -= *test;
+        }
+    }
+    Ok(found)
+}
+
+/// How many of the images of a class are drawn for the test split.
+fn drawn(count: usize, wishes: &Wishes) -> usize {
+    (count as f64 * wishes.test_fraction).round() as usize
+}
+
+/// Both splits, the test split drawn from the training split where one is asked for: the same part of each class, by seed.
+pub fn divided((train, test): (Images, Images), wishes: &Wishes) -> (Images, Images) {
+    if wishes.test_fraction == 0.0 || !test.is_empty() {
+        return (train, test);
+    }
+    let inputs = train.pixels.len() / train.len().max(1);
+    let mut of_class = vec![Vec::new(); MOST_CLASSES];
+    for (place, label) in (0_u32..).zip(&train.labels) {
+        of_class[usize::from(*label)].push(place);
+    }
+    let mut is_test = vec![false; train.len()];
+    for (class, mut places) in of_class.into_iter().enumerate() {
+        Stream::new(wishes.test_seed, Purpose::Test, class as u64).shuffle(&mut places);
+        places[..drawn(places.len(), wishes)].iter().for_each(|place| is_test[*place as usize] = true);
+    }
+    let taken = |of_test: bool| {
+        let places = (0..train.len()).filter(|place| is_test[*place] == of_test);
+        let mut images = Images::default();
+        for place in places {
+            images.pixels.extend_from_slice(&train.pixels[place * inputs..][..inputs]);
+            images.labels.push(train.labels[place]);
+        }
+        images
+    };
+    (taken(false), taken(true))
+}
+
+/// Says what is odd: classes that stand in one split alone, and test images that are trained on.
+pub fn warn(found: &Found, path: &Path, train: &Images, test: &Images) {
+    let path = path.display();
+    for (name, counts) in found.classes.iter().zip(found.train.iter().zip(&found.test)) {
+        match counts {
+            (0, 0) => tracing::warn!("{path}: no image is of the class `{name}`"),
+            (0, _) => tracing::warn!("{path}: no training image is of the class `{name}`"),
+            (_, 0) if !test.is_empty() => tracing::warn!("{path}: no test image is of the class `{name}`"),
+            _ => {}
+        }
+    }
+    let copies = copies(train, test);
+    if copies > 0 {
+        let of = counted(test.len() as u64, "test image");
+        tracing::warn!("{path}: {copies} of {of} are training images too, which makes the test easier than it looks");
+    }
+}
+
+/// How many test images are pixel for pixel among the training images.
+fn copies(train: &Images, test: &Images) -> usize {
+    let inputs = (train.pixels.len() / train.len().max(1)).max(1);
+    let trained: HashSet<u128> = train.pixels.chunks_exact(inputs).map(xxh3_128).collect();
+    test.pixels.chunks_exact(inputs).filter(|image| trained.contains(&xxh3_128(image))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(labels: &[u8]) -> Images {
+        let pixels = (0..labels.len()).flat_map(|place| [place as u8, 7]).collect();
+        Images { pixels, labels: labels.to_vec() }
+    }
+
+    #[test]
+    fn a_drawn_test_split_has_the_same_part_of_each_class_and_is_drawn_by_seed() {
+        let labels: Vec<u8> = (0..100).map(|place| u8::from(place >= 80)).collect();
+        let draw = |test_seed| divided((images(&labels), Images::default()), &Wishes { test_fraction: 0.2, test_seed });
+        let (train, test) = draw(1);
+        let ones = |images: &Images| images.labels.iter().filter(|label| **label == 1).count();
+        assert_eq!((train.len(), test.len(), ones(&train), ones(&test)), (80, 20, 16, 4));
+        let mut all: Vec<u8> = train.pixels.chunks(2).chain(test.pixels.chunks(2)).map(|image| image[0]).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<u8>>());
+        assert_eq!(draw(1), (train, test.clone()));
+        assert_ne!(draw(2).1, test);
+    }
+
+    #[test]
+    fn copies_are_counted_by_their_pixels() {
+        let (train, mut test) = (images(&[0, 1, 2]), images(&[2, 2]));
+        assert_eq!(copies(&train, &test), 2);
+        test.pixels[0] = 99;
+        assert_eq!(copies(&train, &test), 1);
+        assert_eq!(copies(&train, &Images::default()), 0);
+    }
+}

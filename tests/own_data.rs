@@ -1,0 +1,252 @@
+//! `--dataset PATH`: data of the user's own, whatever lies there.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use adamtrain::data::digits;
+use adamtrain::data::images::Images;
+use common::Place;
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+/// Digits that the program draws itself.
+fn drawn() -> &'static (Images, Images) {
+    static DRAWN: OnceLock<(Images, Images)> = OnceLock::new();
+    DRAWN.get_or_init(digits::generate)
+}
+
+fn picture(images: &Images, index: usize) -> GrayImage {
+    GrayImage::from_raw(28, 28, images.pixels[index * 784..][..784].to_vec()).unwrap()
+}
+
+/// Writes the first `count` images as `FOLDER/CLASS/NUMBER.png`; classes at least `classes` are left out.
+fn write_pictures(folder: &Path, images: &Images, count: usize, classes: u8) {
+    for index in (0..count).filter(|index| images.labels[*index] < classes) {
+        let class = folder.join(format!("digit {}", images.labels[index]));
+        fs::create_dir_all(&class).unwrap();
+        picture(images, index).save(class.join(format!("{index:05}.png"))).unwrap();
+    }
+}
+
+/// A place with `letters/train` and `letters/test`.
+fn with_pictures() -> Place {
+    let place = Place::new();
+    let (train, test) = drawn();
+    write_pictures(&place.path("letters/train"), train, 400, 10);
+    write_pictures(&place.path("letters/test"), test, 100, 10);
+    place
+}
+
+#[test]
+fn a_folder_of_pictures_is_trained_on_and_kept_in_the_cache() {
+    let place = with_pictures();
+    let found = place.answer("data letters");
+    assert_eq!(found["name"], "letters");
+    assert_eq!(found["shape"], serde_json::json!([1, 28, 28]));
+    assert_eq!(found["classes"][3], "digit 3");
+    assert_eq!((&found["train"]["examples"], &found["test"]["examples"]), (&400.into(), &100.into()));
+    assert_eq!(found["cached"], false);
+    let again = place.answer("data letters/");
+    assert_eq!((&again["cached"], &again["sha256"]), (&true.into(), &found["sha256"]));
+
+    place.succeed("--dataset letters --hidden 20 --epochs 8 --batch-size 32 --valid-fraction 0.1 -q --out run");
+    let report = place.answer("eval run");
+    assert!(report["accuracy"].as_f64().unwrap() > 0.6, "{report}");
+    assert_eq!(report["dataset"], "letters");
+    let text = place.succeed("eval run").stdout;
+    assert!(text.contains("digit 3"), "{text}");
+
+    // A picture that has changed is noticed, and so is one more.
+    let changed = first_picture(&place.path("letters/train/digit 3"));
+    GrayImage::from_pixel(28, 28, Luma([9])).save(&changed).unwrap();
+    let other = place.answer("data letters");
+    assert_eq!(other["cached"], false);
+    assert_ne!(other["sha256"], found["sha256"]);
+    fs::copy(&changed, changed.with_file_name("one-more.png")).unwrap();
+    assert_eq!(place.answer("data letters")["train"]["examples"], 401);
+}
+
+#[test]
+fn pixels_are_those_of_the_pictures_class_by_class() {
+    let place = with_pictures();
+    let (train, _) = drawn();
+    // The same images as IDX files, in the order of the folders.
+    let ordered = |images: &Images, count: usize| {
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by_key(|index| images.labels[*index]);
+        Images {
+            pixels: order.iter().flat_map(|index| images.pixels[index * 784..][..784].to_vec()).collect(),
+            labels: order.iter().map(|index| images.labels[*index]).collect(),
+        }
+    };
+    fs::create_dir(place.path("idx")).unwrap();
+    write_idx(&place, "idx/train", &ordered(train, 400), 28, 28);
+    write_idx(&place, "idx/t10k", &ordered(&drawn().1, 100), 28, 28);
+    assert_eq!(place.answer("data idx")["sha256"], place.answer("data letters")["sha256"]);
+}
+
+fn write_idx(place: &Place, name: &str, images: &Images, rows: u32, columns: u32) {
+    let count = images.labels.len() as u32;
+    let header = [2051, count, rows, columns].map(u32::to_be_bytes).concat();
+    place.write(&format!("{name}-images-idx3-ubyte"), [header, images.pixels.clone()].concat());
+    let header = [2049, count].map(u32::to_be_bytes).concat();
+    place.write(&format!("{name}-labels-idx1-ubyte"), [header, images.labels.clone()].concat());
+}
+
+#[test]
+fn without_test_images_validation_alone_is_reported_and_a_test_split_can_be_drawn() {
+    let place = Place::new();
+    write_pictures(&place.path("all"), &drawn().0, 400, 10);
+    let trained = place.succeed("--dataset all --epochs 2 --valid-fraction 0.2 --out run");
+    trained.says(&["no test images", "validation"]);
+    let ran = place.succeed("--dataset all --epochs 2 --valid-fraction 0.2 --json -q --out again");
+    let last = ran.events().into_iter().rfind(|event| event["event"] == "epoch").unwrap();
+    assert!(last["test_loss"].is_null() && last["valid_loss"].is_f64(), "{last}");
+    place.succeed("--dataset all --epochs 3 --valid-fraction 0.2 -q --out run --resume");
+    place.run("eval run").refused(2, &["has no test images", "--split"]);
+    assert_eq!(place.answer("eval run --split valid")["examples"], 80);
+
+    let drawn = place.answer("data all --test-fraction 0.25");
+    let counts = |split: &str| {
+        let counts = drawn[split]["per_class"].as_array().unwrap();
+        counts.iter().map(|count| count.as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for (train, test) in counts("train").into_iter().zip(counts("test")) {
+        assert_eq!(test, ((train + test) as f64 * 0.25).round() as u64);
+    }
+    place.succeed("--dataset all --test-fraction 0.25 --epochs 1 -q --out third");
+    assert_eq!(place.answer("eval third")["examples"], drawn["test"]["examples"]);
+    assert_ne!(
+        place.answer("eval third")["accuracy"],
+        serde_json::Value::Null,
+        "the same images are drawn again from what the run knows"
+    );
+    let other = with_pictures();
+    other.run("data letters --test-fraction 0.1").refused(2, &["has a test split of 100 images"]);
+    other.run("--dataset mnist --test-fraction 0.1").refused(2, &["does nothing", "--dataset"]);
+}
+
+#[test]
+fn pictures_of_several_sizes_are_brought_to_one_that_is_asked_for() {
+    let place = with_pictures();
+    let folder = place.path("letters/train/digit 1");
+    RgbImage::from_pixel(40, 30, Rgb([200, 10, 10])).save(folder.join("wide.jpg")).unwrap();
+    place.run("data letters").refused(3, &["2 sizes", "500 of 28x28", "1 of 30x40", "wide.jpg", "--size 28x28"]);
+    // One picture has colours.
+    assert_eq!(place.answer("data letters --size 14x12")["shape"], serde_json::json!([3, 14, 12]));
+    assert_eq!(place.answer("data letters --size 14 --channels 1")["shape"], serde_json::json!([1, 14, 14]));
+    place.run("data letters --size 0").refused(2, &["28x28"]);
+    place.run("data letters --channels 2").refused(2, &["1, 3"]);
+    place.succeed("--dataset letters --size 14 --channels 1 --epochs 1 -q --out run");
+    assert_eq!(place.answer("eval run")["examples"], 100);
+}
+
+#[test]
+fn what_is_broken_is_named_and_left_out_only_when_asked() {
+    let place = with_pictures();
+    let folder = place.path("letters/train/digit 1");
+    let whole = fs::read(first_picture(&folder)).unwrap();
+    fs::write(folder.join("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(folder.join("text.png"), "no picture").unwrap();
+    let refused = place.run("data letters").refused(3, &["digit 1", "--skip-broken"]);
+    assert!(refused.stderr.contains("cut.png") || refused.stderr.contains("text.png"), "{refused:?}");
+    let skipped = place.succeed("data letters --skip-broken --json").says(&["cut.png", "text.png", "left out"]);
+    assert_eq!(skipped.events()[0]["train"]["examples"], 400);
+    place.succeed("--dataset letters --skip-broken --epochs 1 -q --out run");
+    assert_eq!(place.answer("data letters --skip-broken")["cached"], true);
+}
+
+#[test]
+fn odd_things_in_folders_are_decided() {
+    let place = with_pictures();
+    let train = place.path("letters/train");
+    let class = train.join("digit 1");
+    fs::write(class.join(".DS_Store"), "x").unwrap();
+    fs::write(class.join("Thumbs.db"), "x").unwrap();
+    assert!(!place.succeed("data letters -q").stderr.contains("passed over"));
+    fs::write(class.join("notes.txt"), "x").unwrap();
+    symlink(&train, class.join("circle")).unwrap();
+    let (images, _) = drawn();
+    fs::create_dir(class.join("deep")).unwrap();
+    let odd = class.join("deep").join(OsStr::from_bytes(b"\xff\xfe.png"));
+    fs::copy(first_picture(&class), &odd).unwrap();
+    let said = place.succeed("data letters --json").says(&["notes.txt", "circle", "not followed"]);
+    assert_eq!(said.events()[0]["train"]["examples"], 401);
+    // The odd one is a copy of a training picture, and as a test picture it is told.
+    fs::rename(&odd, place.path("letters/test/digit 1/copy.png")).unwrap();
+    place.succeed("data letters").says(&["1 of 101 test images", "training images too"]);
+
+    fs::create_dir(train.join("empty")).unwrap();
+    place.run("data letters").refused(3, &["`empty`", "no picture"]);
+    fs::remove_dir(train.join("empty")).unwrap();
+    write_pictures(&place.path("new/train"), images, 60, 3);
+    write_pictures(&place.path("new/test"), images, 60, 4);
+    place.succeed("data new").says(&["no training image is of the class `digit 3`"]);
+    write_pictures(&place.path("alone"), images, 60, 1);
+    place.run("data alone").refused(3, &["1 class", "2 to 256"]);
+    write_pictures(&place.path("untrained/test"), images, 60, 3);
+    place.run("data untrained").refused(3, &["none called `train`"]);
+    fs::create_dir_all(place.path("void/a")).unwrap();
+    place.run("data void").refused(3, &["no folder in it holds a picture"]);
+    fs::create_dir(place.path("bare")).unwrap();
+    place.run("data bare").refused(3, &["holds no data set", "expected"]);
+    place.run("data ./nowhere").refused(3, &["nowhere", "No such file"]);
+    place.run("data nowhere").refused(2, &["digits, mnist", "path"]);
+}
+
+/// A picture of a folder.
+fn first_picture(folder: &Path) -> std::path::PathBuf {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.min_by_key(|path| path.extension().is_none_or(|ending| ending != "png")).unwrap()
+}
+
+#[test]
+fn idx_files_of_any_size_and_of_emnist_are_upright_and_named() {
+    let place = Place::new();
+    fs::create_dir(place.path("emnist")).unwrap();
+    let images = |labels: Vec<u8>, count: usize| Images {
+        // Two rows of three, written column by column.
+        pixels: [0, 30, 10, 40, 20, 50].repeat(count),
+        labels,
+    };
+    write_idx(&place, "emnist/emnist-letters-train", &images(vec![1, 26, 5], 3), 2, 3);
+    write_idx(&place, "emnist/emnist-letters-test", &images(vec![2, 3], 2), 2, 3);
+    write_idx(&place, "emnist/emnist-digits-train", &images(vec![1, 9, 5], 3), 2, 3);
+    place.run("data emnist").refused(3, &["2 sets", "emnist-letters"]);
+    let letters = place.answer("data emnist/emnist-letters");
+    assert_eq!((&letters["classes"][0], letters["classes"].as_array().unwrap().len()), (&"A".into(), 26));
+    assert_eq!((&letters["train"]["per_class"][0], &letters["train"]["per_class"][25]), (&1.into(), &1.into()));
+    assert_eq!(letters["shape"], serde_json::json!([1, 2, 3]));
+
+    fs::create_dir(place.path("plain")).unwrap();
+    let upright = |labels: Vec<u8>, count: usize| Images { pixels: [0, 10, 20, 30, 40, 50].repeat(count), labels };
+    write_idx(&place, "plain/train", &upright(vec![0, 25, 4], 3), 2, 3);
+    write_idx(&place, "plain/t10k", &upright(vec![1, 2], 2), 2, 3);
+    let plain = place.answer("data plain");
+    assert_eq!((plain["classes"].as_array().unwrap().len(), &plain["sha256"]), (26, &letters["sha256"]));
+
+    fs::remove_file(place.path("plain/train-labels-idx1-ubyte")).unwrap();
+    place.run("data plain").refused(3, &["has `train-images-idx3-ubyte` and no `train-labels-idx1-ubyte`"]);
+}
+
+#[test]
+fn lanes_of_a_sweep_and_their_own_runs_agree_on_data_by_path() {
+    let place = with_pictures();
+    place.succeed("sweep --dataset letters --lr 1e-3,3e-3 --epochs 2 --checkpoints all -q --out sweep");
+    place.succeed("--dataset letters --lr 3e-3 --epochs 2 --data-seed 0 -q --out run");
+    let [lane, own] = ["eval sweep#1", "eval run"].map(|words| place.answer(words)["loss"].clone());
+    assert_eq!(lane, own);
+    let repeated = place.succeed("--config run/config.toml -q --out again").expect(0);
+    assert_eq!(place.answer("eval again")["loss"], own, "{repeated:?}");
+    fs::rename(place.path("letters"), place.path("elsewhere")).unwrap();
+    place.run("eval run").refused(3, &["letters", "No such file"]);
+    assert_eq!(place.answer("eval run --dataset elsewhere")["loss"], own);
+}
