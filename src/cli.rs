@@ -26,13 +26,15 @@ use crate::config::layers::{Given, PREFIX, Sources};
 use crate::config::meant;
 use crate::config::settings::{SETTINGS, Setting, index};
 use crate::config::value::Kind;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::optim::FAMILIES;
 use crate::plan;
+use crate::read;
 use crate::report::Style;
 use crate::report::table::wrapped;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::resolve;
+use crate::run::write::{replace, unwritable};
 use crate::sweep::TrainSweep;
 
 /// A command of the program.
@@ -436,6 +438,16 @@ impl TypedValueParser for NameOf {
         };
         Some(Box::new(names.into_iter().map(PossibleValue::new)))
     }
+}
+
+/// Writes the file of `--svg` in place of what lies there, where that is a regular file or a link to one.
+fn write_drawing(svg: &Path, text: &str) -> Result<()> {
+    let there = read::present(svg).map_err(|error| unwritable(svg, &error))?;
+    if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
+        let what = format!("{}: is no regular file, which alone is replaced", svg.display());
+        return Err(Failure::new(Exit::Output, what).hint("give --svg the name of a file").into());
+    }
+    Ok(replace(svg, text.as_bytes())?)
 }
 
 /// A data set's name as a positional argument or flag.

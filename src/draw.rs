@@ -17,6 +17,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use canvas::Canvas;
+pub use canvas::escaped;
 use scale::Spacing;
 pub use scale::{Scale, label};
 

@@ -75,6 +75,16 @@ fn a_folder_of_pictures_is_trained_on_and_kept_in_the_cache() {
 }
 
 #[test]
+fn a_contact_sheet_shows_each_class() {
+    let place = with_pictures();
+    place.succeed("data letters --svg sheet.svg");
+    let sheet = fs::read_to_string(place.path("sheet.svg")).unwrap();
+    assert_eq!(sheet.matches("href=\"data:image/png;base64,").count(), 10);
+    assert!((0..10).all(|digit| sheet.contains(&format!(">digit {digit}<"))), "{sheet}");
+    place.run("data letters --svg .").refused(7, &["no regular file"]);
+}
+
+#[test]
 fn pixels_are_those_of_the_pictures_class_by_class() {
     let place = with_pictures();
     let (train, _) = drawn();

@@ -1,10 +1,12 @@
 //! `adamtrain data NAME`: what a data set is, where it was found, and what it holds.
 
+mod sheet;
+
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use crate::config::Config;
@@ -22,7 +24,7 @@ pub fn command() -> Command {
     Command::new("data")
         .about("Say what a data set is, where it was found, its counts per class and its digest")
         .after_help(
-            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28",
+            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg",
         )
         .args_override_self(true)
         .arg(super::dataset(Arg::new("NAME").required(true).help("The data set: a name or a path")))
@@ -40,6 +42,8 @@ pub fn command() -> Command {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
+            arg("svg", "FILE", "Write a contact sheet too: the first training images of each class")
+                .value_parser(value_parser!(PathBuf)),
         ])
         .args(super::output_arguments())
 }
@@ -62,6 +66,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let dataset = data::load(&spec, folder, quiet)?;
     let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
     let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));
+    if let Some(path) = typed.get_one::<PathBuf>("svg") {
+        super::write_drawing(path, &sheet::sheet(&spec, &dataset.imported.train)?)?;
+    }
     let standard = dataset.channels(Scaling::Standard);
 
     let as_json = json!({

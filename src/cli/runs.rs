@@ -14,7 +14,6 @@ use crate::listing::key::{self, Column};
 use crate::report::table::{self, Side, aligned, leaf};
 use crate::report::{Output, Style, message};
 use crate::run::read;
-use crate::run::write::{replace, unwritable};
 use crate::sweep::curve::{figure, subject};
 use crate::text::counted;
 
@@ -217,12 +216,7 @@ impl Runs {
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)
         };
         let figure = figure(ended.values(), &subject(common));
-        let there = read::present(svg).map_err(|error| unwritable(svg, &error))?;
-        if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
-            let what = format!("{}: is no regular file, which alone is replaced", svg.display());
-            return Err(Failure::new(Exit::Output, what).hint("give --svg the name of a file").into());
-        }
-        Ok(replace(svg, figure.to_svg().as_bytes())?)
+        super::write_drawing(svg, &figure.to_svg())
     }
 }
 

@@ -208,7 +208,7 @@ pub fn n(x: f64) -> String {
 }
 
 /// Text for XML: no markup, and none of the characters that XML cannot hold.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let written = |c: char| match c {
         '&' => "&amp;".to_owned(),
         '<' => "&lt;".to_owned(),
