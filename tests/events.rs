@@ -109,6 +109,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("compress", "compress runs/a --quantize int8 --out a.amc".to_owned()),
         ("inspect FILE.amc", "inspect a.amc".to_owned()),
         ("data", "data digits".to_owned()),
+        ("data --cache", "data --cache".to_owned()),
         ("runs", "runs".to_owned()),
         ("doctor", "doctor".to_owned()),
         ("optimizers", "optimizers".to_owned()),

@@ -85,6 +85,23 @@ fn a_contact_sheet_shows_each_class() {
 }
 
 #[test]
+fn the_cache_is_listed_and_cleared() {
+    let place = with_pictures();
+    assert_eq!(place.answer("data --cache")["bytes"], 0);
+    place.succeed("data letters");
+    let listed = place.answer("data --cache");
+    let sets = listed["sets"].as_array().unwrap();
+    assert_eq!(sets.len(), 1);
+    assert!(sets[0]["source"].as_str().unwrap().ends_with("/letters"), "{listed}");
+    assert_eq!(sets[0]["bytes"], fs::metadata(sets[0]["path"].as_str().unwrap()).unwrap().len());
+    assert!(place.succeed("data --cache").stdout.contains("1 data set"));
+    assert_eq!(place.answer("data --clear")["sets"].as_array().unwrap().len(), 1);
+    assert_eq!(place.answer("data --cache")["bytes"], 0);
+    assert_eq!(place.answer("data letters")["cached"], false);
+    place.run("data letters --cache").refused(2, &["--cache"]);
+}
+
+#[test]
 fn pixels_are_those_of_the_pictures_class_by_class() {
     let place = with_pictures();
     let (train, _) = drawn();

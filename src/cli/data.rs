@@ -4,17 +4,22 @@ mod sheet;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Result;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
+use crate::data::cache::{self, Kept};
 use crate::data::images::Images;
 use crate::data::{self, Scaling, Spec};
-use crate::report::table::wrapped;
+use crate::device::in_units;
+use crate::error::escaped;
+use crate::report::table::{Side, aligned, duration, wrapped};
 use crate::report::{Style, answer};
+use crate::text::counted;
 
 /// Its command line.
 pub fn command() -> Command {
@@ -24,10 +29,10 @@ pub fn command() -> Command {
     Command::new("data")
         .about("Say what a data set is, where it was found, its counts per class and its digest")
         .after_help(
-            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg",
+            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg\n  adamtrain data --cache",
         )
         .args_override_self(true)
-        .arg(super::dataset(Arg::new("NAME").required(true).help("The data set: a name or a path")))
+        .arg(super::dataset(Arg::new("NAME").required_unless_present_any(["cache", "clear"]).help("The data set: a name or a path")))
         .arg(
             Arg::new("data-dir")
                 .long("data-dir")
@@ -45,12 +50,60 @@ pub fn command() -> Command {
             arg("svg", "FILE", "Write a contact sheet too: the first training images of each class")
                 .value_parser(value_parser!(PathBuf)),
         ])
+        .args([
+            Arg::new("cache")
+                .long("cache")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("NAME")
+                .help("List what the cache of data sets holds instead, what was used last first"),
+            Arg::new("clear")
+                .long("clear")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["NAME", "cache"])
+                .help("Remove all of it; it is imported again when it is needed"),
+        ])
         .args(super::output_arguments())
+}
+
+/// Lists what is kept, or removes it.
+fn cached(is_cleared: bool, json: bool) -> Result<()> {
+    let kept = if is_cleared { cache::clear()? } else { cache::list()? };
+    let bytes: u64 = kept.iter().map(|kept| kept.bytes).sum();
+    let seconds = |kept: &Kept| kept.used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let row = |kept: &Kept| json!({ "path": kept.path.display().to_string(), "bytes": kept.bytes, "source": kept.source, "used": seconds(kept) });
+    let as_json = json!({
+        "event": "cache",
+        "folder": cache::directory()?.display().to_string(),
+        "cleared": is_cleared,
+        "bytes": bytes,
+        "most_bytes": cache::MOST_BYTES,
+        "sets": kept.iter().map(row).collect::<Vec<_>>(),
+    });
+    answer(json.then_some(&as_json), || {
+        let cells = |kept: &Kept| {
+            let age = SystemTime::now().duration_since(kept.used).unwrap_or_default();
+            let name = kept.path.file_name().unwrap_or_default().display().to_string();
+            let source = kept.source.clone().unwrap_or_else(|| "damaged".to_owned());
+            vec![name, in_units(kept.bytes), duration(age.as_secs_f64()), escaped(&source)]
+        };
+        let rows: Vec<Vec<String>> = kept.iter().map(cells).collect();
+        let names = [("file", Side::Left), ("size", Side::Right), ("used before", Side::Right), ("from", Side::Left)];
+        let mut text = if rows.is_empty() { String::new() } else { aligned(&names, &rows) };
+        let folder = cache::directory().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let word = if is_cleared { "removed from" } else { "in" };
+        let sets = counted(kept.len() as u64, "data set");
+        let _ =
+            writeln!(text, "{sets}, {} {word} {folder}, which keeps {}", in_units(bytes), in_units(cache::MOST_BYTES));
+        text
+    })
 }
 
 /// Reads the data set and describes it.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let Style { json, quiet } = super::style(typed);
+    if typed.get_flag("cache") || typed.get_flag("clear") {
+        return cached(typed.get_flag("clear"), json);
+    }
     let folder = typed.get_one::<String>("data-dir").map(Path::new);
     let flags = ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken"];
     let given = flags.into_iter().filter_map(|flag| {

@@ -22,6 +22,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
 use etcetera::base_strategy::{BaseStrategy as _, Xdg};
@@ -51,6 +52,9 @@ const MOST_HEADER_BYTES: usize = 1 << 18;
 /// Bytes read and then hashed by one thread while they are in its cache; from 64 KiB to 8 MiB the time is the same.
 /// Part of the format: the check sum is taken over those of the pieces.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// The cache is kept below this, if what was written last allows it.
+pub const MOST_BYTES: u64 = 16 << 30;
 
 /// Ending of a file that is still being written.
 const UNFINISHED: &str = ".tmp";
@@ -156,7 +160,88 @@ pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
 /// # Errors
 /// A folder that cannot be made or written, a full disk. Training can go on without.
 pub fn store(spec: &Spec, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
-    store_in(&directory()?, &spec.name, spec.found(), fingerprint, imported)
+    let path = store_in(&directory()?, &spec.name, spec.found(), fingerprint, imported)?;
+    evict(&directory()?, &path, MOST_BYTES);
+    Ok(path)
+}
+
+/// A data set in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its file.
+    pub path: PathBuf,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// When it was written or last read.
+    pub used: SystemTime,
+    /// Where it came from, in words; none where the file is none of ours or damaged.
+    pub source: Option<String>,
+}
+
+/// What is kept, what was used last first.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn list() -> anyhow::Result<Vec<Kept>> {
+    list_in(&directory()?)
+}
+
+fn list_in(directory: &Path) -> anyhow::Result<Vec<Kept>> {
+    let names = read::optional(read::names(directory)).map_err(|error| file::unreadable(directory, &error))?;
+    let mut kept = Vec::new();
+    for name in names.unwrap_or_default() {
+        let path = directory.join(name);
+        if path.extension().is_none_or(|ending| ending != "u8") {
+            continue;
+        }
+        // Another process may have removed it.
+        let Some(metadata) = read::present(&path)?.filter(fs::Metadata::is_file) else { continue };
+        let opened = file::open(&path).ok();
+        let header = opened.and_then(|opened| read_header(&opened.file, opened.bytes).ok());
+        let source = header.map(|(header, _)| {
+            let files = header.fingerprint.files.first().map(|stamp| stamp.path.clone());
+            files.unwrap_or(header.fingerprint.source)
+        });
+        kept.push(Kept { path, bytes: metadata.len(), used: metadata.modified()?, source });
+    }
+    kept.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
+    Ok(kept)
+}
+
+/// Removes all that is kept; answers with what was.
+///
+/// # Errors
+/// If something cannot be removed.
+pub fn clear() -> anyhow::Result<Vec<Kept>> {
+    let kept = list()?;
+    for Kept { path, .. } in &kept {
+        remove(path)?;
+    }
+    Ok(kept)
+}
+
+/// Removes what was not used longest until at most so many bytes are kept; what was just written stays.
+fn evict(directory: &Path, written: &Path, most: u64) {
+    let kept = list_in(directory).unwrap_or_else(|error| {
+        tracing::warn!("the size of the cache is not looked at: {error:#}");
+        Vec::new()
+    });
+    let mut bytes = 0;
+    for Kept { path, bytes: of_file, .. } in kept {
+        bytes += of_file;
+        if bytes > most && path != written {
+            bytes -= of_file;
+            match remove(&path) {
+                Ok(()) => tracing::info!("{}: removed from the cache, which keeps {most} bytes", path.display()),
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+        }
+    }
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    let removed = read::optional(uninterrupted(|| fs::remove_file(path)));
+    removed.map(drop).with_context(|| format!("{}: cannot be removed", path.display()))
 }
 
 /// What was found by looking at data by path when it was imported, if it is kept and nothing has changed.
@@ -290,6 +375,8 @@ fn read(path: &Path, spec: &Spec, fits: impl Fn(&Fingerprint) -> bool) -> Result
     if found != header.check_sum {
         return damaged("wrong check sum");
     }
+    // What is not used longest is removed first; where the time cannot be set, it looks unused.
+    let _ = file.set_modified(SystemTime::now());
     let labels = train.labels.iter().chain(&test.labels);
     if labels.max().is_some_and(|&label| usize::from(label) >= spec.classes.len()) {
         return damaged("a label is out of range");
@@ -461,7 +548,7 @@ mod tests {
     use super::*;
     use crate::fuzz;
     use proptest::prelude::*;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     /// Of images of `channels` times three pixels.
     fn toy(channels: usize, classes: usize) -> Spec {
@@ -500,6 +587,7 @@ mod tests {
             sha256: imported.sha256.clone(),
             channel_sums: imported.channel_sums.clone(),
             check_sum: check_sum(arrays),
+            found: None,
         }
     }
 
@@ -765,5 +853,28 @@ mod tests {
         // Sealed anew, so that what the header says is believed.
         let json = serde_json::to_vec(&header(&fingerprint)).unwrap();
         fuzz::run("header of a cache file", &[json], |json| forged(json, &payload()).is_ok());
+    }
+
+    #[test]
+    fn what_was_not_used_longest_is_removed_first_and_what_was_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str, bytes: usize, age: u64| {
+            let path = folder.path().join(name);
+            fs::write(&path, vec![0; bytes]).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(age);
+            File::options().write(true).open(&path).unwrap().set_modified(used).unwrap();
+            path
+        };
+        let (old, new, written) = (place("a-0.u8", 40, 30), place("b-0.u8", 40, 20), place("c-0.u8", 90, 0));
+        let other = place("notes.txt", 1000, 99);
+        let are_there = || [&old, &new, &written, &other].map(|path| fs::exists(path).unwrap());
+        evict(folder.path(), &written, 170);
+        assert_eq!(are_there(), [true, true, true, true]);
+        evict(folder.path(), &written, 150);
+        assert_eq!(are_there(), [false, true, true, true]);
+        let listed: Vec<PathBuf> = list_in(folder.path()).unwrap().into_iter().map(|kept| kept.path).collect();
+        assert_eq!(listed, [written.clone(), new.clone()]);
+        evict(folder.path(), &written, 10);
+        assert_eq!(are_there(), [false, false, true, true]);
     }
 }

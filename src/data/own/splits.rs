@@ -109,7 +109,12 @@ mod tests {
     #[test]
     fn a_drawn_test_split_has_the_same_part_of_each_class_and_is_drawn_by_seed() {
         let labels: Vec<u8> = (0..100).map(|place| u8::from(place >= 80)).collect();
-        let draw = |test_seed| divided((images(&labels), Images::default()), &Wishes { test_fraction: 0.2, test_seed });
+        let draw = |test_seed| {
+            divided(
+                (images(&labels), Images::default()),
+                &Wishes { test_fraction: 0.2, test_seed, ..Wishes::default() },
+            )
+        };
         let (train, test) = draw(1);
         let ones = |images: &Images| images.labels.iter().filter(|label| **label == 1).count();
         assert_eq!((train.len(), test.len(), ones(&train), ones(&test)), (80, 20, 16, 4));
