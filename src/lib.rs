@@ -50,6 +50,8 @@ pub mod error;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod fuzz;
+#[cfg(feature = "cli")]
+pub mod picture;
 #[cfg(any(feature = "cli", feature = "cuda"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) mod read;

@@ -1,0 +1,36 @@
+//! A plane of bytes in another size.
+
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Luma};
+
+/// A plane `[rows][columns]` in another size, both sides on their own.
+///
+/// Each new pixel is a mean of old ones under a triangle, which is as wide as the step between new pixels and never narrower than that
+/// between old ones: what Pillow calls `BILINEAR` and torchvision bilinear with antialias.
+///
+/// # Panics
+/// If the plane is not of its size, or a side is 0 or beyond u32.
+pub fn resize(plane: &[u8], [rows, columns]: [usize; 2], [new_rows, new_columns]: [usize; 2]) -> Vec<u8> {
+    assert_eq!(plane.len(), rows * columns, "the size of a plane");
+    let side = |pixels: usize| u32::try_from(pixels).expect("a side of a picture below 2³²");
+    let view: ImageBuffer<Luma<u8>, &[u8]> =
+        ImageBuffer::from_raw(side(columns), side(rows), plane).expect("a plane of its size");
+    imageops::resize(&view, side(new_columns), side(new_rows), FilterType::Triangle).into_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plane_keeps_its_mean_and_where_things_are() {
+        // A bright lower right quarter, in a size that divides and in one that does not.
+        for rows in [40, 37] {
+            let plane: Vec<u8> =
+                (0..rows * 60).map(|at| if at / 60 >= rows / 2 && at % 60 >= 30 { 240 } else { 10 }).collect();
+            let small = resize(&plane, [rows, 60], [4, 6]);
+            assert_eq!((small[0], small[5], small[18], small[23]), (10, 10, 10, 240), "{small:?}");
+        }
+        assert!(resize(&[7; 12], [3, 4], [50, 21]).iter().all(|&pixel| pixel == 7));
+    }
+}
