@@ -35,13 +35,13 @@ pub fn command() -> Command {
         .after_help(
             "Examples:
   adamtrain predict runs/mnist-mlp-001 digit.png photos/ --top 3
-  adamtrain predict net.amc scans.npy t10k-images-idx3-ubyte.gz --csv > classes.csv
+  adamtrain predict net.amc scans.npy t10k-images-idx3-ubyte.gz --csv > a.csv
   curl -s https://example.org/7.jpg | adamtrain predict runs/a - --json
 
-A picture is PNG, JPEG, BMP, PNM, GIF or WebP, of any size; a folder is searched
-with all below it. Pictures become what the net takes: its size, grey or colour,
-and, where that is plain, white on black or black on white. What was done is said
-on standard error. docs/predict.md tells the rest.",
+A picture is PNG, JPEG, BMP, PNM, GIF or WebP, of any size. Of a folder all
+pictures below it are answered. Pictures become what the net takes: its size,
+grey or colour and, where that is plain, white on black or black on white. What
+was done is said on standard error. docs/predict.md tells the rest.",
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))

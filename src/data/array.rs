@@ -87,6 +87,12 @@ const IDX: [u8; 3] = [0, 0, 8];
 /// Longest header of a `.npy` file, as NumPy writes it for anything that is not a record.
 const MOST_HEADER: usize = 1 << 16;
 
+/// Bytes of the largest picture that is read, for each pixel of the largest that is allowed.
+const MOST_PIXEL_BYTES: u64 = 4;
+
+/// Most pixels of all channels that are read at a time, if there are several pictures.
+const MOST_NUMBERS: usize = 1 << 24;
+
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 1 << 16;
 
@@ -134,6 +140,10 @@ impl<'a> Array<'a> {
             return Err(format!("{what}, expected one or more of 1 to {} pixels", limits.pixels));
         }
         debug_assert!(matches!(channels, 1 | 3), "{channels} channels");
+        let (bytes, most) = (pixels * (channels * element.bytes()) as u64, MOST_PIXEL_BYTES * limits.pixels);
+        if bytes > most {
+            return Err(format!("holds pictures of {bytes} bytes each, expected at most {most}"));
+        }
         Ok((Self { body, element, factor: 1.0, layout, read: 0 }, header_bytes))
     }
 
@@ -165,14 +175,16 @@ impl<'a> Array<'a> {
         Ok(if most <= 1.0 { 255.0 } else { 1.0 })
     }
 
-    /// The next pictures, at most so many; none at the end.
+    /// The next pictures, at most so many, and of large ones fewer; none at the end.
     ///
     /// # Errors
     /// If the file ends before its last picture, or goes on behind it.
     pub fn next(&mut self, most: usize) -> Result<Vec<Picture>, String> {
+        let numbers = self.layout.shape.iter().product::<usize>();
+        let most = most.min(MOST_NUMBERS / numbers).max(1);
         let count = (self.layout.count - self.read).min(most as u64) as usize;
         let mut pictures = Vec::with_capacity(count);
-        let mut bytes = vec![0; self.layout.shape.iter().product::<usize>() * self.element.bytes()];
+        let mut bytes = vec![0; numbers * self.element.bytes()];
         for _ in 0..count {
             self.body.read_exact(&mut bytes).map_err(cut)?;
             pictures.push(self.picture(&bytes));
@@ -325,5 +337,65 @@ fn layout(shape: &[u64], net: [usize; 3]) -> Result<Layout, String> {
                 sides.join(", ")
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::fuzz;
+
+    /// A `.npy` file of bytes.
+    fn npy(shape: &str, body: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+        [&b"\x93NUMPY\x01\0"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes(), body].concat()
+    }
+
+    fn read(bytes: &[u8], net: [usize; 3]) -> Result<Vec<Picture>, String> {
+        let mut array = Array::open(Source::Bytes(bytes), net, &Limits { file_bytes: 1 << 20, pixels: 1 << 12 })?;
+        let mut pictures = Vec::new();
+        while (pictures.len() as u64) < array.count() {
+            pictures.extend(array.next(3)?);
+        }
+        Ok(pictures)
+    }
+
+    #[test]
+    fn shapes_say_how_pictures_lie() {
+        let body: Vec<u8> = (0..48).collect();
+        let of = |shape: &str, net| {
+            let pictures = read(&npy(shape, &body), net).unwrap();
+            (pictures.len(), pictures[0].shape(), pictures[0].pixels[..3].to_vec())
+        };
+        assert_eq!(of("(4, 12)", [3, 2, 2]), (4, [3, 2, 2], vec![0, 1, 2]));
+        assert_eq!(of("(48,)", [3, 4, 4]), (1, [3, 4, 4], vec![0, 1, 2]));
+        assert_eq!(of("(6, 8)", [1, 28, 28]), (1, [1, 6, 8], vec![0, 1, 2]));
+        assert_eq!(of("(2, 4, 6)", [1, 28, 28]), (2, [1, 4, 6], vec![0, 1, 2]));
+        assert_eq!(of("(4, 4, 3)", [1, 28, 28]), (1, [3, 4, 4], vec![0, 3, 6]));
+        assert_eq!(of("(3, 4, 4)", [3, 4, 4]), (1, [3, 4, 4], vec![0, 1, 2]));
+        assert_eq!(of("(3, 4, 4)", [1, 4, 4]), (3, [1, 4, 4], vec![0, 1, 2]));
+        assert_eq!(of("(2, 2, 4, 3)", [3, 32, 32]), (2, [3, 2, 4], vec![0, 3, 6]));
+        assert_eq!(of("(2, 3, 2, 4)", [3, 32, 32]), (2, [3, 2, 4], vec![0, 1, 2]));
+        assert_eq!(of("(2, 3, 8, 1)", [3, 8, 1]), (2, [3, 8, 1], vec![0, 1, 2]));
+        assert!(read(&npy("(4, 3, 4, 1)", &body), [3, 32, 32]).is_err());
+        assert!(read(&npy("(2, 2, 2, 6)", &body), [3, 32, 32]).is_err());
+    }
+
+    #[test]
+    fn mutated_arrays_are_refused_or_read() {
+        let body = [7; 96];
+        let idx = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 6, 0, 0, 0, 8][..], &body].concat();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&idx).unwrap();
+        let floats = String::from_utf8_lossy(&npy("(2, 3, 4)", &[])[10..]).replace("|u1", "<f4");
+        let floats =
+            [&b"\x93NUMPY\x01\0"[..], &(floats.len() as u16).to_le_bytes(), floats.as_bytes(), &[0; 96]].concat();
+        let seeds = [npy("(2, 6, 8)", &body), floats, idx, packed.finish().unwrap()];
+        assert!(seeds.iter().all(|seed| read(seed, [1, 6, 8]).unwrap().len() == 2));
+        fuzz::run("arrays", &seeds, |bytes| read(bytes, [1, 6, 8]).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageReader};
@@ -21,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded.
+    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded, one of [`LARGE`] a quarter of that.
     fn default() -> Self {
         Self { file_bytes: 1 << 28, pixels: 1 << 26 }
     }
@@ -29,6 +30,11 @@ impl Default for Limits {
 
 /// Most bytes that a decoded pixel takes: four channels of 16 bits.
 const MOST_PIXEL_BYTES: u64 = 8;
+
+/// Pictures of more pixels are decoded one at a time, so that memory does not grow with the number of threads.
+const LARGE: u64 = 1 << 24;
+
+static LARGE_IS_DECODED: Mutex<()> = Mutex::new(());
 
 /// Reads and decodes a picture file.
 ///
@@ -67,6 +73,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, String> {
         if pixels == 0 || pixels > limits.pixels {
             return Err(format!("has {height}x{width} pixels, expected 1 to {} in all", limits.pixels));
         }
+        let _turn = (pixels > LARGE).then(|| LARGE_IS_DECODED.lock().unwrap_or_else(PoisonError::into_inner));
         // A picture whose EXIF part is broken is still a picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
