@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod inspect;
 mod optimizers;
+mod predict;
 mod refusal;
 mod runs;
 mod schedules;
@@ -58,6 +59,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
+    Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
     // It starts as many threads as it needs.
     Subcommand { command: compress::command, run: compress::run, computes: false },
@@ -377,6 +379,17 @@ fn checkpoint_arguments(id: &'static str) -> [Arg; 2] {
             .help("A run (its newest checkpoint), a sweep (its best point's), SWEEP#POINT, a checkpoint file, or a compressed net (.amc)"),
         Arg::new("best").long("best").action(ArgAction::SetTrue).help("A run's best checkpoint by validation loss"),
     ]
+}
+
+/// `--ema`, for commands that compute with a checkpoint.
+fn average_argument() -> Arg {
+    let help = "The moving average of the weights, of a run with train.ema_decay";
+    Arg::new("ema").long("ema").action(ArgAction::SetTrue).help(help)
+}
+
+/// `--device`, likewise.
+fn device_argument() -> Arg {
+    Arg::new("device").long("device").value_name("NAME").help("auto, cpu, cuda or cuda:N")
 }
 
 /// The checkpoint that [`checkpoint_arguments`] ask for, and where it lies.

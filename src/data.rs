@@ -3,6 +3,7 @@
 //! Files are read by strict readers of the program's own, the hub's parquet through candle-datasets. What has been read once is kept
 //! as one file of bytes in the cache directory, so that a second start costs one read.
 
+pub mod array;
 pub mod batches;
 pub mod cache;
 pub mod cifar;

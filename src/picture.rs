@@ -10,9 +10,11 @@
 mod decode;
 mod kind;
 mod resize;
+mod walk;
 
 pub use decode::{FORMATS, Limits, decode, glance, read};
 pub use kind::Kind;
+pub use walk::{Obstacle, Walk};
 
 /// A picture of 8 bits a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn grey_and_colour_become_each_other() {
-        // Pillow 12: Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
+        // Pillow 13: Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
         for (colour, expected) in [([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29), ([12, 200, 77], 130)] {
             let picture = Picture { channels: 3, rows: 1, columns: 1, pixels: colour.to_vec() };
             assert_eq!(picture.to(1, 1, 1).pixels, [expected]);

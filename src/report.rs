@@ -57,6 +57,11 @@ impl Output {
         }
     }
 
+    /// Whether lines are still taken.
+    pub fn is_open(&self) -> bool {
+        self.failed.is_none()
+    }
+
     /// Whether everything was written, or nobody wanted it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Words as people and shells read them.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// A number and what it counts: `1 epoch`, `2 epochs`.
@@ -18,6 +19,16 @@ pub fn quoted(words: &[String]) -> String {
         }
     };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// A path as text, with each byte that belongs to no letter of UTF-8 as `\xE9`.
+pub fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text += chunk.valid();
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
 }
 
 /// A path as a shell and this program read it: not as a flag.

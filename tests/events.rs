@@ -78,6 +78,9 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     let place = Place::new();
     let rows = table();
     let mut seen: BTreeMap<(String, String), Names> = BTreeMap::new();
+    place.write("picture.pgm", "P2 2 2 255\n0 1 2 255\n");
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }\n";
+    place.write("array.npy", [b"\x93NUMPY\x01\0", &[header.len() as u8, 0][..], header.as_bytes(), b"abcd"].concat());
     let small = "--limit-train 300 --valid-fraction 0.1 --eval-every 1steps --set train.ema_decay=0.9";
     for (command, arguments) in [
         ("train", format!("{small} --epochs 2 --health --out runs/a")),
@@ -105,6 +108,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("sweep --expand", "sweep --lr 1e-3,1e-2 --expand".to_owned()),
         ("--dry-run", "--dry-run".to_owned()),
         ("eval", "eval runs/a".to_owned()),
+        ("predict", "predict runs/a picture.pgm array.npy absent.png --top 2".to_owned()),
         ("inspect", "inspect runs/a".to_owned()),
         ("compress", "compress runs/a --quantize int8 --out a.amc".to_owned()),
         ("inspect FILE.amc", "inspect a.amc".to_owned()),
@@ -115,7 +119,9 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("optimizers", "optimizers".to_owned()),
         ("schedules", "schedules".to_owned()),
     ] {
-        let outcome = place.succeed(&format!("{arguments} -q --json"));
+        // One of the pictures is not there.
+        let code = if command == "predict" { 3 } else { 0 };
+        let outcome = place.run(&format!("{arguments} -q --json")).expect(code);
         for line in outcome.stdout.lines() {
             let event: Value = serde_json::from_str(line).unwrap();
             let key = (command.to_owned(), event["event"].as_str().unwrap_or("none").to_owned());

@@ -87,6 +87,8 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("eval", 2, &["RUN"]),
         ("eval nowhere", 4, &["nowhere", "No such file"]),
         ("eval nowhere --split all", 2, &["all", "valid"]),
+        ("predict nowhere", 2, &["INPUT"]),
+        ("predict nowhere 7.png", 4, &["nowhere", "No such file"]),
         ("inspect nowhere", 4, &["nowhere"]),
         ("data mnits", 2, &["mnits", "mnist"]),
         ("completions tcsh", 2, &["tcsh", "bash"]),
@@ -145,6 +147,7 @@ fn a_word_of_another_program_leads_to_what_is_meant() {
         ("--device mps", &["`cpu`, `cuda`"]),
         ("--random 3", &["`adamtrain sweep`"]),
         ("swep", &["`adamtrain sweep`"]),
+        ("classify", &["`adamtrain predict`"]),
         ("ls", &["`adamtrain runs`"]),
         ("--json runs", &["`adamtrain runs --json`"]),
     ];
@@ -840,7 +843,9 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     }
     let short = place.succeed("-h").stdout;
     assert!(short.contains("--lr"));
-    for command in ["train", "eval", "inspect", "data", "doctor", "optimizers", "schedules", "completions", "man"] {
+    for command in
+        ["train", "eval", "predict", "inspect", "data", "doctor", "optimizers", "schedules", "completions", "man"]
+    {
         let help = place.succeed(&format!("{command} --help")).stdout;
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }
@@ -872,6 +877,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         "runs --help",
         "eval --help",
         "inspect --help",
+        "predict --help",
         "data --help",
         "optimizers --help",
         "doctor --help",

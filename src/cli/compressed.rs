@@ -35,13 +35,8 @@ pub fn asked(typed: &ArgMatches, id: &str) -> Result<Option<PathBuf>, Failure> {
 /// Evaluates the file by its exact inference.
 pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     let net = Net::read(&path)?;
+    expect_no_choice(&path, typed)?;
     let usage = |what: &str, hint: &str| Failure::new(Exit::Usage, format!("{}: {what}", path.display())).hint(hint);
-    if typed.get_flag("ema") {
-        return Err(usage("a compressed net has no moving average of its weights", "leave out --ema").into());
-    }
-    if typed.get_one::<String>("device").is_some_and(|device| !matches!(device.as_str(), "auto" | "cpu")) {
-        return Err(usage("a compressed net is computed in integers on the CPU", "leave out --device").into());
-    }
     let split = typed.get_one::<String>("split").cloned().unwrap_or_default();
     if split == "valid" {
         return Err(usage("a compressed net knows no validation split", "use --split test or train").into());
@@ -79,6 +74,18 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     let means = Means { loss: loss / images.len() as f64, accuracy: confusion.accuracy() };
     let scores = Scores { path, spec, split, means, confusion };
     answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
+}
+
+/// Refuses what only a checkpoint leaves open: `--ema`, and any device but the CPU.
+pub fn expect_no_choice(path: &Path, typed: &ArgMatches) -> Result<(), Failure> {
+    let usage = |what: &str, hint: &str| Failure::new(Exit::Usage, format!("{}: {what}", path.display())).hint(hint);
+    if typed.get_flag("ema") {
+        return Err(usage("a compressed net has no moving average of its weights", "leave out --ema"));
+    }
+    if typed.get_one::<String>("device").is_some_and(|device| !matches!(device.as_str(), "auto" | "cpu")) {
+        return Err(usage("a compressed net is computed in integers on the CPU", "leave out --device"));
+    }
+    Ok(())
 }
 
 /// Shows what the file holds.

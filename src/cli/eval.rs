@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
 use super::compressed;
@@ -37,12 +37,7 @@ pub fn command() -> Command {
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
-        .arg(
-            Arg::new("ema")
-                .long("ema")
-                .action(ArgAction::SetTrue)
-                .help("The moving average of the weights, of a run with train.ema_decay"),
-        )
+        .arg(super::average_argument())
         .arg(
             Arg::new("split")
                 .long("split")
@@ -60,7 +55,7 @@ pub fn command() -> Command {
                 .value_name("DIR")
                 .help("Where its files lie, if not where the run had them"),
         )
-        .arg(Arg::new("device").long("device").value_name("NAME").help("auto, cpu, cuda or cuda:N"))
+        .arg(super::device_argument())
         .arg(
             Arg::new("predictions")
                 .long("predictions")
@@ -106,7 +101,11 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
 }
 
 /// The configuration of the run at `path` with this command's changes.
-fn config(path: &Path, settings: &BTreeMap<String, String>, overrides: impl Iterator<Item = Given>) -> Result<Config> {
+pub(super) fn config(
+    path: &Path,
+    settings: &BTreeMap<String, String>,
+    overrides: impl Iterator<Item = Given>,
+) -> Result<Config> {
     let load = |given| Config::load(&Sources { command_line: given, ..Sources::default() });
     let given = |(key, text): (&String, &String)| Given {
         key: key.clone(),
@@ -145,7 +144,7 @@ pub(super) fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<
 }
 
 /// Fills the net with the weights of a checkpoint, or with their moving average.
-fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_average: bool) -> Result<()> {
+pub(super) fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_average: bool) -> Result<()> {
     let mut tensors = net.tensors();
     if is_average {
         for (name, _) in &mut tensors {

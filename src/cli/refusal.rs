@@ -17,6 +17,7 @@ use crate::text::quoted;
 const SYNONYMS: &[(&[&str], &str)] = &[
     (&["ls", "list", "show-runs", "history", "results", "log"], "runs"),
     (&["test", "evaluate", "validate", "score"], "eval"),
+    (&["classify", "infer", "inference", "recognise", "recognize"], "predict"),
     (&["show", "dump", "info", "checkpoint"], "inspect"),
     (&["datasets", "dataset"], "data"),
     (&["optimizer", "optimisers", "optim"], "optimizers"),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
@@ -21,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded.
+    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded, one of [`LARGE`] a quarter of that.
     fn default() -> Self {
         Self { file_bytes: 1 << 28, pixels: 1 << 26 }
     }
@@ -29,6 +30,11 @@ impl Default for Limits {
 
 /// Most bytes that a decoded pixel takes: four channels of 16 bits.
 const MOST_PIXEL_BYTES: u64 = 8;
+
+/// Pictures of more pixels are decoded one at a time, so that memory does not grow with the number of threads.
+const LARGE: u64 = 1 << 24;
+
+static LARGE_IS_DECODED: Mutex<()> = Mutex::new(());
 
 /// Reads and decodes a picture file.
 ///
@@ -48,20 +54,19 @@ pub fn glance(path: &Path, limits: &Limits) -> Result<[usize; 3], Failure> {
     let refused = |why: String| Failure::new(Exit::Data, format!("{}: {why}", path.display()));
     let unreadable = |error: std::io::Error| refused(format!("cannot be read: {error}"));
     let mut reader = BufReader::new(read::Steady(read::open(path).map_err(unreadable)?));
-    let start = reader.fill_buf().map_err(unreadable)?;
-    let format = format_of(start).map_err(refused)?;
+    let format = format_of(reader.fill_buf().map_err(unreadable)?).map_err(refused)?;
     let seen = catch_unwind(AssertUnwindSafe(|| {
-        let (decoder, orientation) = opened(reader, format, limits)?;
+        let mut decoder = opened(reader, format, limits)?;
         let (width, height) = decoder.dimensions();
         let channels = if decoder.color_type().has_color() { 3 } else { 1 };
         let is_turned = matches!(
-            orientation,
+            decoder.orientation().unwrap_or(Orientation::NoTransforms),
             Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
         );
         let [rows, columns] = if is_turned { [width, height] } else { [height, width] };
         Ok([channels, rows as usize, columns as usize])
     }));
-    seen.unwrap_or_else(|_| Err("its decoder panicked".to_owned())).map_err(|why| refused(format!("is broken: {why}")))
+    seen.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| refused(format!("is broken: {why}")))
 }
 
 /// The picture that a file holds, by its first bytes and not by its name: grey where the file has grey, else colour.
@@ -76,13 +81,19 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, String> {
     let format = format_of(bytes)?;
     // The decoders are not ours to trust: what makes one panic is broken.
     let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let (decoder, orientation) = opened(Cursor::new(bytes), format, limits)?;
+        let mut decoder = opened(Cursor::new(bytes), format, limits)?;
+        let _turn =
+            (pixels_of(&decoder) > LARGE).then(|| LARGE_IS_DECODED.lock().unwrap_or_else(PoisonError::into_inner));
+        // A picture whose EXIF part is broken is still a picture.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
         decoded.apply_orientation(orientation);
         Ok(planes(decoded))
     }));
-    decoded.unwrap_or_else(|_| Err("its decoder panicked".to_owned())).map_err(|why| format!("is broken: {why}"))
+    decoded.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| format!("is broken: {why}"))
 }
+
+const PANICKED: &str = "its decoder panicked";
 
 /// The format of a file that begins so.
 fn format_of(bytes: &[u8]) -> Result<ImageFormat, String> {
@@ -94,25 +105,27 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, String> {
     }
 }
 
-/// A decoder whose header has been read and found within the limits, and how the picture is to be turned.
+/// A decoder whose header has been read and found within the limits.
 fn opened<'a>(
     from: impl BufRead + Seek + 'a,
     format: ImageFormat,
     limits: &Limits,
-) -> Result<(impl ImageDecoder + 'a, Orientation), String> {
+) -> Result<impl ImageDecoder + 'a, String> {
     let mut reader = ImageReader::with_format(from, format);
     let mut allowed = image::Limits::default();
     allowed.max_alloc = Some(MOST_PIXEL_BYTES * limits.pixels);
     reader.limits(allowed);
-    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 || pixels > limits.pixels {
+    if !(1..=limits.pixels).contains(&pixels_of(&decoder)) {
         return Err(format!("has {height}x{width} pixels, expected 1 to {} in all", limits.pixels));
     }
-    // A picture whose EXIF part is broken is still a picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok((decoder, orientation))
+    Ok(decoder)
+}
+
+fn pixels_of(decoder: &impl ImageDecoder) -> u64 {
+    let (width, height) = decoder.dimensions();
+    u64::from(width) * u64::from(height)
 }
 
 /// What [`decode`] takes.

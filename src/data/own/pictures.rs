@@ -11,7 +11,6 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use rayon::prelude::*;
-use walkdir::WalkDir;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::cache::Fingerprint;
@@ -21,7 +20,7 @@ use super::super::progress::ImportProgress;
 use super::super::spec::MOST_PIXELS;
 use super::{Found, Reader, Wishes, refused};
 use crate::error::Failure;
-use crate::picture::{self, Kind, Limits};
+use crate::picture::{self, Kind, Limits, Obstacle, Walk};
 use crate::read;
 use crate::text::counted;
 
@@ -71,8 +70,9 @@ impl Pictures {
             names.extend(self::folders(test)?);
         }
         in_order(&mut names);
-        let mut found = Walk::default();
-        let mut pictures = found.gather(root, &train, test.as_deref())?;
+        let mut found = Seen::default();
+        let splits: Vec<&Path> = std::iter::once(train.as_path()).chain(test.as_deref()).collect();
+        let mut pictures = found.gather(root, &splits)?;
         let mut labelled = |split: &Path| -> Vec<Labelled> {
             let of_split = pictures.extract_if(.., |path| path.starts_with(split));
             let class = |path: &Path| {
@@ -281,57 +281,44 @@ fn in_order(names: &mut Vec<OsString>) {
 
 /// What is seen on the way through folders.
 #[derive(Default)]
-struct Walk {
+struct Seen {
     digest: Xxh3,
     /// Files that are no pictures, and one of them.
     others: u64,
     other: Option<PathBuf>,
 }
 
-impl Walk {
+impl Seen {
     /// The pictures below a folder of folders, in the order of their names. All of it is walked at once: a link that leads back into it is
     /// found wherever it stands.
-    fn gather(&mut self, root: &Path, train: &Path, test: Option<&Path>) -> Result<Vec<PathBuf>> {
+    fn gather(&mut self, root: &Path, splits: &[&Path]) -> Result<Vec<PathBuf>> {
         let mut pictures = Vec::new();
-        let is_wanted = |entry: &walkdir::DirEntry| {
-            let is_hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-            let is_split = root == train || Some(entry.path()) == test || entry.path() == train;
-            !is_hidden && (entry.depth() != 1 || is_split)
-        };
-        let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
-        for entry in entries.filter_entry(is_wanted) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if error.loop_ancestor().is_some() => {
-                    let path = error.path().unwrap_or(root);
+        let walk = Walk::new(root).map_err(|error| file::unreadable(root, &error))?;
+        for entry in walk {
+            let path = match entry {
+                Ok(path) => path,
+                Err(Obstacle::Loop(path)) => {
                     tracing::warn!("{}: is a link to a folder that it lies in, and not followed", path.display());
                     continue;
                 }
-                Err(error) => {
-                    let path = error.path().unwrap_or(root).to_owned();
-                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    return Err(refused(&path, format!("cannot be read: {why}")).into());
-                }
+                Err(Obstacle::Unreadable(path, error)) => return Err(file::unreadable(&path, &error).into()),
             };
-            let is_in_class = entry.depth() >= if root == train { 2 } else { 3 };
-            if entry.file_type().is_dir() {
-                continue;
-            }
-            if !is_in_class || !Kind::is_named(entry.path()) || !entry.file_type().is_file() {
-                if !matches!(entry.file_name().to_str(), Some("Thumbs.db" | "desktop.ini")) {
+            let Some(of_split) = splits.iter().find_map(|split| path.strip_prefix(split).ok()) else { continue };
+            let is_in_class = of_split.components().count() > 1;
+            if !is_in_class || !Kind::is_named(&path) {
+                if !matches!(path.file_name().and_then(|name| name.to_str()), Some("Thumbs.db" | "desktop.ini")) {
                     self.others += 1;
-                    self.other.get_or_insert_with(|| entry.path().to_owned());
+                    self.other.get_or_insert_with(|| path.clone());
                 }
                 continue;
             }
-            let metadata =
-                entry.metadata().map_err(|error| refused(entry.path(), format!("cannot be read: {error}")))?;
-            self.digest.update(entry.path().as_os_str().as_encoded_bytes());
+            let metadata = file::regular(&path)?;
+            self.digest.update(path.as_os_str().as_encoded_bytes());
             self.digest.update(&[0]);
             for number in [metadata.len() as i64, metadata.mtime(), metadata.mtime_nsec()] {
                 self.digest.update(&number.to_le_bytes());
             }
-            pictures.push(entry.into_path());
+            pictures.push(path);
         }
         Ok(pictures)
     }
