@@ -88,6 +88,8 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("eval nowhere", 4, &["nowhere", "No such file"]),
         ("eval nowhere --split all", 2, &["all", "valid"]),
         ("inspect nowhere", 4, &["nowhere"]),
+        ("export nowhere --to net.npz", 4, &["nowhere"]),
+        ("export nowhere --to net.txt", 2, &["`.txt`", "`.npz`"]),
         ("data mnits", 2, &["mnits", "mnist"]),
         ("completions tcsh", 2, &["tcsh", "bash"]),
     ];
@@ -840,7 +842,9 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     }
     let short = place.succeed("-h").stdout;
     assert!(short.contains("--lr"));
-    for command in ["train", "eval", "inspect", "data", "doctor", "optimizers", "schedules", "completions", "man"] {
+    for command in
+        ["train", "eval", "inspect", "export", "data", "doctor", "optimizers", "schedules", "completions", "man"]
+    {
         let help = place.succeed(&format!("{command} --help")).stdout;
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }
@@ -872,6 +876,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         "runs --help",
         "eval --help",
         "inspect --help",
+        "export --help",
         "data --help",
         "optimizers --help",
         "doctor --help",

@@ -106,7 +106,11 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
 }
 
 /// The configuration of the run at `path` with this command's changes.
-fn config(path: &Path, settings: &BTreeMap<String, String>, overrides: impl Iterator<Item = Given>) -> Result<Config> {
+pub(super) fn config(
+    path: &Path,
+    settings: &BTreeMap<String, String>,
+    overrides: impl Iterator<Item = Given>,
+) -> Result<Config> {
     let load = |given| Config::load(&Sources { command_line: given, ..Sources::default() });
     let given = |(key, text): (&String, &String)| Given {
         key: key.clone(),

@@ -1,0 +1,189 @@
+//! Trained nets in the formats of other programs, a file each; docs/exports.md has the layout of every format.
+//!
+//! Each carries the image's shape, the names of the classes and the scaling of pixels beside the parameters. Not here: files of the
+//! program's own, which are checkpoints and compressed nets.
+
+mod json;
+mod npz;
+mod safetensors;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::amc::{self, Image};
+use crate::data::Spec;
+use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
+use crate::model::Shape;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::weights::Description;
+use crate::train::average;
+
+/// A format of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Tensors under PyTorch's layout, which `--init` reads too.
+    Safetensors,
+    /// Arrays for numpy.
+    Npz,
+    /// Everything as text.
+    Json,
+}
+
+impl Format {
+    /// Endings of files and formats.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("safetensors", Self::Safetensors), ("npz", Self::Npz), ("json", Self::Json)];
+
+    /// Its name, which is the ending of its files.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
+
+    /// The format that the ending of a file names.
+    ///
+    /// # Errors
+    /// If it names none ([`Exit::Usage`]).
+    pub fn of(path: &Path) -> Result<Self, Failure> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let known = Self::ALL.iter().find(|(name, _)| *name == ending).map(|(_, format)| *format);
+        known.ok_or_else(|| {
+            let endings: Vec<String> = Self::ALL.iter().map(|(name, _)| format!("`.{name}`")).collect();
+            let found = if ending.is_empty() { "has no ending".to_owned() } else { format!("ends with `.{ending}`") };
+            let what = format!("{}: {found}, expected one of {}", path.display(), endings.join(", "));
+            Failure::new(Exit::Usage, what).hint("the ending of --to decides the format")
+        })
+    }
+}
+
+/// A net in full precision. Hidden layers are ReLU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Net {
+    /// The data set that it was trained on; empty where it is not known.
+    pub dataset: String,
+    /// What it looks at.
+    pub image: Image,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// How the pixels of each channel become numbers.
+    pub channels: Vec<Channel>,
+    /// From the pixels to the classes; at least one.
+    pub layers: Vec<Layer>,
+}
+
+/// An affine layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Inputs.
+    pub inputs: usize,
+    /// Outputs.
+    pub outputs: usize,
+    /// `[out, in]`
+    pub weights: Vec<f32>,
+    /// `[out]`
+    pub biases: Vec<f32>,
+}
+
+impl Net {
+    /// The net of a checkpoint that errors call `path`, trained on the data set `spec`; with `is_average` the moving average of its
+    /// weights.
+    ///
+    /// # Errors
+    /// If a number is not finite, or there is no such average ([`Exit::Run`]).
+    pub fn of_checkpoint(path: &Path, checkpoint: &Checkpoint, spec: &Spec, is_average: bool) -> Result<Self, Failure> {
+        let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
+        let model = &checkpoint.meta.model;
+        let numbers = |name: String| {
+            let name = if is_average { format!("{name}.{}", average::NAME) } else { name };
+            let stored = checkpoint.tensors.get(&name).and_then(|stored| stored.data.numbers());
+            let numbers = stored.ok_or_else(|| match is_average {
+                true => broken("holds no moving average of the weights".into())
+                    .hint("train with --set train.ema_decay=0.999"),
+                false => broken(format!("holds no numbers `{name}`")),
+            })?;
+            match numbers.iter().find(|number| !number.is_finite()) {
+                Some(odd) => Err(broken(format!("`{name}` holds {odd}, expected finite numbers"))),
+                None => Ok(numbers.to_vec()),
+            }
+        };
+        let layer = |(layer, (inputs, outputs)): (usize, (usize, usize))| {
+            let weights = numbers(format!("layers.{layer}.weight"))?;
+            let biases = numbers(format!("layers.{layer}.bias"))?;
+            Ok(Layer { inputs, outputs, weights, biases })
+        };
+        Ok(Self {
+            dataset: spec.name.clone(),
+            image: Image { channels: spec.channels, height: spec.rows, width: spec.columns },
+            classes: spec.classes.clone(),
+            channels: model.channels(),
+            layers: model.shape.layers().enumerate().map(layer).collect::<Result<_, Failure>>()?,
+        })
+    }
+
+    /// The net of a compressed file in floats: the file's own inference rounds what goes from layer to layer as well.
+    pub fn of_compressed(net: &amc::Net) -> Self {
+        let times = |levels: &[i32], step: f32| levels.iter().map(|&level| level as f32 * step).collect();
+        let layer = |layer: &amc::Layer| Layer {
+            inputs: layer.inputs,
+            outputs: layer.outputs,
+            weights: times(&layer.levels, layer.step),
+            biases: times(&layer.biases, layer.bias_step),
+        };
+        Self {
+            dataset: net.dataset.clone(),
+            image: net.image,
+            classes: net.classes.clone(),
+            channels: net.scale.iter().map(|&scale| Channel { scale, shift: 0.0 }).collect(),
+            layers: net.layers.iter().map(layer).collect(),
+        }
+    }
+
+    /// Widths.
+    pub fn shape(&self) -> Shape {
+        let widths: Vec<usize> = self.layers.iter().map(|layer| layer.outputs).collect();
+        let (classes, hidden) = widths.split_last().map_or((0, &[][..]), |(last, hidden)| (*last, hidden));
+        Shape { inputs: self.image.pixels(), hidden: hidden.to_vec(), classes }
+    }
+
+    /// What stands beside the parameters.
+    pub fn description(&self) -> Description {
+        let Image { channels, height, width } = self.image;
+        Description {
+            dataset: self.dataset.clone(),
+            image: [channels, height, width],
+            classes: self.classes.clone(),
+            scale: self.channels.iter().map(|channel| channel.scale).collect(),
+            shift: self.channels.iter().map(|channel| channel.shift).collect(),
+        }
+    }
+
+    /// The file of the net in a format.
+    ///
+    /// # Errors
+    /// If the net is too large for the format.
+    pub fn to_bytes(&self, format: Format) -> Result<Vec<u8>> {
+        match format {
+            Format::Safetensors => safetensors::bytes(self),
+            Format::Npz => npz::bytes(self),
+            Format::Json => json::bytes(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_decides_the_format() {
+        assert_eq!(Format::of(Path::new("a.b/net.NPZ")).unwrap(), Format::Npz);
+        for (path, found) in [("net", "has no ending"), ("net.pt", "ends with `.pt`"), (".json", "has no ending")] {
+            let error = Format::of(Path::new(path)).unwrap_err();
+            assert!(
+                error.to_string().contains(found) && error.to_string().contains("`.safetensors`, `.npz`"),
+                "{error}"
+            );
+        }
+    }
+}
