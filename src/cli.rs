@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
-    Subcommand { command: export::command, run: |typed, _| done(export::run(typed)), computes: false },
+    Subcommand { command: export::command, run: |typed, _| done(export::run(typed)), computes: true },
     // It starts as many threads as it needs.
     Subcommand { command: compress::command, run: compress::run, computes: false },
     Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },

@@ -3,8 +3,12 @@
 //! Each carries the image's shape, the names of the classes and the scaling of pixels beside the parameters. Not here: files of the
 //! program's own, which are checkpoints and compressed nets.
 
+mod folded;
+mod int8;
 mod json;
 mod npz;
+mod onnx;
+mod protobuf;
 mod safetensors;
 
 use std::path::Path;
@@ -23,6 +27,8 @@ use crate::train::average;
 /// A format of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// A graph from pixels to probabilities.
+    Onnx,
     /// Tensors under PyTorch's layout, which `--init` reads too.
     Safetensors,
     /// Arrays for numpy.
@@ -33,12 +39,22 @@ pub enum Format {
 
 impl Format {
     /// Endings of files and formats.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("safetensors", Self::Safetensors), ("npz", Self::Npz), ("json", Self::Json)];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("onnx", Self::Onnx), ("safetensors", Self::Safetensors), ("npz", Self::Npz), ("json", Self::Json)];
 
     /// Its name, which is the ending of its files.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it can hold weights in eight bits.
+    pub fn holds_int8(self) -> bool {
+        self == Self::Onnx
+    }
+
+    /// Whether that needs images to fit the scales of hidden layers to.
+    pub fn needs_images(self) -> bool {
+        self == Self::Onnx
     }
 
     /// The format that the ending of a file names.
@@ -55,6 +71,32 @@ impl Format {
             Failure::new(Exit::Usage, what).hint("the ending of --to decides the format")
         })
     }
+}
+
+/// Type of the pixels that an ONNX graph takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Bytes.
+    #[default]
+    U8,
+    /// The same numbers, 0 to 255, as floats.
+    F32,
+}
+
+impl Input {
+    /// Names and types.
+    pub const ALL: [(&'static str, Self); 2] = [("u8", Self::U8), ("f32", Self::F32)];
+}
+
+/// How a file is to be.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Its format.
+    pub format: Format,
+    /// What an ONNX graph takes.
+    pub input: Input,
+    /// Weights in eight bits, fitted to these images u8 `[N, D]` where the format needs some.
+    pub int8: Option<&'a [u8]>,
 }
 
 /// A net in full precision. Hidden layers are ReLU.
@@ -90,18 +132,26 @@ impl Net {
     /// weights.
     ///
     /// # Errors
-    /// If a number is not finite, or there is no such average ([`Exit::Run`]).
+    /// If a number is not finite, there is no such average, or the data set has other channels ([`Exit::Run`]).
     pub fn of_checkpoint(path: &Path, checkpoint: &Checkpoint, spec: &Spec, is_average: bool) -> Result<Self, Failure> {
         let broken = |what: String| Failure::new(Exit::Run, format!("{}: {what}", path.display()));
         let model = &checkpoint.meta.model;
+        if model.scale.len() != spec.channels {
+            let (found, expected) = (model.scale.len(), spec.channels);
+            return Err(broken(format!("scales {found} channels, but `{}` has {expected}", spec.name)));
+        }
         let numbers = |name: String| {
             let name = if is_average { format!("{name}.{}", average::NAME) } else { name };
             let stored = checkpoint.tensors.get(&name).and_then(|stored| stored.data.numbers());
-            let numbers = stored.ok_or_else(|| match is_average {
-                true => broken("holds no moving average of the weights".into())
-                    .hint("train with --set train.ema_decay=0.999"),
-                false => broken(format!("holds no numbers `{name}`")),
-            })?;
+            let absent = || {
+                if is_average {
+                    broken("holds no moving average of the weights".into())
+                        .hint("train with --set train.ema_decay=0.999")
+                } else {
+                    broken(format!("holds no numbers `{name}`"))
+                }
+            };
+            let numbers = stored.ok_or_else(absent)?;
             match numbers.iter().find(|number| !number.is_finite()) {
                 Some(odd) => Err(broken(format!("`{name}` holds {odd}, expected finite numbers"))),
                 None => Ok(numbers.to_vec()),
@@ -122,7 +172,10 @@ impl Net {
     }
 
     /// The net of a compressed file in floats: the file's own inference rounds what goes from layer to layer as well.
-    pub fn of_compressed(net: &amc::Net) -> Self {
+    ///
+    /// # Errors
+    /// If a weight is too large for a float ([`Exit::Run`]).
+    pub fn of_compressed(path: &Path, net: &amc::Net) -> Result<Self, Failure> {
         let times = |levels: &[i32], step: f32| levels.iter().map(|&level| level as f32 * step).collect();
         let layer = |layer: &amc::Layer| Layer {
             inputs: layer.inputs,
@@ -130,13 +183,18 @@ impl Net {
             weights: times(&layer.levels, layer.step),
             biases: times(&layer.biases, layer.bias_step),
         };
-        Self {
+        let layers: Vec<Layer> = net.layers.iter().map(layer).collect();
+        if !layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.biases)).all(|number| number.is_finite()) {
+            let what = format!("{}: holds a weight that is too large for a 32-bit float", path.display());
+            return Err(Failure::new(Exit::Run, what));
+        }
+        Ok(Self {
             dataset: net.dataset.clone(),
             image: net.image,
             classes: net.classes.clone(),
             channels: net.scale.iter().map(|&scale| Channel { scale, shift: 0.0 }).collect(),
-            layers: net.layers.iter().map(layer).collect(),
-        }
+            layers,
+        })
     }
 
     /// Widths.
@@ -158,12 +216,24 @@ impl Net {
         }
     }
 
-    /// The file of the net in a format.
+    /// The file of the net.
     ///
     /// # Errors
-    /// If the net is too large for the format.
-    pub fn to_bytes(&self, format: Format) -> Result<Vec<u8>> {
+    /// If the net is too large for the format, or the format has no weights in eight bits where they are asked for ([`Exit::Usage`]).
+    pub fn to_bytes(&self, request: &Request<'_>) -> Result<Vec<u8>> {
+        let Request { format, input, int8 } = *request;
+        if int8.is_some() && !format.holds_int8() {
+            let able: Vec<String> = Format::ALL
+                .iter()
+                .filter(|(_, format)| format.holds_int8())
+                .map(|(name, _)| format!("`.{name}`"))
+                .collect();
+            let what = format!("--quantize int8 is not for `.{}`, only for {}", format.name(), able.join(", "));
+            return Err(Failure::new(Exit::Usage, what).into());
+        }
+        let quantized = int8.filter(|_| format.needs_images()).map(|pixels| self.quantized(pixels)).transpose()?;
         match format {
+            Format::Onnx => onnx::bytes(self, quantized.as_deref(), input),
             Format::Safetensors => safetensors::bytes(self),
             Format::Npz => npz::bytes(self),
             Format::Json => json::bytes(self),
@@ -181,7 +251,7 @@ mod tests {
         for (path, found) in [("net", "has no ending"), ("net.pt", "ends with `.pt`"), (".json", "has no ending")] {
             let error = Format::of(Path::new(path)).unwrap_err();
             assert!(
-                error.to_string().contains(found) && error.to_string().contains("`.safetensors`, `.npz`"),
+                error.to_string().contains(found) && error.to_string().contains("`.onnx`, `.safetensors`, `.npz`"),
                 "{error}"
             );
         }

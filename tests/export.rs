@@ -100,6 +100,20 @@ impl Trained {
         }
     }
 
+    /// Requires what a net in eight bits can hold: logits within 5 % of the largest, and the class of 98 images in 100.
+    fn judge_int8(&self, found: &[f64]) {
+        let expected = self.logits();
+        assert_eq!(found.len(), expected.len() * expected[0].len());
+        let size = expected.iter().flatten().fold(0.0_f64, |size, logit| size.max(logit.abs()));
+        let mut same = 0;
+        for (found, expected) in found.chunks_exact(expected[0].len()).zip(&expected) {
+            let worst = found.iter().zip(expected).fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst <= 0.05 * size, "{found:?} for {expected:?}");
+            same += usize::from(first_largest(found) == first_largest(expected));
+        }
+        assert!(100 * same >= 98 * expected.len(), "{same} of {}", expected.len());
+    }
+
     /// The images as a file.
     fn images(&self) -> std::path::PathBuf {
         self.place.write("pixels", &self.pixels)
@@ -202,6 +216,64 @@ fn three_lines_of_numpy_run_the_npz() {
     }
 }
 
+/// Checks a graph, reads its metadata, and prints the logits that onnxruntime gives.
+const ONNX: &str = r#"
+import json, sys, numpy as np, onnx, onnxruntime
+model = onnx.load(sys.argv[1])
+onnx.checker.check_model(model, full_check=True)
+told = {p.key: p.value for p in model.metadata_props}
+assert json.loads(told["classes"]) == list("0123456789") and json.loads(told["image"]) == [1, 28, 28], told
+assert model.opset_import[0].version == 13 and len(json.loads(told["scale"])) == len(json.loads(told["shift"])) == 1
+session = onnxruntime.InferenceSession(sys.argv[1])
+(pixels,) = session.get_inputs()
+assert pixels.name == "pixels" and pixels.shape == ["N", 1, 28, 28], (pixels.name, pixels.shape)
+images = np.fromfile(sys.argv[2], np.uint8).reshape(-1, 1, 28, 28)
+images = images.astype({"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[pixels.type])
+logits, shares = session.run(["logits", "probabilities"], {"pixels": images})
+e = np.exp(logits - logits.max(1, keepdims=True))
+assert np.allclose(shares, e / e.sum(1, keepdims=True), atol=1e-6)
+assert np.allclose(session.run(["logits"], {"pixels": images[:1]})[0], logits[:1], atol=1e-4)
+print(*logits.ravel().tolist())
+"#;
+
+#[test]
+fn onnxruntime_gives_the_same_logits() {
+    for trained in trained() {
+        let Trained { place, .. } = &trained;
+        place.succeed("export run --to net.onnx");
+        place.succeed("export run --input f32 --to floats.onnx");
+        for name in ["net.onnx", "floats.onnx"] {
+            let Some(found) = python("onnx, onnxruntime", ONNX, &[&place.path(name), &trained.images()]) else {
+                return;
+            };
+            trained.judge(&found, 1e-5);
+        }
+        let told = place.answer("export run --quantize int8 --to net8.onnx");
+        assert_eq!((&told["kind"], &told["weights"]), (&json!("onnx"), &json!("int8")));
+        place.succeed("export run --quantize int8 --input f32 --to floats8.onnx");
+        for name in ["net8.onnx", "floats8.onnx"] {
+            let found = python("onnx, onnxruntime", ONNX, &[&place.path(name), &trained.images()]).unwrap();
+            trained.judge_int8(&found);
+        }
+        let size = |name: &str| fs::metadata(place.path(name)).unwrap().len();
+        assert!(3 * size("net8.onnx") < size("net.onnx"));
+    }
+}
+
+#[test]
+fn the_documented_lines_run_the_onnx() {
+    let place = Place::new();
+    place.succeed("--limit-train 1000 --epochs 1 --out run -q");
+    place.succeed("export run --to net.onnx");
+    let program = format!(
+        "import sys, os, json, numpy as np\nos.chdir(sys.argv[1])\n\
+         pixels = np.zeros((3, 1, 28, 28), np.uint8)\n{}\
+         assert json.loads(classes) == list('0123456789') and logits.shape == probabilities.shape == (3, 10)",
+        documented("import onnxruntime")
+    );
+    python("onnx, onnxruntime", &program, &[&place.path("")]);
+}
+
 #[test]
 fn json_holds_every_bit() {
     for trained in trained() {
@@ -255,6 +327,10 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
     place.succeed("--limit-train 300 --epochs 1 --out run -q");
     place.run("export run").refused(2, &["--to"]);
     place.run("export run --to net.pt").refused(2, &["`.pt`", "`.safetensors`", "`.npz`", "`.json`"]);
+    place.run("export run --quantize int8 --to net.npz").refused(2, &["`.npz`", "`.onnx`"]);
+    place.run("export run --quantize int4 --to net.onnx").refused(2, &["int4", "int8"]);
+    place.run("export run --input f32 --to net.npz").refused(2, &["--input", "`.npz`"]);
+    place.run("export run --quantize int8 --data-dir x --to net.onnx").refused(2, &["--data-dir does nothing"]);
     place.run("export run --to net").refused(2, &["has no ending"]);
     place.run("export run --ema --to net.npz").refused(4, &["no moving average", "ema_decay"]);
     place.run("export run --best --to net.npz").refused(4, &["no best"]);

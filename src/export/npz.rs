@@ -44,7 +44,7 @@ fn words(words: &[String], shape: &[usize]) -> Vec<u8> {
 }
 
 fn array(dtype: &str, shape: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> {
-    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    let sides = shape.iter().fold(String::new(), |sides, side| sides + &side.to_string() + ", ");
     let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({}), }}", sides.trim_end());
     let before = b"\x93NUMPY\x01\x00".len() + 2;
     let end = (before + header.len() + 1).next_multiple_of(64);

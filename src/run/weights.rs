@@ -166,9 +166,11 @@ mod tests {
         Shape { inputs: 3, hidden: vec![2], classes: 4 }
     }
 
+    type Tensor<'a> = (&'a str, Dtype, &'a [usize]);
+
     /// A file of these tensors, each of which holds 0, 1, 2, ….
-    fn file(tensors: &[(&str, Dtype, &[usize])], metadata: Option<&str>) -> Vec<u8> {
-        let bytes = |(_, dtype, dims): &(&str, Dtype, &[usize])| -> Vec<u8> {
+    fn file(tensors: &[Tensor<'_>], metadata: Option<&str>) -> Vec<u8> {
+        let bytes = |(_, dtype, dims): &Tensor<'_>| -> Vec<u8> {
             let count = dims.iter().product::<usize>();
             let size = dtype.bitsize() / 8;
             (0..count).flat_map(|i| (i as f32).to_le_bytes().repeat(2)[..size].to_vec()).collect()
@@ -181,14 +183,14 @@ mod tests {
         safetensors::serialize(views, metadata).unwrap()
     }
 
-    const TORCH: [(&str, Dtype, &[usize]); 4] = [
+    const TORCH: [Tensor<'_>; 4] = [
         ("0.weight", Dtype::F32, &[2, 3]),
         ("0.bias", Dtype::F32, &[2]),
         ("2.weight", Dtype::F32, &[4, 2]),
         ("2.bias", Dtype::F32, &[4]),
     ];
 
-    const OWN: [(&str, Dtype, &[usize]); 4] = [
+    const OWN: [Tensor<'_>; 4] = [
         ("layers.0.weight", Dtype::F32, &[2, 3]),
         ("layers.0.bias", Dtype::F32, &[2]),
         ("layers.1.weight", Dtype::F32, &[4, 2]),
@@ -221,7 +223,7 @@ mod tests {
             tensors
         };
         let more = |name| [TORCH.to_vec(), vec![(name, Dtype::F32, &[4_usize, 4][..])]].concat();
-        let table: [(Vec<(&str, Dtype, &[usize])>, &[&str]); 13] = [
+        let table: [(Vec<Tensor<'_>>, &[&str]); 13] = [
             (vec![], &["no tensors"]),
             (TORCH[..3].to_vec(), &["holds no tensor `2.bias`"]),
             (TORCH[..2].to_vec(), &["holds no tensor `2.weight`"]),
