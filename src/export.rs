@@ -4,6 +4,7 @@
 //! program's own, which are checkpoints and compressed nets.
 
 mod folded;
+mod header;
 mod int8;
 mod json;
 mod npz;
@@ -33,14 +34,21 @@ pub enum Format {
     Safetensors,
     /// Arrays for numpy.
     Npz,
+    /// A header for C and C++.
+    Header,
     /// Everything as text.
     Json,
 }
 
 impl Format {
     /// Endings of files and formats.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("onnx", Self::Onnx), ("safetensors", Self::Safetensors), ("npz", Self::Npz), ("json", Self::Json)];
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("onnx", Self::Onnx),
+        ("safetensors", Self::Safetensors),
+        ("npz", Self::Npz),
+        ("h", Self::Header),
+        ("json", Self::Json),
+    ];
 
     /// Its name, which is the ending of its files.
     pub fn name(self) -> &'static str {
@@ -49,12 +57,12 @@ impl Format {
 
     /// Whether it can hold weights in eight bits.
     pub fn holds_int8(self) -> bool {
-        self == Self::Onnx
+        matches!(self, Self::Onnx | Self::Header)
     }
 
     /// Whether that needs images to fit the scales of hidden layers to.
     pub fn needs_images(self) -> bool {
-        self == Self::Onnx
+        matches!(self, Self::Onnx | Self::Header)
     }
 
     /// The format that the ending of a file names.
@@ -91,6 +99,8 @@ impl Input {
 /// How a file is to be.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
+    /// Where it will lie: a C header's names begin with the file's.
+    pub path: &'a Path,
     /// Its format.
     pub format: Format,
     /// What an ONNX graph takes.
@@ -221,7 +231,7 @@ impl Net {
     /// # Errors
     /// If the net is too large for the format, or the format has no weights in eight bits where they are asked for ([`Exit::Usage`]).
     pub fn to_bytes(&self, request: &Request<'_>) -> Result<Vec<u8>> {
-        let Request { format, input, int8 } = *request;
+        let Request { path, format, input, int8 } = *request;
         if int8.is_some() && !format.holds_int8() {
             let able: Vec<String> = Format::ALL
                 .iter()
@@ -236,6 +246,7 @@ impl Net {
             Format::Onnx => onnx::bytes(self, quantized.as_deref(), input),
             Format::Safetensors => safetensors::bytes(self),
             Format::Npz => npz::bytes(self),
+            Format::Header => header::bytes(self, quantized.as_deref(), path),
             Format::Json => json::bytes(self),
         }
     }

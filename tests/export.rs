@@ -274,6 +274,54 @@ fn the_documented_lines_run_the_onnx() {
     python("onnx, onnxruntime", &program, &[&place.path("")]);
 }
 
+/// Prints the logits of the images in a file.
+const C: &str = r#"
+#include "net.h"
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+    static uint8_t pixels[NET_PIXELS];
+    float logits[NET_CLASSES];
+    FILE *images = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    if (!images || NET_CHANNELS * NET_ROWS * NET_COLUMNS != NET_PIXELS || strcmp(net_classes[9], "9"))
+        return 1;
+    while (fread(pixels, 1, NET_PIXELS, images) == NET_PIXELS) {
+        net_logits(pixels, logits);
+        for (int c = 0; c < NET_CLASSES; c++) {
+            printf("%.9g ", logits[c]);
+            if (logits[c] > logits[net_predict(pixels)])
+                return 2;
+        }
+    }
+    return 0;
+}
+"#;
+
+#[test]
+fn the_c_header_compiles_without_a_warning_and_gives_the_same_logits() {
+    for trained in trained() {
+        let Trained { place, .. } = &trained;
+        place.write("main.c", C);
+        for (flags, is_int8) in [("", false), ("--quantize int8", true)] {
+            let told = place.answer(&format!("export run {flags} --to net.h"));
+            assert_eq!(told["weights"], if is_int8 { "int8" } else { "f32" });
+            let words = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "main.c", "-o", "main"];
+            let compiled = place.program("cc").args(words).output().unwrap();
+            assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+            let found = Command::new(place.path("main")).arg(trained.images()).output().unwrap();
+            assert!(found.status.success(), "{:?}", found.status);
+            let found = numbers(&found.stdout);
+            if is_int8 {
+                trained.judge_int8(&found);
+            } else {
+                trained.judge(&found, 1e-5);
+            }
+            fs::rename(place.path("net.h"), place.path("used.h")).unwrap();
+        }
+    }
+}
+
 #[test]
 fn json_holds_every_bit() {
     for trained in trained() {
@@ -327,10 +375,10 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
     place.succeed("--limit-train 300 --epochs 1 --out run -q");
     place.run("export run").refused(2, &["--to"]);
     place.run("export run --to net.pt").refused(2, &["`.pt`", "`.safetensors`", "`.npz`", "`.json`"]);
-    place.run("export run --quantize int8 --to net.npz").refused(2, &["`.npz`", "`.onnx`"]);
+    place.run("export run --quantize int8 --to net.npz").refused(2, &["`.npz`", "`.onnx`, `.h`"]);
     place.run("export run --quantize int4 --to net.onnx").refused(2, &["int4", "int8"]);
-    place.run("export run --input f32 --to net.npz").refused(2, &["--input", "`.npz`"]);
-    place.run("export run --quantize int8 --data-dir x --to net.onnx").refused(2, &["--data-dir does nothing"]);
+    place.run("export run --input f32 --to net.h").refused(2, &["--input", "`.h`"]);
+    place.run("export run --quantize int8 --data-dir x --to net.h").refused(2, &["--data-dir does nothing"]);
     place.run("export run --to net").refused(2, &["has no ending"]);
     place.run("export run --ema --to net.npz").refused(4, &["no moving average", "ema_decay"]);
     place.run("export run --best --to net.npz").refused(4, &["no best"]);

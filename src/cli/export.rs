@@ -25,11 +25,12 @@ The ending of FILE decides the format; docs/exports.md has the layout of each:
   .onnx         a graph from pixels to logits and probabilities
   .safetensors  PyTorch's layout; --init reads it too
   .npz          for numpy, which runs it in three lines
+  .h            one header for C and C++, which needs nothing else
   .json         everything as text
 
 Examples:
   adamtrain export runs/mnist-linear-001 --to net.onnx
-  adamtrain export runs/lenet --quantize int8 --to lenet.onnx
+  adamtrain export runs/lenet --quantize int8 --to lenet.h
   adamtrain export runs/lenet --to lenet.safetensors
   adamtrain export sweeps/a#3 --best --to net.npz
   adamtrain export lenet.amc --to net.json
@@ -62,7 +63,7 @@ pub fn command() -> Command {
                 .long("quantize")
                 .value_name("FORMAT")
                 .value_parser(["int8"])
-                .help("Weights in eight bits, for .onnx; reads training images to fit hidden layers to"),
+                .help("Weights in eight bits, for .onnx and .h; reads training images to fit hidden layers to"),
             Arg::new("data-dir")
                 .long("data-dir")
                 .value_name("DIR")
@@ -88,7 +89,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let is_int8 = typed.contains_id("quantize");
     let pixels = if is_int8 && format.needs_images() { images(&found, typed)? } else { Vec::new() };
     let Found { path, net, .. } = found;
-    let bytes = net.to_bytes(&Request { format, input, int8: is_int8.then_some(&pixels) })?;
+    let bytes = net.to_bytes(&Request { path: to, format, input, int8: is_int8.then_some(&pixels) })?;
     replace(to, &bytes)?;
 
     let weights = if is_int8 { "int8" } else { "f32" };
