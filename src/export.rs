@@ -4,6 +4,7 @@
 //! program's own, which are checkpoints and compressed nets.
 
 mod folded;
+mod gguf;
 mod header;
 mod int8;
 mod json;
@@ -34,6 +35,8 @@ pub enum Format {
     Safetensors,
     /// Arrays for numpy.
     Npz,
+    /// Tensors as llama.cpp and candle hold them.
+    Gguf,
     /// A header for C and C++.
     Header,
     /// Everything as text.
@@ -42,10 +45,11 @@ pub enum Format {
 
 impl Format {
     /// Endings of files and formats.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("onnx", Self::Onnx),
         ("safetensors", Self::Safetensors),
         ("npz", Self::Npz),
+        ("gguf", Self::Gguf),
         ("h", Self::Header),
         ("json", Self::Json),
     ];
@@ -57,7 +61,7 @@ impl Format {
 
     /// Whether it can hold weights in eight bits.
     pub fn holds_int8(self) -> bool {
-        matches!(self, Self::Onnx | Self::Header)
+        matches!(self, Self::Onnx | Self::Gguf | Self::Header)
     }
 
     /// Whether that needs images to fit the scales of hidden layers to.
@@ -246,6 +250,7 @@ impl Net {
             Format::Onnx => onnx::bytes(self, quantized.as_deref(), input),
             Format::Safetensors => safetensors::bytes(self),
             Format::Npz => npz::bytes(self),
+            Format::Gguf => gguf::bytes(self, int8.is_some()),
             Format::Header => header::bytes(self, quantized.as_deref(), path),
             Format::Json => json::bytes(self),
         }

@@ -13,6 +13,8 @@ use std::process::Command;
 
 use adamtrain::amc::first_largest;
 use adamtrain::data::digits;
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, gguf_file};
 use common::{Place, shared};
 use safetensors::tensor::{SafeTensors, TensorView};
 use serde_json::{Value, json};
@@ -323,6 +325,47 @@ fn the_c_header_compiles_without_a_warning_and_gives_the_same_logits() {
 }
 
 #[test]
+fn gguf_holds_the_weights_in_rows_of_whole_blocks_with_the_true_widths() {
+    for Trained { place, .. } in trained() {
+        place.succeed("export run --to net.safetensors");
+        place.succeed("export run --to net.gguf");
+        place.succeed("export run --quantize int8 --to net8.gguf");
+        let expected = tensors(&fs::read(place.path("net.safetensors")).unwrap());
+        for name in ["net.gguf", "net8.gguf"] {
+            let mut file = fs::File::open(place.path(name)).unwrap();
+            let content = gguf_file::Content::read(&mut file).unwrap();
+            let array = |key: &str| content.metadata[key].to_vec().unwrap().clone();
+            assert_eq!(array("adamtrain.classes")[9].to_string().unwrap(), "9");
+            let image: Vec<u32> = array("adamtrain.image").iter().map(|side| side.to_u32().unwrap()).collect();
+            assert_eq!(image, [1, 28, 28]);
+            let widths: Vec<usize> =
+                array("adamtrain.widths").iter().map(|width| width.to_u32().unwrap() as usize).collect();
+            assert_eq!(content.tensor_infos.len(), expected.len());
+            for (name, (shape, numbers)) in &expected {
+                let tensor = content.tensor(&mut file, name, &Device::Cpu).unwrap();
+                let is_coded = tensor.dtype() == GgmlDType::Q8_0;
+                let dense = tensor.dequantize(&Device::Cpu).unwrap();
+                if shape.len() == 1 {
+                    assert_eq!(dense.to_vec1::<f32>().unwrap(), *numbers);
+                    continue;
+                }
+                assert!(widths.windows(2).any(|pair| pair == [shape[1], shape[0]]));
+                let width = if is_coded { shape[1].next_multiple_of(32) } else { shape[1] };
+                assert_eq!(dense.dims(), [shape[0], width]);
+                for (found, row) in dense.to_vec2::<f32>().unwrap().iter().zip(numbers.chunks_exact(shape[1])) {
+                    let (found, padding) = found.split_at(shape[1]);
+                    assert!(padding.iter().all(|&x| x == 0.0));
+                    // Half a level, and the scale of the block rounded to f16.
+                    let largest = row.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+                    let most = if is_coded { largest * (0.5 / 127.0 + 1.0 / 2048.0) } else { 0.0 };
+                    assert!(found.iter().zip(row).all(|(a, b)| (a - b).abs() <= most));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn json_holds_every_bit() {
     for trained in trained() {
         trained.place.succeed("export run --to net.json");
@@ -375,7 +418,7 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
     place.succeed("--limit-train 300 --epochs 1 --out run -q");
     place.run("export run").refused(2, &["--to"]);
     place.run("export run --to net.pt").refused(2, &["`.pt`", "`.safetensors`", "`.npz`", "`.json`"]);
-    place.run("export run --quantize int8 --to net.npz").refused(2, &["`.npz`", "`.onnx`, `.h`"]);
+    place.run("export run --quantize int8 --to net.npz").refused(2, &["`.npz`", "`.onnx`, `.gguf`, `.h`"]);
     place.run("export run --quantize int4 --to net.onnx").refused(2, &["int4", "int8"]);
     place.run("export run --input f32 --to net.h").refused(2, &["--input", "`.h`"]);
     place.run("export run --quantize int8 --data-dir x --to net.h").refused(2, &["--data-dir does nothing"]);

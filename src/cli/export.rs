@@ -25,6 +25,7 @@ The ending of FILE decides the format; docs/exports.md has the layout of each:
   .onnx         a graph from pixels to logits and probabilities
   .safetensors  PyTorch's layout; --init reads it too
   .npz          for numpy, which runs it in three lines
+  .gguf         tensors of llama.cpp's family
   .h            one header for C and C++, which needs nothing else
   .json         everything as text
 
@@ -63,7 +64,7 @@ pub fn command() -> Command {
                 .long("quantize")
                 .value_name("FORMAT")
                 .value_parser(["int8"])
-                .help("Weights in eight bits, for .onnx and .h; reads training images to fit hidden layers to"),
+                .help("Weights in eight bits, for .onnx, .gguf and .h; reads training images to fit hidden layers to"),
             Arg::new("data-dir")
                 .long("data-dir")
                 .value_name("DIR")
