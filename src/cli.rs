@@ -7,6 +7,7 @@ mod compressed;
 mod data;
 mod doctor;
 mod eval;
+mod export;
 mod inspect;
 mod optimizers;
 mod predict;
@@ -61,6 +62,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
+    Subcommand { command: export::command, run: |typed, _| done(export::run(typed)), computes: true },
     // It starts as many threads as it needs.
     Subcommand { command: compress::command, run: compress::run, computes: false },
     Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },

@@ -28,6 +28,7 @@ use crate::metrics::Sums;
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
 use crate::run::resolve;
 use crate::run::signal::Signals;
+use crate::run::weights::Weights;
 use crate::train::{Evaluator, Progress, Record, Trainer};
 use splits::Splits;
 use teacher::SavedTeacher;
@@ -133,7 +134,7 @@ impl Lane {
 #[derive(Clone, Debug, Default)]
 pub struct Parents {
     /// The weights that all begin with.
-    pub initial: Option<Rc<Checkpoint>>,
+    pub initial: Option<Rc<Weights>>,
     /// The net that all learn from.
     pub teacher: Option<Rc<SavedTeacher>>,
 }
@@ -211,7 +212,7 @@ impl Lanes {
         let modelled = if lanes.is_empty() { &diverged[..1] } else { &lanes };
         let configs: Vec<Config> = modelled.iter().map(|lane| lane.config.clone()).collect();
         if let (Some(initial), Some(path), []) = (&parents.initial, &configs[0].init, checkpoints.as_slice())
-            && initial.meta.model.channels() != data.channels
+            && initial.channels.as_ref().is_some_and(|channels| *channels != data.channels)
         {
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", path.display());
         }
@@ -472,7 +473,7 @@ fn trainer(
     } else if let Some(start) = &parents.initial {
         for lane in 0..lanes.len() {
             let tensors = trainer.net.tensors().into_iter().map(|(name, lanes)| Ok((name, lanes.get(lane)?)));
-            start.restore(&tensors.collect::<Result<Vec<_>>>()?)?;
+            checkpoint::restore(&start.tensors, &tensors.collect::<Result<Vec<_>>>()?)?;
         }
         trainer.start_optimizer(lanes)?;
     }
@@ -485,19 +486,23 @@ fn evaluator(trainer: &Trainer, data: &Splits, device: &Device) -> Result<Evalua
     Evaluator::new(&trainer.net, evaluated, data.channels.clone(), device)
 }
 
-/// The checkpoint that `--init` names, which must hold this net; none where it is not given.
+/// The weights that `--init` names, which must be this net's: a checkpoint's, or those of a file that holds nothing else; none where it
+/// is not given.
 ///
 /// # Errors
 /// If it is missing, broken or of another net ([`Exit::Run`]).
-pub fn initial(config: &Config) -> Result<Option<Rc<Checkpoint>>> {
+pub fn initial(config: &Config) -> Result<Option<Rc<Weights>>> {
     let Some(init) = &config.init else { return Ok(None) };
+    if let Some(weights) = Weights::read(init, &config.shape)? {
+        return Ok(Some(Rc::new(weights)));
+    }
     let (path, checkpoint) = resolve::open(init, false)?;
     let shape = &checkpoint.meta.model.shape;
     if *shape != config.shape {
         let what = format!("{}: its net is {shape}, expected {}", path.display(), config.shape);
         return Err(Failure::new(Exit::Run, what).hint("choose --hidden and --dataset as that run has them").into());
     }
-    Ok(Some(Rc::new(checkpoint)))
+    Ok(Some(Rc::new(Weights::of(checkpoint))))
 }
 
 /// Requires that a checkpoint was trained on this data; `whole` is what it is part of, a run or a sweep.

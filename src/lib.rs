@@ -13,6 +13,8 @@ pub(crate) mod listing;
 #[cfg(feature = "cli")]
 pub mod compress;
 #[cfg(feature = "cli")]
+pub mod export;
+#[cfg(feature = "cli")]
 pub mod lanes;
 #[cfg(feature = "cli")]
 pub mod plan;

@@ -13,6 +13,7 @@ pub mod resolve;
 pub mod results;
 pub mod signal;
 mod summary;
+pub mod weights;
 pub mod write;
 
 pub(crate) use crate::read;

@@ -90,6 +90,8 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("predict nowhere", 2, &["INPUT"]),
         ("predict nowhere 7.png", 4, &["nowhere", "No such file"]),
         ("inspect nowhere", 4, &["nowhere"]),
+        ("export nowhere --to net.npz", 4, &["nowhere"]),
+        ("export nowhere --to net.txt", 2, &["`.txt`", "`.npz`"]),
         ("data mnits", 2, &["mnits", "mnist"]),
         ("completions tcsh", 2, &["tcsh", "bash"]),
     ];
@@ -843,9 +845,19 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     }
     let short = place.succeed("-h").stdout;
     assert!(short.contains("--lr"));
-    for command in
-        ["train", "eval", "predict", "inspect", "data", "doctor", "optimizers", "schedules", "completions", "man"]
-    {
+    for command in [
+        "train",
+        "eval",
+        "predict",
+        "inspect",
+        "export",
+        "data",
+        "doctor",
+        "optimizers",
+        "schedules",
+        "completions",
+        "man",
+    ] {
         let help = place.succeed(&format!("{command} --help")).stdout;
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }
@@ -878,6 +890,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         "eval --help",
         "inspect --help",
         "predict --help",
+        "export --help",
         "data --help",
         "optimizers --help",
         "doctor --help",

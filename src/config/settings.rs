@@ -360,7 +360,7 @@ settings! {
         /// How much lower a validation loss must be to count as better
         min_delta: f64 = number(from(0.0)), default: Is("0"),
             reader: Unless("train.patience", "none", "give --patience, for example 5"), lanes: Own;
-        /// Start from the weights of that run or checkpoint, with a fresh optimizer
+        /// Start from the weights of that run, checkpoint or safetensors file, with a fresh optimizer
         init: Option<PathBuf> = any(), flag, metavar: "RUN", default: Unset("none");
     }
     teacher {

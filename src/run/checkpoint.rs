@@ -43,10 +43,11 @@ use crate::train::{Progress, quantizer};
 /// Version of the format; a reader refuses any other.
 pub const FORMAT: u32 = 2;
 
-const KEY: &str = "adamtrain";
+/// The metadata key of a checkpoint.
+pub(super) const KEY: &str = "adamtrain";
 
 /// A header longer than this is none of ours: the configuration and a few lines per tensor stay far below.
-const MOST_HEADER: u64 = 1 << 20;
+pub(super) const MOST_HEADER: u64 = 1 << 20;
 
 /// What a checkpoint holds beside tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,6 +243,22 @@ pub fn copy(tensors: &[(String, Tensor)]) -> Result<BTreeMap<String, Numbers>> {
     tensors.iter().map(copy).collect()
 }
 
+/// Overwrites tensors in place with those that are stored under their names.
+///
+/// # Errors
+/// If one is missing or has another size, or the device fails.
+pub fn restore(stored: &BTreeMap<String, Numbers>, tensors: &[(String, Tensor)]) -> Result<()> {
+    for (name, tensor) in tensors {
+        let numbers = stored.get(name).filter(|numbers| numbers.data.count() == tensor.elem_count());
+        let absent = || format!("the checkpoint holds no `{name}` of the size of {:?}", tensor.dims());
+        match &numbers.with_context(absent)?.data {
+            Elements::F32(numbers) => lend_mut(tensor, |data: &mut [f32]| data.copy_from_slice(numbers))?,
+            Elements::U8(codes) => lend_mut(tensor, |data: &mut [u8]| data.copy_from_slice(codes))?,
+        }
+    }
+    Ok(())
+}
+
 struct NumbersView<'a>(&'a Numbers, Cow<'a, [u8]>);
 
 impl View for NumbersView<'_> {
@@ -293,15 +310,7 @@ impl Checkpoint {
     /// # Errors
     /// If one is missing or has another size, or the device fails.
     pub fn restore(&self, tensors: &[(String, Tensor)]) -> Result<()> {
-        for (name, tensor) in tensors {
-            let stored = self.tensors.get(name).filter(|stored| stored.data.count() == tensor.elem_count());
-            let absent = || format!("the checkpoint holds no `{name}` of the size of {:?}", tensor.dims());
-            match &stored.with_context(absent)?.data {
-                Elements::F32(numbers) => lend_mut(tensor, |data: &mut [f32]| data.copy_from_slice(numbers))?,
-                Elements::U8(codes) => lend_mut(tensor, |data: &mut [u8]| data.copy_from_slice(codes))?,
-            }
-        }
-        Ok(())
+        restore(&self.tensors, tensors)
     }
 
     /// Reads and checks a checkpoint.
