@@ -145,6 +145,10 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
             Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported }
         }
         (DataSource::Own(own), _) => own.load(spec, quiet)?,
+        (DataSource::Nowhere, _) => {
+            let what = format!("where `{}` lies is not known", spec.name);
+            return Err(Failure::new(Exit::Data, what).hint("give its path with --dataset").into());
+        }
         (DataSource::Files { format, .. }, Some(dir)) => from_files(spec, *format, dir, quiet)?,
         (DataSource::Files { hub, .. }, None) => from_hub(spec, *hub, quiet)?,
     };

@@ -374,7 +374,7 @@ impl Lanes {
                 format: FORMAT,
                 version: env!("CARGO_PKG_VERSION").into(),
                 model: Model::new(config.shape.clone(), &self.data.channels),
-                data: checkpoint::DataId { name: self.data.name.clone(), sha256: self.data.sha256.clone() },
+                data: self.data.id.clone(),
                 teacher: self.parents.teacher.as_ref().map(|teacher| teacher.sha256.clone()),
                 optimizer: OptimizerState {
                     name: config.optimizer.name.to_owned(),
@@ -515,7 +515,7 @@ pub fn expect_same_data(
     path: &std::path::Path,
     whole: &str,
 ) -> Result<(), Failure> {
-    let (name, now, then) = (&data.name, &data.sha256, &checkpoint.meta.data.sha256);
+    let (name, now, then) = (&data.id.name, &data.id.sha256, &checkpoint.meta.data.sha256);
     if now == then {
         return Ok(());
     }

@@ -38,7 +38,7 @@ impl Picture {
     /// The picture in this shape; where it has it already, the same bytes.
     ///
     /// Colour becomes grey by ITU-R BT.601 as Pillow rounds it, (19595·R + 38470·G + 7471·B + 2¹⁵) / 2¹⁶, so that grey stays what it is;
-    /// grey becomes three equal planes. Sizes are changed by [`resize`](resize::resize), without regard to the ratio of the sides.
+    /// grey becomes three equal planes. Sizes are changed by the cubic of Catmull and Rom, without regard to the ratio of the sides.
     ///
     /// # Panics
     /// If `channels` is neither 1 nor 3, or a size is 0.

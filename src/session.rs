@@ -143,7 +143,7 @@ impl Session {
         };
         let words = format!(
             "{} {} ({} parameters), {} lr {}, {} of {} on {}{goes_on}",
-            data.name,
+            data.id.name,
             config.shape,
             config.shape.parameters(),
             config.optimizer.name,

@@ -126,6 +126,24 @@ pub(super) fn config(
     })
 }
 
+/// The configuration of a checkpoint, and what it was trained on: of data by path what the checkpoint says, as it may be gone.
+pub(super) fn known(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    overrides: impl Iterator<Item = Given>,
+) -> Result<(Config, Arc<Spec>)> {
+    let Some(described) = &checkpoint.meta.data.described else {
+        let config = config(path, &checkpoint.meta.config, overrides)?;
+        let spec = config.dataset.clone();
+        return Ok((config, spec));
+    };
+    let is_of_data = |key: &str| key.starts_with("data.") && key != "data.scaling";
+    let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_of_data(key));
+    let settings = settings.map(|(key, text)| (key.clone(), text.clone())).collect();
+    let spec = Spec::described(&checkpoint.meta.data.name, described.image, &described.classes);
+    Ok((config(path, &settings, overrides)?, Arc::new(spec)))
+}
+
 /// Requires images and classes of the number that the net has.
 pub(super) fn expect_fitting(path: &Path, shape: &Shape, spec: &Spec) -> Result<(), Failure> {
     if (shape.inputs, shape.classes) == (spec.inputs(), spec.classes.len()) {

@@ -1,5 +1,6 @@
 //! `adamtrain export RUN --to FILE`: a trained net in the format of another program.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,6 +129,8 @@ struct Found {
     spec: Option<Arc<Spec>>,
     /// The folder of its files.
     folder: Option<PathBuf>,
+    /// Of data by path: the run's settings, which say where it lies.
+    settings: Option<BTreeMap<String, String>>,
 }
 
 /// The net that was typed.
@@ -140,19 +143,21 @@ fn found(typed: &ArgMatches) -> Result<Found> {
         }
         let net = Net::of_compressed(&path, &amc::Net::read(&path)?)?;
         let spec = Spec::named(&net.dataset);
-        return Ok(Found { path, net, spec, folder: None });
+        return Ok(Found { path, net, spec, folder: None, settings: None });
     }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
-    let config = eval::config(&path, &checkpoint.meta.config, std::iter::empty())?;
-    eval::expect_fitting(&path, &checkpoint.meta.model.shape, &config.dataset)?;
-    let net = Net::of_checkpoint(&path, &checkpoint, &config.dataset, is_average)?;
-    Ok(Found { path, net, spec: Some(config.dataset.clone()), folder: config.data_dir.clone() })
+    let (config, spec) = eval::known(&path, &checkpoint, std::iter::empty())?;
+    eval::expect_fitting(&path, &checkpoint.meta.model.shape, &spec)?;
+    let net = Net::of_checkpoint(&path, &checkpoint, &spec, is_average)?;
+    let settings = Some(checkpoint.meta.config).filter(|_| checkpoint.meta.data.described.is_some());
+    Ok(Found { path, net, spec: Some(spec), folder: config.data_dir.clone(), settings })
 }
 
 /// The first images of the training split, u8 `[N, D]`.
 fn images(found: &Found, typed: &ArgMatches) -> Result<Vec<u8>> {
-    let Found { path, net, spec, folder } = found;
-    let Some(spec) = spec else {
+    let Found { path, net, spec, folder, settings } = found;
+    let of_path = settings.as_ref().map(|settings| eval::config(path, settings, std::iter::empty())).transpose()?;
+    let Some(spec) = of_path.as_ref().map(|config| &config.dataset).or(spec.as_ref()) else {
         let what =
             format!("{}: int8 is fitted to images, and the file names no data set that is known", path.display());
         return Err(Failure::new(Exit::Usage, what).hint("leave out --quantize, or export the run").into());

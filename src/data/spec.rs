@@ -47,6 +47,8 @@ pub(super) enum DataSource {
     Generated(fn() -> (Images, Images)),
     /// A path of the user's.
     Own(Arc<Own>),
+    /// Nowhere: a checkpoint alone knows of it.
+    Nowhere,
     /// Files in a folder; without one, the pictures that the hub has of the same.
     Files {
         format: &'static dyn Format,
@@ -86,6 +88,27 @@ impl Spec {
     /// Whether the program makes it itself.
     pub fn is_generated(&self) -> bool {
         matches!(self.source, DataSource::Generated(_))
+    }
+
+    /// What a checkpoint says of data by path, wherever that is now: channels, rows and columns of an image, and names of the classes.
+    pub fn described(name: &str, [channels, rows, columns]: [usize; 3], classes: &[String]) -> Self {
+        Self {
+            name: name.to_owned(),
+            about: "data by path".to_owned(),
+            channels,
+            rows,
+            columns,
+            classes: classes.to_vec(),
+            train: 0,
+            test: 0,
+            published: None,
+            source: DataSource::Nowhere,
+        }
+    }
+
+    /// Whether it is given by its path.
+    pub fn is_by_path(&self) -> bool {
+        matches!(self.source, DataSource::Own(_))
     }
 
     /// What was found by looking, of data by path.

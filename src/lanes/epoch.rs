@@ -10,6 +10,9 @@ use crate::metrics::{Means, Sums};
 use crate::train::Record;
 use crate::train::health::HealthSums;
 
+/// The means of each lane on a split, where there is one.
+type LaneMeans = Option<Vec<Means>>;
+
 impl Lanes {
     /// Ends the lanes that have nothing left to do where they stand: those of a run whose process was killed after its last step.
     ///
@@ -167,7 +170,7 @@ impl Lanes {
     }
 
     /// Means of each lane on the test split and on the validation split, where there is one.
-    fn passes(&self) -> Result<(Option<Vec<Means>>, Option<Vec<Means>>)> {
+    fn passes(&self) -> Result<(LaneMeans, LaneMeans)> {
         let pass = |split: &Split, order: &Tensor| -> Result<Vec<Means>> {
             self.evaluator.run_lanes(&self.trainer.net, split, order, |_, _| Ok(()))
         };

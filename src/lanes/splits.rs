@@ -8,6 +8,7 @@ use crate::data::batches::Division;
 use crate::data::{Dataset, Split};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
+use crate::run::checkpoint::{DataId, Described};
 use crate::train::{Batch, all_of};
 
 /// The data of a run on its device.
@@ -24,10 +25,8 @@ pub struct Splits {
     pub test: Option<(Split, Tensor)>,
     /// Normalisation of the pixels.
     pub channels: Vec<Channel>,
-    /// Name of the data set.
-    pub name: String,
-    /// Digest of its pixels and labels.
-    pub sha256: String,
+    /// What checkpoints say of the data.
+    pub id: DataId,
 }
 
 impl Splits {
@@ -37,6 +36,10 @@ impl Splits {
     /// If nothing is left to train on or to validate on ([`Exit::Usage`]), or memory does not suffice.
     pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
         let channels = dataset.channels(config.scaling);
+        let spec = &dataset.spec;
+        let described = spec
+            .is_by_path()
+            .then(|| Described { image: [spec.channels, spec.rows, spec.columns], classes: spec.classes.clone() });
         let imported = dataset.imported;
         let count = imported.train.len();
         let Division { train, valid } =
@@ -62,8 +65,7 @@ impl Splits {
             },
             test,
             channels,
-            name: dataset.spec.name.clone(),
-            sha256: imported.sha256,
+            id: DataId { name: dataset.spec.name.clone(), sha256: imported.sha256, described },
         })
     }
 

@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded, one of [`LARGE`] a quarter of that.
+    /// 256 MiB, and 2²⁶ pixels: a square of 8192. Such a picture takes up to 1 GiB while it is decoded, one of 2²⁴ pixels a quarter of that.
     fn default() -> Self {
         Self { file_bytes: 1 << 28, pixels: 1 << 26 }
     }

@@ -145,6 +145,18 @@ pub struct DataId {
     pub name: String,
     /// Digest of its pixels and labels.
     pub sha256: String,
+    /// What is known of data by path, which may be gone; of a data set with a name nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<Described>,
+}
+
+/// What a net needs to know of the data that it was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// Channels, rows and columns of an image.
+    pub image: [usize; 3],
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
 }
 
 /// The optimizer of a checkpoint.
@@ -517,7 +529,7 @@ pub(crate) mod tests {
             format: FORMAT,
             version: "0".into(),
             model: Model::new(shape, &channels),
-            data: DataId { name: "digits".into(), sha256: "00".into() },
+            data: DataId { name: "digits".into(), sha256: "00".into(), described: None },
             teacher: None,
             optimizer: OptimizerState {
                 name: "adam".into(),

@@ -59,9 +59,9 @@ impl Judge {
         let (path, saved) = checkpoint(typed, "RUN")?;
         let device = typed.get_one::<String>("device").cloned();
         let device = device.map(|text| Given { key: "train.device".to_owned(), text, flag: "--device".to_owned() });
-        let config = eval::config(&path, &saved.meta.config, device.into_iter())?;
-        let (shape, spec) = (&saved.meta.model.shape, &config.dataset);
-        eval::expect_fitting(&path, shape, spec)?;
+        let (config, spec) = eval::known(&path, &saved, device.into_iter())?;
+        let shape = &saved.meta.model.shape;
+        eval::expect_fitting(&path, shape, &spec)?;
         let device = config.device.open_at(config.precision)?;
         let net = LinearNet::new(shape.clone(), &[0], &device)?;
         eval::restore(&net, &path, &saved, typed.get_flag("ema"))?;

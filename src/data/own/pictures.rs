@@ -169,7 +169,9 @@ impl Pictures {
             tracing::warn!("{failure}; it is left out");
         }
         let mut is_broken = vec![false; pictures.len()];
-        broken.iter().for_each(|(place, _)| is_broken[*place] = true);
+        for (place, _) in &broken {
+            is_broken[*place] = true;
+        }
         let mut kept = 0;
         for place in (0..pictures.len()).filter(|place| !is_broken[*place]) {
             pixels.copy_within(place * inputs..(place + 1) * inputs, kept * inputs);
@@ -209,7 +211,9 @@ impl Reader for Pictures {
         }
         let counts = |pictures: &[Labelled]| {
             let mut counts = vec![0; self.classes.len()];
-            pictures.iter().for_each(|(_, class)| counts[usize::from(*class)] += 1);
+            for (_, class) in pictures {
+                counts[usize::from(*class)] += 1;
+            }
             counts
         };
         Ok(Found {

@@ -116,7 +116,7 @@ mod tests {
             )
         };
         let (train, test) = draw(1);
-        let ones = |images: &Images| images.labels.iter().filter(|label| **label == 1).count();
+        let ones = |images: &Images| images.labels.iter().map(|label| usize::from(*label)).sum::<usize>();
         assert_eq!((train.len(), test.len(), ones(&train), ones(&test)), (80, 20, 16, 4));
         let mut all: Vec<u8> = train.pixels.chunks(2).chain(test.pixels.chunks(2)).map(|image| image[0]).collect();
         all.sort_unstable();
