@@ -48,7 +48,8 @@ fn with_pictures() -> Place {
 #[test]
 fn a_folder_of_pictures_is_trained_on_and_kept_in_the_cache() {
     let place = with_pictures();
-    let found = place.answer("data letters");
+    let first = place.succeed("data letters --json").says(&["500 images of 1x28x28", "of memory"]);
+    let found = &first.events()[0];
     assert_eq!(found["name"], "letters");
     assert_eq!(found["shape"], serde_json::json!([1, 28, 28]));
     assert_eq!(found["classes"][3], "digit 3");
@@ -219,9 +220,18 @@ fn odd_things_in_folders_are_decided() {
     place.succeed("data new").says(&["no training image is of the class `digit 3`"]);
     write_pictures(&place.path("alone"), images, 60, 1);
     place.run("data alone").refused(3, &["1 class", "2 to 256"]);
+    // A class may be called as a split is.
+    write_pictures(&place.path("vehicles"), images, 60, 3);
+    fs::rename(place.path("vehicles/digit 1"), place.path("vehicles/train")).unwrap();
+    assert_eq!(place.answer("data vehicles")["classes"], serde_json::json!(["digit 0", "digit 2", "train"]));
+    for class in 0..257 {
+        fs::create_dir_all(place.path(&format!("many/{class}"))).unwrap();
+    }
+    place.run("data many").refused(3, &["257 classes", "2 to 256"]);
     write_pictures(&place.path("untrained/test"), images, 60, 3);
     place.run("data untrained").refused(3, &["none called `train`"]);
     fs::create_dir_all(place.path("void/a")).unwrap();
+    fs::create_dir_all(place.path("void/b")).unwrap();
     place.run("data void").refused(3, &["no folder in it holds a picture"]);
     fs::create_dir(place.path("bare")).unwrap();
     place.run("data bare").refused(3, &["holds no data set", "expected"]);

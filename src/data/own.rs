@@ -20,6 +20,7 @@ use super::images::Images;
 use super::progress::ImportProgress;
 use super::spec::{DataSource, Spec};
 use super::{Dataset, file};
+use crate::device::in_units;
 use crate::error::{Exit, Failure};
 use crate::read;
 use idx::Idx;
@@ -162,7 +163,10 @@ impl Own {
     /// If something is missing or broken ([`Exit::Data`]).
     pub fn load(&self, spec: &Arc<Spec>, quiet: bool) -> Result<Dataset> {
         let source = self.path.display().to_string();
-        let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &source, quiet);
+        let (images, Spec { channels, rows, columns, .. }) = (spec.train + spec.test, &**spec);
+        let memory = in_units((images * (spec.inputs() + 1)) as u64);
+        let described = format!("{source} ({images} images of {channels}x{rows}x{columns}, {memory} of memory)");
+        let mut progress = ImportProgress::new(&spec.name, images, &described, quiet);
         super::cached_or(spec, &self.fingerprint, source, || {
             let whole = self.reader.read(&self.found, &mut progress)?;
             let (train, test) = splits::divided(whole, &self.wishes);

@@ -18,7 +18,7 @@ use super::super::file;
 use super::super::images::Images;
 use super::super::progress::ImportProgress;
 use super::super::spec::MOST_PIXELS;
-use super::{Found, Reader, Wishes, refused};
+use super::{Found, Reader, Wishes, refused, splits};
 use crate::error::Failure;
 use crate::picture::{self, Kind, Limits, Obstacle, Walk};
 use crate::read;
@@ -50,11 +50,17 @@ impl Pictures {
         if folders.is_empty() {
             return Ok(None);
         }
-        let named = |names: &[&str]| {
-            let mut present = names.iter().filter(|name| folders.iter().any(|folder| folder == **name));
-            present.next().map(|name| root.join(name))
+        // A folder of pictures alone is a class, whatever it is called: of vehicles one may be `train`.
+        let named = |names: &[&str]| -> Result<Option<PathBuf>, Failure> {
+            for name in names.iter().filter(|name| folders.iter().any(|folder| folder == **name)) {
+                let folder = root.join(name);
+                if !self::folders(&folder)?.is_empty() {
+                    return Ok(Some(folder));
+                }
+            }
+            Ok(None)
         };
-        let (train, test) = match (named(&TRAIN), named(&TEST)) {
+        let (train, test) = match (named(&TRAIN)?, named(&TEST)?) {
             (Some(train), test) => (train, test),
             (None, Some(test)) => {
                 let what = format!(
@@ -70,6 +76,7 @@ impl Pictures {
             names.extend(self::folders(test)?);
         }
         in_order(&mut names);
+        splits::expect_classes(names.len(), root)?;
         let mut found = Seen::default();
         let splits: Vec<&Path> = std::iter::once(train.as_path()).chain(test.as_deref()).collect();
         let mut pictures = found.gather(root, &splits)?;

@@ -21,11 +21,7 @@ const MOST_CLASSES: usize = 256;
 /// If there are too few classes or too many ([`Exit::Data`]), or a test split is asked for beside the one that there is
 /// ([`Exit::Usage`]).
 pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found, Failure> {
-    let classes = found.classes.len();
-    if !(2..=MOST_CLASSES).contains(&classes) {
-        let what = format!("has {}, expected 2 to {MOST_CLASSES}", counted(classes as u64, "class"));
-        return Err(refused(path, what));
-    }
+    expect_classes(found.classes.len(), path)?;
     let tests: usize = found.test.iter().sum();
     if wishes.test_fraction > 0.0 {
         if tests > 0 {
@@ -38,6 +34,16 @@ pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found,
         }
     }
     Ok(found)
+}
+
+/// Requires as many classes as there can be labels, and more than one.
+pub fn expect_classes(classes: usize, path: &Path) -> Result<(), Failure> {
+    if (2..=MOST_CLASSES).contains(&classes) {
+        return Ok(());
+    }
+    let found = if classes == 1 { "1 class".to_owned() } else { format!("{classes} classes") };
+    let what = format!("has {found}, expected 2 to {MOST_CLASSES}");
+    Err(refused(path, what))
 }
 
 /// How many of the images of a class are drawn for the test split.
