@@ -482,7 +482,7 @@ mod tests {
         assert_says(&swapped, "magic is 2051, expected 2049 (this is an image file)");
         assert_says(&refusal(0, vec![1; 40]), "magic is 16843009, expected 2051");
         for count in [0, MOST_IMAGES + 1, u32::MAX] {
-            let words = format!("count is {count}, expected 1 to 262144");
+            let words = format!("count is {count}, expected 1 to 1048576");
             assert_says(&refusal(0, images_file(count, 3, 2, &[0; 24])), &words);
             assert_says(&refusal(1, labels_file(count, &[0; 4])), &words);
         }
@@ -490,7 +490,7 @@ mod tests {
             let words = format!("images are {rows}×{columns} pixels, expected 3×2");
             assert_says(&refusal(0, images_file(4, rows, columns, &[0; 24])), &words);
         }
-        let words = "is 40 bytes long, expected 1572880 for 262144 items";
+        let words = "is 40 bytes long, expected 6291472 for 1048576 items";
         assert_says(&refusal(0, images_file(MOST_IMAGES, 3, 2, &[0; 24])), words);
     }
 
