@@ -21,14 +21,14 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::data::own::Wishes;
-use crate::data::{self, Spec};
+use crate::data::{self, Scaling, Spec};
 use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
 use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
 use augment::Augment;
-use field::{Choice as _, DataName, ImageSize};
+use field::{Choice as _, ColumnName, ColumnNames, DataName, ImageSize};
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Channels, Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
@@ -117,8 +117,8 @@ impl Config {
     /// As [`Config::load`].
     pub fn of(mut layers: Layers) -> Result<Self> {
         complete(&mut layers)?;
-        let entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
-        let settings = Settings::read(|key| entries.value(key))?;
+        let mut entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
+        let mut settings = Settings::read(|key| entries.value(key))?;
         let family = settings.optimizer;
         let wishes = Wishes {
             test_fraction: settings.test_fraction,
@@ -126,11 +126,22 @@ impl Config {
             channels: settings.channels.map(|channels| if channels == Channels::One { 1 } else { 3 }),
             size: settings.size.map(|ImageSize(sides)| sides),
             skip_broken: settings.skip_broken,
+            label: settings.label.clone().map(|ColumnName(name)| name),
+            categorical: settings.categorical.clone().map_or_else(Vec::new, |ColumnNames(names)| names),
+            ignored: settings.ignore.clone().map_or_else(Vec::new, |ColumnNames(names)| names),
         };
         let dataset = match &settings.dataset {
             DataName::Known(spec) => spec.clone(),
             DataName::At(path) => data::own::spec_at(path, &wishes)?,
         };
+        // Features are of all sizes, which no learning rate would suit.
+        if !dataset.numbers.are_bytes()
+            && let Some(index) = index("data.scaling")
+            && let Some((value, origin @ Origin::Follows(_))) = &mut entries.0[index]
+        {
+            (settings.scaling, *value) = (Scaling::Standard, Value::Text("standard".to_owned()));
+            *origin = Origin::Follows("data.dataset");
+        }
         let shape = Shape { inputs: dataset.inputs(), hidden: settings.hidden.clone(), classes: dataset.classes.len() };
         let hypers = entries.hypers(family)?;
         let origin = entries.get("optim.group").map_or(&Origin::Default, |(_, origin)| origin);
@@ -401,6 +412,12 @@ impl Config {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
+        }
+        if self.augment != Augment::None && !self.dataset.numbers.are_bytes() {
+            return usage(
+                &format!("`--augment` moves the pixels of images, and `{}` holds features", self.dataset.name),
+                "leave --augment out",
+            );
         }
         if self.has_codes() && matches!(self.device, Request::Cuda(_)) {
             return usage(

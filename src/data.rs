@@ -15,11 +15,14 @@ mod hub;
 pub mod idx;
 pub mod images;
 pub mod imported;
+pub mod npy;
+pub mod numbers;
 pub mod own;
 mod pickle;
 mod progress;
 mod sets;
 mod spec;
+pub mod table;
 mod tar;
 
 use std::path::Path;
@@ -35,8 +38,8 @@ use images::Images;
 use imported::Imported;
 use progress::ImportProgress;
 pub use sets::SETS;
-pub use spec::Spec;
 use spec::{DataSource, Format, Repository};
+pub use spec::{Description, Spec};
 
 /// How pixels become numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,9 @@ pub struct Dataset {
 impl Dataset {
     /// The normalisation of each channel.
     pub fn channels(&self, scaling: Scaling) -> Vec<Channel> {
+        if !self.spec.numbers.are_bytes() {
+            return numbers::channels(&self.imported.train, self.spec.channels, scaling);
+        }
         let plane = self.spec.rows * self.spec.columns;
         let count = (self.imported.train.len() * plane) as f64;
         let normalise = |mean: f64, deviation: f64| Channel {
@@ -92,7 +98,7 @@ impl Dataset {
 /// One split on a device.
 #[derive(Clone, Debug)]
 pub struct Split {
-    /// u8 [N, D].
+    /// u8 `[N, D]`, or f32 `[N, D]`, normalised.
     pub pixels: Tensor,
     /// u32 `[N]`.
     pub labels: Tensor,
@@ -141,7 +147,7 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
     let dataset = match (&spec.source, data_dir) {
         (DataSource::Generated(generate), _) => {
             let (train, test) = generate();
-            let imported = Imported::new(train, test, spec.channels);
+            let imported = Imported::new(train, test, spec.summed());
             Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported }
         }
         (DataSource::Own(own), _) => own.load(spec, quiet)?,
@@ -207,7 +213,7 @@ fn cached_or(
         return Ok(Dataset { spec: spec.clone(), source, cached: true, imported });
     }
     let (train, test) = read()?;
-    let imported = Imported::new(train, test, spec.channels);
+    let imported = Imported::new(train, test, spec.summed());
     match cache::store(spec, fingerprint, &imported) {
         Ok(path) => tracing::info!("kept {} as {}", spec.name, path.display()),
         // The next start is slower, and nothing else.

@@ -19,6 +19,7 @@ use anyhow::Result;
 
 use crate::amc::{self, Image};
 use crate::data::Spec;
+use crate::data::numbers::{Numbers, names};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
 use crate::model::Shape;
@@ -120,6 +121,10 @@ pub struct Net {
     pub dataset: String,
     /// What it looks at.
     pub image: Image,
+    /// What an input is.
+    pub inputs: Numbers,
+    /// Names of the inputs, of a net that looks at a table.
+    pub features: Vec<String>,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// How the pixels of each channel become numbers.
@@ -179,6 +184,8 @@ impl Net {
         Ok(Self {
             dataset: spec.name.clone(),
             image: Image { channels: spec.channels, height: spec.rows, width: spec.columns },
+            inputs: spec.numbers,
+            features: names(&spec.table),
             classes: spec.classes.clone(),
             channels: model.channels(),
             layers: model.shape.layers().enumerate().map(layer).collect::<Result<_, Failure>>()?,
@@ -205,6 +212,8 @@ impl Net {
         Ok(Self {
             dataset: net.dataset.clone(),
             image: net.image,
+            inputs: Numbers::Bytes,
+            features: Vec::new(),
             classes: net.classes.clone(),
             channels: net.scale.iter().map(|&scale| Channel { scale, shift: 0.0 }).collect(),
             layers,
@@ -227,6 +236,8 @@ impl Net {
             classes: self.classes.clone(),
             scale: self.channels.iter().map(|channel| channel.scale).collect(),
             shift: self.channels.iter().map(|channel| channel.shift).collect(),
+            inputs: self.inputs,
+            features: self.features.clone(),
         }
     }
 
@@ -244,6 +255,11 @@ impl Net {
                 .collect();
             let what = format!("--quantize int8 is not for `.{}`, only for {}", format.name(), able.join(", "));
             return Err(Failure::new(Exit::Usage, what).into());
+        }
+        if int8.is_some() && format.needs_images() && !self.inputs.are_bytes() {
+            let what =
+                format!("--quantize int8 in a `.{}` is for nets that look at images, not at features", format.name());
+            return Err(Failure::new(Exit::Usage, what).hint("leave out --quantize").into());
         }
         let quantized = int8.filter(|_| format.needs_images()).map(|pixels| self.quantized(pixels)).transpose()?;
         match format {

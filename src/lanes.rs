@@ -455,6 +455,9 @@ fn trainer(
 ) -> Result<Trainer> {
     let mut trainer = Trainer::new(lanes, data.members.len(), data.channels.clone(), device)?;
     if let Some(teacher) = &parents.teacher {
+        teacher.expect_reading(data)?;
+    }
+    if let Some(teacher) = &parents.teacher {
         trainer.learn_from(teacher.net(device)?, teacher.checkpoint.meta.model.channels(), lanes)?;
     }
     if !checkpoints.is_empty() {

@@ -42,7 +42,7 @@ const PROGRAM: u64 = 20 << 20;
 /// allocator's slack.
 pub fn bytes(config: &Config, examples: usize, lanes: u64, teacher: Option<&SavedTeacher>) -> u64 {
     let images = (config.dataset.train + config.dataset.test) as u64;
-    let data = images * (config.dataset.inputs() as u64 + 8);
+    let data = images * (config.dataset.example_bytes() as u64 + 8);
     let teacher = teacher.map_or(0, |teacher| teacher.bytes(config.batch_size.min(examples)));
     let needed = data.saturating_add(Trainer::bytes(config, examples).saturating_mul(lanes)).saturating_add(teacher);
     needed.saturating_add(needed / 8).saturating_add(PROGRAM)
@@ -51,7 +51,7 @@ pub fn bytes(config: &Config, examples: usize, lanes: u64, teacher: Option<&Save
 /// Bytes that a run takes on a GPU: the data, net, optimizer and batches of so many lanes.
 pub fn device_bytes(config: &Config, examples: usize, lanes: u64) -> u64 {
     let images = (config.dataset.train + config.dataset.test) as u64;
-    let data = images * (config.dataset.inputs() as u64 + 8);
+    let data = images * (config.dataset.example_bytes() as u64 + 8);
     let needed = data.saturating_add(Trainer::device_bytes(config, examples).saturating_mul(lanes));
     needed.saturating_add(needed / 8)
 }

@@ -14,9 +14,10 @@ use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::cache::{self, Kept};
 use crate::data::images::Images;
+use crate::data::numbers::names;
 use crate::data::{self, Scaling, Spec};
 use crate::device::in_units;
-use crate::error::escaped;
+use crate::error::{Exit, Failure, escaped};
 use crate::report::table::{Side, aligned, duration, wrapped};
 use crate::report::{Style, answer};
 use crate::text::counted;
@@ -47,6 +48,9 @@ pub fn command() -> Command {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
+            arg("label", "COLUMN", "Column of a table that is the class"),
+            arg("categorical", "COLUMNS", "Columns of a table each of whose values becomes an input"),
+            arg("ignore", "COLUMNS", "Columns of a table that are left out"),
             arg("svg", "FILE", "Write a contact sheet too: the first training images of each class")
                 .value_parser(value_parser!(PathBuf)),
         ])
@@ -105,7 +109,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return cached(typed.get_flag("clear"), json);
     }
     let folder = typed.get_one::<String>("data-dir").map(Path::new);
-    let flags = ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken"];
+    let flags =
+        ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken", "label", "categorical", "ignore"];
     let given = flags.into_iter().filter_map(|flag| {
         let text = typed.get_one::<String>(flag)?.clone();
         let key = if flag == "NAME" { "data.dataset".into() } else { format!("data.{}", flag.replace('-', "_")) };
@@ -120,6 +125,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
     let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));
     if let Some(path) = typed.get_one::<PathBuf>("svg") {
+        if !spec.numbers.are_bytes() {
+            let what = format!("--svg draws images, and `{}` holds features", spec.name);
+            return Err(Failure::new(Exit::Usage, what).hint("leave --svg out").into());
+        }
         super::write_drawing(path, &sheet::sheet(&spec, &dataset.imported.train)?)?;
     }
     let standard = dataset.channels(Scaling::Standard);
@@ -131,6 +140,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "source": dataset.source,
         "cached": dataset.cached,
         "shape": [spec.channels, spec.rows, spec.columns],
+        "numbers": spec.numbers,
+        "features": names(&spec.table),
         "classes": spec.classes,
         "train": {"examples": counts[0].1, "per_class": counts[0].2},
         "test": {"examples": counts[1].1, "per_class": counts[1].2},
@@ -143,7 +154,13 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let _ = writeln!(text, "{}", wrapped(&format!("{}: {}", spec.name, spec.about), super::WIDTH, 2));
         let _ = writeln!(text, "source   {}{from_cache}", dataset.source);
         let (channels, rows, columns) = (spec.channels, spec.rows, spec.columns);
-        let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");
+        if spec.numbers.are_bytes() {
+            let _ = writeln!(text, "images   {channels} x {rows} x {columns}, channel by channel, row by row");
+        } else {
+            let names = names(&spec.table);
+            let named = if names.is_empty() { String::new() } else { format!(": {}", told(&names)) };
+            let _ = writeln!(text, "{}", wrapped(&format!("rows     of {}{named}", spec.shape()), super::WIDTH, 9));
+        }
         let _ = writeln!(text, "train    {}", counts[0].1);
         let _ = writeln!(text, "test     {}", counts[1].1);
         let _ = writeln!(text, "sha256   {}", dataset.imported.sha256);
@@ -154,6 +171,14 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         }
         text
     })
+}
+
+/// Names, of many the first.
+fn told(names: &[String]) -> String {
+    const MOST: usize = 30;
+    let more = names.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    escaped(&names[..names.len().min(MOST)].join(", ")) + &more
 }
 
 /// Number of images of each class.

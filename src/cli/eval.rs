@@ -93,8 +93,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let net = LinearNet::new(shape.clone(), &[0], &device)?;
     restore(&net, &path, &checkpoint, typed.get_flag("ema"))?;
     let name = typed.get_one::<String>("split").cloned().unwrap_or_default();
-    let (split, order) = split(&name, &config, dataset, &device)?;
-    let (means, confusion, predictions) = evaluate(&net, &split, &order, checkpoint.meta.model.channels())?;
+    let channels = checkpoint.meta.model.channels();
+    let (split, order) = split(&name, &config, dataset, &channels, &device)?;
+    let (means, confusion, predictions) = evaluate(&net, &split, &order, channels)?;
     write_predictions(typed, &predictions)?;
     let scores = Scores { path, spec: config.dataset.clone(), split: name, means, confusion };
     answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
@@ -140,7 +141,7 @@ pub(super) fn known(
     let is_of_data = |key: &str| key.starts_with("data.") && key != "data.scaling";
     let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_of_data(key));
     let settings = settings.map(|(key, text)| (key.clone(), text.clone())).collect();
-    let spec = Spec::described(&checkpoint.meta.data.name, described.image, &described.classes);
+    let spec = Spec::described(&checkpoint.meta.data.name, described);
     Ok((config(path, &settings, overrides)?, Arc::new(spec)))
 }
 
@@ -177,13 +178,19 @@ pub(super) fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_
 }
 
 /// The split called `name`, and the examples of it that belong to it.
-fn split(name: &str, config: &Config, dataset: Dataset, device: &Device) -> Result<(Split, Tensor)> {
+fn split(
+    name: &str,
+    config: &Config,
+    dataset: Dataset,
+    channels: &[Channel],
+    device: &Device,
+) -> Result<(Split, Tensor)> {
     if name == "test" {
         if dataset.imported.test.is_empty() {
             let failure = Failure::new(Exit::Usage, format!("`{}` has no test images", dataset.spec.name));
             return Err(failure.hint("use --split train, or --split valid of a run with --valid-fraction").into());
         }
-        let split = Split::new(dataset.imported.test, device)?;
+        let split = dataset.spec.split(dataset.imported.test, channels, device)?;
         let order = all_of(&split, device)?;
         return Ok((split, order));
     }
@@ -195,7 +202,7 @@ fn split(name: &str, config: &Config, dataset: Dataset, device: &Device) -> Resu
         return Err(failure.hint("only a run with --valid-fraction has one; use --split test").into());
     }
     let count = members.len();
-    let split = Split::new(dataset.imported.train, device)?;
+    let split = dataset.spec.split(dataset.imported.train, channels, device)?;
     Ok((split, Tensor::from_vec(members, count, device)?))
 }
 

@@ -88,6 +88,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let input = Input::ALL.iter().find(|(name, _)| Some(*name) == input.map(String::as_str));
     let input = input.map(|(_, input)| *input).unwrap_or_default();
     let found = found(typed)?;
+    if typed.contains_id("input") && !found.net.inputs.are_bytes() {
+        let what = format!("{}: takes features, which are floats, and no pixels", found.path.display());
+        return Err(Failure::new(Exit::Usage, what).hint("leave out --input").into());
+    }
     let is_int8 = typed.contains_id("quantize");
     let pixels = if is_int8 && format.needs_images() { images(&found, typed)? } else { Vec::new() };
     let Found { path, net, .. } = found;
@@ -114,7 +118,11 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let lines = [
             format!("file        {} ({}, {}, {})", to.display(), in_units(bytes.len() as u64), format.name(), weights),
             format!("net         {shape} ({} parameters), of {}", shape.parameters(), path.display()),
-            format!("images      {sides}, {} classes", described.classes.len()),
+            if described.inputs.are_bytes() {
+                format!("images      {sides}, {} classes", described.classes.len())
+            } else {
+                format!("features    {}, {} classes", shape.inputs, described.classes.len())
+            },
         ];
         lines.join("\n")
     })

@@ -7,11 +7,13 @@ mod answers;
 mod ground;
 mod judge;
 mod questions;
+mod rows;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::error::{Exit, Failure, escaped};
@@ -20,7 +22,7 @@ use crate::report::{Style, message};
 use answers::{Answers, Form, Opening};
 use ground::Ground;
 use judge::Judge;
-use questions::{Conversion, Invert, ask};
+use questions::{Conversion, Invert, Question, ask};
 
 /// Pictures that are read, and given to the net, at a time.
 const MOST_PICTURES: usize = 256;
@@ -51,7 +53,7 @@ was done is said on standard error. docs/predict.md tells the rest.",
                 .num_args(1..)
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(PathBuf))
-                .help("A picture, a folder of pictures, a .npy array, an IDX file of images, or - for standard input"),
+                .help("A picture, a folder of pictures, a .npy array, an IDX file of images, or - for standard input; of a net that looks at features a .csv table or a .npy array"),
         )
         .arg(
             Arg::new("top")
@@ -82,6 +84,14 @@ was done is said on standard error. docs/predict.md tells the rest.",
         )
 }
 
+/// Refuses what is done to pictures alone.
+fn expect_no_invert(typed: &ArgMatches) -> Result<(), Failure> {
+    if typed.value_source("invert") != Some(ValueSource::CommandLine) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "--invert is for nets that look at pictures").hint("leave --invert out"))
+}
+
 /// Answers.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let judge = Judge::open(typed, MOST_PICTURES)?;
@@ -103,17 +113,24 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     answers.open(&Opening { judge: &judge, invert: when, ground });
 
     let inputs: Vec<PathBuf> = typed.get_many::<PathBuf>("INPUT").into_iter().flatten().cloned().collect();
-    let most = (MOST_BYTES / judge.shape.iter().product::<usize>()).clamp(1, MOST_PICTURES);
-    let passed_over = ask(&inputs, &conversion, most, |questions| {
+    let most = (MOST_BYTES / judge.shape.iter().product::<usize>() / judge.numbers.bytes()).clamp(1, MOST_PICTURES);
+    let each = |questions: Vec<Question>| {
         let pixels = questions.iter().filter_map(|question| question.picture.as_ref().ok());
         let pixels: Vec<u8> = pixels.flat_map(|picture| picture.pixels.iter().copied()).collect();
         let logits = if pixels.is_empty() { Vec::new() } else { judge.logits(pixels)? };
         answers.give(&questions, &logits, judge.shape);
         Ok(answers.are_wanted())
-    })?;
+    };
+    let passed_over = if judge.numbers.are_bytes() {
+        ask(&inputs, &conversion, most, each)?
+    } else {
+        expect_no_invert(typed)?;
+        rows::ask(&inputs, &judge, most, each)?;
+        0
+    };
 
     let counts = answers.close(passed_over)?;
-    if !quiet && counts.pictures > 0 {
+    if !quiet && counts.pictures > 0 && judge.numbers.are_bytes() {
         message(&counts.told(judge.shape, when, ground));
     }
     match &counts.first_unreadable {

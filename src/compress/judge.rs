@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data;
 use crate::data::batches::Division;
 use crate::data::images::Images;
+use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
 
 /// Images of the training split that say how large hidden outputs become.
@@ -37,8 +38,14 @@ impl Judge {
     /// # Errors
     /// If the data is missing or broken.
     pub fn new(config: &Config, request: &Request) -> Result<Self> {
-        let dataset = data::load(&config.dataset, config.data_dir.as_deref(), request.style.quiet)?;
         let spec = &config.dataset;
+        if !spec.numbers.are_bytes() {
+            let what = format!("a compressed net looks at images, and `{}` holds features", spec.name);
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("`adamtrain export` writes its net in other formats")
+                .into());
+        }
+        let dataset = data::load(spec, config.data_dir.as_deref(), request.style.quiet)?;
         let train = &dataset.imported.train;
         let division = Division::new(train.len(), config.valid_fraction, config.limit_train, config.data_seed);
         let inputs = spec.inputs();

@@ -32,7 +32,7 @@ pub fn values(setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
 /// What stands between the commas of a list.
 pub fn pieces<'a>(setting: &Setting, text: &'a str) -> Vec<&'a str> {
     match setting.kind {
-        Kind::Path | Kind::Groups | Kind::Device => vec![text],
+        Kind::Path | Kind::Groups | Kind::Device | Kind::Columns { .. } => vec![text],
         Kind::Widths { .. } => text.split(';').collect(),
         _ => outside_brackets(text),
     }

@@ -27,6 +27,14 @@ impl ImageSize {
     }
 }
 
+/// The name of a column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnName(pub String);
+
+/// Names of columns of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnNames(pub Vec<String>);
+
 /// A data set as it is named.
 #[derive(Clone, Debug)]
 pub enum DataName {
@@ -86,6 +94,8 @@ fields! {
     Request, Kind::Device; Value::Text(name) => Self::parse(name);
     &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
     ImageSize, Kind::ImageSize; Value::Text(text) => Self::parse(text);
+    ColumnName, Kind::Columns { several: false }; Value::Text(name) => Some(Self(name.clone()));
+    ColumnNames, Kind::Columns { several: true }; Value::Text(names) => Some(Self(names.split(',').map(str::to_owned).collect()));
     DataName, Kind::DataSet(words(SETS.iter().map(|spec| spec.name.as_str())));
         Value::Text(name) => Some(Spec::named(name).map_or_else(|| Self::At(name.into()), Self::Known));
 }

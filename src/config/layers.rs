@@ -363,7 +363,7 @@ pub fn glance_at_axes(text: &str) -> Vec<(usize, Vec<Value>)> {
                 continue;
             };
             let is_one = match SETTINGS[index].kind {
-                Kind::Groups => true,
+                Kind::Groups | Kind::Columns { .. } => true,
                 Kind::Widths { .. } => !items.iter().any(|item| item.get_ref().is_array()),
                 _ => false,
             };

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use anyhow::Context as _;
 
 use super::augment::{ALPHA, Augment, FLIP, ROTATION, SCALE, SHEAR, SHIFT};
-use super::field::{Choice, DataName, Field, ImageSize, Of, above, any, count, from, number, stretch, time};
+use super::field::{
+    Choice, ColumnName, ColumnNames, DataName, Field, ImageSize, Of, above, any, count, from, number, stretch, time,
+};
 use super::setting::Default::{ByAugment, BySchedule, Follows, Is, Unset};
 use super::setting::ReadBy::{DataByPath, Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
@@ -171,7 +173,7 @@ macro_rules! settings {
 
 settings! {
     data {
-        /// Data set: a name, or the path of a folder of pictures or IDX files
+        /// Data set: a name, or the path of your own: a folder of pictures or IDX files, a table in a .csv file, arrays in .npz or .npy
         dataset: DataName = any(), flag, default: Is("digits");
         /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
         /// hub's cache, then the hub
@@ -187,6 +189,15 @@ settings! {
         /// Leave out pictures of a folder that cannot be decoded
         skip_broken: bool = any(), flag, default: Is("false"),
             reader: DataByPath;
+        /// Column of a table that is the class
+        label: Option<ColumnName> = any(), flag, default: Unset("none"),
+            reader: DataByPath;
+        /// Columns of a table whose cells are no numbers: each value becomes an input of its own, 0 or 1
+        categorical: Option<ColumnNames> = any(), flag, default: Unset("none"),
+            reader: DataByPath;
+        /// Columns of a table that are left out
+        ignore: Option<ColumnNames> = any(), flag, default: Unset("none"),
+            reader: DataByPath;
         /// Part of the images to test by, drawn from each class alike, where data by path has no test split
         test_fraction: f64 = number(from(0.0).below(1.0)), flag, default: Is("0"),
             reader: DataByPath;
@@ -194,8 +205,9 @@ settings! {
         test_seed: u64 = count(0, MOST), default: Is("0"),
             reader: Unless("data.test_fraction", "0", "give --test-fraction"),
             lanes: Sweep("all lanes are judged by the same images", "give one value");
-        /// Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`)
-        scaling: Scaling = any(), default: Follows("unit for the linear net, standard for an MLP");
+        /// Pixels to 0..1 (`unit`), or each channel to mean 0 and deviation 1 over the training split (`standard`); a feature of a
+        /// table is a channel
+        scaling: Scaling = any(), default: Follows("unit for the linear net, standard for an MLP and for features");
         /// Part of the training split held out for validation
         valid_fraction: f64 = number(from(0.0).below(1.0)), flag, default: Is("0");
         /// Train on the first N of the shuffled training split

@@ -53,6 +53,11 @@ pub enum Kind {
     Path,
     /// Rows and columns of an image.
     ImageSize,
+    /// The name of a column of a table, or if `several` names with commas between them.
+    Columns {
+        /// Whether there may be more than one.
+        several: bool,
+    },
     /// A data set: one of these names, or a path.
     DataSet(&'static [&'static str]),
 }
@@ -100,6 +105,8 @@ impl Kind {
             Self::Switch => "BOOL",
             Self::Groups => "GROUPS",
             Self::ImageSize => "RxC",
+            Self::Columns { several: false } => "COLUMN",
+            Self::Columns { several: true } => "COLUMNS",
             Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path | Self::DataSet(_) => "NAME",
         }
     }
@@ -113,6 +120,14 @@ impl Kind {
             Self::ImageSize => {
                 let size = ImageSize::parse(text).map(|ImageSize([rows, columns])| format!("{rows}x{columns}"));
                 size.map(Value::Text).ok_or_else(expected)
+            }
+            Self::Columns { several } => {
+                let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|_| several);
+                let is_odd =
+                    text.is_empty() || several && inside.unwrap_or(text).split(',').any(|name| name.trim().is_empty());
+                let names = inside.unwrap_or(text).split(',').map(|name| name.trim().trim_matches('"'));
+                let names = if several { names.collect::<Vec<_>>().join(",") } else { text.to_owned() };
+                (!is_odd).then_some(Value::Text(names)).ok_or_else(expected)
             }
             Self::DataSet(words) => {
                 let by_path = || is_path(text).then(|| Value::Text(text.to_owned()));
@@ -212,6 +227,8 @@ impl fmt::Display for Kind {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::ImageSize => f.write_str("rows and columns like `28x28`"),
+            Self::Columns { several: false } => f.write_str("the name of a column"),
+            Self::Columns { several: true } => f.write_str("names of columns like `island,sex`"),
             Self::DataSet(words) => write!(f, "{}, or a path", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
             Self::Count { least, most } if *most >= u64::from(u32::MAX) => {

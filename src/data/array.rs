@@ -7,7 +7,8 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use super::gzip;
+use super::npy::cut;
+use super::{gzip, npy};
 use crate::picture::{Limits, Picture};
 use crate::read::{self, Steady};
 
@@ -76,16 +77,11 @@ struct Layout {
 
 /// Whether a file that begins with these bytes is taken for an array; a gzipped one is.
 pub fn is_array(start: &[u8]) -> bool {
-    start.starts_with(NPY) || start.starts_with(&IDX) || start.starts_with(&gzip::MAGIC)
+    start.starts_with(npy::MAGIC) || start.starts_with(&IDX) || start.starts_with(&gzip::MAGIC)
 }
-
-const NPY: &[u8] = b"\x93NUMPY";
 
 /// An IDX file of bytes; the number of dimensions follows.
 const IDX: [u8; 3] = [0, 0, 8];
-
-/// Longest header of a `.npy` file, as NumPy writes it for anything that is not a record.
-const MOST_HEADER: usize = 1 << 16;
 
 /// Bytes of the largest picture that is read, for each pixel of the largest that is allowed.
 const MOST_PIXEL_BYTES: u64 = 4;
@@ -126,7 +122,7 @@ impl<'a> Array<'a> {
         let mut body = source.reader().map_err(unread)?;
         let mut start = [0; 8];
         body.read_exact(&mut start).map_err(cut)?;
-        let (element, layout, header_bytes) = if start.starts_with(NPY) {
+        let (element, layout, header_bytes) = if start.starts_with(npy::MAGIC) {
             npy(&mut body, start[6], net)?
         } else if start.starts_with(&IDX) {
             idx(&mut body, start)?
@@ -249,13 +245,6 @@ fn unread(error: io::Error) -> String {
     format!("cannot be read: {error}")
 }
 
-fn cut(error: io::Error) -> String {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        return "ends before what its header promises".to_owned();
-    }
-    unread(error)
-}
-
 /// The rest of the header of an IDX file.
 fn idx(body: &mut impl Read, start: [u8; 8]) -> Result<(Element, Layout, u64), String> {
     let number = |bytes: [u8; 4]| u32::from_be_bytes(bytes);
@@ -274,33 +263,15 @@ fn idx(body: &mut impl Read, start: [u8; 8]) -> Result<(Element, Layout, u64), S
 
 /// The rest of the header of a `.npy` file of this major version, behind the minor one.
 fn npy(body: &mut impl Read, major: u8, net: [usize; 3]) -> Result<(Element, Layout, u64), String> {
-    let mut length = [0; 4];
-    let length_bytes = if major == 1 { 2 } else { 4 };
-    body.read_exact(&mut length[..length_bytes]).map_err(cut)?;
-    let length = u32::from_le_bytes(length) as usize;
-    if !(1..=3).contains(&major) || length > MOST_HEADER {
-        return Err(format!("is a NumPy file of version {major} with a header of {length} bytes, expected 1 to 3"));
-    }
-    let mut header = vec![0; length];
-    body.read_exact(&mut header).map_err(cut)?;
-    let header = String::from_utf8_lossy(&header);
-    let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
-    let element = match value("descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next()) {
-        Some("|u1") => Element::U8,
-        Some("|b1") => Element::Bool,
-        Some("<f4") => Element::F32,
-        Some("<f8") => Element::F64,
-        Some(other) => return Err(format!("holds numbers of the type `{other}`, expected uint8, float32 or float64")),
-        None => return Err("has no type of its numbers in its header".to_owned()),
+    let header = npy::Header::rest(body, major)?;
+    let element = match header.element.as_str() {
+        "|u1" => Element::U8,
+        "|b1" => Element::Bool,
+        "<f4" => Element::F32,
+        "<f8" => Element::F64,
+        other => return Err(format!("holds numbers of the type `{other}`, expected uint8, float32 or float64")),
     };
-    if !value("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
-        return Err("is in Fortran's order, expected C's: np.ascontiguousarray(x) makes it".to_owned());
-    }
-    let sides = value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).map(|(sides, _)| sides);
-    let sides = sides.map(|sides| sides.split(',').map(str::trim).filter(|side| !side.is_empty()));
-    let sides: Option<Vec<u64>> = sides.and_then(|sides| sides.map(|side| side.parse().ok()).collect());
-    let shape = sides.ok_or("has no shape in its header")?;
-    Ok((element, layout(&shape, net)?, (8 + length_bytes + length) as u64))
+    Ok((element, layout(&header.shape, net)?, header.bytes))
 }
 
 /// How pictures lie in an array of this shape, for a net of that one.

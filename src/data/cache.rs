@@ -7,7 +7,7 @@
 //! ```text
 //! magic            8 bytes
 //! version          u32
-//! header length    u32      of the JSON, at most 64 KiB
+//! header length    u32      of the JSON, at most 8 MiB
 //! header           JSON     where the data came from, sizes, digest, channel sums, check sum of the arrays
 //! check sum        u64      XXH3 of all of the above
 //! arrays           u8       training pixels, training labels, test pixels, test labels
@@ -46,8 +46,8 @@ const VERSION: u32 = 1;
 /// Magic, version, header length.
 const PREFIX_BYTES: usize = 16;
 
-/// Longest JSON: six paths of 4,096 bytes and 256 names of classes of 255, each escaped, with room to spare.
-const MOST_HEADER_BYTES: usize = 1 << 18;
+/// Longest JSON: six paths of 4,096 bytes, 256 names of classes of 255 and those of the columns of a table, each escaped.
+const MOST_HEADER_BYTES: usize = 1 << 23;
 
 /// Bytes read and then hashed by one thread while they are in its cache; from 64 KiB to 8 MiB the time is the same.
 /// Part of the format: the check sum is taken over those of the pieces.
@@ -356,8 +356,8 @@ fn read(path: &Path, spec: &Spec, fits: impl Fn(&Fingerprint) -> bool) -> Result
     }
 
     let [train_pixels, train_labels, test_pixels, test_labels] = header.lengths;
-    let fits_shape = |pixels: u64, labels: u64| labels.checked_mul(spec.inputs() as u64) == Some(pixels);
-    if header.channel_sums.len() != spec.channels
+    let fits_shape = |pixels: u64, labels: u64| labels.checked_mul(spec.example_bytes() as u64) == Some(pixels);
+    if header.channel_sums.len() != spec.summed()
         || !fits_shape(train_pixels, train_labels)
         || !fits_shape(test_pixels, test_labels)
     {

@@ -4,9 +4,11 @@
 //! is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
 //! is kept there too, so that a second start looks at names, sizes and times alone.
 
+mod arrays;
 mod idx;
 mod pictures;
 mod splits;
+mod tables;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,14 +19,17 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Fingerprint};
 use super::images::Images;
+use super::numbers::{Column, Numbers};
 use super::progress::ImportProgress;
 use super::spec::{DataSource, Spec};
 use super::{Dataset, file};
 use crate::device::in_units;
 use crate::error::{Exit, Failure};
 use crate::read;
+use arrays::Arrays;
 use idx::Idx;
 use pictures::Pictures;
+use tables::Tables;
 
 /// What is wished of data by path, beside what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +44,42 @@ pub struct Wishes {
     pub size: Option<[usize; 2]>,
     /// Whether pictures that cannot be decoded are left out.
     pub skip_broken: bool,
+    /// Column of a table that is the class.
+    pub label: Option<String>,
+    /// Columns of a table each of whose values becomes an input.
+    pub categorical: Vec<String>,
+    /// Columns of a table that are left out.
+    pub ignored: Vec<String>,
+}
+
+/// A wish that data of some kinds alone can grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Size,
+    Channels,
+    SkipBroken,
+    Label,
+    Categorical,
+    Ignored,
+}
+
+impl Wishes {
+    /// Refuses what data of a kind that `reads` some wishes does not read.
+    fn expect_read(&self, path: &Path, reads: &[Wish], kind: &str) -> Result<(), Failure> {
+        let given = [
+            (Wish::Size, self.size.is_some(), "--size"),
+            (Wish::Channels, self.channels.is_some(), "--channels"),
+            (Wish::SkipBroken, self.skip_broken, "--skip-broken"),
+            (Wish::Label, self.label.is_some(), "--label"),
+            (Wish::Categorical, !self.categorical.is_empty(), "--categorical"),
+            (Wish::Ignored, !self.ignored.is_empty(), "--ignore"),
+        ];
+        let Some((_, _, flag)) = given.iter().find(|(wish, is_given, _)| *is_given && !reads.contains(wish)) else {
+            return Ok(());
+        };
+        let what = format!("{flag} does nothing for {kind}, which {} holds", path.display());
+        Err(Failure::new(Exit::Usage, what).hint(format!("leave {flag} out")))
+    }
 }
 
 /// What was found by looking.
@@ -52,6 +93,12 @@ pub(super) struct Found {
     pub rows: usize,
     /// Image columns.
     pub columns: usize,
+    /// What an input is.
+    #[serde(default, skip_serializing_if = "Numbers::are_bytes")]
+    pub numbers: Numbers,
+    /// The columns that are the inputs of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<Column>,
     /// Name of each class.
     pub classes: Vec<String>,
     /// Images of each class in the training split.
@@ -60,8 +107,21 @@ pub(super) struct Found {
     pub test: Vec<usize>,
 }
 
+impl Found {
+    /// What an example is called.
+    fn unit(&self) -> &'static str {
+        self.numbers.unit()
+    }
+}
+
 /// How data of one kind is read.
 pub(super) trait Reader: std::fmt::Debug + Send + Sync {
+    /// What it is, in words, in the plural.
+    fn kind(&self) -> &'static str;
+
+    /// The wishes that it grants.
+    fn reads(&self) -> &'static [Wish];
+
     /// The files that decide whether it has changed.
     fn fingerprint(&self) -> Result<Fingerprint>;
 
@@ -104,6 +164,7 @@ pub fn spec_at(path: &Path, wishes: &Wishes) -> Result<Arc<Spec>> {
 fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
     let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().replace(|c: char| !is_plain(c), "-");
     let reader = reader_of(path, wishes)?;
+    wishes.expect_read(path, reader.reads(), reader.kind())?;
     let mut fingerprint = reader.fingerprint()?;
     fingerprint.add(&format!("{wishes:?}"));
     let found = match cache::found(&name, &fingerprint) {
@@ -116,6 +177,8 @@ fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
         channels: found.channels,
         rows: found.rows,
         columns: found.columns,
+        numbers: found.numbers,
+        table: found.table.clone(),
         classes: found.classes.clone(),
         train: found.train.iter().sum(),
         test: found.test.iter().sum(),
@@ -137,8 +200,13 @@ fn is_plain(c: char) -> bool {
 
 /// What reads what lies under a path.
 fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
-    const KINDS: &str =
-        "a folder of IDX files, or of a folder of pictures for each class, with or without train/ and test/ above them";
+    const KINDS: &str = "a folder of IDX files, or of a folder of pictures for each class, with or without train/ and test/ above them; a table in a .csv file, or a folder with train.csv and test.csv; arrays in .npz or .npy files";
+    if let Some(tables) = Tables::find(path, wishes)? {
+        return Ok(Box::new(tables));
+    }
+    if let Some(arrays) = Arrays::find(path, wishes)? {
+        return Ok(Box::new(arrays));
+    }
     if read::is_folder(path).map_err(|error| file::unreadable(path, &error))? {
         if let Some(idx) = Idx::find(path)? {
             return Ok(Box::new(idx));
@@ -163,9 +231,9 @@ impl Own {
     /// If something is missing or broken ([`Exit::Data`]).
     pub fn load(&self, spec: &Arc<Spec>, quiet: bool) -> Result<Dataset> {
         let source = self.path.display().to_string();
-        let (images, Spec { channels, rows, columns, .. }) = (spec.train + spec.test, &**spec);
-        let memory = in_units((images * (spec.inputs() + 1)) as u64);
-        let described = format!("{source} ({images} images of {channels}x{rows}x{columns}, {memory} of memory)");
+        let images = spec.train + spec.test;
+        let memory = in_units((images * (spec.example_bytes() + 1)) as u64);
+        let described = format!("{source} ({images} {}s of {}, {memory} of memory)", spec.unit(), spec.shape());
         let mut progress = ImportProgress::new(&spec.name, images, &described, quiet);
         super::cached_or(spec, &self.fingerprint, source, || {
             let whole = self.reader.read(&self.found, &mut progress)?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use super::cifar::Cifar;
 use super::digits;
 use super::idx::Idx;
+use super::numbers::Numbers;
 use super::spec::{DataSource, Repository, Spec};
 
 /// All of them, from simple to hard: a new one of a known format is one entry.
@@ -16,6 +17,8 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             channels: 1,
             rows: 28,
             columns: 28,
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes: words("0 1 2 3 4 5 6 7 8 9"),
             train: 10_000,
             test: 2_000,
@@ -28,6 +31,8 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             channels: 1,
             rows: 28,
             columns: 28,
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes: words("0 1 2 3 4 5 6 7 8 9"),
             train: 60_000,
             test: 10_000,
@@ -43,6 +48,8 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             channels: 1,
             rows: 28,
             columns: 28,
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes: words("t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot"),
             train: 60_000,
             test: 10_000,
@@ -63,6 +70,8 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             channels: 3,
             rows: 32,
             columns: 32,
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes: words("airplane automobile bird cat deer dog frog horse ship truck"),
             train: 50_000,
             test: 10_000,

@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
+use super::Split;
 use super::images::Images;
+use super::numbers::{self, Column, Numbers};
 use super::own::{Found, Own};
 use super::progress::ImportProgress;
 use crate::error::{Exit, Failure};
+use crate::kernel::Channel;
+use crate::text::counted;
 
 /// Most numbers of an image that the first layer of a net can take.
 pub(super) const MOST_PIXELS: u64 = 1 << 24;
@@ -27,6 +33,10 @@ pub struct Spec {
     pub rows: usize,
     /// Image columns.
     pub columns: usize,
+    /// What an input is.
+    pub numbers: Numbers,
+    /// The columns that are the inputs of a table; nothing else has some. Each input is a channel of its own, of one row and column.
+    pub table: Vec<Column>,
     /// Name of each class; at most 256, as a label is a byte.
     pub classes: Vec<String>,
     /// Images in the training split, as published.
@@ -38,6 +48,21 @@ pub struct Spec {
     pub(super) published: Option<&'static str>,
     /// Where its bytes come from.
     pub(super) source: DataSource,
+}
+
+/// What a net needs to know of the data that it was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Channels, rows and columns of an image.
+    pub image: [usize; 3],
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// What an input is.
+    #[serde(default, skip_serializing_if = "Numbers::are_bytes")]
+    pub numbers: Numbers,
+    /// The columns that are the inputs of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<Column>,
 }
 
 /// Where the bytes of a data set come from.
@@ -90,19 +115,72 @@ impl Spec {
         matches!(self.source, DataSource::Generated(_))
     }
 
-    /// What a checkpoint says of data by path, wherever that is now: channels, rows and columns of an image, and names of the classes.
-    pub fn described(name: &str, [channels, rows, columns]: [usize; 3], classes: &[String]) -> Self {
+    /// Bytes of an example.
+    pub fn example_bytes(&self) -> usize {
+        self.inputs() * self.numbers.bytes()
+    }
+
+    /// What an example is called: an image or, of numbers, a row.
+    pub fn unit(&self) -> &'static str {
+        self.numbers.unit()
+    }
+
+    /// Channels whose pixels are summed when they are imported: of floats none.
+    pub(super) fn summed(&self) -> usize {
+        if self.numbers.are_bytes() { self.channels } else { 0 }
+    }
+
+    /// The shape of an example in words: `3x32x32`, or `30 features`.
+    pub fn shape(&self) -> String {
+        if !self.numbers.are_bytes() && self.rows * self.columns == 1 {
+            return counted(self.inputs() as u64, "feature");
+        }
+        format!("{}x{}x{}", self.channels, self.rows, self.columns)
+    }
+
+    /// Moves examples to `device`: bytes as they are, to be normalised as they are read, and floats normalised by `channels`.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn split(&self, images: Images, channels: &[Channel], device: &Device) -> Result<Split> {
+        if self.numbers.are_bytes() {
+            return Split::new(images, device);
+        }
+        let (count, inputs) = (images.len(), self.inputs());
+        let labels: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
+        let numbers = numbers::normalised(&images.pixels, inputs, channels)?;
+        Ok(Split {
+            pixels: Tensor::from_vec(numbers, (count, inputs), device)?,
+            labels: Tensor::from_vec(labels, count, device)?,
+        })
+    }
+
+    /// What a checkpoint says of data by path, wherever that is now.
+    pub fn described(name: &str, description: &Description) -> Self {
+        let [channels, rows, columns] = description.image;
         Self {
             name: name.to_owned(),
             about: "data by path".to_owned(),
             channels,
             rows,
             columns,
-            classes: classes.to_vec(),
+            numbers: description.numbers,
+            table: description.table.clone(),
+            classes: description.classes.clone(),
             train: 0,
             test: 0,
             published: None,
             source: DataSource::Nowhere,
+        }
+    }
+
+    /// What a net needs to know of it.
+    pub fn description(&self) -> Description {
+        Description {
+            image: [self.channels, self.rows, self.columns],
+            classes: self.classes.clone(),
+            numbers: self.numbers,
+            table: self.table.clone(),
         }
     }
 

@@ -31,23 +31,32 @@ pub fn bytes(net: &Net, quantized: Option<&[Quantized]>, path: &Path) -> Result<
     let mut text = opening(net, &name, quantized.is_some());
     let code = match quantized {
         Some(layers) => in_bytes(&mut text, &name, layers),
-        None => in_floats(&mut text, &name, &net.folded()?),
+        None if net.inputs.are_bytes() => in_floats(&mut text, &name, "pixels", &net.folded()?),
+        None => {
+            let scaled = scaled(&mut text, &name, net);
+            scaled + &in_floats(&mut text, &name, "scaled", &net.layers)
+        }
     };
     let upper = name.to_ascii_uppercase();
+    let (taken, kind, what) = if net.inputs.are_bytes() {
+        ("pixels", "uint8_t", format!("an image: {upper}_PIXELS bytes, by channel, row and column,"))
+    } else {
+        ("features", "float", format!("an example: {upper}_PIXELS features"))
+    };
     let _ = write!(
         text,
         "\
-/* The logits of an image: {upper}_PIXELS bytes, by channel, row and column, to {upper}_CLASSES numbers. */
-static inline void {name}_logits(const uint8_t *pixels, float *logits)
+/* The logits of {what} to {upper}_CLASSES numbers. */
+static inline void {name}_logits(const {kind} *{taken}, float *logits)
 {{
 {code}}}
 
-/* The class of an image: the first of the largest logit. */
-static inline int {name}_predict(const uint8_t *pixels)
+/* The class of one: the first of the largest logit. */
+static inline int {name}_predict(const {kind} *{taken})
 {{
     float logits[{upper}_CLASSES];
     int best = 0;
-    {name}_logits(pixels, logits);
+    {name}_logits({taken}, logits);
     for (int c = 1; c < {upper}_CLASSES; c++)
         if (logits[c] > logits[best])
             best = c;
@@ -95,10 +104,24 @@ static const char *const {name}_classes[{upper}_CLASSES] = {{{}}};
     )
 }
 
+/// Writes the scaling of features; answers with the code that scales them.
+fn scaled(text: &mut String, name: &str, net: &Net) -> String {
+    let described = net.description();
+    array(text, "float", &format!("{name}_scale"), described.scale.iter().copied().map(float));
+    array(text, "float", &format!("{name}_shift"), described.shift.iter().copied().map(float));
+    let (inputs, plane) = (net.image.pixels(), net.image.height * net.image.width);
+    format!(
+        "    float scaled[{inputs}];
+    for (int i = 0; i < {inputs}; i++)
+        scaled[i] = features[i] * {name}_scale[i / {plane}] + {name}_shift[i / {plane}];
+"
+    )
+}
+
 /// Writes the arrays of the layers; answers with the code of the logits.
-fn in_floats(text: &mut String, name: &str, layers: &[Layer]) -> String {
+fn in_floats(text: &mut String, name: &str, inputs: &str, layers: &[Layer]) -> String {
     let mut code = String::new();
-    let mut before = "pixels".to_owned();
+    let mut before = inputs.to_owned();
     for (index, Layer { inputs, outputs, weights, biases }) in layers.iter().enumerate() {
         let is_last = index + 1 == layers.len();
         array(text, "float", &format!("{name}_weight{index}"), turned(weights, *inputs).map(float));

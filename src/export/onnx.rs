@@ -6,7 +6,7 @@
 //!     pixels → Flatten → DequantizeLinear → Gemm → Relu → QuantizeLinear → DequantizeLinear → … → Gemm → logits → …       int8
 //! ```
 //!
-//! The scaling of pixels is folded into the first layer. Numbers of fields are those of onnx.proto in release 1.8 (IR version 7), operators
+//! The scaling of pixels is folded into the first layer; features, `features [N, D, 1, 1]`, are scaled by `Mul` and `Add`. Numbers of fields are those of onnx.proto in release 1.8 (IR version 7), operators
 //! those of opset 13, the first whose `DequantizeLinear` has a scale an axis.
 
 use anyhow::Result;
@@ -20,6 +20,10 @@ use crate::error::{Exit, Failure};
 pub const OPSET: i64 = 13;
 
 const IR_VERSION: i64 = 7;
+
+/// Names of what a graph takes: images, or features.
+const PIXELS: &str = "pixels";
+const FEATURES: &str = "features";
 
 /// Types of elements.
 #[derive(Clone, Copy)]
@@ -57,6 +61,16 @@ impl Graph {
 
     fn floats(&mut self, name: String, shape: &[usize], numbers: &[f32]) -> String {
         self.tensor(name, Type::F32, shape, numbers.iter().flat_map(|number| number.to_le_bytes()))
+    }
+
+    /// Features scaled channel by channel: folded into the first layer, large ones would cost digits.
+    fn scaled(&mut self, net: &Net) -> String {
+        let described = net.description();
+        let sides = [described.scale.len(), 1, 1];
+        let scale = self.floats("scale".into(), &sides, &described.scale);
+        let shift = self.floats("shift".into(), &sides, &described.shift);
+        let product = self.node("Mul", &[FEATURES, &scale], "products", &[]);
+        self.node("Add", &[&product, &shift], "scaled", &[])
     }
 
     /// The layers in floats; answers with what the last one gives.
@@ -127,10 +141,16 @@ fn edge(name: &str, kind: Type, sides: &[usize]) -> Message {
 /// If it would be too large for its format ([`Exit::Usage`]).
 pub fn bytes(net: &Net, quantized: Option<&[Quantized]>, input: Input) -> Result<Vec<u8>> {
     let mut graph = Graph::default();
-    let pixels = "pixels".to_owned();
+    let is_of_images = net.inputs.are_bytes();
+    let name = if is_of_images { PIXELS } else { FEATURES };
+    let input = if is_of_images { input } else { Input::F32 };
     let logits = match quantized {
-        Some(layers) => graph.quantized(&pixels, layers, input),
-        None => graph.layers(pixels, &net.folded()?, input),
+        Some(layers) => graph.quantized(name, layers, input),
+        None if is_of_images => graph.layers(name.to_owned(), &net.folded()?, input),
+        None => {
+            let scaled = graph.scaled(net);
+            graph.layers(scaled, &net.layers, input)
+        }
     };
     graph.node("Softmax", &[&logits], "probabilities", &[("axis", 1)]);
 
@@ -141,10 +161,11 @@ pub fn bytes(net: &Net, quantized: Option<&[Quantized]>, input: Input) -> Result
         .messages(1, &graph.nodes)
         .text(2, "adamtrain")
         .messages(5, &graph.tensors)
-        .message(11, &edge("pixels", kind, &described.image))
+        .message(11, &edge(name, kind, &described.image))
         .messages(12, &outputs);
     let properties = [
         ("dataset", described.dataset),
+        ("features", serde_json::to_string(&described.features)?),
         ("image", serde_json::to_string(&described.image)?),
         ("classes", serde_json::to_string(&described.classes)?),
         ("scale", serde_json::to_string(&described.scale)?),

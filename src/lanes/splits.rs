@@ -8,7 +8,7 @@ use crate::data::batches::Division;
 use crate::data::{Dataset, Split};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
-use crate::run::checkpoint::{DataId, Described};
+use crate::run::checkpoint::DataId;
 use crate::train::{Batch, all_of};
 
 /// The data of a run on its device.
@@ -37,26 +37,24 @@ impl Splits {
     pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
         let channels = dataset.channels(config.scaling);
         let spec = &dataset.spec;
-        let described = spec
-            .is_by_path()
-            .then(|| Described { image: [spec.channels, spec.rows, spec.columns], classes: spec.classes.clone() });
+        let described = spec.is_by_path().then(|| spec.description());
         let imported = dataset.imported;
         let count = imported.train.len();
         let Division { train, valid } =
             Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
         expect_some(config, count, train.len(), valid.len())?;
         let test = if imported.test.is_empty() {
-            let by = if valid.is_empty() { "the training images alone" } else { "the validation images" };
-            tracing::warn!("`{}` has no test images: what is reported is of {by}", dataset.spec.name);
+            let by = if valid.is_empty() { "the training split alone" } else { "the validation split" };
+            tracing::warn!("`{}` has no test split: what is reported is of {by}", dataset.spec.name);
             None
         } else {
-            let split = Split::new(imported.test, device)?;
+            let split = spec.split(imported.test, &channels, device)?;
             let order = all_of(&split, device)?;
             Some((split, order))
         };
         let held_out = valid.len();
         Ok(Self {
-            train: Split::new(imported.train, device)?,
+            train: spec.split(imported.train, &channels, device)?,
             sample: Tensor::new(&train[..train.len().min(1000)], device)?,
             members: train,
             valid: match held_out {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
-use candle_core::Device;
+use candle_core::{DType, Device};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
+use crate::lanes::Splits;
 use crate::model::{LinearNet, Shape};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::resolve;
@@ -65,6 +66,18 @@ impl SavedTeacher {
             hash.update(shift.to_le_bytes());
         }
         Ok(Some(Rc::new(Self { path, checkpoint, sha256: hex(hash) })))
+    }
+
+    /// Requires that it reads features as its students do: they are normalised before either sees them.
+    ///
+    /// # Errors
+    /// If it was trained on features that were scaled otherwise ([`Exit::Run`]).
+    pub fn expect_reading(&self, data: &Splits) -> Result<(), Failure> {
+        if data.train.pixels.dtype() != DType::F32 || self.checkpoint.meta.model.channels() == data.channels {
+            return Ok(());
+        }
+        let what = format!("{}: the teacher was trained on features that were scaled otherwise", self.path.display());
+        Err(Failure::new(Exit::Run, what).hint("train the teacher on the same data, with the same data.scaling"))
     }
 
     /// The net on a device.

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::write::replace;
+use crate::data::Description;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
@@ -46,8 +47,8 @@ pub const FORMAT: u32 = 2;
 /// The metadata key of a checkpoint.
 pub(super) const KEY: &str = "adamtrain";
 
-/// A header longer than this is none of ours: the configuration and a few lines per tensor stay far below.
-pub(super) const MOST_HEADER: u64 = 1 << 20;
+/// A header longer than this is none of ours: the configuration, the columns of a table and a few lines per tensor stay below.
+pub(super) const MOST_HEADER: u64 = 1 << 24;
 
 /// What a checkpoint holds beside tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,16 +148,7 @@ pub struct DataId {
     pub sha256: String,
     /// What is known of data by path, which may be gone; of a data set with a name nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub described: Option<Described>,
-}
-
-/// What a net needs to know of the data that it was trained on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Described {
-    /// Channels, rows and columns of an image.
-    pub image: [usize; 3],
-    /// Names of the classes, in the order of the logits.
-    pub classes: Vec<String>,
+    pub described: Option<Description>,
 }
 
 /// The optimizer of a checkpoint.

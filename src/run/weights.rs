@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Checkpoint, Elements, MOST_HEADER, Numbers};
+use crate::data::numbers::Numbers as Inputs;
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
 use crate::model::Shape;
@@ -36,6 +37,12 @@ pub struct Description {
     pub scale: Vec<f32>,
     /// Added to the product.
     pub shift: Vec<f32>,
+    /// What an input is.
+    #[serde(default, skip_serializing_if = "Inputs::are_bytes")]
+    pub inputs: Inputs,
+    /// Names of the inputs, of a net that looks at a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 /// What a net begins with.

@@ -1,6 +1,7 @@
 //! The net that is asked: a checkpoint's or a compressed one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Device;
@@ -9,8 +10,9 @@ use clap::ArgMatches;
 use crate::amc::Net;
 use crate::cli::{checkpoint, compressed, eval};
 use crate::config::layers::Given;
-use crate::data::Split;
+use crate::data::Spec;
 use crate::data::images::Images;
+use crate::data::numbers::{Column, Numbers};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
 use crate::model::LinearNet;
@@ -29,12 +31,16 @@ pub struct Judge {
     pub classes: Vec<String>,
     /// How pixels become its inputs, where that is known.
     pub channels: Vec<Channel>,
+    /// What an input is.
+    pub numbers: Numbers,
+    /// The columns that are the inputs of a net that looks at a table.
+    pub table: Vec<Column>,
     net: AnyNet,
 }
 
 #[derive(Debug)]
 enum AnyNet {
-    Trained { net: LinearNet, device: Device, evaluator: Evaluator },
+    Trained { net: LinearNet, spec: Arc<Spec>, device: Device, evaluator: Evaluator },
     Compressed(Net),
 }
 
@@ -48,7 +54,7 @@ impl Judge {
             Some(path) => Self::compressed(path, typed)?,
             None => Self::trained(typed, most)?,
         };
-        if !matches!(judge.shape[0], 1 | 3) {
+        if judge.numbers.are_bytes() && !matches!(judge.shape[0], 1 | 3) {
             let what = format!("{}: its net takes {} channels, expected 1 or 3", judge.path.display(), judge.shape[0]);
             return Err(Failure::new(Exit::Run, what).hint("pictures are grey or of three colours").into());
         }
@@ -73,7 +79,9 @@ impl Judge {
             shape: [spec.channels, spec.rows, spec.columns],
             classes: spec.classes.clone(),
             channels,
-            net: AnyNet::Trained { net, device, evaluator },
+            numbers: spec.numbers,
+            table: spec.table.clone(),
+            net: AnyNet::Trained { net, spec, device, evaluator },
         })
     }
 
@@ -86,11 +94,14 @@ impl Judge {
             shape: [net.image.channels, net.image.height, net.image.width],
             classes: net.classes.clone(),
             channels: Vec::new(),
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             net: AnyNet::Compressed(net),
         })
     }
 
-    /// Logits of each picture, `[N, C]`, of pixels u8 `[N, D]`; what one picture gets does not depend on the others.
+    /// Logits of each example, `[N, C]`, of pixels u8 `[N, D]` or floats in as many bytes as they take; what one example gets does not
+    /// depend on the others.
     ///
     /// # Errors
     /// If the device fails.
@@ -100,10 +111,10 @@ impl Judge {
             AnyNet::Compressed(net) => {
                 logits.extend(net.logits(&pixels).chunks_exact(self.classes.len()).map(<[f64]>::to_vec));
             }
-            AnyNet::Trained { net, device, evaluator } => {
+            AnyNet::Trained { net, spec, device, evaluator } => {
                 // An evaluation asks for labels; what it finds with them is of no use here.
-                let labels = vec![0; pixels.len() / self.shape.iter().product::<usize>()];
-                let split = Split::new(Images { pixels, labels }, device)?;
+                let labels = vec![0; pixels.len() / spec.example_bytes()];
+                let split = spec.split(Images { pixels, labels }, &self.channels, device)?;
                 evaluator.run(net, &split, &all_of(&split, device)?, |_, of_batch| {
                     let rows = of_batch.squeeze(1)?.to_vec2::<f32>()?; // [rows, C]
                     logits.extend(rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()));

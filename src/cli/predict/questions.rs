@@ -33,14 +33,14 @@ pub enum Invert {
     UnlessOn(Ground),
 }
 
-/// A picture in the shape of the net, and what was done to it.
+/// A picture in the shape of the net, and what was done to it; or a row of features, to which nothing is done.
 #[derive(Debug)]
 pub struct Converted {
     /// As it was: channels, rows, columns.
     pub from: [usize; 3],
     /// Whether 255 − p stands for each pixel p.
     pub inverted: bool,
-    /// u8 `[D]`.
+    /// u8 `[D]`, or the bytes of f32 `[D]`.
     pub pixels: Vec<u8>,
 }
 

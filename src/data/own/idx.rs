@@ -7,8 +7,9 @@ use anyhow::Result;
 use super::super::cache::Fingerprint;
 use super::super::idx::{self, Quartet};
 use super::super::images::Images;
+use super::super::numbers::Numbers;
 use super::super::progress::ImportProgress;
-use super::{Found, Reader, refused};
+use super::{Found, Reader, Wish, refused};
 use crate::read;
 
 /// EMNIST's sets (Cohen et al. 2017, arXiv:1702.05373), and the names of their classes, each a letter.
@@ -89,6 +90,14 @@ impl Idx {
 }
 
 impl Reader for Idx {
+    fn kind(&self) -> &'static str {
+        "IDX files"
+    }
+
+    fn reads(&self) -> &'static [Wish] {
+        &[]
+    }
+
     fn fingerprint(&self) -> Result<Fingerprint> {
         let files: Vec<PathBuf> = self.files.train.iter().chain(self.files.test.iter().flatten()).cloned().collect();
         Fingerprint::of("files", &files)
@@ -122,6 +131,8 @@ impl Reader for Idx {
             channels: 1,
             rows: train.size[0],
             columns: train.size[1],
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes,
             train: train_counts,
             test: test_counts,

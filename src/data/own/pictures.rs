@@ -16,9 +16,10 @@ use xxhash_rust::xxh3::Xxh3;
 use super::super::cache::Fingerprint;
 use super::super::file;
 use super::super::images::Images;
+use super::super::numbers::Numbers;
 use super::super::progress::ImportProgress;
 use super::super::spec::MOST_PIXELS;
-use super::{Found, Reader, Wishes, refused, splits};
+use super::{Found, Reader, Wish, Wishes, refused, splits};
 use crate::error::Failure;
 use crate::picture::{self, Kind, Limits, Obstacle, Walk};
 use crate::read;
@@ -195,6 +196,14 @@ impl Pictures {
 const SKIP: &str = "mend or remove it, or leave out what is broken with --skip-broken";
 
 impl Reader for Pictures {
+    fn kind(&self) -> &'static str {
+        "pictures"
+    }
+
+    fn reads(&self) -> &'static [Wish] {
+        &[Wish::Size, Wish::Channels, Wish::SkipBroken]
+    }
+
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(Fingerprint::of_many("pictures", &self.root, self.digest))
     }
@@ -228,6 +237,8 @@ impl Reader for Pictures {
             channels,
             rows,
             columns,
+            numbers: Numbers::Bytes,
+            table: Vec::new(),
             classes: self.classes.clone(),
             train: counts(&self.train),
             test: counts(&self.test),

@@ -25,7 +25,7 @@ pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found,
     let tests: usize = found.test.iter().sum();
     if wishes.test_fraction > 0.0 {
         if tests > 0 {
-            let what = format!("{}: has a test split of {}", path.display(), counted(tests as u64, "image"));
+            let what = format!("{}: has a test split of {}", path.display(), counted(tests as u64, found.unit()));
             return Err(Failure::new(Exit::Usage, what).hint("leave data.test_fraction out"));
         }
         for (train, test) in found.train.iter_mut().zip(&mut found.test) {
@@ -80,19 +80,19 @@ pub fn divided((train, test): (Images, Images), wishes: &Wishes) -> (Images, Ima
 
 /// Says what is odd: classes that stand in one split alone, and test images that are trained on.
 pub fn warn(found: &Found, path: &Path, train: &Images, test: &Images) {
-    let path = path.display();
+    let (path, unit) = (path.display(), found.unit());
     for (name, counts) in found.classes.iter().zip(found.train.iter().zip(&found.test)) {
         match counts {
-            (0, 0) => tracing::warn!("{path}: no image is of the class `{name}`"),
-            (0, _) => tracing::warn!("{path}: no training image is of the class `{name}`"),
-            (_, 0) if !test.is_empty() => tracing::warn!("{path}: no test image is of the class `{name}`"),
+            (0, 0) => tracing::warn!("{path}: no {unit} is of the class `{name}`"),
+            (0, _) => tracing::warn!("{path}: no training {unit} is of the class `{name}`"),
+            (_, 0) if !test.is_empty() => tracing::warn!("{path}: no test {unit} is of the class `{name}`"),
             _ => {}
         }
     }
     let copies = copies(train, test);
     if copies > 0 {
-        let of = counted(test.len() as u64, "test image");
-        tracing::warn!("{path}: {copies} of {of} are training images too, which makes the test easier than it looks");
+        let of = counted(test.len() as u64, &format!("test {unit}"));
+        tracing::warn!("{path}: {copies} of {of} are training {unit}s too, which makes the test easier than it looks");
     }
 }
 

@@ -49,6 +49,17 @@ extern "C" __global__ void __launch_bounds__(256) gather(
     x[row * stride + input] = fmaf(pixel, scale, shift);
 }
 
+// x [rows, stride] = numbers [N, inputs] in the order of `order`.
+extern "C" __global__ void __launch_bounds__(256) gather_rows(
+    const float* __restrict__ numbers, const u32* __restrict__ order, const u64* __restrict__ at, u64 offset, u32 rows,
+    u32 inputs, u32 stride, float* __restrict__ x) {
+    u64 index = thread_index();
+    if (index >= (u64)rows * inputs) return;
+    u32 input;
+    u64 row = quotient(index, inputs, input), start = (at ? at[0] : 0) + offset;
+    x[row * stride + input] = numbers[(u64)order[start + row] * inputs + input];
+}
+
 // y [rows, width] += bias [width], then ReLU where asked for; a NaN stays one.
 extern "C" __global__ void __launch_bounds__(256) bias_activation(
     const float* __restrict__ bias, u32 rows, u32 width, u32 relu, float* __restrict__ y) {

@@ -57,18 +57,18 @@ impl Width {
 }
 
 /// Asks for `bytes` to be brought into the cache.
-pub fn prefetch(bytes: &[u8]) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         const LINE: usize = 64;
-        for line in bytes.chunks(LINE) {
+        for line in values.chunks((LINE / size_of::<T>()).max(1)) {
             // SAFETY: a prefetch is a hint, and its address lies in the slice.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
+    let _ = values;
 }
 
 /// The sum of N numbers, a power of two, by halves: an order that does not depend on the vector width.

@@ -1,6 +1,6 @@
 //! A batch of images, read in the order of the epoch and normalised.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 use super::affine::row_stride;
 use crate::kernel::gpu;
@@ -32,10 +32,13 @@ pub struct Channel {
 }
 
 /// Reads the images of a batch and normalises them: pixels u8 `[N, D]`, x f32 `[B, D]` with rows that may be longer. Channels lie one
-/// after the other in an image.
+/// after the other in an image. Numbers f32 `[N, D]` are normalised already, and copied.
 pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &Tensor) -> Result<()> {
     let (inputs, stride) = (pixels.dim(1)?, row_stride(x)?);
     let Indices { order, start, rows } = indices;
+    if pixels.dtype() == DType::F32 {
+        return copy_rows(pixels, indices, x);
+    }
     match gpu::queue_of(x)? {
         Some(queue) => on_gpu(&*queue, pixels, indices, channels, x),
         None => lend_all!([pixels: u8, order: u32, mut x: f32] => {
@@ -53,6 +56,38 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
                     for ((pixels, numbers), &channel) in planes.zip(channels) {
                         normalise(width, pixels, channel, numbers);
                     }
+                }
+            });
+        }),
+    }
+}
+
+/// Copies the rows of a batch: numbers f32 `[N, D]`, x f32 `[B, D]` with rows that may be longer.
+fn copy_rows(numbers: &Tensor, Indices { order, start, rows }: Indices<'_>, x: &Tensor) -> Result<()> {
+    let (inputs, stride) = (numbers.dim(1)?, row_stride(x)?);
+    match gpu::queue_of(x)? {
+        Some(queue) => {
+            let (at, offset) = position::start(start);
+            let arguments = [
+                address::<f32>(numbers)?.into(),
+                address::<u32>(order)?.into(),
+                at.into(),
+                offset.into(),
+                rows.into(),
+                inputs.into(),
+                stride.into(),
+                address::<f32>(x)?.into(),
+            ];
+            queue.launch_each("gather_rows", rows * inputs, THREADS, &arguments)
+        }
+        None => lend_all!([numbers: f32, order: u32, mut x: f32] => {
+            let row = |example: u32| &numbers[example as usize * inputs..][..inputs];
+            team::over_slices(&mut x[..rows * stride], stride, 1, |from, x| {
+                for (index, copy) in (start + from / stride..).zip(x.chunks_exact_mut(stride)) {
+                    if let Some(&ahead) = order.get(index + rows) {
+                        prefetch(row(ahead));
+                    }
+                    copy[..inputs].copy_from_slice(row(order[index]));
                 }
             });
         }),
@@ -116,6 +151,16 @@ mod tests {
         gather(&pixels, Indices { order: &order, start: 1, rows: 2 }, &channels, &x)?;
         let expected = [1.0, 2.0, 5.0, 7.0, 9.0, 0.0, 255.0, 19.0, 39.0, 9.0];
         assert_eq!(x.flatten_all()?.to_vec1::<f32>()?, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn gathering_copies_rows_of_numbers() -> Result<()> {
+        let numbers = Tensor::from_vec((0..12).map(|number| number as f32).collect(), (4, 3), &Cpu)?;
+        let order = Tensor::from_vec(vec![2_u32, 3, 1], 3, &Cpu)?;
+        let x = Tensor::from_vec(vec![-1_f32; 8], (2, 4), &Cpu)?;
+        gather(&numbers, Indices { order: &order, start: 1, rows: 2 }, &[], &x)?;
+        assert_eq!(x.flatten_all()?.to_vec1::<f32>()?, [9.0, 10.0, 11.0, -1.0, 3.0, 4.0, 5.0, -1.0]);
         Ok(())
     }
 }

@@ -1,0 +1,157 @@
+//! What a net that looks at features is asked about: rows of tables and of arrays.
+
+use std::io::{BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use csv::StringRecord;
+
+use super::judge::Judge;
+use super::questions::{Converted, Question};
+use crate::data::npy::{Element, Header, cut};
+use crate::data::numbers::Column;
+use crate::data::table::{self, Inputs, Table};
+use crate::read::{self, Steady};
+
+/// Gives all rows of `inputs` to `each`, at most `most` at a time and in order, until it says that nobody wants more.
+///
+/// # Errors
+/// Of `each`.
+pub fn ask(
+    inputs: &[PathBuf],
+    judge: &Judge,
+    most: usize,
+    mut each: impl FnMut(Vec<Question>) -> Result<bool>,
+) -> Result<()> {
+    for path in inputs {
+        let mut rows = Rows { path, shape: judge.shape, most, waiting: Vec::new(), index: 0, each: &mut each };
+        let outcome = if table::is_named(path) { of_table(&judge.table, &mut rows) } else { of_array(&mut rows) };
+        let goes_on = match outcome? {
+            Ok(()) => rows.flush()?,
+            Err(Stop::Unwanted) => false,
+            Err(Stop::Unread(why)) => {
+                let goes_on = rows.flush()?;
+                goes_on && each(vec![Question { path: path.clone(), index: None, picture: Err(why) }])?
+            }
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Why no further row of a file is asked about.
+enum Stop {
+    /// It cannot be read.
+    Unread(String),
+    /// Nobody wants more.
+    Unwanted,
+}
+
+/// Rows of a file that wait to be answered.
+struct Rows<'a, F> {
+    path: &'a Path,
+    shape: [usize; 3],
+    most: usize,
+    waiting: Vec<Question>,
+    index: u64,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(Vec<Question>) -> Result<bool>> Rows<'_, F> {
+    /// Adds the bytes of a row; whether more are wanted.
+    fn push(&mut self, pixels: Vec<u8>) -> Result<bool> {
+        let picture = Ok(Converted { from: self.shape, inverted: false, pixels });
+        self.waiting.push(Question { path: self.path.to_owned(), index: Some(self.index), picture });
+        self.index += 1;
+        if self.waiting.len() < self.most { Ok(true) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<bool> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() { Ok(true) } else { (self.each)(waiting) }
+    }
+}
+
+fn of_table<F>(columns: &[Column], rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
+where
+    F: FnMut(Vec<Question>) -> Result<bool>,
+{
+    if columns.is_empty() {
+        let why = "is a table, and the net was trained on arrays, whose features have no names: give a .npy file";
+        return Ok(Err(Stop::Unread(why.to_owned())));
+    }
+    let path = rows.path.display().to_string();
+    // Answers and warnings name the file themselves.
+    let unread = |failure: crate::error::Failure| {
+        let what = failure.to_string();
+        Stop::Unread(what.strip_prefix(&format!("{path}: ")).unwrap_or(&what).to_owned())
+    };
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let opened = Table::open(rows.path, &names).and_then(|table| Ok((Inputs::new(columns, &table)?, table)));
+    let (inputs, mut table) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => return Ok(Err(unread(failure))),
+    };
+    let mut row = StringRecord::new();
+    loop {
+        let mut bytes = Vec::new();
+        match table
+            .next(&mut row)
+            .and_then(|is_row| Ok(is_row && inputs.append(&table, &row, &mut bytes).map(|()| true)?))
+        {
+            Ok(true) if !rows.push(bytes)? => return Ok(Err(Stop::Unwanted)),
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(())),
+            Err(failure) => return Ok(Err(unread(failure))),
+        }
+    }
+}
+
+fn of_array<F>(rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
+where
+    F: FnMut(Vec<Question>) -> Result<bool>,
+{
+    let unread = |why: String| Ok(Err(Stop::Unread(why)));
+    let inputs = rows.shape.iter().product::<usize>();
+    let mut file = match read::open(rows.path) {
+        Ok(file) => BufReader::new(Steady(file)),
+        Err(error) => return unread(format!("cannot be read: {error}")),
+    };
+    let header = match Header::read(&mut file) {
+        Ok(header) => header,
+        Err(why) => return unread(format!("{why}, and the net looks at features: give a .csv table or a .npy array")),
+    };
+    let Some(element) =
+        Element::named(&header.element).filter(|element| element.number(&vec![0; element.bytes()]).is_some())
+    else {
+        return unread(format!("holds elements of the type `{}`, expected numbers", header.element));
+    };
+    let count = match header.shape.split_first() {
+        Some((&count, sides))
+            if sides.iter().try_fold(1_u64, |all, &side| all.checked_mul(side)) == Some(inputs as u64) =>
+        {
+            count
+        }
+        // One example by itself.
+        _ if header.elements() == Some(inputs as u64) => 1,
+        _ => return unread(format!("has the shape {}, expected [N, {inputs}]", header.sides())),
+    };
+    let mut bytes = vec![0; inputs * element.bytes()];
+    for index in 0..count {
+        if let Err(error) = file.read_exact(&mut bytes) {
+            return unread(cut(error));
+        }
+        let numbers = bytes.chunks_exact(element.bytes()).map(|bytes| element.number(bytes).unwrap_or(f64::NAN) as f32);
+        let numbers: Vec<f32> = numbers.collect();
+        if let Some(place) = numbers.iter().position(|number| !number.is_finite()) {
+            let found = numbers[place];
+            return unread(format!("number {place} of row {index} is {found}, expected a finite 32-bit float"));
+        }
+        if !rows.push(numbers.into_iter().flat_map(f32::to_le_bytes).collect())? {
+            return Ok(Err(Stop::Unwanted));
+        }
+    }
+    Ok(Ok(()))
+}

@@ -1,0 +1,288 @@
+//! Tables and arrays by path: features that are floats, and NumPy's files.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+
+use adamtrain::data::digits;
+use adamtrain::data::images::Images;
+use common::{Place, idx_images, idx_labels, meta, raw_tensors};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+use serde_json::{Value, json};
+
+/// Rows of two kinds of flowers, which size and colour tell apart: two numbers of very different size, and a word.
+fn flowers(from: u64, to: u64) -> String {
+    let mut text = "length,colour,weight,kind\n".to_owned();
+    for row in from..to {
+        let (is_rose, noise) = (row % 2 == 0, (row * 37 % 19) as f64 / 19.0);
+        let length = if is_rose { 3.0 } else { 4.5 } + noise;
+        let weight = 20_000.0 + if is_rose { 900.0 } else { -900.0 } * (1.0 - noise);
+        let colour = if row % 3 == 0 {
+            "white"
+        } else if is_rose {
+            "red"
+        } else {
+            "blue"
+        };
+        writeln!(text, "{length},{colour},{weight},{}", if is_rose { "rose" } else { "iris" }).unwrap();
+    }
+    text
+}
+
+const FLOWERS: &str = "--dataset flowers.csv --label kind --categorical colour";
+
+fn with_flowers() -> Place {
+    let place = Place::new();
+    place.write("flowers.csv", flowers(0, 300));
+    place
+}
+
+/// An `.npy` file.
+fn npy(element: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{element}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    [&b"\x93NUMPY\x01\0"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes(), body].concat()
+}
+
+/// An archive of arrays, stored or packed as `np.savez` and `np.savez_compressed` do it.
+fn npz(arrays: &[(&str, Vec<u8>)], is_packed: bool) -> Vec<u8> {
+    let (mut bytes, mut index) = (Vec::new(), Vec::new());
+    for (name, array) in arrays {
+        let mut crc = Crc::new();
+        crc.update(array);
+        let mut stored = array.clone();
+        if is_packed {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(array).unwrap();
+            stored = encoder.finish().unwrap();
+        }
+        let name = format!("{name}.npy");
+        let mut shared = [20_u16, 0, if is_packed { 8 } else { 0 }, 0, 0x21].map(u16::to_le_bytes).concat();
+        shared.extend([crc.sum(), stored.len() as u32, array.len() as u32].map(u32::to_le_bytes).as_flattened());
+        shared.extend([name.len() as u16, 0].map(u16::to_le_bytes).as_flattened());
+        let place = bytes.len() as u32;
+        bytes.extend([b"PK\x03\x04", &shared[..], name.as_bytes(), &stored].concat());
+        let no_comment = [0; 10];
+        index.extend([b"PK\x01\x02\x14\0", &shared[..], &no_comment, &place.to_le_bytes(), name.as_bytes()].concat());
+    }
+    let count = arrays.len() as u16;
+    let end = [0, 0, count, count].map(u16::to_le_bytes).concat();
+    let sizes = [index.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat();
+    [bytes, index, b"PK\x05\x06".to_vec(), end, sizes, vec![0, 0]].concat()
+}
+
+#[test]
+fn a_table_is_trained_on_evaluated_and_asked() {
+    let place = with_flowers();
+    let found = place.answer(&format!("data {}", FLOWERS.trim_start_matches("--dataset ")));
+    assert_eq!(found["features"], json!(["length", "colour=blue", "colour=red", "colour=white", "weight"]));
+    assert_eq!((&found["classes"], &found["numbers"]), (&json!(["iris", "rose"]), &json!("floats")));
+    assert_eq!(found["train"]["per_class"], json!([150, 150]));
+
+    place.succeed(&format!("{FLOWERS} --test-fraction 0.2 --epochs 30 --lr 1e-2 --batch-size 16 -q --out run"));
+    let report = place.answer("eval run");
+    assert!(report["accuracy"].as_f64().unwrap() > 0.95, "{report}");
+    assert_eq!(report["per_class"][1]["class"], "rose");
+    // Features are scaled by the training split, each by itself.
+    let path = common::checkpoint(&place.path("run"), "best")
+        .unwrap_or_else(|| common::checkpoints(&place.path("run"))[0].clone());
+    let meta = meta(&path);
+    assert_eq!(meta["model"]["scale"].as_array().unwrap().len(), 5);
+    assert_eq!(meta["config"]["data.scaling"], "standard");
+
+    // Rows in another order of columns, without the class, one of them with a value that was never seen.
+    place.write("new.csv", "weight;id;length;colour\n20900;7;3.1;red\n19100;8;5.4;blue\n");
+    let said = place.succeed("predict run new.csv --json").events();
+    let names: Vec<&Value> =
+        said.iter().filter(|event| event["event"] == "prediction").map(|event| &event["name"]).collect();
+    assert_eq!(names, ["rose", "iris"]);
+    place.write("odd.csv", "weight,length,colour\n20900,3.1,red\n19100,5.4,green\n");
+    let odd = place.run("predict run odd.csv").expect(3);
+    let odd = odd.says(&["line 3, column `colour` (3)", "`green` is none of the 3 values"]);
+    assert!(odd.stdout.starts_with("odd.csv#0: rose"), "{odd:?}");
+    place.write("short.csv", "weight,length\n1,2\n");
+    place.run("predict run short.csv").refused(3, &["no column `colour`"]);
+    // The same rows as an array, already in the order of the inputs.
+    let rows: Vec<u8> = [3.1, 0.0, 1.0, 0.0, 20_900.0, 5.4, 1.0, 0.0, 0.0, 19_100.0]
+        .iter()
+        .flat_map(|x: &f64| x.to_le_bytes())
+        .collect();
+    place.write("rows.npy", npy("<f8", "(2, 5)", &rows));
+    let [of_table, of_array] = ["new.csv", "rows.npy"].map(|file| {
+        let said = place.succeed(&format!("predict run {file} --csv")).stdout;
+        said.lines().skip(1).map(|line| line.split(',').next_back().unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(of_table, of_array);
+    place.run("predict run rows.npy --invert yes").refused(2, &["--invert"]);
+    place.run("compress run --quantize int8").refused(2, &["holds features"]);
+    place.run(&format!("{FLOWERS} --augment affine")).refused(2, &["--augment", "features"]);
+    place.run("data flowers.csv --label kind --ignore colour --svg a.svg").refused(2, &["--svg"]);
+    place.run(&format!("{FLOWERS} --size 2x2")).refused(2, &["--size does nothing for tables"]);
+}
+
+#[test]
+fn resumed_and_swept_runs_on_features_are_those_that_went_through() {
+    let place = with_flowers();
+    let common = format!("{FLOWERS} --hidden 8 --data-seed 0 --batch-size 16 -q");
+    place.succeed(&format!("{common} --lr 3e-3 --epochs 6 --out whole"));
+    place.succeed(&format!("{common} --lr 3e-3 --epochs 3 --out parts"));
+    place.succeed("--out parts --resume --epochs 6 -q");
+    place.succeed(&format!("sweep {common} --lr 1e-3,3e-3 --epochs 6 --checkpoints all --out sweep"));
+    let [whole, parts] =
+        ["whole", "parts"].map(|run| raw_tensors(common::checkpoints(&place.path(run)).last().unwrap()));
+    assert_eq!(whole, parts);
+    let lane = raw_tensors(&place.path("sweep/ckpt/point-00001.safetensors"));
+    assert_eq!(whole["layers.0.weight"], lane["layers.0.weight"]);
+    let [lane, own] =
+        ["sweep#1", "whole"].map(|run| place.answer(&format!("eval {run} --split train"))["loss"].clone());
+    assert_eq!(lane, own);
+}
+
+#[test]
+fn cells_and_columns_that_are_wrong_are_named() {
+    let place = with_flowers();
+    place
+        .run("--dataset flowers.csv")
+        .refused(2, &["which column is the class", "length, colour, weight, kind", "--label"]);
+    place.run("--dataset flowers.csv --label sort").refused(3, &["no column `sort`", "length, colour"]);
+    let words = ["line 2, column `colour` (2)", "`white` is no number", "--categorical colour"];
+    place.run("--dataset flowers.csv --label kind").refused(3, &words);
+    place.succeed("data flowers.csv --label kind --ignore colour");
+    place.write("holes.csv", "a,b,k\n1,2,x\n3,NA,y\n");
+    place.run("--dataset holes.csv --label k").refused(3, &["line 3, column `b` (2)", "is missing (`NA`)"]);
+    place.write("one.csv", "a,k\n1,x\n2,x\n");
+    place.run("--dataset one.csv --label k").refused(3, &["1 class"]);
+    place.run("--dataset flowers.csv --label kind --categorical kind").refused(2, &["`kind` is the class"]);
+    place.run("--dataset digits --label kind").refused(2, &["data.label", "does nothing"]);
+    fs::create_dir(place.path("split")).unwrap();
+    place.write("split/train.csv", "a,k\n1,x\n2,y\n");
+    place.write("split/test.csv", "a\n1\n");
+    place.run("--dataset split --label k").refused(3, &["test.csv", "no column `k`", "predict"]);
+    place.write("split/test.csv", "k,a\nx,7\n");
+    assert_eq!(place.answer("data split --label k")["test"]["per_class"], json!([1, 0]));
+}
+
+/// So many of the images that the program draws.
+fn drawn(images: &Images, count: usize) -> Images {
+    Images { pixels: images.pixels[..count * 784].to_vec(), labels: images.labels[..count].to_vec() }
+}
+
+#[test]
+fn arrays_of_bytes_are_the_images_of_idx_files() {
+    let place = Place::new();
+    for folder in ["idx", "files", "flat"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
+    let (train, test) = digits::generate();
+    let (train, test) = (drawn(&train, 300), drawn(&test, 100));
+    for (name, images) in [("train", &train), ("t10k", &test)] {
+        let count = images.labels.len() as u32;
+        place.write(&format!("idx/{name}-images-idx3-ubyte"), idx_images(count, 28, 28, &images.pixels));
+        place.write(&format!("idx/{name}-labels-idx1-ubyte"), idx_labels(count, &images.labels));
+    }
+    let sha256 = place.answer("data idx")["sha256"].clone();
+    let labels =
+        |images: &Images| images.labels.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect::<Vec<u8>>();
+    let arrays = [
+        ("x_train", npy("|u1", "(300, 28, 28)", &train.pixels)),
+        ("y_train", npy("<i8", "(300,)", &labels(&train))),
+        ("x_test", npy("|u1", "(100, 28, 28, 1)", &test.pixels)),
+        ("y_test", npy("|u1", "(100, 1)", &test.labels)),
+    ];
+    for (file, is_packed) in [("stored.npz", false), ("packed.npz", true)] {
+        place.write(file, npz(&arrays, is_packed));
+        let found = place.answer(&format!("data {file}"));
+        assert_eq!((&found["sha256"], &found["shape"]), (&sha256, &json!([1, 28, 28])), "{file}");
+    }
+    for (name, array) in &arrays {
+        place.write(&format!("files/{name}.npy"), array);
+    }
+    assert_eq!(place.answer("data files")["sha256"], sha256);
+    assert_eq!(place.answer("data files/x_train.npy")["sha256"], sha256);
+    // Rows of bytes are features, or with a size images.
+    place.write("flat/X.npy", npy("|u1", "(300, 784)", &train.pixels));
+    place.write("flat/y.npy", npy("|u1", "(300,)", &train.labels));
+    assert_eq!(place.answer("data flat/X.npy --size 28x28")["numbers"], "bytes");
+    let found = place.answer("data flat");
+    assert_eq!((&found["numbers"], &found["shape"]), (&json!("floats"), &json!([784, 1, 1])));
+    place.run("data flat --size 5x5").refused(3, &["784 numbers", "5x5"]);
+    place.succeed("--dataset flat --hidden 16 --epochs 5 --test-fraction 0.2 -q --out run");
+    assert!(place.answer("eval run")["accuracy"].as_f64().unwrap() > 0.3);
+}
+
+#[test]
+fn arrays_of_floats_and_words_are_read_and_odd_ones_refused() {
+    let place = Place::new();
+    let numbers: Vec<u8> = (0..24).flat_map(|number| (number as f32 / 4.0).to_le_bytes()).collect();
+    let words: Vec<u8> = ["no", "si", "no", "si"]
+        .iter()
+        .flat_map(|word| word.chars().flat_map(|c| u32::from(c).to_le_bytes()))
+        .collect();
+    let write = |x: Vec<u8>, y: Vec<u8>| place.write("a.npz", npz(&[("X", x), ("y", y)], true));
+    let good = || npy("<U2", "(4,)", &words);
+    write(npy("<f4", "(4, 2, 3)", &numbers), good());
+    let found = place.answer("data a.npz");
+    assert_eq!((&found["classes"], &found["shape"]), (&json!(["no", "si"]), &json!([1, 2, 3])));
+    write(npy("<f4", "(4, 6)", &numbers), good());
+    assert_eq!(place.answer("data a.npz")["shape"], json!([6, 1, 1]));
+
+    let mut with_nan = numbers.clone();
+    with_nan[40..44].copy_from_slice(&f32::NAN.to_le_bytes());
+    write(npy("<f4", "(4, 6)", &with_nan), good());
+    place.run("data a.npz").refused(3, &["X.npy", "number 4 of example 1 is NaN"]);
+    write(npy("<f4", "(3, 6)", &numbers[..72]), good());
+    place.run("data a.npz").refused(3, &["3 examples", "4 labels"]);
+    write(npy("<f4", "(4, 6)", &numbers), npy("<f4", "(4,)", &numbers[..16]));
+    place.run("data a.npz").refused(3, &["y.npy", "label 1 is 0.25"]);
+    write(npy("<c8", "(4, 3)", &numbers), good());
+    place.run("data a.npz").refused(3, &["`<c8`"]);
+    write(npy("<f4", "(4, 600000000)", &numbers), good());
+    place.run("data a.npz").refused(3, &["X.npy", "bytes long, expected 9600000"]);
+    place.write("a.npz", npz(&[("foo", good())], false));
+    place.run("data a.npz").refused(3, &["arrays foo", "x_train"]);
+    place.write("a.npz", "no zip");
+    place.run("data a.npz").refused(3, &["no zip archive"]);
+    fs::create_dir(place.path("alone")).unwrap();
+    place.write("alone/x_train.npy", good());
+    place.run("data alone/x_train.npy").refused(3, &["no array of their labels", "y_train.npy"]);
+}
+
+#[test]
+fn a_net_of_features_is_exported_as_it_computes() {
+    let place = with_flowers();
+    place.succeed(&format!("{FLOWERS} --hidden 6 --epochs 5 --batch-size 16 -q --out run"));
+    place.succeed("export run --to net.h");
+    let exported = place.answer("export run --to net.onnx");
+    assert_eq!(exported["image"], json!([5, 1, 1]));
+    let described: Value = {
+        place.succeed("export run --to net.json");
+        serde_json::from_slice(&fs::read(place.path("net.json")).unwrap()).unwrap()
+    };
+    assert_eq!((&described["features"][3], &described["inputs"]), (&json!("colour=white"), &json!("floats")));
+    place.run("export run --to int8.h --quantize int8").refused(2, &["features"]);
+    place.run("export run --to u8.onnx --input u8").refused(2, &["features"]);
+    let main = "#include \"net.h\"\n#include <stdio.h>\nint main(void) { const float rows[2][5] = {{3.1f,0,1,0,20900}, {5.4f,1,0,0,19100}};\n\
+                for (int row = 0; row < 2; row++) { float l[NET_CLASSES]; net_logits(rows[row], l); printf(\"%s %.6f\\n\", net_classes[net_predict(rows[row])], l[1] - l[0]); }\n return 0; }\n";
+    place.write("main.c", main);
+    let words = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "main.c", "-o", "main"];
+    let Ok(compiled) = place.program("cc").args(words).output() else { return };
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let said = place.program("./main").output().unwrap().stdout;
+    place.write("new.csv", "weight,length,colour\n20900,3.1,red\n19100,5.4,blue\n");
+    let events = place.succeed("predict run new.csv --json").events();
+    let predictions: Vec<&Value> = events.iter().filter(|event| event["event"] == "prediction").collect();
+    for (line, prediction) in String::from_utf8(said).unwrap().lines().zip(&predictions) {
+        let (name, difference) = line.split_once(' ').unwrap();
+        assert_eq!(name, prediction["name"]);
+        // Of two classes, the logit of a probability is the difference of the logits.
+        let probability = prediction["probability"].as_f64().unwrap();
+        let expected = (probability / (1.0 - probability)).ln();
+        assert!((difference.parse::<f64>().unwrap().abs() - expected).abs() < 1e-4, "{line} {expected}");
+    }
+    assert_eq!(predictions.len(), 2);
+}
