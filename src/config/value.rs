@@ -203,7 +203,10 @@ fn named(words: &[&str], text: &str) -> Option<Value> {
 
 /// Whether a text is a path and no name that is written wrongly: it says so itself, or something lies there.
 fn is_path(text: &str) -> bool {
-    let says_so = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin)) || text.ends_with('/') || text == ".";
+    let ending = Path::new(text).extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    let is_file = ending.is_some_and(|ending| ["csv", "tsv", "npy", "npz", "parquet"].contains(&ending.as_str()));
+    let is_place = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin)) || text.ends_with('/') || text == ".";
+    let says_so = is_file || is_place;
     // A prefix of several files in a folder, too: `emnist/emnist-letters`.
     let parent = Path::new(text).parent().filter(|parent| !parent.as_os_str().is_empty());
     let lies = |path: &Path| !matches!(read::present(path), Ok(None));
