@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
+use super::augment::{Augment, PARTS};
 use super::field::ImageSize;
 use super::stretch::{Stretch, parse_time};
 pub use crate::optim::Range;
@@ -53,6 +54,8 @@ pub enum Kind {
     Path,
     /// Rows and columns of an image.
     ImageSize,
+    /// What is done to images: parts of an augmentation, joined.
+    Augment,
     /// A data set: one of these names, or a path.
     DataSet(&'static [&'static str]),
 }
@@ -100,6 +103,7 @@ impl Kind {
             Self::Switch => "BOOL",
             Self::Groups => "GROUPS",
             Self::ImageSize => "RxC",
+            Self::Augment => "KIND",
             Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path | Self::DataSet(_) => "NAME",
         }
     }
@@ -110,6 +114,7 @@ impl Kind {
         let expected = || format!("expected {self}");
         match self {
             Self::Choice(words) => named(words, text).ok_or_else(expected),
+            Self::Augment => Augment::parse(text).map(|augment| Value::Text(augment.to_string())).ok_or_else(expected),
             Self::ImageSize => {
                 let size = ImageSize::parse(text).map(|ImageSize([rows, columns])| format!("{rows}x{columns}"));
                 size.map(Value::Text).ok_or_else(expected)
@@ -211,6 +216,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::Augment => write!(f, "none, or one or several of {}, like `flip+shift`", PARTS.join(", ")),
             Self::ImageSize => f.write_str("rows and columns like `28x28`"),
             Self::DataSet(words) => write!(f, "{}, or a path", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
