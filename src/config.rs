@@ -126,6 +126,7 @@ impl Config {
             channels: settings.channels.map(|channels| if channels == Channels::One { 1 } else { 3 }),
             size: settings.size.map(|ImageSize(sides)| sides),
             skip_broken: settings.skip_broken,
+            one_class_suffices: false,
         };
         let dataset = match &settings.dataset {
             DataName::Known(spec) => spec.clone(),

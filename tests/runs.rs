@@ -635,7 +635,16 @@ fn eval_gives_exactly_what_the_run_reported() {
     let other = place.answer("eval run --dataset digits");
     assert_eq!((&other["examples"], &other["dataset"]), (&json!(2000), &json!("digits")));
     common::cifar_folder(&place.path("cifar"), 2);
-    place.run("eval run --dataset cifar10 --data-dir cifar").refused(4, &["784", "3072"]);
+    let words = ["1x28x28", "784", "`cifar10`", "3x32x32", "3072"];
+    place.run("eval run --dataset cifar10 --data-dir cifar").refused(4, &words);
+    // How the run divided its data says nothing of other data.
+    assert_eq!(place.answer("eval run --dataset digits --split train")["examples"], 10_000);
+    place.run("eval run --dataset digits --split valid").refused(2, &["`digits`", "no validation split"]);
+    let said = ["`T-shirt", "no classes of its net", "--map"];
+    place.run("eval run --dataset fashion-mnist").refused(4, &said);
+    let data = common::summary(&place.path("run"))["data"].clone();
+    assert_eq!((&data["name"], &data["image"]), (&json!("mnist"), &json!([1, 28, 28])));
+    assert_eq!(data["classes"], test["classes"]);
     place.run("eval run --data-dir gone").refused(3, &["gone"]);
     place.succeed("--limit-train 100 --epochs 1 -q --out plain");
     place.run("eval plain --split valid").refused(2, &["validation", "--valid-fraction"]);

@@ -7,11 +7,12 @@ use clap::{ArgMatches, Command};
 use serde_json::json;
 
 use super::compressed;
+use crate::data::Spec;
 use crate::device::in_units;
 use crate::error::escaped;
 use crate::report::answer;
 use crate::report::table::{Side, aligned};
-use crate::run::checkpoint::{Checkpoint, Elements, Numbers};
+use crate::run::checkpoint::{Checkpoint, Described, Elements, Numbers};
 use crate::text::counted;
 use crate::train::finite;
 
@@ -31,6 +32,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return compressed::inspect(&path, typed);
     }
     let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
+    // Of a data set with a name the name says it all.
+    let named = || Spec::named(&meta.data.name).map(|spec| Described::of(&spec));
+    let data = meta.data.described.clone().or_else(named);
     let file_bytes = std::fs::metadata(&path)?.len();
     let rows: Vec<(&String, &Numbers, Statistics)> =
         tensors.iter().map(|(name, numbers)| (name, numbers, Statistics::of(&numbers.data))).collect();
@@ -40,6 +44,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "path": path.display().to_string(),
         "bytes": file_bytes,
         "parameters": meta.model.shape.parameters(),
+        "image": data.as_ref().map(|data| data.image),
+        "classes": data.as_ref().map(|data| &data.classes),
         "tensors": rows.iter().map(|(name, numbers, summary)| json!({
             "name": name,
             "dtype": format!("{:?}", numbers.data.dtype()),
@@ -61,6 +67,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let _ = writeln!(text, "written by  adamtrain {}", meta.version);
         let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
         let _ = writeln!(text, "data        {}\nsha256      {}", meta.data.name, meta.data.sha256);
+        if let Some(Described { image: [channels, rows, columns], classes }) = &data {
+            let _ = writeln!(text, "images      {channels}x{rows}x{columns}");
+            let _ = writeln!(text, "classes     {}", escaped(&classes.join(", ")));
+        }
         let steps = counted(meta.optimizer.steps, "step");
         let _ = writeln!(text, "optimizer   {}, {steps}", meta.optimizer.name);
         let epochs = counted(progress.epoch, "epoch");

@@ -39,6 +39,8 @@ pub struct Wishes {
     pub size: Option<[usize; 2]>,
     /// Whether pictures that cannot be decoded are left out.
     pub skip_broken: bool,
+    /// Whether one class suffices: those of the net that is asked are known.
+    pub one_class_suffices: bool,
 }
 
 /// What was found by looking.
@@ -105,11 +107,13 @@ fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
     let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().replace(|c: char| !is_plain(c), "-");
     let reader = reader_of(path, wishes)?;
     let mut fingerprint = reader.fingerprint()?;
-    fingerprint.add(&format!("{wishes:?}"));
+    // How many classes suffice changes nothing of what is read.
+    fingerprint.add(&format!("{:?}", Wishes { one_class_suffices: false, ..wishes.clone() }));
     let found = match cache::found(&name, &fingerprint) {
         Some(found) => found,
         None => splits::promised(reader.look()?, wishes, path)?,
     };
+    splits::expect_classes(found.classes.len(), wishes, path)?;
     Ok(Spec {
         name,
         about: found.about.clone(),

@@ -39,9 +39,7 @@ impl Splits {
     pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
         let (channels, means) = (dataset.channels(config.scaling), dataset.means());
         let spec = &dataset.spec;
-        let described = spec
-            .is_by_path()
-            .then(|| Described { image: [spec.channels, spec.rows, spec.columns], classes: spec.classes.clone() });
+        let described = spec.is_by_path().then(|| Described::of(spec));
         let imported = dataset.imported;
         let count = imported.train.len();
         let Division { train, valid } =

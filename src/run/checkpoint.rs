@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::write::replace;
+use crate::data::Spec;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
@@ -157,6 +158,13 @@ pub struct Described {
     pub image: [usize; 3],
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
+}
+
+impl Described {
+    /// Of a data set.
+    pub fn of(spec: &Spec) -> Self {
+        Self { image: [spec.channels, spec.rows, spec.columns], classes: spec.classes.clone() }
+    }
 }
 
 /// The optimizer of a checkpoint.
