@@ -640,7 +640,7 @@ fn eval_gives_exactly_what_the_run_reported() {
     // How the run divided its data says nothing of other data.
     assert_eq!(place.answer("eval run --dataset digits --split train")["examples"], 10_000);
     place.run("eval run --dataset digits --split valid").refused(2, &["`digits`", "no validation split"]);
-    let said = ["`T-shirt", "no classes of its net", "--map"];
+    let said = ["`t-shirt`", "no classes of its net", "--map"];
     place.run("eval run --dataset fashion-mnist").refused(4, &said);
     let data = common::summary(&place.path("run"))["data"].clone();
     assert_eq!((&data["name"], &data["image"]), (&json!("mnist"), &json!([1, 28, 28])));

@@ -105,13 +105,12 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let shape = &checkpoint.meta.model.shape;
     expect_fitting(&path, shape, &known)?;
     let trained = Trained::on(&path, &known);
-    let (config, spec) = match trained.other(typed)? {
-        Some(other) => (of_run, other),
-        None => {
-            let config = config(&path, &checkpoint.meta.config, overrides())?;
-            let spec = config.dataset.clone();
-            (config, spec)
-        }
+    let (config, spec) = if let Some(other) = trained.other(typed)? {
+        (of_run, other)
+    } else {
+        let config = config(&path, &checkpoint.meta.config, overrides())?;
+        let spec = config.dataset.clone();
+        (config, spec)
     };
     let classes = trained.classes_of(&spec, typed)?;
     let device = config.device.open_at(config.precision)?;
@@ -168,13 +167,13 @@ pub(super) fn known(
     checkpoint: &Checkpoint,
     overrides: impl Iterator<Item = Given>,
 ) -> Result<(Config, Arc<Spec>)> {
+    /// What says where the data lies and how it is read.
+    const READ: [&str; 7] = ["dataset", "data_dir", "size", "channels", "skip_broken", "test_fraction", "test_seed"];
     let Some(described) = &checkpoint.meta.data.described else {
         let config = config(path, &checkpoint.meta.config, overrides)?;
         let spec = config.dataset.clone();
         return Ok((config, spec));
     };
-    /// What says where the data lies and how it is read.
-    const READ: [&str; 7] = ["dataset", "data_dir", "size", "channels", "skip_broken", "test_fraction", "test_seed"];
     let is_read = |key: &str| key.strip_prefix("data.").is_some_and(|name| READ.contains(&name));
     let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_read(key));
     let settings = settings.map(|(key, text)| (key.clone(), text.clone())).collect();

@@ -205,7 +205,7 @@ settings! {
             lanes: Sweep("all lanes see the same batches", "sweep `--seed`, which draws the weights");
     }
     augment {
-        /// What is done to the images of training batches; it gives the numbers of this table their defaults
+        /// What is done to the images of training batches; it gives the numbers of `[augment]` their defaults
         augment: Augment = any(), flag, default: Is("none");
         /// Degrees that an image is rotated by at most, to either side
         rotation: f64 = number(from(0.0).to(180.0)), default: ByAugment(ROTATION), reader: AUGMENTED;

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_threads_nor_the_width_of_a_vector_change_a_bit() -> Result<()> {
+    fn neither_threads_nor_the_width_of_a_vector_change_a_bit() {
         team::start(4).unwrap();
         let run = || {
             let shares = drawn(0.2, 1, 0, 301);
@@ -167,7 +167,6 @@ mod tests {
             mix_pair(Width::Scalar, [0.25, 0.8], &mut plain, &mut other);
             assert_eq!((one, two), (plain, other), "{width:?}");
         }
-        Ok(())
     }
 
     #[test]
