@@ -255,7 +255,7 @@ mod tests {
             ("p q r s t", "a b c d e", &[], "`p`, `q`, `r` and 2 more"),
             ("a b", "a b", &["a"], "--map is `a`, expected THEIRS=OURS"),
             ("a b", "a b", &[""], "expected THEIRS=OURS"),
-            ("cat b", "a b", &["cta=a"], "`cta` is no class of `other` (did you mean `cat`?"),
+            ("kitten b", "a b", &["kittne=a"], "`kittne` is no class of `other` (did you mean `kitten`?"),
             ("x b", "a b", &["x=z"], "`z` is no class of the net"),
             ("x b", "a b", &["x=a,x=b"], "twice which class `x` is"),
         ] {
