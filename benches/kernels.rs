@@ -158,6 +158,7 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
         divisor: batch,
         classes,
         smoothing: &smoothing,
+        shares: None,
         gradient: true,
     };
     table.pass(name, "cross entropy", 8 * batch * lanes * classes, || {

@@ -27,8 +27,8 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
 use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
-use augment::Augment;
-use field::{Choice as _, ColumnName, ColumnNames, DataName, ImageSize};
+use augment::{Augment, default_of};
+use field::{ColumnName, ColumnNames, DataName, ImageSize};
 use groups::Group;
 use layers::{Layers, Origin, Sources};
 use settings::{Channels, Default, NonFinite, ReadBy, SETTINGS, Setting, Settings, index};
@@ -129,6 +129,7 @@ impl Config {
             label: settings.label.clone().map(|ColumnName(name)| name),
             categorical: settings.categorical.clone().map_or_else(Vec::new, |ColumnNames(names)| names),
             ignored: settings.ignore.clone().map_or_else(Vec::new, |ColumnNames(names)| names),
+            of_net: None,
         };
         let dataset = match &settings.dataset {
             DataName::Known(spec) => spec.clone(),
@@ -306,7 +307,10 @@ impl Config {
         }
         match setting.default {
             Default::BySchedule(_, its, other) => [its, other].map(Value::Number).contains(value),
-            Default::ByAugment(texts) => texts.iter().any(|text| setting.kind.parse(text).as_ref() == Ok(value)),
+            Default::ByAugment(by) => {
+                let mut texts = by.iter().map(|(_, text)| *text).chain(["0"]);
+                texts.any(|text| setting.kind.parse(text).as_ref() == Ok(value))
+            }
             _ => setting.fixed_default().as_ref() == Some(value),
         }
     }
@@ -396,7 +400,7 @@ impl Config {
         let name = crate::device::name(device);
         let (what, flag) = match self {
             _ if device.is_cpu() => return Ok(()),
-            _ if self.augment != Augment::None => ("`augment.augment`", "--augment"),
+            _ if !self.augment.is_none() => ("`augment.augment`", "--augment"),
             _ if self.teacher.is_some() => ("`teacher.teacher`", "--teacher"),
             _ if self.sparsity.is_some() => ("`prune.sparsity`", "--prune"),
             _ if self.bits.is_some() => ("`quantize.bits`", "--quantize"),
@@ -413,7 +417,7 @@ impl Config {
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
             return usage(why, "`adamtrain optimizers` shows what each hyperparameter does");
         }
-        if self.augment != Augment::None && !self.dataset.numbers.are_bytes() {
+        if !self.augment.is_none() && !self.dataset.numbers.are_bytes() {
             return usage(
                 &format!("`--augment` moves the pixels of images, and `{}` holds features", self.dataset.name),
                 "leave --augment out",
@@ -452,6 +456,19 @@ impl Config {
         if self.sparsity.is_some() && self.begin >= self.end {
             return usage("`prune.begin` is not below `prune.end`", "prune.end is 0.6 by default");
         }
+        if !self.augment.is_none() && self.mixup > 0.0 && self.batch_size == 1 {
+            return usage(
+                "`augment.mixup` mixes the images of a batch, and `train.batch_size` is 1",
+                "give a larger --batch-size, or leave mixup out",
+            );
+        }
+        let Spec { rows, columns, .. } = *self.dataset;
+        if !self.augment.is_none() && self.cutout as usize > rows.max(columns) {
+            let (side, name) = (self.cutout, &self.dataset.name);
+            let what = format!("`augment.cutout` is {side}, larger than the images of `{name}`, {rows}x{columns}");
+            let hint = format!("give a smaller square, for example --set augment.cutout={}", rows.max(columns) / 2);
+            return usage(&what, &hint);
+        }
         if self.schedule == Decay::Plateau && self.valid_fraction == 0.0 {
             return usage(
                 "`--schedule plateau` needs a validation split: it never looks at test data",
@@ -484,11 +501,10 @@ fn complete(layers: &mut Layers) -> Result<()> {
             layers.fill(setting.key, Value::Number(number), Origin::Follows("schedule.schedule"));
         }
     }
-    let augment = text(layers, "augment.augment").unwrap_or_default();
+    let augment = text(layers, "augment.augment").as_deref().and_then(Augment::parse).unwrap_or_default();
     for setting in SETTINGS.iter() {
-        if let Default::ByAugment(texts) = setting.default
-            && let Some((_, text)) = Augment::NAMED.iter().zip(texts).find(|((name, _), _)| *name == augment)
-            && let Ok(value) = setting.kind.parse(text)
+        if let Default::ByAugment(by) = setting.default
+            && let Ok(value) = setting.kind.parse(default_of(by, augment))
         {
             layers.fill(setting.key, value, Origin::Follows("augment.augment"));
         }

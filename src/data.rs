@@ -69,6 +69,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The mean of each channel over the training split, in 0..=255.
+    pub fn means(&self) -> Vec<f32> {
+        let count = (self.imported.train.len() * self.spec.rows * self.spec.columns).max(1) as f64;
+        self.imported.channel_sums.iter().map(|sums| (sums.sum as f64 / count) as f32).collect()
+    }
+
     /// The normalisation of each channel.
     pub fn channels(&self, scaling: Scaling) -> Vec<Channel> {
         if !self.spec.numbers.are_bytes() {

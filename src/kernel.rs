@@ -32,6 +32,7 @@ pub use ops::elementwise::{add, average, copy, exchange, fill};
 pub use ops::gather::{Channel, Indices, gather};
 pub use ops::inspect::{all_finite, compare_steps, mark_active, share_below};
 pub use ops::loss::{Lesson, LossBatch, Totals, cross_entropy, distillation, loss_room};
+pub use ops::mixup::{Mixup, mix};
 pub use ops::muon::MuonUpdater;
 pub use ops::project::{Pull, Quantizer, add_pull, keep_dense, project, soft_threshold, step_gradient};
 pub use ops::relu::relu_backward;

@@ -453,7 +453,8 @@ fn trainer(
     parents: &Parents,
     device: &Device,
 ) -> Result<Trainer> {
-    let mut trainer = Trainer::new(lanes, data.members.len(), data.channels.clone(), device)?;
+    let Splits { channels, means, .. } = data;
+    let mut trainer = Trainer::new(lanes, data.members.len(), channels.clone(), means.clone(), device)?;
     if let Some(teacher) = &parents.teacher {
         teacher.expect_reading(data)?;
     }

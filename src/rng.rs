@@ -3,6 +3,8 @@
 //! A stream is a pure function of (seed, purpose, index), so nothing of it is stored with a checkpoint, and every device
 //! starts from the same bits.
 
+mod beta;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -23,6 +25,10 @@ pub enum Purpose {
     Augmentation = 6,
     /// Which images are drawn for the test split; index: the class.
     Test = 7,
+    /// Where a training image is cut out; index: as for augmentation.
+    Cutout = 8,
+    /// How much a training image keeps of itself when it is mixed; index: as for augmentation.
+    Mixup = 9,
 }
 
 /// A position in the stream of (seed, purpose, index).

@@ -17,7 +17,7 @@ pub mod weights;
 pub mod write;
 
 pub(crate) use crate::read;
-pub use summary::{Status, Summary, read_summary};
+pub use summary::{DataSummary, Status, Summary, read_summary};
 
 use std::ffi::OsString;
 use std::fs::{self, File};

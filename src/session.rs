@@ -21,7 +21,7 @@ use crate::optim::Shortest;
 use crate::report::{self, Reporter, Style};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::signal;
-use crate::run::{RunDirectory, Status, Summary};
+use crate::run::{DataSummary, RunDirectory, Status, Summary};
 use crate::text::counted;
 use crate::text::quoted_path;
 use crate::train::{Progress, Record, sanity_warnings};
@@ -99,9 +99,13 @@ impl Session {
             gpu: device::gpu(&device),
             cpu: device::cpu(),
             threads: environment.threads,
-            data: [("name", &dataset.spec.name), ("source", &dataset.source), ("sha256", &dataset.imported.sha256)]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
+            data: DataSummary {
+                name: dataset.spec.name.clone(),
+                source: dataset.source.clone(),
+                sha256: dataset.imported.sha256.clone(),
+                image: Some([dataset.spec.channels, dataset.spec.rows, dataset.spec.columns]),
+                classes: dataset.spec.classes.clone(),
+            },
             config_hash: config.hash(),
         };
         let data = Rc::new(Splits::new(config, dataset, &device)?);

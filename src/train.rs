@@ -29,7 +29,7 @@ use candle_core::{Device, Tensor};
 use crate::config::groups::Group;
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
-use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Totals};
+use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Mixup, Totals};
 use crate::metrics::Sums;
 use crate::model::backprop::{Activations, Backprop};
 use crate::model::{LinearNet, Shape};
@@ -82,6 +82,8 @@ pub struct Trainer {
     channels: Vec<Channel>,
     /// What is done to the images of a step, the same for all lanes.
     augmentation: Option<Augmentation>,
+    /// How they are mixed, likewise.
+    mixup: Option<Mixup>,
     /// Whom all lanes learn from beside the labels, if they do.
     teacher: Option<Teacher>,
     clips: Vec<Clip>,
@@ -108,12 +110,19 @@ struct Held {
 }
 
 impl Trainer {
-    /// Draws the nets and takes the memory of a step, for `examples` training examples. There is a lane for each of `lanes`, which
+    /// Draws the nets and takes the memory of a step, for `examples` training examples whose pixels are normalised by `channels`, and
+    /// have these means in 0..=255. There is a lane for each of `lanes`, which
     /// differ in numbers alone: in their optimizers' hyperparameters, schedules, clipping, smoothing, dropout and seeds.
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn new(lanes: &[Config], examples: usize, channels: Vec<Channel>, device: &Device) -> Result<Self> {
+    pub fn new(
+        lanes: &[Config],
+        examples: usize,
+        channels: Vec<Channel>,
+        means: Vec<f32>,
+        device: &Device,
+    ) -> Result<Self> {
         let config = lanes.first().context("a trainer needs a lane")?;
         crate::device::set_precision(device, config.precision)?;
         let seeds: Vec<u64> = lanes.iter().map(|lane| lane.seed).collect();
@@ -141,7 +150,8 @@ impl Trainer {
             accumulated,
             backprop,
             channels,
-            augmentation: config.augmentation(),
+            augmentation: config.augmentation(means),
+            mixup: config.mixup(rows),
             teacher: None,
             clips,
             skip_non_finite: config.skips_non_finite(),
@@ -310,7 +320,11 @@ impl Trainer {
         // Every step has its own samples, and its own stretch of each stream of dropout masks.
         let first = step * self.step_samples as u64 + offset as u64;
         let indices = Indices { order, start, rows };
-        let seen = Seen { split, indices, augmentation: self.augmentation.as_ref(), first };
+        if let Some(mixup) = &mut self.mixup {
+            mixup.draw(first, rows);
+        }
+        let shares = self.mixup.as_ref().map(|mixup| mixup.shares(rows));
+        let seen = Seen { split, indices, augmentation: self.augmentation.as_ref(), first, shares };
         seen.gather(&self.channels, &activations.x)?;
         if let Some(teacher) = &self.teacher {
             teacher.answer(seen)?;
@@ -331,6 +345,7 @@ impl Trainer {
             divisor,
             classes: self.net.shape().classes,
             smoothing: &self.smoothing,
+            shares: self.mixup.as_ref().map(|mixup| mixup.shares(batch.rows)),
             gradient: true,
         };
         let logits = self.backprop.activations.logits();
@@ -564,10 +579,10 @@ mod tests {
         let given = given.map(|(key, text)| Given { key: (*key).into(), text: (*text).into(), flag: "--set".into() });
         let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() }).unwrap();
         let dataset = crate::data::load(&config.dataset, None, true).unwrap();
-        let channels = dataset.channels(config.scaling);
+        let (channels, means) = (dataset.channels(config.scaling), dataset.means());
         let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
         let order = all_of(&split, &Device::Cpu).unwrap();
-        (Trainer::new(&[config], split.len(), channels, &Device::Cpu).unwrap(), split, order)
+        (Trainer::new(&[config], split.len(), channels, means, &Device::Cpu).unwrap(), split, order)
     }
 
     pub(super) fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {
@@ -596,6 +611,8 @@ mod tests {
             ("schedule.schedule", "cosine"),
             ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),
             ("augment.augment", "affine+elastic"),
+            ("augment.augment", "flip+shift+cutout+mixup"),
+            ("augment.augment", "mixup"),
             ("optim.state", "8bit"),
             ("optim.state", "4bit"),
         ];
@@ -622,7 +639,13 @@ mod tests {
     }
 
     /// A few steps of lanes that differ in all that lanes may differ in, beside the run of each alone.
-    fn lanes_against_their_own_runs(hidden: &str, batch_size: usize, count: usize, state: &str) -> Result<()> {
+    fn lanes_against_their_own_runs(
+        hidden: &str,
+        batch_size: usize,
+        count: usize,
+        state: &str,
+        augment: &str,
+    ) -> Result<()> {
         let lane = |index: usize| {
             let text = |key: &str, text: String| Given { key: key.into(), text, flag: "--set".into() };
             let given = vec![
@@ -630,7 +653,7 @@ mod tests {
                 text("train.batch_size", batch_size.to_string()),
                 text("optim.state", state.into()),
                 text("data.data_seed", "3".into()),
-                text("augment.augment", "affine+elastic".into()),
+                text("augment.augment", augment.into()),
                 text("train.seed", index.to_string()),
                 text("optim.lr", format!("1e-{}", 2 + index % 2)),
                 text("optim.beta2", format!("0.9{index}")),
@@ -644,11 +667,11 @@ mod tests {
         };
         let configs = (0..count).map(lane).collect::<Result<Vec<_>>>()?;
         let dataset = crate::data::load(&configs[0].dataset, None, true)?;
-        let channels = dataset.channels(configs[0].scaling);
+        let (channels, means) = (dataset.channels(configs[0].scaling), dataset.means());
         let split = Split::new(dataset.imported.test, &Device::Cpu)?;
         let order = all_of(&split, &Device::Cpu)?;
         let run = |configs: &[Config]| -> Result<Trainer> {
-            let mut trainer = Trainer::new(configs, split.len(), channels.clone(), &Device::Cpu)?;
+            let mut trainer = Trainer::new(configs, split.len(), channels.clone(), means.clone(), &Device::Cpu)?;
             for step in 0..4 {
                 // The last batch is short.
                 let rows = if step == 3 { batch_size / 2 + 1 } else { batch_size };
@@ -691,11 +714,11 @@ mod tests {
             };
             let configs = [config("1e-3")?, config("1e-2")?, config("3e38")?];
             let dataset = crate::data::load(&configs[0].dataset, None, true)?;
-            let channels = dataset.channels(configs[0].scaling);
+            let (channels, means) = (dataset.channels(configs[0].scaling), dataset.means());
             let split = Split::new(dataset.imported.test, &Device::Cpu)?;
             let order = all_of(&split, &Device::Cpu)?;
             let run = |configs: &[Config]| -> Result<(Trainer, Vec<Vec<usize>>)> {
-                let mut trainer = Trainer::new(configs, split.len(), channels.clone(), &Device::Cpu)?;
+                let mut trainer = Trainer::new(configs, split.len(), channels.clone(), means.clone(), &Device::Cpu)?;
                 let batch = |step: u64| Batch { split: &split, order: &order, start: 32 * step as usize, rows: 32 };
                 let skipped = (0..5).map(|step| trainer.step(batch(step), step)).collect::<Result<_>>()?;
                 Ok((trainer, skipped))
@@ -731,7 +754,10 @@ mod tests {
             ("17,5", 33, 4, "8bit"),
             ("17,5", 33, 3, "4bit"),
         ] {
-            lanes_against_their_own_runs(hidden, batch_size, count, state)?;
+            let augment = if batch_size == 1 { "cutout" } else { "affine+elastic+cutout+mixup" };
+            for augment in ["affine+elastic", augment] {
+                lanes_against_their_own_runs(hidden, batch_size, count, state, augment)?;
+            }
         }
         Ok(())
     }

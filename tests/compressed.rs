@@ -126,7 +126,7 @@ fn what_does_not_fit_is_refused_by_name() {
     place.write("net.amc", &bytes);
     place.run("eval net.amc").refused(2, &["it does not say which data set it was trained on"]);
     place.succeed("eval net.amc --dataset digits");
-    place.run("eval net.amc --dataset cifar10").refused(4, &["784 inputs to 10 classes"]);
+    place.run("eval net.amc --dataset cifar10").refused(4, &["1x28x28 (784 inputs)", "3x32x32"]);
     place.run("eval net.amc --dataset digits --split valid").refused(2, &["knows no validation split"]);
     place.run("eval net.amc --dataset digits --ema").refused(2, &["no moving average"]);
     place.run("eval net.amc --best").refused(2, &["--best chooses among those of a run"]);

@@ -179,8 +179,10 @@ fn what_has_no_kernel_is_refused_on_a_gpu_and_the_cpu_is_named() {
     for device in ["cuda", "auto"] {
         for command in ["", "sweep --seed 0,1"] {
             for more in ["", "--dry-run"] {
-                let words = format!("{command} {SMALL} --augment affine --device {device} {more}");
-                machine.run(words.trim_start(), &[]).refused(2, &["augment.augment", "--device cpu"]);
+                for augment in ["affine", "cutout", "mixup"] {
+                    let words = format!("{command} {SMALL} --augment {augment} --device {device} {more}");
+                    machine.run(words.trim_start(), &[]).refused(2, &["augment.augment", "--device cpu"]);
+                }
             }
         }
     }

@@ -144,6 +144,31 @@ fn resumed_and_swept_runs_on_features_are_those_that_went_through() {
 }
 
 #[test]
+fn a_net_of_features_is_evaluated_on_other_tables_with_the_columns_that_it_knows() {
+    let place = with_flowers();
+    place.succeed(&format!("{FLOWERS} --epochs 20 --lr 1e-2 --batch-size 16 -q --out run"));
+    let own = place.answer("eval run --split train")["loss"].clone();
+    // The same rows, with columns in another order, one more, and not all of the words.
+    let turned: String = flowers(0, 300)
+        .lines()
+        .map(|row| {
+            let [length, colour, weight, kind]: [&str; 4] = row.split(',').collect::<Vec<_>>().try_into().unwrap();
+            format!("{kind};{weight};{weight};{colour};{length}\n").replacen("weight", "more", 1)
+        })
+        .collect();
+    place.write("turned.csv", turned);
+    assert_eq!(place.answer("eval run --dataset turned.csv --split train")["loss"], own);
+    place.write("few.csv", "weight,length,colour,kind\n20900,3.1,red,rose\n19100,5.4,red,iris\n");
+    assert_eq!(place.answer("eval run --dataset few.csv --split train")["accuracy"], 1.0);
+    place.write("odd.csv", "weight,length,colour,kind\n20900,3.1,green,rose\n");
+    place.run("eval run --dataset odd.csv --split train").refused(3, &["line 2", "`green` is none of the 3 values"]);
+    place.write("sorts.csv", "weight,length,colour,kind\n20900,3.1,red,tulip\n");
+    place.run("eval run --dataset sorts.csv --split train").refused(4, &["tulip", "--map"]);
+    assert_eq!(place.answer("eval run --dataset sorts.csv --split train --map tulip=rose")["accuracy"], 1.0);
+    place.run("eval run --dataset digits").refused(4, &["tables of 5 features", "images of 784 pixels"]);
+}
+
+#[test]
 fn cells_and_columns_that_are_wrong_are_named() {
     let place = with_flowers();
     place

@@ -91,6 +91,8 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--lr 1e-3,1e-2,0.1 --optimizer adam,sgd", "--health --hidden 12,5 --clip-norm 0.1"),
         ("--lr 1e-3,1e-2 --seed 0,1", "--augment affine+elastic --set train.accumulate=2 --hidden 12"),
         ("--augment none,affine,flip+shift --lr 1e-3,1e-2", "--valid-fraction 0.2"),
+        ("--lr 1e-3,1e-2 --seed 0,1", "--augment cutout+mixup --set train.accumulate=2 --hidden 12"),
+        ("--set augment.mixup=0,0.2,1 --label-smoothing 0,0.1", "--augment flip+shift+mixup --set augment.cutout=3"),
         (
             "--prune none,0.5,0.9 --quantize none,2,4",
             "--hidden 12,5 --valid-fraction 0.2 --set prune.every=3 --set quantize.after=0.3 --set prune.regrow=0.1",
@@ -158,8 +160,9 @@ fn lanes_learn_from_one_teacher_each_with_its_own_share_and_temperature() {
     let place = Place::new();
     place.succeed(&format!("--hidden 30 {SMALL} --epochs 3 --out teacher"));
     let taught = "--hidden 12 --epochs 2 --teacher teacher --set teacher.weight=0,0.5,1 --set teacher.temperature=1,4";
-    each_is_its_own_run(&place, &format!("{SMALL} {taught} --augment affine+elastic --label-smoothing 0.1"));
-    let plain = "--hidden 12 --epochs 2 --augment affine+elastic --label-smoothing 0.1 --out plain";
+    let augmented = "--augment affine+elastic+cutout+mixup --label-smoothing 0.1";
+    each_is_its_own_run(&place, &format!("{SMALL} {taught} {augmented}"));
+    let plain = format!("--hidden 12 --epochs 2 {augmented} --out plain");
     place.succeed(&format!("{SMALL} {plain}"));
     let plain = common::checkpoint(&place.path("plain"), "LATEST").unwrap();
     let of_nothing = common::checkpoint(&place.path("run-0"), "LATEST").unwrap();

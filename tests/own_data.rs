@@ -134,7 +134,7 @@ fn without_test_images_validation_alone_is_reported_and_a_test_split_can_be_draw
     let place = Place::new();
     write_pictures(&place.path("all"), &drawn().0, 400, 10);
     let trained = place.succeed("--dataset all --epochs 2 --valid-fraction 0.2 --out run");
-    trained.says(&["no test images", "validation"]);
+    trained.says(&["no test split", "validation"]);
     let ran = place.succeed("--dataset all --epochs 2 --valid-fraction 0.2 --json -q --out again");
     let last = ran.events().into_iter().rfind(|event| event["event"] == "epoch").unwrap();
     assert!(last["test_loss"].is_null() && last["valid_loss"].is_f64(), "{last}");
@@ -292,4 +292,178 @@ fn lanes_of_a_sweep_and_their_own_runs_agree_on_data_by_path() {
     let exported = place.answer("export run --to net.json");
     assert_eq!((&exported["classes"][7], &exported["image"]), (&"digit 7".into(), &serde_json::json!([1, 28, 28])));
     place.run("export run --to net.h --quantize int8").refused(3, &["letters", "No such file"]);
+}
+
+/// A place with a run trained on `letters`, and what `eval` says of its test split.
+fn with_run() -> (Place, serde_json::Value) {
+    let place = with_pictures();
+    place.succeed("--dataset letters --hidden 20 --epochs 8 --batch-size 32 --valid-fraction 0.1 -q --out run");
+    let own = place.answer("eval run");
+    (place, own)
+}
+
+/// Writes the pictures of the drawn test split under other names of classes.
+fn write_renamed(folder: &Path, count: usize, name: impl Fn(u8) -> Option<&'static str>) {
+    let (_, test) = drawn();
+    for index in 0..count {
+        let Some(name) = name(test.labels[index]) else { continue };
+        fs::create_dir_all(folder.join(name)).unwrap();
+        picture(test, index).save(folder.join(name).join(format!("{index:05}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn classes_of_other_data_are_taken_by_name_or_as_they_are_mapped() {
+    const NAMES: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "digit 9"];
+    let (place, own) = with_run();
+    assert_eq!(own["classes"][3], "digit 3");
+
+    // Other names are an error that says what to do, but for one that is the same.
+    write_renamed(&place.path("words"), 100, |label| Some(NAMES[usize::from(label)]));
+    let words =
+        ["`eight`, `five`, `four` and 6 more", "`words`", "no classes of its net", "`digit 0`", "--map THEIRS=OURS"];
+    place.run("eval run --dataset words --split train").refused(4, &words);
+    let map: Vec<String> = (0..9).map(|class| format!("{}=digit {class}", NAMES[class])).collect();
+    let eval = |file: &str, maps: &[&str]| {
+        let mut words = vec!["eval", file, "--dataset", "words", "--split", "train", "--json", "-q"];
+        words.extend(maps.iter().flat_map(|map| ["--map", map]));
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        common::finish(&mut place.command(&words))
+    };
+    let found = eval("run", &[&map.join(",")]).expect(0).events().remove(0);
+    for key in ["accuracy", "confusion", "per_class", "classes", "examples"] {
+        assert_eq!(found[key], own[key], "{key}");
+    }
+    assert_eq!(found["dataset"], "words");
+    // Given apart it is the same.
+    let maps: Vec<&str> = map.iter().map(String::as_str).collect();
+    assert_eq!(eval("run", &maps).expect(0).events(), [found.clone()]);
+    eval("run", &maps[1..])
+        .refused(4, &["`zero` of `words` is no class", "also has `digit 0`", "--map 'zero=digit 0'"]);
+    eval("run", &["zero"]).refused(2, &["--map is `zero`", "THEIRS=OURS"]);
+    eval("run", &["nought=digit 0"]).refused(2, &["`nought` is no class of `words`"]);
+    eval("run", &["zero=digit 10"]).refused(2, &["`digit 10` is no class of the net", "digit 1"]);
+    eval("run", &["zero=digit 0,zero=digit 1"]).refused(2, &["twice", "`zero`"]);
+    place.run("eval run --map a=b").refused(2, &["--map needs", "--dataset"]);
+
+    // Another order, and some of the classes: by name, and told.
+    place.succeed("--dataset words --hidden 20 --epochs 2 --batch-size 32 -q --out other");
+    let turned = |label: u8| Some(NAMES[usize::from(label)]).filter(|name| *name != "six");
+    write_renamed(&place.path("few"), 100, turned);
+    let said =
+        place.succeed("eval other --dataset few --split train --json").says(&["9 classes, the net 10", "by name"]);
+    let few = said.events().remove(0);
+    let six = few["classes"].as_array().unwrap().iter().position(|name| name == "six").unwrap();
+    assert_eq!(
+        (&few["per_class"][six]["examples"], &few["per_class"][six]["accuracy"]),
+        (&0.into(), &serde_json::Value::Null)
+    );
+    let whole = place.answer("eval other --split train");
+    for class in (0..10).filter(|class| *class != six) {
+        assert_eq!(few["confusion"][class], whole["confusion"][class]);
+    }
+    write_renamed(&place.path("one"), 100, |label| Some("digit 3").filter(|_| label == 3));
+    let one = place.answer("eval run --dataset one --split train");
+    assert_eq!(one["confusion"], {
+        let mut rows = vec![serde_json::json!(vec![0; 10]); 10];
+        rows[3] = own["confusion"][3].clone();
+        serde_json::json!(rows)
+    });
+    place.run("--dataset one --epochs 1 --out alone").refused(3, &["1 class", "2 to 256"]);
+
+    // A compressed net is judged alike.
+    place.succeed("compress run --quantize int8 --max-bytes 100000 --out net.amc -q");
+    let compressed = place.answer("eval net.amc --dataset letters");
+    let same = eval("net.amc", &[&map.join(",")]).expect(0).events().remove(0);
+    assert_eq!((&same["confusion"], &same["classes"]), (&compressed["confusion"], &own["classes"]));
+    eval("net.amc", &[]).refused(4, &["`eight`", "no classes of its net", "--map"]);
+    let same = place.answer("eval net.amc --dataset one --split train");
+    assert_eq!((&same["examples"], &same["per_class"][3]["class"]), (&one["examples"], &"digit 3".into()));
+}
+
+#[test]
+fn the_classes_of_a_net_in_another_order_are_those_of_the_same_names() {
+    let place = with_pictures();
+    // As numbers, 2 stands before 10.
+    let numbers = |folder: &str, more: Option<&str>| {
+        for (class, name) in [(1, "2"), (2, "10"), (3, "3")] {
+            let (from, to) = (place.path(&format!("letters/train/digit {class}")), place.path(folder).join(name));
+            fs::create_dir_all(&to).unwrap();
+            for entry in fs::read_dir(&from).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+        if let Some(more) = more {
+            let to = place.path(folder).join(more);
+            fs::create_dir_all(&to).unwrap();
+            fs::copy(first_picture(&place.path("letters/train/digit 1")), to.join("a.png")).unwrap();
+        }
+    };
+    numbers("numbers", None);
+    numbers("words", Some("x"));
+    place.succeed("--dataset words --epochs 6 --batch-size 8 -q --out run");
+    assert_eq!(place.answer("eval run --split train")["classes"], serde_json::json!(["10", "2", "3", "x"]));
+    assert_eq!(place.answer("data numbers")["classes"], serde_json::json!(["2", "3", "10"]));
+    let own = place.answer("eval run --split train");
+    let other = place.answer("eval run --dataset numbers --split train");
+    for class in 0..3 {
+        assert_eq!(other["confusion"][class], own["confusion"][class]);
+    }
+    numbers("again", Some("4"));
+    let said = ["`4` of `again` is no class of its net", "also has `x`", "--map 4=x"];
+    place.run("eval run --dataset again --split train").refused(4, &said);
+    let mapped =
+        place.succeed("eval run --dataset again --split train --map 4=x --json").says(&["another order", "--map"]);
+    assert_eq!(mapped.events()[0]["confusion"], own["confusion"]);
+}
+
+#[test]
+fn pictures_of_other_data_are_brought_to_the_shape_of_the_net_and_other_images_are_refused() {
+    let (place, own) = with_run();
+    // In colours, and twice as large: the same pictures when they are halved.
+    let (_, test) = drawn();
+    for index in 0..100 {
+        let large = image::imageops::resize(&picture(test, index), 56, 56, image::imageops::FilterType::Nearest);
+        let colours = RgbImage::from_fn(56, 56, |x, y| Rgb([large.get_pixel(x, y).0[0]; 3]));
+        let class = place.path(&format!("large/digit {}", test.labels[index]));
+        fs::create_dir_all(&class).unwrap();
+        colours.save(class.join(format!("{index}.png"))).unwrap();
+    }
+    let found = place.answer("eval run --dataset large --split train");
+    assert_eq!(found["examples"], 100);
+    let [found, own] = [&found, &own].map(|report| report["accuracy"].as_f64().unwrap());
+    assert!((found - own).abs() < 0.05, "{found} {own}");
+    fs::write(place.path("large/digit 3/broken.png"), "no picture").unwrap();
+    place.run("eval run --dataset large --split train").refused(3, &["broken.png", "--skip-broken"]);
+    let skipped = place.answer("eval run --dataset large --split train --skip-broken");
+    assert_eq!(skipped["examples"], 100);
+    place.run("eval run --dataset large --skip-broken").refused(2, &["`large` has no test images", "--split train"]);
+
+    fs::create_dir(place.path("idx")).unwrap();
+    let flat = Images { pixels: vec![7; 784 * 2], labels: vec![0, 1] };
+    write_idx(&place, "idx/train", &flat, 14, 56);
+    place.run("eval run --dataset idx --split train").refused(4, &["1x28x28", "`idx`", "1x14x56"]);
+    place.succeed("compress run --quantize int8 --max-bytes 100000 --out net.amc -q");
+    place.run("eval net.amc --dataset idx --split train").refused(4, &["1x28x28", "`idx`", "1x14x56"]);
+    assert_eq!(place.answer("eval net.amc --dataset large --split train --skip-broken")["examples"], 100);
+}
+
+#[test]
+fn names_of_classes_and_the_shape_of_images_travel_with_the_run() {
+    let (place, own) = with_run();
+    let classes = own["classes"].clone();
+    let image = serde_json::json!([1, 28, 28]);
+    let data = common::summary(&place.path("run"))["data"].clone();
+    assert_eq!((&data["classes"], &data["image"]), (&classes, &image));
+    let start = place.succeed("--dataset letters --epochs 1 -q --json --out again").events().remove(0);
+    assert_eq!((&start["data"]["classes"], &start["data"]["image"]), (&classes, &image));
+    fs::rename(place.path("letters"), place.path("elsewhere")).unwrap();
+    let inspected = place.answer("inspect run");
+    assert_eq!((&inspected["classes"], &inspected["image"]), (&classes, &image));
+    let text = place.succeed("inspect run").stdout;
+    assert!(text.contains("1x28x28") && text.contains("digit 0, digit 1"), "{text}");
+    // The folder that the run divided is known wherever it lies.
+    let end = common::summary(&place.path("run"))["last"].clone();
+    assert_eq!(place.answer("eval run --dataset elsewhere")["loss"], end["test_loss"]);
 }

@@ -216,6 +216,28 @@ fn resuming_after_a_kill_equals_the_undisturbed_run_with_augmented_images() {
 }
 
 #[test]
+fn resuming_after_a_kill_equals_the_undisturbed_run_with_images_cut_out_and_mixed() {
+    let more = "--augment flip+shift+cutout+mixup --label-smoothing 0.1 --set train.accumulate=2 --save-every 2steps";
+    killed_runs_are_whole(kills(3), &format!("{} {more}", small(12)), 6);
+}
+
+#[test]
+fn neither_threads_nor_the_order_of_its_parts_change_what_an_augmentation_gives() {
+    let place = Place::new();
+    let words = small(3) + " --augment";
+    place.succeed(&format!("{words} cutout+mixup --threads 1 --out one"));
+    place.succeed(&format!("{words} mixup+cutout --threads 2 --out two"));
+    place.succeed(&format!("{words} none --out plain"));
+    let [one, two, plain] = ["one", "two", "plain"].map(|name| result(&place.path(name)));
+    two.is(&one, "two threads");
+    assert!(plain != one);
+    // Numbers of 0 are the run without.
+    place.succeed(&format!("{words} mixup+cutout --set augment.mixup=0 --set augment.cutout=0 --out nothing"));
+    let tensors = |name: &str| common::checkpoint(&place.path(name), "LATEST").map(|path| common::tensors(&path));
+    assert_eq!(tensors("nothing"), tensors("plain"));
+}
+
+#[test]
 fn a_run_that_learns_from_a_teacher_resumed_equals_the_undisturbed_one_and_keeps_its_teacher() {
     let teachers = Place::new();
     let folder = small_idx().display();
@@ -613,7 +635,16 @@ fn eval_gives_exactly_what_the_run_reported() {
     let other = place.answer("eval run --dataset digits");
     assert_eq!((&other["examples"], &other["dataset"]), (&json!(2000), &json!("digits")));
     common::cifar_folder(&place.path("cifar"), 2);
-    place.run("eval run --dataset cifar10 --data-dir cifar").refused(4, &["784", "3072"]);
+    let words = ["1x28x28", "784", "`cifar10`", "3x32x32", "3072"];
+    place.run("eval run --dataset cifar10 --data-dir cifar").refused(4, &words);
+    // How the run divided its data says nothing of other data.
+    assert_eq!(place.answer("eval run --dataset digits --split train")["examples"], 10_000);
+    place.run("eval run --dataset digits --split valid").refused(2, &["`digits`", "no validation split"]);
+    let said = ["`t-shirt`", "no classes of its net", "--map"];
+    place.run("eval run --dataset fashion-mnist").refused(4, &said);
+    let data = common::summary(&place.path("run"))["data"].clone();
+    assert_eq!((&data["name"], &data["image"]), (&json!("mnist"), &json!([1, 28, 28])));
+    assert_eq!(data["classes"], test["classes"]);
     place.run("eval run --data-dir gone").refused(3, &["gone"]);
     place.succeed("--limit-train 100 --epochs 1 -q --out plain");
     place.run("eval plain --split valid").refused(2, &["validation", "--valid-fraction"]);

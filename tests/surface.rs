@@ -59,6 +59,16 @@ fn wrong_flags_are_refused_with_one_message_and_leave_nothing_behind() {
         ("--teacher nowhere --set teacher.weight=1.5", 2, &["`teacher.weight`", "`1.5`"]),
         ("--teacher nowhere --set teacher.temperature=0", 2, &["`teacher.temperature`", "`0`"]),
         ("--augment elastc", 2, &["did you mean `elastic`"]),
+        ("--augment flip+zoom", 2, &["`flip+zoom`", "cutout, mixup"]),
+        ("--augment cutuot+mixup", 2, &["did you mean `cutout+mixup`"]),
+        ("--augment flip+flip", 2, &["did you mean `flip`"]),
+        ("--augment none+flip", 2, &["`none+flip`"]),
+        ("--augment cutout --set augment.cutout=-1", 2, &["`augment.cutout`", "`-1`"]),
+        ("--augment cutout --set augment.cutout=8.5", 2, &["`augment.cutout`", "`8.5`"]),
+        ("--augment cutout --set augment.cutout=33", 2, &["`augment.cutout` is 33", "`digits`", "augment.cutout="]),
+        ("--augment mixup --set augment.mixup=-0.1", 2, &["`augment.mixup`", "`-0.1`"]),
+        ("--augment mixup --set augment.mixup=101", 2, &["`augment.mixup`", "`101`", "100"]),
+        ("--augment mixup --batch-size 1", 2, &["`augment.mixup`", "`train.batch_size`"]),
         ("--augment affine --set augment.rotation=181", 2, &["`augment.rotation`", "`181`", "180"]),
         ("--augment affine --set augment.scale=1", 2, &["`augment.scale`", "`1`", "0.9"]),
         ("--augment affine --set augment.shift=-1", 2, &["`augment.shift`", "`-1`"]),
@@ -344,6 +354,8 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         ("--set train.graph=false --device cpu".to_owned(), ["train.graph", "--device cuda"]),
         ("--data-dir data".to_owned(), ["data.data_dir", "--dataset mnist"]),
         ("--set augment.rotation=5".to_owned(), ["augment.rotation", "--augment affine"]),
+        ("--set augment.cutout=4".to_owned(), ["augment.cutout", "--augment"]),
+        ("--set augment.mixup=0.4".to_owned(), ["augment.mixup", "--augment"]),
         ("--set teacher.temperature=2".to_owned(), ["teacher.temperature", "--teacher"]),
         ("--augment affine --set augment.sigma=5".to_owned(), ["augment.sigma", "--augment elastic"]),
     ] {
@@ -355,6 +367,9 @@ fn what_does_nothing_beside_another_setting_is_refused_with_who_reads_it() {
         "--set train.graph=true --device cpu".to_owned(),
         "--set train.min_delta=0.1 --patience 3 --valid-fraction 0.1".to_owned(),
         "--augment affine --set augment.alpha=10 --set augment.sigma=5 --set augment.flip=0.5".to_owned(),
+        "--augment flip --set augment.cutout=4 --set augment.mixup=1".to_owned(),
+        "--augment cutout+mixup --batch-size 2".to_owned(),
+        "--augment cutout --batch-size 1".to_owned(),
     ] {
         let words: Vec<String> = words.split(' ').map(|word| word.replace('~', " ")).collect();
         let outcome = finish(place.command(&words).arg("--dry-run")).expect(0);

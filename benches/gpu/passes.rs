@@ -146,6 +146,7 @@ fn cross_entropy(device: &Device) -> Result<(Bits, Bits, f64)> {
                 divisor: rows + 5,
                 classes,
                 smoothing: &smoothing,
+                shares: None,
                 gradient: true,
             };
             kernel::cross_entropy(&batch, logits, &totals)?;

@@ -118,7 +118,7 @@ fn train(
             channel.scale = channel.scale.next_up();
         }
     }
-    let mut trainer = Trainer::new(configs, EXAMPLES, channels, device)?;
+    let mut trainer = Trainer::new(configs, EXAMPLES, channels, dataset.means(), device)?;
     let rows = configs[0].step_samples();
     let of_epoch = EXAMPLES.div_ceil(rows) as u64;
     let (mut losses, mut before) = (Vec::new(), 0.0);

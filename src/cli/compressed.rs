@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::eval::{Confusion, Scores, expect_fitting, write_predictions};
-use crate::amc::{self, Layer, LayerBits, Net, Parts};
-use crate::data::own::Wishes;
+use super::eval::{Confusion, Scores, Trained, write_predictions};
+use crate::amc::{self, Image, Layer, LayerBits, Net, Parts};
+use crate::data::numbers::Numbers;
 use crate::data::{self, SETS, Spec};
 use crate::device::in_units;
 use crate::error::{Exit, Failure};
@@ -41,11 +41,16 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     if split == "valid" {
         return Err(usage("a compressed net knows no validation split", "use --split test or train").into());
     }
-    let named = match typed.get_one::<String>("dataset") {
-        Some(name) => Some(data::spec_of(name, &Wishes::default())?),
-        None => Spec::named(&net.dataset),
+    let Image { channels, height, width } = net.image;
+    let trained = Trained {
+        path: path.display().to_string(),
+        image: [channels, height, width],
+        classes: net.classes.clone(),
+        numbers: Numbers::Bytes,
+        table: Vec::new(),
+        label: None,
     };
-    let Some(spec) = named else {
+    let Some(spec) = trained.other(typed)?.or_else(|| Spec::named(&net.dataset)) else {
         let names: Vec<&str> = SETS.iter().map(|spec| spec.name.as_str()).collect();
         let what = match net.dataset.as_str() {
             "" => "it does not say which data set it was trained on".to_owned(),
@@ -53,14 +58,15 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
         };
         return Err(usage(&what, &format!("give one with --dataset: {}, or a path", names.join(", "))).into());
     };
-    expect_fitting(&path, &net.shape(), &spec)?;
+    let classes = trained.classes_of(&spec, typed)?;
     let folder = typed.get_one::<String>("data-dir").map(PathBuf::from);
     spec.expect_read(folder.as_deref())?;
     let Style { json, quiet } = super::style(typed);
-    let dataset = data::load(&spec, folder.as_deref(), quiet)?;
+    let mut dataset = data::load(&spec, folder.as_deref(), quiet)?;
     if split == "test" && dataset.imported.test.is_empty() {
         return Err(usage(&format!("`{}` has no test images", dataset.spec.name), "use --split train").into());
     }
+    classes.label(&mut dataset.imported);
     let images = if split == "test" { dataset.imported.test } else { dataset.imported.train };
 
     let mut confusion = Confusion::new(net.classes.len());
@@ -72,7 +78,7 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     }
     write_predictions(typed, &predictions)?;
     let means = Means { loss: loss / images.len() as f64, accuracy: confusion.accuracy() };
-    let scores = Scores { path, spec, split, means, confusion };
+    let scores = Scores { path, dataset: spec.name.clone(), classes: trained.classes, split, means, confusion };
     answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
 }
 

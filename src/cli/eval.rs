@@ -1,4 +1,9 @@
 //! `adamtrain eval RUN`: loss, accuracy, accuracy per class and confusion matrix of a checkpoint or a compressed net.
+//!
+//! Other data is judged in the net's classes and by images of its shape: pictures of folders are brought to it, and classes are those of
+//! the same names or those that `--map` says.
+
+mod classes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +13,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
 use super::compressed;
@@ -27,13 +32,14 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::write::replace;
 use crate::text::counted;
 use crate::train::{Evaluator, all_of, average, finite};
+pub(super) use classes::Trained;
 
 /// Its command line.
 pub fn command() -> Command {
     Command::new("eval")
         .about("Evaluate a run: loss, accuracy, accuracy per class, confusion matrix")
         .after_help(
-            "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json\n  adamtrain eval mnist.amc --predictions classes.txt",
+            "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json\n  adamtrain eval mnist.amc --predictions classes.txt\n  adamtrain eval runs/pets --dataset photos --map katze=cat,hund=dog",
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
@@ -47,8 +53,26 @@ pub fn command() -> Command {
                 .help("What to evaluate on"),
         )
         .arg(super::dataset(
-            Arg::new("dataset").long("dataset").value_name("NAME").help("Another data set of the same shape"),
+            Arg::new("dataset")
+                .long("dataset")
+                .value_name("NAME")
+                .help("Another data set of the same shape, by name or path; pictures of folders are brought to the net's shape"),
         ))
+        .arg(
+            Arg::new("map")
+                .long("map")
+                .value_name("THEIRS=OURS,…")
+                .action(ArgAction::Append)
+                .requires("dataset")
+                .help("Which class of the net each class of other data is, where their names differ; can be repeated"),
+        )
+        .arg(
+            Arg::new("skip-broken")
+                .long("skip-broken")
+                .action(ArgAction::SetTrue)
+                .requires("dataset")
+                .help("Leave out pictures of a folder that cannot be decoded"),
+        )
         .arg(
             Arg::new("data-dir")
                 .long("data-dir")
@@ -72,32 +96,48 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return compressed::evaluate(path, typed);
     }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
-    let overrides = [("dataset", "data.dataset"), ("data-dir", "data.data_dir"), ("device", "train.device")];
-    let overrides = overrides.into_iter().filter_map(|(flag, key)| {
+    let given = |(flag, key): (&str, &str)| {
         let text = typed.get_one::<String>(flag)?.clone();
         Some(Given { key: key.to_owned(), text, flag: format!("--{flag}") })
-    });
-    let config = config(&path, &checkpoint.meta.config, overrides)?;
+    };
+    let overrides = || [("data-dir", "data.data_dir"), ("device", "train.device")].into_iter().filter_map(given);
+    let (of_run, known) = known(&path, &checkpoint, overrides())?;
     let shape = &checkpoint.meta.model.shape;
-    expect_fitting(&path, shape, &config.dataset)?;
+    expect_fitting(&path, shape, &known)?;
+    let trained = Trained::on(&path, &known, &checkpoint.meta.config);
+    let (config, spec) = if let Some(other) = trained.other(typed)? {
+        (of_run, other)
+    } else {
+        let config = config(&path, &checkpoint.meta.config, overrides())?;
+        let spec = config.dataset.clone();
+        (config, spec)
+    };
+    let classes = trained.classes_of(&spec, typed)?;
     let device = config.device.open_at(config.precision)?;
-    if typed.contains_id("data-dir") {
-        config.dataset.expect_read(config.data_dir.as_deref())?;
+    let is_typed = typed.contains_id("data-dir");
+    // The folder that the run had is none of another data set.
+    let folder = config.data_dir.as_deref().filter(|_| is_typed || spec.name == known.name && !spec.is_by_path());
+    if is_typed {
+        spec.expect_read(folder)?;
     }
     let Style { json, quiet } = super::style(typed);
-    let dataset = data::load(&config.dataset, config.data_dir.as_deref(), quiet)?;
-    if dataset.imported.sha256 != checkpoint.meta.data.sha256 {
+    let mut dataset = data::load(&spec, folder, quiet)?;
+    let is_its = dataset.imported.sha256 == checkpoint.meta.data.sha256;
+    if !is_its {
         tracing::info!("the data is not what the run was trained on");
     }
+    classes.label(&mut dataset.imported);
 
     let net = LinearNet::new(shape.clone(), &[0], &device)?;
     restore(&net, &path, &checkpoint, typed.get_flag("ema"))?;
     let name = typed.get_one::<String>("split").cloned().unwrap_or_default();
+    // How the run divided its data says nothing of other data.
+    let is_divided = is_its || !typed.contains_id("dataset");
     let channels = checkpoint.meta.model.channels();
-    let (split, order) = split(&name, &config, dataset, &channels, &device)?;
+    let (split, order) = split(&name, is_divided.then_some(&config), dataset, &channels, &device)?;
     let (means, confusion, predictions) = evaluate(&net, &split, &order, channels)?;
     write_predictions(typed, &predictions)?;
-    let scores = Scores { path, spec: config.dataset.clone(), split: name, means, confusion };
+    let scores = Scores { path, dataset: spec.name.clone(), classes: trained.classes, split: name, means, confusion };
     answer(json.then(|| scores.to_json()).as_ref(), || scores.to_text())
 }
 
@@ -113,12 +153,7 @@ pub(super) fn config(
         text: text.clone(),
         flag: path.display().to_string(),
     };
-    let overrides: Vec<Given> = overrides.collect();
-    let mut of_run: Vec<Given> = settings.iter().map(given).collect();
-    if overrides.iter().any(|given| given.key == "data.dataset") {
-        // How the run drew its test split says nothing of other data.
-        of_run.retain(|given| !matches!(given.key.as_str(), "data.test_fraction" | "data.test_seed"));
-    }
+    let of_run: Vec<Given> = settings.iter().map(given).collect();
     load(of_run.iter().cloned().chain(overrides).collect()).map_err(|error| match load(of_run) {
         Err(of_run) if exit_code(&of_run) != Exit::Data => {
             of_run.context(Failure::new(Exit::Run, format!("{}: its configuration is broken", path.display())))
@@ -133,13 +168,26 @@ pub(super) fn known(
     checkpoint: &Checkpoint,
     overrides: impl Iterator<Item = Given>,
 ) -> Result<(Config, Arc<Spec>)> {
+    /// What says where the data lies and how it is read.
+    const READ: [&str; 10] = [
+        "dataset",
+        "data_dir",
+        "size",
+        "channels",
+        "skip_broken",
+        "label",
+        "categorical",
+        "ignore",
+        "test_fraction",
+        "test_seed",
+    ];
     let Some(described) = &checkpoint.meta.data.described else {
         let config = config(path, &checkpoint.meta.config, overrides)?;
         let spec = config.dataset.clone();
         return Ok((config, spec));
     };
-    let is_of_data = |key: &str| key.starts_with("data.") && key != "data.scaling";
-    let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_of_data(key));
+    let is_read = |key: &str| key.strip_prefix("data.").is_some_and(|name| READ.contains(&name));
+    let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_read(key));
     let settings = settings.map(|(key, text)| (key.clone(), text.clone())).collect();
     let spec = Spec::described(&checkpoint.meta.data.name, described);
     Ok((config(path, &settings, overrides)?, Arc::new(spec)))
@@ -177,10 +225,10 @@ pub(super) fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_
     checkpoint.restore(&tensors)
 }
 
-/// The split called `name`, and the examples of it that belong to it.
+/// The split called `name`, and the examples of it that belong to it: of the training split those that `divided` has it of, or all.
 fn split(
     name: &str,
-    config: &Config,
+    divided: Option<&Config>,
     dataset: Dataset,
     channels: &[Channel],
     device: &Device,
@@ -195,8 +243,16 @@ fn split(
         return Ok((split, order));
     }
     let count = dataset.imported.train.len();
-    let division = Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
-    let members = if name == "train" { division.train } else { division.valid };
+    let Division { train, valid } = match divided {
+        Some(config) => Division::new(count, config.valid_fraction, config.limit_train, config.data_seed),
+        None => Division::new(count, 0.0, None, 0),
+    };
+    let members = if name == "train" { train } else { valid };
+    if members.is_empty() && divided.is_none() {
+        let what =
+            format!("`{}` is not what the run was trained on, and has no validation split of it", dataset.spec.name);
+        return Err(Failure::new(Exit::Usage, what).hint("use --split test, or --split train for all others").into());
+    }
     if members.is_empty() {
         let failure = Failure::new(Exit::Usage, "the run has no validation split");
         return Err(failure.hint("only a run with --valid-fraction has one; use --split test").into());
@@ -275,7 +331,10 @@ impl Confusion {
 /// What was found.
 pub(super) struct Scores {
     pub path: PathBuf,
-    pub spec: Arc<Spec>,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Names of the net's classes.
+    pub classes: Vec<String>,
     pub split: String,
     pub means: Means,
     pub confusion: Confusion,
@@ -290,12 +349,13 @@ impl Scores {
         json!({
             "event": "eval",
             "path": self.path.display().to_string(),
-            "dataset": self.spec.name,
+            "dataset": self.dataset,
             "split": self.split,
             "examples": self.confusion.examples(),
             "loss": finite(self.means.loss),
             "accuracy": self.means.accuracy,
-            "per_class": self.spec.classes.iter().enumerate().map(of_class).collect::<Vec<_>>(),
+            "classes": self.classes,
+            "per_class": self.classes.iter().enumerate().map(of_class).collect::<Vec<_>>(),
             "confusion": self.confusion.0,
         })
     }
@@ -304,13 +364,13 @@ impl Scores {
         let mut text = String::new();
         let _ = writeln!(text, "checkpoint  {}", self.path.display());
         let count = counted(self.confusion.examples(), "example");
-        let _ = writeln!(text, "split       {} of {}, {count}", self.split, self.spec.name);
+        let _ = writeln!(text, "split       {} of {}, {count}", self.split, self.dataset);
         let _ = writeln!(text, "loss        {}", number(Some(self.means.loss)));
         let _ = writeln!(text, "accuracy    {:.4}", self.means.accuracy);
 
-        let width = self.spec.classes.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(10);
+        let width = self.classes.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(10);
         let _ = writeln!(text, "\n{:<width$} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");
-        for (class, (name, row)) in self.spec.classes.iter().zip(&self.confusion.0).enumerate() {
+        for (class, (name, row)) in self.classes.iter().zip(&self.confusion.0).enumerate() {
             let (examples, accuracy) = self.confusion.of(class);
             let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
             let _ = write!(text, "{name:<width$} {examples:>8} {accuracy:>8} ");
@@ -341,7 +401,8 @@ mod tests {
             confusion.add(&labels, &logits);
             let means = Means { loss: 1.0, accuracy: 0.5 };
             let path = PathBuf::from("a");
-            let found = Scores { path, spec: Arc::new(spec), split: "test".into(), means, confusion };
+            let (dataset, classes_named) = (spec.name.clone(), spec.classes.clone());
+            let found = Scores { path, dataset, classes: classes_named, split: "test".into(), means, confusion };
             let (json, text) = (found.to_json(), found.to_text());
             assert_eq!((&json["examples"], &json["confusion"][classes - 1][classes - 2]), (&json!(classes), &json!(1)));
             assert_eq!(json["per_class"][classes - 1]["accuracy"], 0.0);
@@ -349,9 +410,9 @@ mod tests {
             assert!(last.starts_with(&format!("a class of a long name, {}", classes - 1)), "{last}");
             assert!(last.ends_with("1    0"), "{last}");
 
-            let shape = Shape { inputs: found.spec.inputs(), hidden: vec![5], classes };
+            let shape = Shape { inputs: spec.inputs(), hidden: vec![5], classes };
             let net = LinearNet::new(shape, &[0], &Device::Cpu).unwrap();
-            let x = Tensor::ones((classes, found.spec.inputs()), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let x = Tensor::ones((classes, spec.inputs()), candle_core::DType::F32, &Device::Cpu).unwrap();
             let logits = net.forward(&x).unwrap().squeeze(1).unwrap().to_vec2().unwrap();
             let mut confusion = Confusion::new(classes);
             confusion.add(&labels, &logits);

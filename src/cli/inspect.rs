@@ -7,6 +7,8 @@ use clap::{ArgMatches, Command};
 use serde_json::json;
 
 use super::compressed;
+use crate::data::Spec;
+use crate::data::numbers::names;
 use crate::device::in_units;
 use crate::error::escaped;
 use crate::report::answer;
@@ -31,6 +33,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return compressed::inspect(&path, typed);
     }
     let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
+    // Of a data set with a name the name says it all.
+    let named = || Spec::named(&meta.data.name).map(|spec| spec.description());
+    let data = meta.data.described.clone().or_else(named);
     let file_bytes = std::fs::metadata(&path)?.len();
     let rows: Vec<(&String, &Numbers, Statistics)> =
         tensors.iter().map(|(name, numbers)| (name, numbers, Statistics::of(&numbers.data))).collect();
@@ -40,6 +45,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "path": path.display().to_string(),
         "bytes": file_bytes,
         "parameters": meta.model.shape.parameters(),
+        "image": data.as_ref().map(|data| data.image),
+        "features": data.as_ref().map(|data| names(&data.table)),
+        "classes": data.as_ref().map(|data| &data.classes),
         "tensors": rows.iter().map(|(name, numbers, summary)| json!({
             "name": name,
             "dtype": format!("{:?}", numbers.data.dtype()),
@@ -61,6 +69,15 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let _ = writeln!(text, "written by  adamtrain {}", meta.version);
         let _ = writeln!(text, "net         {} ({} parameters)", meta.model.shape, meta.model.shape.parameters());
         let _ = writeln!(text, "data        {}\nsha256      {}", meta.data.name, meta.data.sha256);
+        if let Some(data) = &data {
+            let [channels, rows, columns] = data.image;
+            let _ = if data.table.is_empty() {
+                writeln!(text, "images      {channels}x{rows}x{columns}")
+            } else {
+                writeln!(text, "features    {}", escaped(&names(&data.table).join(", ")))
+            };
+            let _ = writeln!(text, "classes     {}", escaped(&data.classes.join(", ")));
+        }
         let steps = counted(meta.optimizer.steps, "step");
         let _ = writeln!(text, "optimizer   {}, {steps}", meta.optimizer.name);
         let epochs = counted(progress.epoch, "epoch");

@@ -100,7 +100,7 @@ impl Typed<'_> {
                 let missing: Vec<String> =
                     list(error, ContextKind::InvalidArg).iter().map(|word| readable(word)).collect();
                 let missing = missing.join(", ");
-                match ["--resume", "--index"].iter().find(|flag| self.has(flag)) {
+                match ["--resume", "--index", "--map", "--skip-broken"].iter().find(|flag| self.has(flag)) {
                     Some(flag) => (format!("{flag} needs {missing}"), Some(self.see())),
                     None => (format!("{missing} is missing"), Some(self.see())),
                 }

@@ -1,5 +1,6 @@
 //! What was probably meant by a value that its setting does not accept.
 
+use super::augment::{Augment, PARTS};
 use super::axes;
 use super::settings::{SETTINGS, Setting};
 use super::stretch::Stretch;
@@ -83,13 +84,13 @@ const SCHEDULES: &Synonyms = &[
 
 const AUGMENTATIONS: &Synonyms = &[
     (&["no", "off", "false", "identity", "0"], "none"),
-    (&["yes", "on", "true", "1", "randomaffine", "rotation", "rotate", "shift", "translate", "geometric"], "affine"),
+    (&["yes", "on", "true", "1", "randomaffine", "rotation", "rotate", "translate", "geometric"], "affine"),
     (&["elastictransform", "elasticdistortion", "elasticdeformation", "simard", "deform"], "elastic"),
-    (&["elastic+affine", "affineelastic", "both", "all"], "affine+elastic"),
-    (
-        &["flip", "crop", "randomcrop", "crop+flip", "flip+crop", "shift+flip", "horizontalflip", "cifar", "standard"],
-        "flip+shift",
-    ),
+    (&["affineelastic", "both", "all"], "affine+elastic"),
+    (&["mirror", "hflip", "randomflip", "randomhorizontalflip", "horizontalflip"], "flip"),
+    (&["crop", "randomcrop", "cifar", "standard", "flipshift"], "flip+shift"),
+    (&["erase", "erasing", "randomerasing", "cutouts", "mask", "occlusion"], "cutout"),
+    (&["mix", "mixing", "mixups", "cutmix", "manifoldmixup"], "mixup"),
 ];
 
 const DATA_SETS: &Synonyms = &[
@@ -188,10 +189,10 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         "optim.optimizer" => synonym(OPTIMIZERS, text),
         "schedule.schedule" => synonym(SCHEDULES, text),
         "data.dataset" => synonym(DATA_SETS, text),
-        "augment.augment" => synonym(AUGMENTATIONS, text),
         _ => None,
     };
     let meant = meant.map(str::to_owned).or_else(|| match setting.kind {
+        Kind::Augment => augment(text).map(|meant| meant.to_string()),
         Kind::Optimizer => closest(text, FAMILIES.iter().map(|family| family.name)).map(str::to_owned),
         Kind::Choice(words) | Kind::DataSet(words) => closest(text, words.iter().copied()).map(str::to_owned),
         Kind::Switch => switch(text).map(|on| on.to_string()),
@@ -239,6 +240,15 @@ fn tables() -> [(&'static str, &'static Synonyms); 4] {
 fn synonym(table: &'static Synonyms, text: &str) -> Option<&'static str> {
     let text = plain(text);
     table.iter().find(|(words, _)| words.contains(&text.as_str())).map(|(_, meant)| *meant)
+}
+
+/// Each part of an augmentation as it was meant.
+fn augment(text: &str) -> Option<Augment> {
+    let meant = |word: &str| {
+        let part = Augment::parse(word);
+        part.or_else(|| Augment::parse(synonym(AUGMENTATIONS, word).or_else(|| closest(word, PARTS.into_iter()))?))
+    };
+    text.split(['+', ',', '&', '/']).map(meant).try_fold(Augment::default(), |all, part| Some(all.and(part?)))
 }
 
 /// On or off in another word.
@@ -399,11 +409,20 @@ mod tests {
             ("train.save_every", "5 minutes", "`5m`"),
             ("train.save_every", "1 iteration", "`1step`"),
             ("train.health", "yes", "`true`"),
+            ("augment.augment", "elastc", "`elastic`"),
+            ("augment.augment", "flip+flip", "`flip`"),
+            ("augment.augment", "rotate + cutuot", "`affine+cutout`"),
+            ("augment.augment", "crop+flip+mixup", "`flip+shift+mixup`"),
         ] {
             assert!(told(key, text).contains(words), "{key} {text}: {}", told(key, text));
         }
-        for (key, text) in [("model.hidden", "a,b"), ("train.device", "zzzz"), ("optim.lr", "fast"), ("optim.lr", "-1")]
-        {
+        for (key, text) in [
+            ("model.hidden", "a,b"),
+            ("train.device", "zzzz"),
+            ("optim.lr", "fast"),
+            ("optim.lr", "-1"),
+            ("augment.augment", "flip+zzz"),
+        ] {
             assert_eq!(told(key, text), "", "{key} {text}");
         }
     }

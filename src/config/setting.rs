@@ -1,7 +1,6 @@
 //! One setting: what is known of it.
 
-use super::augment::{Augment, ByAugment};
-use super::field::Choice as _;
+use super::augment::ByAugment;
 use super::value::{Kind, Value};
 use crate::optim::{Decay, Shortest};
 
@@ -132,16 +131,7 @@ impl Setting {
     }
 }
 
-/// Defaults by the kind of augmentation, in words: `0; with affine, affine+elastic 10`.
-fn by_augment(texts: ByAugment) -> String {
-    let mut words = texts[0].to_owned();
-    let named = || texts.iter().zip(Augment::NAMED);
-    for (text, _) in named().filter(|(text, _)| **text != texts[0]) {
-        let names: Vec<&str> = named().filter(|(other, _)| *other == text).map(|(_, (name, _))| *name).collect();
-        let more = format!("; with {} {text}", names.join(", "));
-        if !words.contains(&more) {
-            words += &more;
-        }
-    }
-    words
+/// Defaults by the kind of augmentation, in words: `0; with affine 1; with shift 4`.
+fn by_augment(by: ByAugment) -> String {
+    by.iter().fold("0".to_owned(), |words, (parts, text)| format!("{words}; with {parts} {text}"))
 }

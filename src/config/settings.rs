@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use anyhow::Context as _;
 
-use super::augment::{ALPHA, Augment, FLIP, ROTATION, SCALE, SHEAR, SHIFT};
+use super::augment::{ALPHA, Augment, CUTOUT, FLIP, MIXUP, ROTATION, SCALE, SHEAR, SHIFT};
 use super::field::{
     Choice, ColumnName, ColumnNames, DataName, Field, ImageSize, Of, above, any, count, from, number, stretch, time,
 };
@@ -217,8 +217,8 @@ settings! {
             lanes: Sweep("all lanes see the same batches", "sweep `--seed`, which draws the weights");
     }
     augment {
-        /// What is done to the images of training batches; each kind gives the numbers of this table their defaults
-        augment: Augment = any(), flag, metavar: "KIND", default: Is("none");
+        /// What is done to the images of training batches; it gives the numbers of `[augment]` their defaults
+        augment: Augment = any(), flag, default: Is("none");
         /// Degrees that an image is rotated by at most, to either side
         rotation: f64 = number(from(0.0).to(180.0)), default: ByAugment(ROTATION), reader: AUGMENTED;
         /// Degrees that an image is sheared by at most, to either side
@@ -234,6 +234,10 @@ settings! {
         /// Width σ of the elastic field, in pixels
         sigma: f64 = number(from(1.0).to(1e3)), default: Is("4"),
             reader: Unless("augment.alpha", "0", "give --augment elastic, or augment.alpha");
+        /// Pixels of a side of the square that is cut out of an image and becomes the mean
+        cutout: u32 = count(0, 1 << 10), default: ByAugment(CUTOUT), reader: AUGMENTED;
+        /// α of mixup: an image and its label keep the share λ ~ Beta(α, α), and another of the batch has the rest
+        mixup: f64 = number(from(0.0).to(100.0)), default: ByAugment(MIXUP), reader: AUGMENTED;
     }
     model {
         /// Hidden widths; nothing is the linear net

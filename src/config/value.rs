@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
+use super::augment::{Augment, PARTS};
 use super::field::ImageSize;
 use super::stretch::{Stretch, parse_time};
 pub use crate::optim::Range;
@@ -58,6 +59,8 @@ pub enum Kind {
         /// Whether there may be more than one.
         several: bool,
     },
+    /// What is done to images: parts of an augmentation, joined.
+    Augment,
     /// A data set: one of these names, or a path.
     DataSet(&'static [&'static str]),
 }
@@ -107,6 +110,7 @@ impl Kind {
             Self::ImageSize => "RxC",
             Self::Columns { several: false } => "COLUMN",
             Self::Columns { several: true } => "COLUMNS",
+            Self::Augment => "KIND",
             Self::Choice(_) | Self::Optimizer | Self::Device | Self::Path | Self::DataSet(_) => "NAME",
         }
     }
@@ -117,6 +121,7 @@ impl Kind {
         let expected = || format!("expected {self}");
         match self {
             Self::Choice(words) => named(words, text).ok_or_else(expected),
+            Self::Augment => Augment::parse(text).map(|augment| Value::Text(augment.to_string())).ok_or_else(expected),
             Self::ImageSize => {
                 let size = ImageSize::parse(text).map(|ImageSize([rows, columns])| format!("{rows}x{columns}"));
                 size.map(Value::Text).ok_or_else(expected)
@@ -229,6 +234,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::Augment => write!(f, "none, or one or several of {}, like `flip+shift`", PARTS.join(", ")),
             Self::ImageSize => f.write_str("rows and columns like `28x28`"),
             Self::Columns { several: false } => f.write_str("the name of a column"),
             Self::Columns { several: true } => f.write_str("names of columns like `island,sex`"),

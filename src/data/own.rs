@@ -50,6 +50,9 @@ pub struct Wishes {
     pub categorical: Vec<String>,
     /// Columns of a table that are left out.
     pub ignored: Vec<String>,
+    /// The columns of the net that is asked about the data, none where they are no table: what it needs is known. One class suffices,
+    /// and what data of a kind does not read is passed over.
+    pub of_net: Option<Vec<Column>>,
 }
 
 /// A wish that data of some kinds alone can grant.
@@ -74,7 +77,8 @@ impl Wishes {
             (Wish::Categorical, !self.categorical.is_empty(), "--categorical"),
             (Wish::Ignored, !self.ignored.is_empty(), "--ignore"),
         ];
-        let Some((_, _, flag)) = given.iter().find(|(wish, is_given, _)| *is_given && !reads.contains(wish)) else {
+        let is_idle = |(wish, is_given, _): &&(Wish, bool, &str)| *is_given && !reads.contains(wish);
+        let Some((_, _, flag)) = given.iter().find(is_idle).filter(|_| self.of_net.is_none()) else {
             return Ok(());
         };
         let what = format!("{flag} does nothing for {kind}, which {} holds", path.display());
@@ -166,11 +170,14 @@ fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
     let reader = reader_of(path, wishes)?;
     wishes.expect_read(path, reader.reads(), reader.kind())?;
     let mut fingerprint = reader.fingerprint()?;
-    fingerprint.add(&format!("{wishes:?}"));
+    // That a net asks changes nothing of what is read, but for the columns of a table.
+    let of_net = wishes.of_net.clone().filter(|columns| !columns.is_empty());
+    fingerprint.add(&format!("{:?}", Wishes { of_net, ..wishes.clone() }));
     let found = match cache::found(&name, &fingerprint) {
         Some(found) => found,
         None => splits::promised(reader.look()?, wishes, path)?,
     };
+    splits::expect_classes(found.classes.len(), wishes, path)?;
     Ok(Spec {
         name,
         about: found.about.clone(),

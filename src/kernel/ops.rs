@@ -11,6 +11,7 @@ pub mod elementwise;
 pub mod gather;
 pub mod inspect;
 pub mod loss;
+pub mod mixup;
 pub mod muon;
 pub mod project;
 pub mod relu;

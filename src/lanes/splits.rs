@@ -25,6 +25,8 @@ pub struct Splits {
     pub test: Option<(Split, Tensor)>,
     /// Normalisation of the pixels.
     pub channels: Vec<Channel>,
+    /// The mean of each channel, in 0..=255.
+    pub means: Vec<f32>,
     /// What checkpoints say of the data.
     pub id: DataId,
 }
@@ -35,7 +37,7 @@ impl Splits {
     /// # Errors
     /// If nothing is left to train on or to validate on ([`Exit::Usage`]), or memory does not suffice.
     pub fn new(config: &Config, dataset: Dataset, device: &Device) -> Result<Self> {
-        let channels = dataset.channels(config.scaling);
+        let (channels, means) = (dataset.channels(config.scaling), dataset.means());
         let spec = &dataset.spec;
         let described = spec.is_by_path().then(|| spec.description());
         let imported = dataset.imported;
@@ -63,6 +65,7 @@ impl Splits {
             },
             test,
             channels,
+            means,
             id: DataId { name: dataset.spec.name.clone(), sha256: imported.sha256, described },
         })
     }

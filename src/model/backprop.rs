@@ -188,6 +188,7 @@ mod tests {
             divisor: rows,
             classes: 5,
             smoothing: &smoothing,
+            shares: None,
             gradient: true,
         };
         kernel::cross_entropy(&batch, backprop.activations.logits(), &totals)?;

@@ -1,6 +1,5 @@
 //! `run.json`: what a run is and how it ended.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +46,23 @@ impl Status {
     }
 }
 
+/// The data of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// Name of the data set.
+    pub name: String,
+    /// Where it was found, in words.
+    pub source: String,
+    /// Digest of its pixels and labels.
+    pub sha256: String,
+    /// Channels, rows and columns of an image; none in files of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<[usize; 3]>,
+    /// Names of the classes, in the order of the logits.
+    #[serde(default)]
+    pub classes: Vec<String>,
+}
+
 /// `run.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
@@ -77,8 +93,8 @@ pub struct Summary {
     pub cpu: String,
     /// Threads.
     pub threads: usize,
-    /// Name, source and digest of the data.
-    pub data: BTreeMap<String, String>,
+    /// The data.
+    pub data: DataSummary,
     /// sha256 of the settings that decide what the run computes.
     pub config_hash: String,
 }

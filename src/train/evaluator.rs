@@ -70,6 +70,7 @@ impl Evaluator {
                 divisor: rows,
                 classes: net.shape().classes,
                 smoothing: &smoothing,
+                shares: None,
                 gradient: false,
             };
             kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;

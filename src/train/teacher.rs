@@ -30,16 +30,19 @@ pub struct Seen<'a> {
     pub augmentation: Option<&'a Augmentation>,
     /// The number of the first sample, counted over all steps.
     pub first: u64,
+    /// λ of each, where they are mixed.
+    pub shares: Option<&'a [f32]>,
 }
 
 impl Seen<'_> {
     /// Reads the images, normalised, to x f32 [B, D].
     pub fn gather(self, channels: &[Channel], x: &candle_core::Tensor) -> Result<()> {
-        let Self { split, indices, augmentation, first } = self;
+        let Self { split, indices, augmentation, first, shares } = self;
         match augmentation {
             None => kernel::gather(&split.pixels, indices, channels, x)?,
             Some(how) => kernel::gather_augmented(&split.pixels, indices, channels, how, first, x)?,
         }
+        shares.map_or(Ok(()), |shares| kernel::mix(shares, x))?;
         Ok(())
     }
 }
@@ -125,8 +128,10 @@ mod tests {
     #[test]
     fn a_gradient_is_that_of_candle_s_autograd() -> Result<()> {
         let (weight, temperature) = (0.6, 3.0);
-        for reads_otherwise in [false, true] {
-            let settings = [("teacher.weight", "0.6"), ("teacher.temperature", "3"), ("augment.augment", "affine")];
+        for (reads_otherwise, augment) in
+            [false, true].into_iter().flat_map(|is| [(is, "affine"), (is, "affine+cutout+mixup")])
+        {
+            let settings = [("teacher.weight", "0.6"), ("teacher.temperature", "3"), ("augment.augment", augment)];
             let (mut trainer, split, order) = taught(&settings, reads_otherwise);
             let rows = 20;
             trainer.gradients(Batch { split: &split, order: &order, start: 40, rows }, 2, false)?;
@@ -136,7 +141,14 @@ mod tests {
             let z = trainer.net.forward(&seen(&trainer.backprop.activations.x)?)?.squeeze(1)?;
             let t = teacher.net.forward(&seen(&teacher.activations.x)?)?.squeeze(1)?;
             let targets = split.labels.narrow(0, 40, rows)?;
-            let hard = candle_nn::loss::cross_entropy(&z, &targets)?;
+            let of_labels = candle_nn::ops::log_softmax(&z, D::Minus1)?;
+            let of_label = |targets: &Tensor| of_labels.gather(&targets.unsqueeze(1)?, 1)?.squeeze(1);
+            let shares = trainer.mixup.as_ref().map_or(vec![1.0; rows], |mixup| mixup.shares(rows).to_vec());
+            assert_eq!(shares.iter().any(|share| *share < 1.0), augment.ends_with("mixup"));
+            let own = Tensor::from_vec(shares, rows, &Device::Cpu)?;
+            let reversed = targets.flip(&[0])?;
+            let hard = ((of_label(&targets)? * &own)? + (of_label(&reversed)? * (1.0 - &own)?)?)?;
+            let hard = hard.mean_all()?.neg()?;
             let log_softmax = |z: &Tensor| candle_nn::ops::log_softmax(&(z / temperature)?, D::Minus1);
             let (soft, of_teacher) = (log_softmax(&z)?, log_softmax(&t)?);
             let divergence = (of_teacher.exp()? * (of_teacher - soft)?)?.sum_all()?.affine(1.0 / rows as f64, 0.0)?;

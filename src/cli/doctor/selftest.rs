@@ -37,6 +37,8 @@ pub struct SelfTest {
     images: Images,
     /// A configuration and its normalisation of pixels per net.
     nets: Vec<(Config, Vec<Channel>)>,
+    /// The mean of each channel.
+    means: Vec<f32>,
 }
 
 /// What training came to.
@@ -79,7 +81,8 @@ impl SelfTest {
             let channels = dataset.channels(config.scaling);
             (config, channels)
         };
-        Ok(Self { nets: configs.into_iter().map(with_channels).collect(), images: dataset.imported.train })
+        let nets = configs.into_iter().map(with_channels).collect();
+        Ok(Self { nets, means: dataset.means(), images: dataset.imported.train })
     }
 
     /// Trains every net on `device`.
@@ -108,7 +111,8 @@ impl SelfTest {
         ensure!(self.images.len() >= STEPS * rows, "{} images are too few", self.images.len());
         let split = Split::new(self.images.clone(), device)?;
         let order = all_of(&split, device)?;
-        let mut trainer = Trainer::new(std::slice::from_ref(config), split.len(), channels.to_vec(), device)?;
+        let (lanes, channels, means) = (std::slice::from_ref(config), channels.to_vec(), self.means.clone());
+        let mut trainer = Trainer::new(lanes, split.len(), channels, means, device)?;
         let before = weights(&trainer)?;
         let mut half = |steps: std::ops::Range<usize>| -> Result<(f64, f64)> {
             let (began, summed) = (Instant::now(), trainer.sums()?[0].loss);

@@ -417,7 +417,7 @@ impl Reader for Arrays {
             counts
         };
         let [channels, rows, columns] = layout.shape;
-        super::splits::expect_classes(classes.len(), &self.root)?;
+        super::splits::expect_classes(classes.len(), &self.wishes, &self.root)?;
         Ok(Found {
             about: format!("arrays of {}", self.root.display()),
             channels,

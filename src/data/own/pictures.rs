@@ -77,7 +77,7 @@ impl Pictures {
             names.extend(self::folders(test)?);
         }
         in_order(&mut names);
-        splits::expect_classes(names.len(), root)?;
+        splits::expect_classes(names.len(), wishes, root)?;
         let mut found = Seen::default();
         let splits: Vec<&Path> = std::iter::once(train.as_path()).chain(test.as_deref()).collect();
         let mut pictures = found.gather(root, &splits)?;

@@ -18,10 +18,8 @@ const MOST_CLASSES: usize = 256;
 /// What was found, with the images counted that the test split will have.
 ///
 /// # Errors
-/// If there are too few classes or too many ([`Exit::Data`]), or a test split is asked for beside the one that there is
-/// ([`Exit::Usage`]).
+/// If a test split is asked for beside the one that there is ([`Exit::Usage`]).
 pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found, Failure> {
-    expect_classes(found.classes.len(), path)?;
     let tests: usize = found.test.iter().sum();
     if wishes.test_fraction > 0.0 {
         if tests > 0 {
@@ -36,13 +34,14 @@ pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found,
     Ok(found)
 }
 
-/// Requires as many classes as there can be labels, and more than one.
-pub fn expect_classes(classes: usize, path: &Path) -> Result<(), Failure> {
-    if (2..=MOST_CLASSES).contains(&classes) {
+/// Requires as many classes as there can be labels, and more than one unless one suffices.
+pub fn expect_classes(classes: usize, wishes: &Wishes, path: &Path) -> Result<(), Failure> {
+    let fewest = if wishes.of_net.is_some() { 1 } else { 2 };
+    if (fewest..=MOST_CLASSES).contains(&classes) {
         return Ok(());
     }
     let found = if classes == 1 { "1 class".to_owned() } else { format!("{classes} classes") };
-    let what = format!("has {found}, expected 2 to {MOST_CLASSES}");
+    let what = format!("has {found}, expected {fewest} to {MOST_CLASSES}");
     Err(refused(path, what))
 }
 

@@ -87,7 +87,7 @@ impl Tables {
             };
             failure.hint(hint)
         })?;
-        for name in self.wishes.categorical.iter().chain(&self.wishes.ignored) {
+        for name in self.wishes.categorical.iter().chain(&self.wishes.ignored).filter(|_| self.known().is_none()) {
             table.place(name)?;
             if name == label {
                 let what = format!("column `{name}` is the class and cannot be a feature, or ignored");
@@ -97,8 +97,16 @@ impl Tables {
         Ok((table, place))
     }
 
+    /// The columns of the net that is asked, if one is.
+    fn known(&self) -> Option<&[Column]> {
+        self.wishes.of_net.as_deref().filter(|columns| !columns.is_empty())
+    }
+
     /// Names of the columns that are features.
     fn features(&self, table: &Table, label: usize) -> Vec<String> {
+        if let Some(known) = self.known() {
+            return known.iter().map(|column| column.name.clone()).collect();
+        }
         let is_feature = |(place, name): &(usize, &String)| *place != label && !self.wishes.ignored.contains(name);
         table.names.iter().enumerate().filter(is_feature).map(|(_, name)| name.clone()).collect()
     }
@@ -227,7 +235,10 @@ impl Reader for Tables {
             let values = is_categorical.then(|| values(&name));
             Column { name, values }
         };
-        let table: Vec<Column> = features.into_iter().map(column).collect();
+        let table: Vec<Column> = match self.known() {
+            Some(known) => known.to_vec(),
+            None => features.into_iter().map(column).collect(),
+        };
         let inputs = table.iter().map(Column::inputs).sum::<usize>();
         if inputs == 0 || inputs > MOST_FEATURES {
             let what = format!("has {}, expected 1 to {MOST_FEATURES}", counted(inputs as u64, "input"));

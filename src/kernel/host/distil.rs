@@ -10,8 +10,10 @@
 //! entropy: the gradient is the same, and a divergence is 0 where nothing is left to learn. A lane with α = 0 takes the way of the plain
 //! loss, to the bit.
 
+use std::ops::Range;
+
 use super::simd::{Width, vectorised};
-use super::softmax::{Block, Criterion, MOST_ON_STACK, NUMBERS, PerRow, ROWS, exp, labels_of, plain_lane};
+use super::softmax::{Block, Criterion, Labelled, MOST_ON_STACK, NUMBERS, PerRow, ROWS, Targets, exp, plain_lane};
 use super::transpose::{SIDE, columns_of, rows_of};
 
 /// What the lanes learn from their teacher.
@@ -29,20 +31,22 @@ vectorised! {
         width: Width,
         criterion: Criterion<'_>,
         lessons: Lessons<'_>,
-        labels: &[u32],
-        order: &[u32],
+        labelled: Labelled<'_>,
+        rows: Range<usize>,
         teacher: &[f32],
         logits: &mut [f32],
         sums: &mut [f64],
     ) {
-        let of_rows = labels_of(labels, order);
+        let (targets, is_mixed) = (labelled.targets(rows.clone()), labelled.shares.is_some());
+        let (targets, count) = (&targets, rows.len());
         let lanes = lessons.weight.iter().zip(lessons.temperature).zip(sums.chunks_exact_mut(NUMBERS));
         for (lane, ((&weight, &temperature), sums)) in lanes.enumerate() {
-            let found = if weight > 0.0 {
-                let taught = Taught { weight, temperature, teacher };
-                taught.lane(width, criterion, lane, &of_rows, order.len(), logits)
-            } else {
-                plain_lane(width, criterion, lane, &of_rows, order.len(), logits)
+            let taught = Taught { weight, temperature, teacher };
+            let found = match (weight > 0.0, is_mixed) {
+                (true, true) => taught.lane::<true>(width, criterion, lane, targets, count, logits),
+                (true, false) => taught.lane::<false>(width, criterion, lane, targets, count, logits),
+                (false, true) => plain_lane::<true>(width, criterion, lane, targets, count, logits),
+                (false, false) => plain_lane::<false>(width, criterion, lane, targets, count, logits),
             };
             sums.copy_from_slice(&found);
         }
@@ -70,12 +74,12 @@ struct Soft {
 
 impl Taught<'_> {
     #[inline(always)]
-    fn lane(
+    fn lane<const MIXED: bool>(
         &self,
         width: Width,
         criterion: Criterion<'_>,
         lane: usize,
-        of_rows: &[u32; ROWS],
+        targets: &Targets,
         rows: usize,
         logits: &mut [f32],
     ) -> [f64; NUMBERS] {
@@ -87,7 +91,7 @@ impl Taught<'_> {
         let size = if is_kept { classes } else { SIDE };
         let tiles = || (0..classes).step_by(size).map(|first| (first, size.min(classes - first)));
         let (mut own, mut others) = ([[0.0; ROWS]; MOST_ON_STACK], [[0.0; ROWS]; MOST_ON_STACK]);
-        let mut block = Block::new(of_rows, smoothing[lane], classes);
+        let mut block = Block::<MIXED>::new(targets, smoothing[lane], classes);
         let mut soft = Soft::new(self.temperature);
 
         for (first, count) in tiles() {
@@ -148,7 +152,7 @@ impl Soft {
 
     /// The second: sums of exponentials.
     #[inline(always)]
-    fn add(&mut self, block: &mut Block<'_>, z: &[PerRow], t: &[PerRow]) {
+    fn add<const MIXED: bool>(&mut self, block: &mut Block<'_, MIXED>, z: &[PerRow], t: &[PerRow]) {
         let [of_student, of_teacher] = &mut self.normalisers;
         for (z, t) in z.iter().zip(t) {
             for row in 0..ROWS {
@@ -164,23 +168,22 @@ impl Soft {
 
     /// The third: logits become gradients, of which the hard and the soft part have these factors.
     #[inline(always)]
-    fn differentiate(
+    fn differentiate<const MIXED: bool>(
         &self,
-        block: &Block<'_>,
+        block: &Block<'_, MIXED>,
         first: usize,
         z: &mut [PerRow],
         t: &[PerRow],
         [hard, soft]: [f32; 2],
         factor: f32,
     ) {
-        let (here, everywhere) = block.targets();
+        let wanted = block.wanted();
         let [of_student, of_teacher] = self.normalisers.map(|sums| sums.map(|sum| 1.0 / sum));
         let normaliser = block.normalisers.map(|sum| 1.0 / sum);
         for (class, (z, t)) in (first as u32..).zip(z.iter_mut().zip(t)) {
             for row in 0..ROWS {
                 let (own, other) = (z[row] - block.largest[row], t[row] - self.largest[row]);
-                let q = if class == block.labels[row] { here } else { everywhere };
-                let of_labels = exp(own) * normaliser[row] - q;
+                let of_labels = exp(own) * normaliser[row] - wanted.q(class, row);
                 let likelihood = exp(own * self.inverse) * of_student[row];
                 let of_teacher = likelihood - exp(other * self.inverse) * of_teacher[row];
                 z[row] = (hard * of_labels + soft * of_teacher) * factor;
@@ -206,15 +209,25 @@ impl Soft {
 mod tests {
     use super::*;
 
-    /// Loss and gradient of a row by the definition, in f64.
-    fn slow(z: &[f32], t: &[f32], label: usize, smoothing: f64, weight: f64, temperature: f64) -> (f64, Vec<f64>) {
+    /// Loss and gradient of a row by the definition, in f64, of labels with their shares.
+    fn slow(
+        z: &[f32],
+        t: &[f32],
+        labels: [(u32, f64); 2],
+        smoothing: f64,
+        weight: f64,
+        temperature: f64,
+    ) -> (f64, Vec<f64>) {
         let softmax = |z: &[f32], temperature: f64| -> Vec<f64> {
             let e: Vec<f64> = z.iter().map(|z| (f64::from(*z) / temperature).exp()).collect();
             let sum: f64 = e.iter().sum();
             e.iter().map(|e| e / sum).collect()
         };
         let (p, soft, of_teacher) = (softmax(z, 1.0), softmax(z, temperature), softmax(t, temperature));
-        let q = |class: usize| f64::from(u8::from(class == label)) * (1.0 - smoothing) + smoothing / z.len() as f64;
+        let q = |class: usize| {
+            let own = labels.iter().filter(|(label, _)| *label as usize == class).map(|(_, share)| share);
+            own.sum::<f64>() * (1.0 - smoothing) + smoothing / z.len() as f64
+        };
         let hard: f64 = -(0..z.len()).map(|class| q(class) * p[class].ln()).sum::<f64>();
         let divergence: f64 = of_teacher.iter().zip(&soft).map(|(t, s)| t * (t / s).ln()).sum();
         let gradient = (0..z.len()).map(|class| {
@@ -229,26 +242,33 @@ mod tests {
 
     #[test]
     fn loss_and_gradient_are_those_of_the_definition_and_every_width_gives_the_same_bits() {
-        for classes in [2, 10, 16, 17, 64, 65, 100, 300] {
+        const COUNT: usize = ROWS - 3;
+        let mixed: Vec<f32> = (0..COUNT).map(|row| [1.0, 0.25, 0.5, 0.0][row % 4]).collect();
+        for (classes, shares) in [2, 10, 16, 17, 64, 65, 100, 300]
+            .into_iter()
+            .flat_map(|classes| [(classes, None), (classes, Some(&*mixed))])
+        {
             for (smoothing, weight, temperature) in
-                [(0.0, 0.7, 4.0), (0.1, 0.3, 1.0), (0.0, 1.0, 20.0), (0.1, 0.9, 0.5)]
+                [(0.0, 0.7, 4.0), (0.1, 0.3, 1.0), (0.0, 1.0, 20.0), (0.1, 0.9, 0.5), (0.1, 0.0, 2.0)]
             {
-                let (z, t) = (numbers(ROWS * classes, 1), numbers(ROWS * classes, 2));
-                let labels: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % classes as u32).collect();
-                let order: Vec<u32> = (0..ROWS as u32 - 3).collect();
+                let (z, t) = (numbers(COUNT * classes, 1), numbers(COUNT * classes, 2));
+                let labels: Vec<u32> = (0..COUNT as u32).map(|row| row * 7 % classes as u32).collect();
+                let order: Vec<u32> = (0..COUNT as u32).collect();
                 let criterion = Criterion { classes, smoothing: &[smoothing], gradient: Some(0.5) };
                 let lessons = Lessons { weight: &[weight], temperature: &[temperature] };
                 let of = |width: Width| {
-                    let (mut logits, mut sums) = (z[..order.len() * classes].to_vec(), [0.0; NUMBERS]);
-                    let t = &t[..order.len() * classes];
-                    distillation(width, width, criterion, lessons, &labels, &order, t, &mut logits, &mut sums);
+                    let (mut logits, mut sums) = (z.clone(), [0.0; NUMBERS]);
+                    let labelled = Labelled { labels: &labels, order: &order, shares };
+                    distillation(width, width, criterion, lessons, labelled, 0..COUNT, &t, &mut logits, &mut sums);
                     (logits, sums)
                 };
                 let (found, sums) = of(Width::detect());
                 let mut loss = 0.0;
-                for row in 0..order.len() {
+                for row in 0..COUNT {
                     let [z, t] = [&z, &t].map(|numbers| &numbers[row * classes..][..classes]);
-                    let (own, gradient) = slow(z, t, labels[row] as usize, smoothing, weight, temperature);
+                    let share = shares.map_or(1.0, |shares| f64::from(shares[row]));
+                    let labels = [(labels[row], share), (labels[COUNT - 1 - row], 1.0 - share)];
+                    let (own, gradient) = slow(z, t, labels, smoothing, weight, temperature);
                     loss += own;
                     for (found, expected) in found[row * classes..].iter().zip(gradient) {
                         // Differences of numbers up to T, rounded to f32.

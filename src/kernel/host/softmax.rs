@@ -6,9 +6,12 @@
 //!     ∂L/∂z = p − q,           divided by the rows of the batch
 //! ```
 //!
+//! Of a row that is mixed with another ([`mixup`](crate::kernel::Mixup)), onehot(y) is λ·onehot(yᵢ) + (1 − λ)·onehot(yⱼ).
+//!
 //! All rows of a block are computed at once, class by class, whatever the width of a vector. Logits of few classes stay on the stack
 //! from pass to pass; those of many are read anew by each pass, a tile of classes at a time, with the same bits.
 
+use std::ops::Range;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::simd::{Width, vectorised};
@@ -37,41 +40,80 @@ pub struct Criterion<'a> {
 /// A class's number of each row of a block.
 pub(super) type PerRow = [f32; ROWS];
 
+/// What the rows of a batch are labelled by.
+#[derive(Clone, Copy, Debug)]
+pub struct Labelled<'a> {
+    /// Labels of the split, `[N]`.
+    pub labels: &'a [u32],
+    /// The batch's examples.
+    pub order: &'a [u32],
+    /// λ of each of them, where they are mixed with their partners.
+    pub shares: Option<&'a [f32]>,
+}
+
+/// The row of a batch that a row is mixed with: as far from its end as that from its beginning.
+pub fn partner(row: usize, rows: usize) -> usize {
+    rows - 1 - row
+}
+
+/// Labels of the rows of a block; those past the last one are 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Targets {
+    /// The label, of a mixed row that of the larger share.
+    pub first: [u32; ROWS],
+    /// The other one of a mixed row, and its share: at most ½.
+    second: [u32; ROWS],
+    share: PerRow,
+}
+
+impl Labelled<'_> {
+    /// What the rows of a block in `rows` are to learn.
+    #[inline(always)]
+    pub(super) fn targets(&self, rows: Range<usize>) -> Targets {
+        let Self { labels, order, shares } = *self;
+        let label = |row: usize| labels[order[row] as usize];
+        let mut targets = Targets { first: [0; ROWS], second: [0; ROWS], share: [0.0; ROWS] };
+        for (place, row) in rows.enumerate() {
+            targets.first[place] = label(row);
+            let Some(shares) = shares else { continue };
+            let (own, other) = (label(row), label(partner(row, order.len())));
+            let is_own = shares[row] >= 0.5;
+            (targets.first[place], targets.second[place]) = if is_own { (own, other) } else { (other, own) };
+            targets.share[place] = if is_own { 1.0 - shares[row] } else { shares[row] };
+        }
+        targets
+    }
+}
+
 vectorised! {
-    /// Loss and hits of each lane over a block of rows, to `sums` `[K, 2]`: labels `[N]` of the examples in `order` `[rows]`, logits
-    /// `[rows, K, C]`.
+    /// Loss and hits of each lane over the rows of a batch that are a block, to `sums` `[K, 2]`: logits `[rows, K, C]`.
     pub fn cross_entropy[][](
         width: Width,
         criterion: Criterion<'_>,
-        labels: &[u32],
-        order: &[u32],
+        labelled: Labelled<'_>,
+        rows: Range<usize>,
         logits: &mut [f32],
         sums: &mut [f64],
     ) {
-        let of_rows = labels_of(labels, order);
+        let (targets, is_mixed) = (labelled.targets(rows.clone()), labelled.shares.is_some());
         for (lane, sums) in sums.chunks_exact_mut(NUMBERS).take(criterion.smoothing.len()).enumerate() {
-            sums.copy_from_slice(&plain_lane(width, criterion, lane, &of_rows, order.len(), logits));
+            let found = if is_mixed {
+                plain_lane::<true>(width, criterion, lane, &targets, rows.len(), logits)
+            } else {
+                plain_lane::<false>(width, criterion, lane, &targets, rows.len(), logits)
+            };
+            sums.copy_from_slice(&found);
         }
     }
 }
 
-/// Labels of the rows of a block; those past the last one are 0.
+/// Loss and hits of one lane over the `rows` rows of a block, which are mixed or not.
 #[inline(always)]
-pub(super) fn labels_of(labels: &[u32], order: &[u32]) -> [u32; ROWS] {
-    let mut of_rows = [0; ROWS];
-    for (label, &example) in of_rows.iter_mut().zip(order) {
-        *label = labels[example as usize];
-    }
-    of_rows
-}
-
-/// Loss and hits of one lane over the `rows` rows of a block.
-#[inline(always)]
-pub(super) fn plain_lane(
+pub(super) fn plain_lane<const MIXED: bool>(
     width: Width,
     criterion: Criterion<'_>,
     lane: usize,
-    of_rows: &[u32; ROWS],
+    targets: &Targets,
     rows: usize,
     logits: &mut [f32],
 ) -> [f64; NUMBERS] {
@@ -83,7 +125,7 @@ pub(super) fn plain_lane(
     // Rows past the last one are computed with the rest, from zeros, and dropped.
     let mut columns = [[0.0; ROWS]; MOST_ON_STACK];
     let logits = &mut logits[lane * classes..];
-    let mut block = Block::new(of_rows, smoothing[lane], classes);
+    let mut block = Block::<MIXED>::new(targets, smoothing[lane], classes);
     for (first, count) in tiles() {
         let z = &mut columns[..count];
         columns_of(width, &logits[first..], of_row, z);
@@ -114,9 +156,8 @@ pub(super) fn plain_lane(
 }
 
 /// What the passes over the classes find out about the rows of a block, in one lane.
-pub(super) struct Block<'a> {
-    /// The label of each row.
-    pub labels: &'a [u32; ROWS],
+pub(super) struct Block<'a, const MIXED: bool> {
+    targets: &'a Targets,
     smoothing: f64,
     classes: usize,
     /// The largest logit, and the first class that has it.
@@ -124,6 +165,8 @@ pub(super) struct Block<'a> {
     best: [u32; ROWS],
     /// The label's logit.
     target: PerRow,
+    /// That of the label with the smaller share, where rows are mixed.
+    second_target: PerRow,
     /// Σ_c z_c, where there is smoothing.
     total: [f64; ROWS],
     /// Σ_c exp(z_c − max z).
@@ -132,14 +175,15 @@ pub(super) struct Block<'a> {
 
 // A loop over the rows of a block is one vector or two, and indexes several of them.
 #[allow(clippy::needless_range_loop)]
-impl<'a> Block<'a> {
+impl<'a, const MIXED: bool> Block<'a, MIXED> {
     #[inline(always)]
-    pub fn new(labels: &'a [u32; ROWS], smoothing: f64, classes: usize) -> Self {
+    pub fn new(targets: &'a Targets, smoothing: f64, classes: usize) -> Self {
         let zeros = [0.0; ROWS];
         // The first pass begins with the first class.
         let largest = [f32::NAN; ROWS];
         let (best, total) = ([0; ROWS], [0.0; ROWS]);
-        Self { labels, smoothing, classes, largest, best, target: zeros, total, normalisers: zeros }
+        let [target, second_target, normalisers] = [zeros; 3];
+        Self { targets, smoothing, classes, largest, best, target, second_target, total, normalisers }
     }
 
     /// The first pass, over the logits of the classes from `first` on.
@@ -152,7 +196,13 @@ impl<'a> Block<'a> {
             for row in 0..ROWS {
                 self.best[row] = if z[row] > self.largest[row] { class } else { self.best[row] };
                 self.largest[row] = if z[row] > self.largest[row] { z[row] } else { self.largest[row] };
-                self.target[row] = if class == self.labels[row] { z[row] } else { self.target[row] };
+                self.target[row] = if class == self.targets.first[row] { z[row] } else { self.target[row] };
+            }
+            if MIXED {
+                for row in 0..ROWS {
+                    let is_second = class == self.targets.second[row];
+                    self.second_target[row] = if is_second { z[row] } else { self.second_target[row] };
+                }
             }
             if self.smoothing > 0.0 {
                 for row in 0..ROWS {
@@ -176,38 +226,79 @@ impl<'a> Block<'a> {
     /// The third: these become (p − q) · factor.
     #[inline(always)]
     fn differentiate(&self, first: usize, z: &mut [PerRow], normaliser: &PerRow, factor: f32) {
-        let (here, everywhere) = self.targets();
+        let wanted = self.wanted();
         for (class, z) in (first as u32..).zip(z) {
             for row in 0..ROWS {
-                let q = if class == self.labels[row] { here } else { everywhere };
-                z[row] = (z[row] * normaliser[row] - q) * factor;
+                z[row] = (z[row] * normaliser[row] - wanted.q(class, row)) * factor;
             }
             // Else the compiler computes several classes at once, whose numbers lie apart, and not all rows.
             compiler_fence(Ordering::SeqCst);
         }
     }
 
-    /// q at the label's class, and at any other.
+    /// What the probabilities are to be.
     #[inline(always)]
-    pub fn targets(&self) -> (f32, f32) {
+    pub fn wanted(&self) -> Wanted<'a, MIXED> {
         let everywhere = (self.smoothing / self.classes as f64) as f32;
-        ((1.0 - self.smoothing) as f32 + everywhere, everywhere)
+        let here = (1.0 - self.smoothing) as f32 + everywhere;
+        let mut shares = [[0.0; ROWS]; 2];
+        if MIXED {
+            for row in 0..ROWS {
+                let share = f64::from(self.targets.share[row]);
+                shares[0][row] = ((1.0 - self.smoothing) * (1.0 - share)) as f32;
+                shares[1][row] = ((1.0 - self.smoothing) * share) as f32;
+            }
+        }
+        Wanted { targets: self.targets, here, everywhere, shares }
     }
 
-    /// Loss and hits of the first `rows` rows. A hit is where the first of the largest logits is the label's.
+    /// Loss and hits of the first `rows` rows. A hit is where the first of the largest logits is the label's, of a mixed row
+    /// that of the larger share.
     #[inline(always)]
     pub fn sums(&self, rows: usize) -> [f64; NUMBERS] {
         let [mut loss, mut hits, mut product] = [0.0, 0.0, 1.0];
         for row in 0..rows {
             let mean = if self.smoothing > 0.0 { self.total[row] / self.classes as f64 } else { 0.0 };
-            let (most, target) = (f64::from(self.largest[row]), f64::from(self.target[row]));
+            let (most, mut target) = (f64::from(self.largest[row]), f64::from(self.target[row]));
+            if MIXED {
+                let share = f64::from(self.targets.share[row]);
+                target = (1.0 - share) * target + share * f64::from(self.second_target[row]);
+            }
             loss += most - (1.0 - self.smoothing) * target - self.smoothing * mean;
-            let is_hit = self.best[row] == self.labels[row] && !self.normalisers[row].is_nan();
+            let is_hit = self.best[row] == self.targets.first[row] && !self.normalisers[row].is_nan();
             hits += f64::from(u32::from(is_hit));
             product *= f64::from(self.normalisers[row]);
         }
         // The sum of logarithms is the logarithm of the product: 16 sums, each in [1, C], are far from overflow.
         [loss + product.ln(), hits]
+    }
+}
+
+/// What the probabilities of the rows of a block are to be: q.
+pub(super) struct Wanted<'a, const MIXED: bool> {
+    targets: &'a Targets,
+    /// At the label's class, where no row is mixed.
+    here: f32,
+    /// At any other.
+    everywhere: f32,
+    /// What the classes of both labels have beside that, where rows are mixed.
+    shares: [PerRow; 2],
+}
+
+impl<const MIXED: bool> Wanted<'_, MIXED> {
+    /// That of a class and row.
+    #[inline(always)]
+    pub fn q(&self, class: u32, row: usize) -> f32 {
+        let Self { targets, here, everywhere, shares } = self;
+        if MIXED {
+            let first = if class == targets.first[row] { shares[0][row] } else { 0.0 };
+            let second = if class == targets.second[row] { shares[1][row] } else { 0.0 };
+            everywhere + (first + second)
+        } else if class == targets.first[row] {
+            *here
+        } else {
+            *everywhere
+        }
     }
 }
 
@@ -260,10 +351,13 @@ mod tests {
         let smoothing = [smoothing];
         let criterion = |gradient| Criterion { classes: z.len(), smoothing: &smoothing, gradient };
         let (mut sums, mut logits) = ([0.0; NUMBERS], z.to_vec());
-        cross_entropy(width, width, criterion(None), &[label], &[0], &mut logits, &mut sums);
+        let labels = [label];
+        let labelled = |order| Labelled { labels: &labels, order, shares: None };
+        cross_entropy(width, width, criterion(None), labelled(&[0]), 0..1, &mut logits, &mut sums);
         assert!(logits.iter().zip(z).all(|(left, z)| left.to_bits() == z.to_bits()), "logits stay without a gradient");
         let mut gradient = z.repeat(ROWS);
-        cross_entropy(width, width, criterion(Some(1.0)), &[label], &[0; ROWS], &mut gradient, &mut [0.0; NUMBERS]);
+        let rows = labelled(&[0; ROWS]);
+        cross_entropy(width, width, criterion(Some(1.0)), rows, 0..ROWS, &mut gradient, &mut [0.0; NUMBERS]);
         (sums[0], sums[1] == 1.0, gradient[5 * z.len()..6 * z.len()].to_vec())
     }
 
@@ -302,6 +396,70 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    /// Loss, hits and gradients of rows that are mixed, as one batch.
+    fn mixed(width: Width, z: &[f32], labels: &[u32], shares: &[f32], smoothing: f64) -> (f64, f64, Vec<f32>) {
+        let (classes, smoothing) = (z.len() / labels.len(), [smoothing]);
+        let order: Vec<u32> = (0..labels.len() as u32).collect();
+        let labelled = Labelled { labels, order: &order, shares: Some(shares) };
+        let criterion = Criterion { classes, smoothing: &smoothing, gradient: Some(1.0) };
+        let (mut loss, mut hits, mut gradient) = (0.0, 0.0, z.to_vec());
+        for from in (0..labels.len()).step_by(ROWS) {
+            let (rows, mut sums) = (from..labels.len().min(from + ROWS), [0.0; NUMBERS]);
+            let own = &mut gradient[rows.start * classes..rows.end * classes];
+            cross_entropy(width, width, criterion, labelled, rows, own, &mut sums);
+            loss += sums[0];
+            hits += sums[1];
+        }
+        (loss, hits, gradient)
+    }
+
+    #[test]
+    fn mixed_rows_have_the_loss_hits_and_gradient_of_both_labels_by_their_shares() {
+        const COUNT: usize = 37;
+        for classes in CLASSES {
+            let z: Vec<f32> = (0..COUNT * classes).map(|i| ((i * 37) % 23) as f32 / 7.0 - 1.5).collect();
+            let labels: Vec<u32> = (0..COUNT).map(|row| (row * 5 % classes) as u32).collect();
+            let shares: Vec<f32> = (0..COUNT).map(|row| [1.0, 0.0, 0.5, 0.3, 0.875][row % 5]).collect();
+            for smoothing in [0.0, 0.1] {
+                let (mut expected_loss, mut expected_hits) = (0.0, 0.0);
+                let (loss, hits, gradient) = mixed(Width::detect(), &z, &labels, &shares, smoothing);
+                for row in 0..COUNT {
+                    let z: Vec<f64> = z[row * classes..][..classes].iter().map(|&z| f64::from(z)).collect();
+                    let sum: f64 = z.iter().map(|z| z.exp()).sum();
+                    let (share, other) = (f64::from(shares[row]), COUNT - 1 - row);
+                    let [own, others] = [row, other].map(|row| labels[row] as usize);
+                    let best = (0..classes).rev().max_by(|&a, &b| z[a].total_cmp(&z[b]));
+                    expected_hits += f64::from(best == Some(if share >= 0.5 { own } else { others }));
+                    for class in 0..classes {
+                        let q = (1.0 - smoothing)
+                            * (share * f64::from(class == own) + (1.0 - share) * f64::from(class == others))
+                            + smoothing / classes as f64;
+                        expected_loss -= q * (z[class] - sum.ln());
+                        let (found, expected) = (gradient[row * classes + class], z[class].exp() / sum - q);
+                        // A few roundings of numbers up to 1.
+                        assert!((f64::from(found) - expected).abs() < 4e-7, "{class} of {classes}: {found} {expected}");
+                    }
+                }
+                assert!((loss - expected_loss).abs() < 1e-4, "{classes} classes: {loss} {expected_loss}");
+                assert_eq!(hits, expected_hits, "{classes} classes");
+                for width in Width::available() {
+                    let found = mixed(width, &z, &labels, &shares, smoothing);
+                    assert!(found == (loss, hits, gradient.clone()), "{width:?}, {classes} classes");
+                }
+                // All of oneself is the plain loss, to the bit.
+                let (_, hits, all) = mixed(Width::detect(), &z, &labels, &[1.0; COUNT], smoothing);
+                let plain =
+                    (0..COUNT).map(|row| of(Width::detect(), &z[row * classes..][..classes], labels[row], smoothing));
+                let (mut plain_hits, mut plain_gradient) = (0.0, Vec::new());
+                for (_, is_hit, gradient) in plain {
+                    plain_hits += f64::from(is_hit);
+                    plain_gradient.extend(gradient);
+                }
+                assert!((hits, all) == (plain_hits, plain_gradient), "{classes} classes");
             }
         }
     }

@@ -43,7 +43,6 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
         Some(queue) => on_gpu(&*queue, pixels, indices, channels, x),
         None => lend_all!([pixels: u8, order: u32, mut x: f32] => {
             let width = Width::detect();
-            let plane = inputs / channels.len();
             let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
             team::over_slices(&mut x[..rows * stride], stride, NORMALISED, |from, x| {
                 for (index, row) in (start + from / stride..).zip(x.chunks_exact_mut(stride)) {
@@ -52,10 +51,7 @@ pub fn gather(pixels: &Tensor, indices: Indices<'_>, channels: &[Channel], x: &T
                     if let Some(&ahead) = order.get(index + rows) {
                         prefetch(image(ahead));
                     }
-                    let planes = image(order[index]).chunks_exact(plane).zip(row.chunks_exact_mut(plane));
-                    for ((pixels, numbers), &channel) in planes.zip(channels) {
-                        normalise(width, pixels, channel, numbers);
-                    }
+                    normalise(width, image(order[index]), channels, row);
                 }
             });
         }),
@@ -97,8 +93,17 @@ fn copy_rows(numbers: &Tensor, Indices { order, start, rows }: Indices<'_>, x: &
 /// What a pixel on its way from memory is worth in multiplications.
 const NORMALISED: usize = 4;
 
+/// An image's pixels, `[channels, …]`, as numbers.
+pub(super) fn normalise(width: Width, pixels: &[u8], channels: &[Channel], numbers: &mut [f32]) {
+    let plane = pixels.len() / channels.len();
+    let planes = pixels.chunks_exact(plane).zip(numbers.chunks_exact_mut(plane));
+    for ((pixels, numbers), &channel) in planes.zip(channels) {
+        normalise_plane(width, pixels, channel, numbers);
+    }
+}
+
 vectorised! {
-    fn normalise[][](pixels: &[u8], channel: Channel, numbers: &mut [f32]) {
+    fn normalise_plane[][](pixels: &[u8], channel: Channel, numbers: &mut [f32]) {
         for (number, &pixel) in numbers.iter_mut().zip(pixels) {
             *number = f32::from(pixel).mul_add(channel.scale, channel.shift);
         }

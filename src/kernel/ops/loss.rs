@@ -11,7 +11,7 @@ use crate::kernel::gpu::position;
 use crate::kernel::gpu::queue::{FEW_THREADS, Queue};
 use crate::kernel::host::distil::{self, Lessons};
 use crate::kernel::host::simd::Width;
-use crate::kernel::host::softmax::{self, Criterion, NUMBERS, ROWS};
+use crate::kernel::host::softmax::{self, Criterion, Labelled, NUMBERS, ROWS};
 use crate::kernel::host::team::{self, Shared};
 use crate::kernel::lend::lend_all;
 
@@ -47,6 +47,8 @@ pub struct LossBatch<'a> {
     pub classes: usize,
     /// ε of each lane.
     pub smoothing: &'a [f64],
+    /// λ of each row, where rows are mixed with their partners: see [`mixup`](super::mixup). In host memory alone.
+    pub shares: Option<&'a [f32]>,
     /// Whether the logits are replaced by the gradient.
     pub gradient: bool,
 }
@@ -98,7 +100,8 @@ fn on_host(
         let order = &order[start..start + rows];
         let of_block = smoothing.len() * NUMBERS;
         let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
-        each_block(Criterion { classes, smoothing, gradient }, taught, labels, order, logits, blocks);
+        let labelled = Labelled { labels, order, shares: batch.shares };
+        each_block(Criterion { classes, smoothing, gradient }, taught, labelled, logits, blocks);
         for block in blocks.chunks_exact(of_block) {
             for (sums, (loss, hits)) in block.chunks_exact(NUMBERS).zip(loss.iter_mut().zip(hits.iter_mut())) {
                 *loss += sums[0];
@@ -112,8 +115,7 @@ fn on_host(
 fn each_block(
     criterion: Criterion<'_>,
     taught: Option<(Lessons<'_>, &[f32])>,
-    labels: &[u32],
-    order: &[u32],
+    labelled: Labelled<'_>,
     logits: &mut [f32],
     blocks: &mut [f64],
 ) {
@@ -122,21 +124,23 @@ fn each_block(
     let classes = criterion.classes;
     let of_row = criterion.smoothing.len() * classes;
     let of_block = criterion.smoothing.len() * NUMBERS;
-    let logits = &mut logits[..order.len() * of_row];
+    let rows = labelled.order.len();
+    let logits = &mut logits[..rows * of_row];
     let width = Width::detect();
     let (sums, values) = (Shared(blocks.as_mut_ptr()), Shared(logits.as_mut_ptr()));
     team::over_range(blocks.len() / of_block, 1, ROWS * of_row * WORK, |range| {
-        for (block, order) in range.clone().zip(order.chunks(ROWS).skip(range.start)) {
+        for block in range {
+            let rows = block * ROWS..rows.min((block + 1) * ROWS);
             // SAFETY: both slices are this block's own, and lie in what was cut to the blocks above.
             let (sums, values) = unsafe {
-                let values = values.slice(block * ROWS * of_row, order.len() * of_row);
+                let values = values.slice(rows.start * of_row, rows.len() * of_row);
                 (sums.slice(block * of_block, of_block), values)
             };
             match taught {
-                None => softmax::cross_entropy(width, width, criterion, labels, order, values, sums),
+                None => softmax::cross_entropy(width, width, criterion, labelled, rows, values, sums),
                 Some((lessons, teacher)) => {
-                    let teacher = &teacher[block * ROWS * classes..][..order.len() * classes];
-                    distil::distillation(width, width, criterion, lessons, labels, order, teacher, values, sums);
+                    let teacher = &teacher[rows.start * classes..rows.end * classes];
+                    distil::distillation(width, width, criterion, lessons, labelled, rows, teacher, values, sums);
                 }
             }
         }
@@ -149,7 +153,11 @@ fn room_on_gpu(rows: usize, lanes: usize) -> usize {
 }
 
 fn on_gpu(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
-    let LossBatch { labels, indices: Indices { order, start, rows }, divisor, classes, smoothing, gradient } = *batch;
+    let LossBatch { labels, indices, divisor, classes, smoothing, shares, gradient } = *batch;
+    let Indices { order, start, rows } = indices;
+    if shares.is_some() {
+        bail!("labels are mixed in host memory alone");
+    }
     let lanes = smoothing.len();
     let arrived = address::<f64>(&totals.blocks)?;
     let room = arrived.after::<f64>(lanes);
@@ -193,8 +201,16 @@ mod tests {
             .map(|first| (first..first + count).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect())
     }
 
-    /// Losses, hits and gradients of lanes with these logits and smoothings.
+    /// Losses, hits and gradients of lanes with these logits and smoothings, of rows that are not mixed.
     fn run(classes: usize, lanes: &[(&[f32], f64)]) -> Result<(Vec<f64>, Vec<u32>, Vec<f32>)> {
+        run_mixed(classes, lanes, None)
+    }
+
+    fn run_mixed(
+        classes: usize,
+        lanes: &[(&[f32], f64)],
+        shares: Option<&[f32]>,
+    ) -> Result<(Vec<f64>, Vec<u32>, Vec<f32>)> {
         let rows = ROWS_OF_BATCH as u32;
         let labels = Tensor::from_vec((0..rows).map(|i| (i * 7) % classes as u32).collect(), ROWS_OF_BATCH, &Cpu)?;
         let order = Tensor::from_vec((0..rows).rev().collect(), ROWS_OF_BATCH, &Cpu)?;
@@ -211,6 +227,7 @@ mod tests {
             divisor: ROWS_OF_BATCH,
             classes,
             smoothing: &smoothing,
+            shares,
             gradient: true,
         };
         cross_entropy(&batch, &logits, &totals)?;
@@ -220,14 +237,26 @@ mod tests {
     #[test]
     fn neither_threads_nor_other_lanes_change_a_bit() -> Result<()> {
         team::start(4).unwrap();
-        for classes in [10, 100, 1001] {
+        let shares: Vec<f32> = (0..ROWS_OF_BATCH).map(|row| (row % 9) as f32 / 8.0).collect();
+        for (classes, shares) in
+            [10, 100, 1001].into_iter().flat_map(|classes| [(classes, None), (classes, Some(&*shares))])
+        {
             let [first, second] = logits(classes);
-            let (sums, hits, gradient) = team::with_threads(1, || run(classes, &[(&second, 0.1)]))?;
-            let (both_sums, both_hits, both) = run(classes, &[(&first, 0.0), (&second, 0.1)])?;
+            let alone = || run_mixed(classes, &[(&second, 0.1)], shares);
+            let (sums, hits, gradient) = team::with_threads(1, alone)?;
+            let (both_sums, both_hits, both) = run_mixed(classes, &[(&first, 0.0), (&second, 0.1)], shares)?;
             assert_eq!((both_sums[1], both_hits[1]), (sums[0], hits[0]), "{classes} classes");
             assert!(both.chunks(classes).skip(1).step_by(2).flatten().eq(&gradient), "{classes} classes");
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_gpu_refuses_mixed_labels() {
+        let [first, _] = logits(10);
+        if let Some((found, _)) = emulated::run(|| run_mixed(10, &[(&first, 0.0)], Some(&[0.5; ROWS_OF_BATCH]))) {
+            assert!(found.unwrap_err().to_string().contains("host memory"));
+        }
     }
 
     #[test]

@@ -140,9 +140,10 @@ fn lanes_on_the_device_are_those_in_host_memory() -> Result<()> {
     };
     let configs = (0..5).map(lane).collect::<Result<Vec<_>>>()?;
     let (_, split, _) = trainer(&[]);
-    let channels = crate::data::load(&configs[0].dataset, None, true)?.channels(configs[0].scaling);
+    let dataset = crate::data::load(&configs[0].dataset, None, true)?;
+    let (channels, means) = (dataset.channels(configs[0].scaling), dataset.means());
     let run = || -> Result<Vec<Vec<Vec<u32>>>> {
-        let mut trainer = Trainer::new(&configs, split.len(), channels.clone(), &Device::Cpu)?;
+        let mut trainer = Trainer::new(&configs, split.len(), channels.clone(), means.clone(), &Device::Cpu)?;
         train(&mut trainer, &split, 0..10)?;
         (0..configs.len()).map(|lane| Ok(bits_of(&trainer.tensors(lane)?))).collect()
     };
