@@ -337,7 +337,7 @@ fn classes_of_other_data_are_taken_by_name_or_as_they_are_mapped() {
     assert_eq!(found["dataset"], "words");
     // Given apart it is the same.
     let maps: Vec<&str> = map.iter().map(String::as_str).collect();
-    assert_eq!(eval("run", &maps).expect(0).events(), [found.clone()]);
+    assert_eq!(eval("run", &maps).expect(0).events(), std::slice::from_ref(&found));
     eval("run", &maps[1..])
         .refused(4, &["`zero` of `words` is no class", "also has `digit 0`", "--map 'zero=digit 0'"]);
     eval("run", &["zero"]).refused(2, &["--map is `zero`", "THEIRS=OURS"]);
