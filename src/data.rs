@@ -16,10 +16,13 @@ pub mod idx;
 pub mod images;
 pub mod imported;
 pub mod own;
+mod parts;
 mod pickle;
 mod progress;
 mod sets;
 mod spec;
+#[cfg(feature = "hub")]
+mod table;
 mod tar;
 
 use std::path::Path;
@@ -121,13 +124,14 @@ impl Split {
     }
 }
 
-/// The data set of a name, or the one under a path.
+/// The data set of a name, the one of the hub's cache that is called so, or the one under a path.
 ///
 /// # Errors
-/// If nothing lies under the path, or nothing that can be read ([`Exit::Data`]).
+/// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
 pub fn spec_of(name: &str, wishes: &own::Wishes) -> Result<Arc<Spec>> {
     match Spec::named(name) {
         Some(spec) => Ok(spec),
+        None if own::is_on_hub(name) => own::spec_on_hub(name, wishes),
         None => own::spec_at(&std::path::absolute(name)?, wishes),
     }
 }

@@ -171,7 +171,7 @@ macro_rules! settings {
 
 settings! {
     data {
-        /// Data set: a name, or the path of a folder of pictures or IDX files
+        /// Data set: a name, the path of pictures, IDX or parquet files, or OWNER/NAME of the hub's cache
         dataset: DataName = any(), flag, default: Is("digits");
         /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
         /// hub's cache, then the hub

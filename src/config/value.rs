@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::field::ImageSize;
 use super::stretch::{Stretch, parse_time};
+use crate::data::own::is_on_hub;
 pub use crate::optim::Range;
 use crate::optim::{Accepts, FAMILIES, Family, HYPERS, HyperValue, Shortest};
 use crate::read;
@@ -53,7 +54,7 @@ pub enum Kind {
     Path,
     /// Rows and columns of an image.
     ImageSize,
-    /// A data set: one of these names, or a path.
+    /// A data set: one of these names, a path, or a name of the hub.
     DataSet(&'static [&'static str]),
 }
 
@@ -115,7 +116,7 @@ impl Kind {
                 size.map(Value::Text).ok_or_else(expected)
             }
             Self::DataSet(words) => {
-                let by_path = || is_path(text).then(|| Value::Text(text.to_owned()));
+                let by_path = || (is_path(text) || is_on_hub(text)).then(|| Value::Text(text.to_owned()));
                 named(words, text).or_else(by_path).ok_or_else(expected)
             }
             Self::Optimizer => {
@@ -212,7 +213,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::ImageSize => f.write_str("rows and columns like `28x28`"),
-            Self::DataSet(words) => write!(f, "{}, or a path", words.join(", ")),
+            Self::DataSet(words) => write!(f, "{}, a path, or OWNER/NAME of the hub's cache", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
             Self::Count { least, most } if *most >= u64::from(u32::MAX) => {
                 write!(f, "a whole number >= {least}")

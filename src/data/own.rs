@@ -1,12 +1,14 @@
 //! Data of the user's own, by path: its shape, its classes and its splits are found by looking at it.
 //!
-//! What kind of data lies under a path is told by what is there: a folder with IDX files, a folder with folders of pictures. Whatever it
-//! is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
+//! What kind of data lies under a path is told by what is there: parquet files, a folder with IDX files, a folder with folders of pictures.
+//! A data set of the hub's cache is parquet files too, whose path is looked up there. Whatever it is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
 //! is kept there too, so that a second start looks at names, sizes and times alone.
 
 mod idx;
 mod pictures;
+mod shapes;
 mod splits;
+mod tables;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use crate::error::{Exit, Failure};
 use crate::read;
 use idx::Idx;
 use pictures::Pictures;
+use tables::Tables;
 
 /// What is wished of data by path, beside what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +79,8 @@ pub(super) trait Reader: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Own {
     path: PathBuf,
+    /// The same in words.
+    source: String,
     wishes: Wishes,
     fingerprint: Fingerprint,
     found: Found,
@@ -87,23 +92,77 @@ pub(super) struct Own {
 /// # Errors
 /// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
 pub fn spec_at(path: &Path, wishes: &Wishes) -> Result<Arc<Spec>> {
-    type Known = Mutex<HashMap<String, Arc<Spec>>>;
-    static KNOWN: LazyLock<Known> = LazyLock::new(Mutex::default);
     // Without a slash at its end.
     let path = &path.components().collect::<PathBuf>();
-    let key = format!("{} {wishes:?}", path.display());
+    once(&path.display().to_string(), wishes, || {
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        look(&name, path, path.display().to_string(), wishes, reader_of(path, wishes)?)
+    })
+}
+
+/// The data set that the hub calls `OWNER/NAME`, from the hub's cache: nothing is downloaded. It is looked at once in the life of the
+/// program.
+///
+/// # Errors
+/// If it is not there, or is nothing that can be read ([`Exit::Data`]).
+pub fn spec_on_hub(id: &str, wishes: &Wishes) -> Result<Arc<Spec>> {
+    once(id, wishes, || on_hub(id, wishes))
+}
+
+#[cfg(feature = "hub")]
+fn on_hub(id: &str, wishes: &Wishes) -> Result<Spec> {
+    let (tables, source) = tables::cached(id, wishes)?;
+    let (_, name) = id.split_once('/').unwrap_or(("", id));
+    let path = tables.root().to_owned();
+    look(name, &path, source, wishes, Box::new(tables))
+}
+
+#[cfg(not(feature = "hub"))]
+fn on_hub(id: &str, _: &Wishes) -> Result<Spec> {
+    Err(without_hub(&format!("`{id}`: not a path")).into())
+}
+
+/// The failure of a program that reads no parquet files.
+#[cfg(not(feature = "hub"))]
+fn without_hub(what: &str) -> Failure {
+    Failure::new(Exit::Data, format!("{what}, and this program was built without the hub and its parquet files"))
+        .hint("build it with the feature `hub`, or give a folder of pictures or IDX files")
+}
+
+/// Whether a text names a data set of the hub and no path: it has the form `OWNER/NAME`, nothing lies there, and where the folder `OWNER`
+/// does, the hub's cache holds the data set.
+pub fn is_on_hub(text: &str) -> bool {
+    let lies = |path: &Path| !matches!(read::present(path), Ok(None));
+    let path = Path::new(text);
+    tables::is_hub_id(text) && !lies(path) && (!path.parent().is_some_and(lies) || is_cached(text))
+}
+
+#[cfg(feature = "hub")]
+fn is_cached(id: &str) -> bool {
+    matches!(super::hub::snapshots(id), Ok(Some(_)))
+}
+
+#[cfg(not(feature = "hub"))]
+fn is_cached(_: &str) -> bool {
+    false
+}
+
+/// What was looked at before under this name with the same wishes, or what is found now.
+fn once(name: &str, wishes: &Wishes, look: impl FnOnce() -> Result<Spec>) -> Result<Arc<Spec>> {
+    type Known = Mutex<HashMap<String, Arc<Spec>>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Mutex::default);
+    let key = format!("{name} {wishes:?}");
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(spec) = known.get(&key) {
         return Ok(spec.clone());
     }
-    let spec = Arc::new(look(path, wishes)?);
+    let spec = Arc::new(look()?);
     known.insert(key, spec.clone());
     Ok(spec)
 }
 
-fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
-    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().replace(|c: char| !is_plain(c), "-");
-    let reader = reader_of(path, wishes)?;
+fn look(name: &str, path: &Path, source: String, wishes: &Wishes, reader: Box<dyn Reader>) -> Result<Spec> {
+    let name = name.replace(|c: char| !is_plain(c), "-");
     let mut fingerprint = reader.fingerprint()?;
     fingerprint.add(&format!("{wishes:?}"));
     let found = match cache::found(&name, &fingerprint) {
@@ -122,6 +181,7 @@ fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
         published: None,
         source: DataSource::Own(Arc::new(Own {
             path: path.to_owned(),
+            source,
             wishes: wishes.clone(),
             fingerprint,
             found,
@@ -137,16 +197,22 @@ fn is_plain(c: char) -> bool {
 
 /// What reads what lies under a path.
 fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
-    const KINDS: &str =
-        "a folder of IDX files, or of a folder of pictures for each class, with or without train/ and test/ above them";
+    const KINDS: &str = "a folder of IDX files, of parquet files, or of a folder of pictures for each class, with or without train/ and test/ \
+                         above them; or a parquet file";
     if read::is_folder(path).map_err(|error| file::unreadable(path, &error))? {
         if let Some(idx) = Idx::find(path)? {
             return Ok(Box::new(idx));
+        }
+        if let Some(tables) = Tables::find(path, wishes)? {
+            return reader_of_tables(tables);
         }
         if let Some(pictures) = Pictures::find(path, wishes)? {
             return Ok(Box::new(pictures));
         }
         return Err(file::broken(path, "holds no data set").hint(format!("expected {KINDS}")).into());
+    }
+    if let Some(tables) = Tables::find(path, wishes)? {
+        return reader_of_tables(tables);
     }
     // The file of a set among several of a folder.
     if let Some(idx) = Idx::find(path)? {
@@ -156,13 +222,24 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
     Err(file::broken(path, "is no data set").hint(format!("expected {KINDS}")).into())
 }
 
+#[cfg(feature = "hub")]
+fn reader_of_tables(tables: Tables) -> Result<Box<dyn Reader>> {
+    Ok(Box::new(tables))
+}
+
+#[cfg(not(feature = "hub"))]
+#[allow(clippy::needless_pass_by_value)] // as with the feature
+fn reader_of_tables(tables: Tables) -> Result<Box<dyn Reader>> {
+    Err(without_hub(&format!("{}: holds parquet files", tables.root().display())).into())
+}
+
 impl Own {
     /// Both splits, from the cache where they lie there.
     ///
     /// # Errors
     /// If something is missing or broken ([`Exit::Data`]).
     pub fn load(&self, spec: &Arc<Spec>, quiet: bool) -> Result<Dataset> {
-        let source = self.path.display().to_string();
+        let source = self.source.clone();
         let (images, Spec { channels, rows, columns, .. }) = (spec.train + spec.test, &**spec);
         let memory = in_units((images * (spec.inputs() + 1)) as u64);
         let described = format!("{source} ({images} images of {channels}x{rows}x{columns}, {memory} of memory)");
