@@ -173,7 +173,7 @@ settings! {
     data {
         /// Data set: a name, the path of pictures, IDX or parquet files, or OWNER/NAME of the hub's cache
         dataset: DataName = any(), flag, default: Is("digits");
-        /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
+        /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10 and USPS, packed or not; without it the
         /// hub's cache, then the hub
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
             reader: Unless("data.dataset", "digits", one_with_files()),

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Fingerprint};
 use super::images::Images;
+use super::imported::Imported;
 use super::progress::ImportProgress;
 use super::spec::{DataSource, Spec};
 use super::{Dataset, file};
@@ -223,6 +224,7 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
 }
 
 #[cfg(feature = "hub")]
+#[allow(clippy::unnecessary_wraps)] // as without the feature
 fn reader_of_tables(tables: Tables) -> Result<Box<dyn Reader>> {
     Ok(Box::new(tables))
 }
@@ -248,7 +250,7 @@ impl Own {
             let whole = self.reader.read(&self.found, &mut progress)?;
             let (train, test) = splits::divided(whole, &self.wishes);
             splits::warn(&self.found, &self.path, &train, &test);
-            Ok((train, test))
+            Ok(Imported::new(train, test, spec.channels))
         })
     }
 

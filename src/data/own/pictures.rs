@@ -119,7 +119,7 @@ impl Pictures {
         let glance = |(path, _): &Labelled| {
             match picture::glance(path, &Limits::default()) {
                 Ok(shape) => {
-                    found.lock().unwrap_or_else(PoisonError::into_inner).add(shape, || path.display().to_string())
+                    found.lock().unwrap_or_else(PoisonError::into_inner).add(shape, || path.display().to_string());
                 }
                 // It is named when it is decoded.
                 Err(_) if self.wishes.skip_broken => {}

@@ -153,7 +153,7 @@ pub fn cached(id: &str, wishes: &Wishes) -> Result<(Tables, String)> {
     let Some(snapshots) = hub::snapshots(id)? else {
         let what = format!("`{id}`: neither a path nor in the hub's cache {}", cache.display());
         let is_its = |source: &DataSource| match source {
-            DataSource::Files { hub, .. } => hub.id == id || hub.others.contains(&id),
+            DataSource::Files { hub: Some(hub), .. } => hub.id == id || hub.others.contains(&id),
             _ => false,
         };
         let hint = match SETS.iter().find(|spec| is_its(&spec.source)) {

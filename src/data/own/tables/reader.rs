@@ -224,7 +224,7 @@ mod tests {
     use super::super::super::Wishes;
     use super::*;
     use crate::fuzz;
-    use parquet::basic::Compression;
+    use parquet::basic::{Compression, ZstdLevel};
     use std::io::Cursor;
 
     /// A grey picture of one shade.
@@ -319,7 +319,7 @@ mod tests {
         let [dark, bright, _] = pictures();
         let labels = [1, 0, 1];
         let pictures = [dark, bright.clone(), bright];
-        let seeds = [Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::ZSTD(Default::default())].map(
+        let seeds = [Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::ZSTD(ZstdLevel::default())].map(
             |compression| Written { compression, ..Written::new(&pictures, &labels).named(&["cat", "dog"]) }.bytes(),
         );
         fuzz::run("parquet file by path", &seeds, |bytes| match read([bytes, &seeds[0]], &Wishes::default()) {
