@@ -17,14 +17,14 @@ pub mod idx;
 pub mod images;
 pub mod imported;
 pub mod own;
+#[cfg(feature = "hub")]
+mod parquet;
 mod parts;
 mod pickle;
 mod progress;
 mod published;
 mod sets;
 mod spec;
-#[cfg(feature = "hub")]
-mod table;
 mod tar;
 mod usps;
 

@@ -15,10 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
 use super::images::Images;
+use super::parquet::{PATIENCE as READING_PATIENCE, Row, Table, Wanted};
 use super::parts::parts;
 use super::progress::ImportProgress;
 use super::spec::{Repository, Spec};
-use super::table::{PATIENCE as READING_PATIENCE, Row, Table, Wanted};
 use super::{broken, file};
 use crate::error::{Exit, Failure};
 use crate::picture::{Limits, decode};
@@ -347,7 +347,7 @@ fn damaged(spec: &Spec, what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::file::tests::message;
-    use super::super::table::tests::Written;
+    use super::super::parquet::tests::Written;
     use super::*;
     use crate::fuzz;
     use parquet::basic::Compression;

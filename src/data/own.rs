@@ -5,10 +5,10 @@
 //! is kept there too, so that a second start looks at names, sizes and times alone.
 
 mod idx;
+mod parquet;
 mod pictures;
 mod shapes;
 mod splits;
-mod tables;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ use crate::device::in_units;
 use crate::error::{Exit, Failure};
 use crate::read;
 use idx::Idx;
+use parquet::Parquet;
 use pictures::Pictures;
-use tables::Tables;
 
 /// What is wished of data by path, beside what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,10 +112,10 @@ pub fn spec_on_hub(id: &str, wishes: &Wishes) -> Result<Arc<Spec>> {
 
 #[cfg(feature = "hub")]
 fn on_hub(id: &str, wishes: &Wishes) -> Result<Spec> {
-    let (tables, source) = tables::cached(id, wishes)?;
+    let (parquet, source) = parquet::cached(id, wishes)?;
     let (_, name) = id.split_once('/').unwrap_or(("", id));
-    let path = tables.root().to_owned();
-    look(name, &path, source, wishes, Box::new(tables))
+    let path = parquet.root().to_owned();
+    look(name, &path, source, wishes, Box::new(parquet))
 }
 
 #[cfg(not(feature = "hub"))]
@@ -135,7 +135,7 @@ fn without_hub(what: &str) -> Failure {
 pub fn is_on_hub(text: &str) -> bool {
     let lies = |path: &Path| !matches!(read::present(path), Ok(None));
     let path = Path::new(text);
-    tables::is_hub_id(text) && !lies(path) && (!path.parent().is_some_and(lies) || is_cached(text))
+    parquet::is_hub_id(text) && !lies(path) && (!path.parent().is_some_and(lies) || is_cached(text))
 }
 
 #[cfg(feature = "hub")]
@@ -204,16 +204,16 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
         if let Some(idx) = Idx::find(path)? {
             return Ok(Box::new(idx));
         }
-        if let Some(tables) = Tables::find(path, wishes)? {
-            return reader_of_tables(tables);
+        if let Some(parquet) = Parquet::find(path, wishes)? {
+            return reader_of_parquet(parquet);
         }
         if let Some(pictures) = Pictures::find(path, wishes)? {
             return Ok(Box::new(pictures));
         }
         return Err(file::broken(path, "holds no data set").hint(format!("expected {KINDS}")).into());
     }
-    if let Some(tables) = Tables::find(path, wishes)? {
-        return reader_of_tables(tables);
+    if let Some(parquet) = Parquet::find(path, wishes)? {
+        return reader_of_parquet(parquet);
     }
     // The file of a set among several of a folder.
     if let Some(idx) = Idx::find(path)? {
@@ -225,14 +225,14 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
 
 #[cfg(feature = "hub")]
 #[allow(clippy::unnecessary_wraps)] // as without the feature
-fn reader_of_tables(tables: Tables) -> Result<Box<dyn Reader>> {
-    Ok(Box::new(tables))
+fn reader_of_parquet(parquet: Parquet) -> Result<Box<dyn Reader>> {
+    Ok(Box::new(parquet))
 }
 
 #[cfg(not(feature = "hub"))]
 #[allow(clippy::needless_pass_by_value)] // as with the feature
-fn reader_of_tables(tables: Tables) -> Result<Box<dyn Reader>> {
-    Err(without_hub(&format!("{}: holds parquet files", tables.root().display())).into())
+fn reader_of_parquet(parquet: Parquet) -> Result<Box<dyn Reader>> {
+    Err(without_hub(&format!("{}: holds parquet files", parquet.root().display())).into())
 }
 
 impl Own {

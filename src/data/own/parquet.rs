@@ -18,7 +18,7 @@ use crate::read;
 /// The parquet files of a data set.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "hub"), allow(dead_code))]
-pub struct Tables {
+pub struct Parquet {
     root: PathBuf,
     wishes: Wishes,
     train: Vec<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Tables {
     digest: u128,
 }
 
-impl Tables {
+impl Parquet {
     /// The file under a path, or the files of both splits below it; none where there are none.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ pub fn is_hub_id(text: &str) -> bool {
 
 /// The data set that the hub calls `id`, from the hub's cache alone, and where it was found there in words.
 #[cfg(feature = "hub")]
-pub fn cached(id: &str, wishes: &Wishes) -> Result<(Tables, String)> {
+pub fn cached(id: &str, wishes: &Wishes) -> Result<(Parquet, String)> {
     use super::super::{SETS, hub, spec::DataSource};
     use crate::error::Exit;
 
@@ -167,7 +167,7 @@ pub fn cached(id: &str, wishes: &Wishes) -> Result<(Tables, String)> {
     for (revision, folder) in &snapshots {
         match below(folder) {
             Ok(Some([train, test])) => {
-                return Ok((Tables::new(folder, wishes, train, test)?, format!("hub {id} at {revision}")));
+                return Ok((Parquet::new(folder, wishes, train, test)?, format!("hub {id} at {revision}")));
             }
             Ok(None) => {}
             Err(failure) => incomplete = incomplete.or(Some(failure)),

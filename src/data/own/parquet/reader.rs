@@ -8,11 +8,11 @@ use rayon::prelude::*;
 
 use super::super::super::cache::Fingerprint;
 use super::super::super::images::Images;
+use super::super::super::parquet::{PATIENCE, Row, Table, Wanted};
 use super::super::super::progress::ImportProgress;
-use super::super::super::table::{PATIENCE, Row, Table, Wanted};
 use super::super::shapes::{self, Shapes};
 use super::super::{Found, Reader, refused, splits};
-use super::{Tables, file};
+use super::{Parquet, file};
 use crate::error::{Exit, Failure};
 use crate::picture::{self, Limits, Picture};
 use crate::text::counted;
@@ -50,7 +50,7 @@ impl Survey {
     }
 }
 
-impl Tables {
+impl Parquet {
     fn open(path: &Path, wanted: Wanted, patience: Duration) -> Result<Table, Failure> {
         Table::open(path, wanted, patience).map_err(|what| file::damaged(path, what))
     }
@@ -164,7 +164,7 @@ impl Tables {
     }
 }
 
-impl Reader for Tables {
+impl Reader for Parquet {
     fn fingerprint(&self) -> Result<Fingerprint> {
         Ok(Fingerprint::of_many("parquet", &self.root, self.digest))
     }
@@ -220,7 +220,7 @@ fn label(path: &Path, place: usize, row: &Row, classes: usize) -> Result<u8, Fai
 #[cfg(test)]
 mod tests {
     use super::super::super::super::file::tests::message;
-    use super::super::super::super::table::tests::Written;
+    use super::super::super::super::parquet::tests::Written;
     use super::super::super::Wishes;
     use super::*;
     use crate::fuzz;
@@ -248,10 +248,10 @@ mod tests {
                 std::fs::write(folder.path().join(format!("{name}.parquet")), bytes).unwrap();
             }
         }
-        let tables = Tables::find(folder.path(), wishes)?.unwrap();
+        let parquet = Parquet::find(folder.path(), wishes)?.unwrap();
         let patience = Duration::from_secs(2);
-        let found = tables.looked(patience)?;
-        let (train, test) = tables.both(&found, &mut ImportProgress::new("toy", 4, "a test", true), patience)?;
+        let found = parquet.looked(patience)?;
+        let (train, test) = parquet.both(&found, &mut ImportProgress::new("toy", 4, "a test", true), patience)?;
         Ok((found, train, test))
     }
 
