@@ -437,7 +437,8 @@ impl TypedValueParser for NameOf {
         error.insert(ContextKind::InvalidArg, ContextValue::String(arg.map_or(String::new(), ToString::to_string)));
         error.insert(ContextKind::InvalidValue, ContextValue::String(text.to_string()));
         let names = self.possible_values().into_iter().flatten().map(|name| name.get_name().to_owned());
-        let by_path = matches!(setting.map(|setting| setting.kind), Some(Kind::DataSet(_))).then(|| "or a path".into());
+        let by_path = matches!(setting.map(|setting| setting.kind), Some(Kind::DataSet(_)))
+            .then(|| "a path, or OWNER/NAME of the hub's cache".into());
         error.insert(ContextKind::ValidValue, ContextValue::Strings(names.chain(by_path).collect()));
         if let Some(hint) = setting.and_then(|setting| meant::hint(setting, &text)) {
             error.insert(ContextKind::Custom, ContextValue::String(hint));

@@ -134,6 +134,7 @@ impl Config {
         let dataset = match &settings.dataset {
             DataName::Known(spec) => spec.clone(),
             DataName::At(path) => data::own::spec_at(path, &wishes)?,
+            DataName::OnHub(id) => data::own::spec_on_hub(id, &wishes)?,
         };
         // Features are of all sizes, which no learning rate would suit.
         if !dataset.numbers.are_bytes()
@@ -291,7 +292,7 @@ impl Config {
         match setting.reader {
             ReadBy::Every => true,
             ReadBy::Schedules(decays) => decays.contains(&self.schedule),
-            ReadBy::DataByPath => matches!(self.settings.dataset, DataName::At(_)),
+            ReadBy::DataByPath => !matches!(self.settings.dataset, DataName::Known(_)),
             // A group may have a value of its own.
             ReadBy::Unless(key, value, _) => {
                 key.starts_with("optim.") && self.groups.len() > 1
@@ -519,7 +520,7 @@ fn complete(layers: &mut Layers) -> Result<()> {
         let Some((Value::Text(path), _)) = layers.get(index) else { continue };
         match kind {
             Kind::Path => {}
-            Kind::DataSet(names) if !names.contains(&path.as_str()) => {}
+            Kind::DataSet(names) if !names.contains(&path.as_str()) && !data::own::is_on_hub(path) => {}
             _ => continue,
         }
         let absolute = std::path::absolute(Path::new(path)).map_err(|error| {

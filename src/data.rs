@@ -8,6 +8,7 @@ pub mod batches;
 pub mod cache;
 pub mod cifar;
 pub mod digits;
+mod emnist;
 mod file;
 mod gzip;
 #[cfg(feature = "hub")]
@@ -18,12 +19,17 @@ pub mod imported;
 pub mod npy;
 pub mod numbers;
 pub mod own;
+#[cfg(feature = "hub")]
+mod parquet;
+mod parts;
 mod pickle;
 mod progress;
+mod published;
 mod sets;
 mod spec;
 pub mod table;
 mod tar;
+mod usps;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -73,6 +79,12 @@ impl Dataset {
     pub fn means(&self) -> Vec<f32> {
         let count = (self.imported.train.len() * self.spec.rows * self.spec.columns).max(1) as f64;
         self.imported.channel_sums.iter().map(|sums| (sums.sum as f64 / count) as f32).collect()
+    }
+
+    /// Whether it is what was published: by the digest of its splits, else by the sums of the files that it was read from. None where
+    /// neither is known.
+    pub fn are_published(&self) -> Option<bool> {
+        self.spec.published.map(|sha256| self.imported.sha256 == sha256).or(self.imported.published)
     }
 
     /// The normalisation of each channel.
@@ -133,13 +145,14 @@ impl Split {
     }
 }
 
-/// The data set of a name, or the one under a path.
+/// The data set of a name, the one of the hub's cache that is called so, or the one under a path.
 ///
 /// # Errors
-/// If nothing lies under the path, or nothing that can be read ([`Exit::Data`]).
+/// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
 pub fn spec_of(name: &str, wishes: &own::Wishes) -> Result<Arc<Spec>> {
     match Spec::named(name) {
         Some(spec) => Ok(spec),
+        None if own::is_on_hub(name) => own::spec_on_hub(name, wishes),
         None => own::spec_at(&std::path::absolute(name)?, wishes),
     }
 }
@@ -161,8 +174,13 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
             let what = format!("where `{}` lies is not known", spec.name);
             return Err(Failure::new(Exit::Data, what).hint("give its path with --dataset").into());
         }
-        (DataSource::Files { format, .. }, Some(dir)) => from_files(spec, *format, dir, quiet)?,
-        (DataSource::Files { hub, .. }, None) => from_hub(spec, *hub, quiet)?,
+        (DataSource::Files { format, sums, .. }, Some(dir)) => from_files(spec, *format, sums, dir, quiet)?,
+        (DataSource::Files { hub: Some(hub), .. }, None) => from_hub(spec, *hub, quiet)?,
+        (DataSource::Files { format, hub: None, .. }, None) => {
+            let what = format!("`{}` needs --data-dir: it is not fetched", spec.name);
+            let hint = format!("give a folder with its files as --data-dir: {}", format.home());
+            return Err(Failure::new(Exit::Data, what).hint(hint).into());
+        }
     };
     if let Some(other) = mistaken(spec, &dataset.imported.sha256) {
         tracing::warn!("{}: these are the files of `{}`, read as `{}`", dataset.source, other.name, spec.name);
@@ -175,11 +193,27 @@ fn mistaken(spec: &Spec, sha256: &str) -> Option<&'static Arc<Spec>> {
     SETS.iter().find(|other| other.published == Some(sha256)).filter(|other| other.name != spec.name)
 }
 
-fn from_files(spec: &Arc<Spec>, format: &dyn Format, dir: &Path, quiet: bool) -> Result<Dataset> {
-    let fingerprint = Fingerprint::of("files", &format.files(dir)?)?;
+fn from_files(
+    spec: &Arc<Spec>,
+    format: &dyn Format,
+    sums: &[(&str, &str)],
+    dir: &Path,
+    quiet: bool,
+) -> Result<Dataset> {
+    let files = format.files(dir)?;
+    let fingerprint = Fingerprint::of("files", &files)?;
     let source = dir.display().to_string();
     let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &source, quiet);
-    cached_or(spec, &fingerprint, source, || format.read(dir, spec, &mut progress))
+    let dataset = cached_or(spec, &fingerprint, source, || {
+        let (train, test) = format.read(dir, spec, &mut progress)?;
+        Ok(Imported { published: published::are_published(&files, sums)?, ..Imported::new(train, test, spec.summed()) })
+    })?;
+    match dataset.are_published() {
+        Some(true) => tracing::info!("{}: these are the published files of `{}`", dir.display(), spec.name),
+        Some(false) => tracing::info!("{}: these are not the published files of `{}`", dir.display(), spec.name),
+        None => {}
+    }
+    Ok(dataset)
 }
 
 #[cfg(feature = "hub")]
@@ -196,7 +230,10 @@ fn from_hub(spec: &Arc<Spec>, repository: Repository, quiet: bool) -> Result<Dat
     let fingerprint = Fingerprint::of(&source, &snapshot.files())?;
     let described = format!("{source} at {}", snapshot.revision);
     let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &described, quiet);
-    cached_or(spec, &fingerprint, described, || hub::import(spec, &snapshot, &mut progress))
+    cached_or(spec, &fingerprint, described, || {
+        let (train, test) = hub::import(spec, &snapshot, &mut progress)?;
+        Ok(Imported::new(train, test, spec.summed()))
+    })
 }
 
 #[cfg(not(feature = "hub"))]
@@ -213,13 +250,12 @@ fn cached_or(
     spec: &Arc<Spec>,
     fingerprint: &Fingerprint,
     source: String,
-    read: impl FnOnce() -> Result<(Images, Images)>,
+    read: impl FnOnce() -> Result<Imported>,
 ) -> Result<Dataset> {
     if let Some(imported) = cache::load(spec, fingerprint) {
         return Ok(Dataset { spec: spec.clone(), source, cached: true, imported });
     }
-    let (train, test) = read()?;
-    let imported = Imported::new(train, test, spec.summed());
+    let imported = read()?;
     match cache::store(spec, fingerprint, &imported) {
         Ok(path) => tracing::info!("kept {} as {}", spec.name, path.display()),
         // The next start is slower, and nothing else.

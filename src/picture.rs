@@ -12,7 +12,7 @@ mod kind;
 mod resize;
 mod walk;
 
-pub use decode::{FORMATS, Limits, decode, glance, read};
+pub use decode::{FORMATS, Limits, decode, glance, read, shape_of};
 pub use kind::Kind;
 pub use walk::{Obstacle, Walk};
 

@@ -106,6 +106,106 @@ fn idx_files_are_the_same_data_raw_and_gzipped_and_under_both_names() {
     assert_eq!(clothes["classes"][0], "t-shirt");
 }
 
+/// 28×28 images that are written column by column, as EMNIST has them, with these labels.
+fn column_by_column(files: &[Vec<u8>; 4]) -> [Vec<u8>; 4] {
+    let mut turned = files.clone();
+    for bytes in [0, 2] {
+        for image in turned[bytes][16..].chunks_exact_mut(784) {
+            let upright = image.to_vec();
+            for (place, pixel) in image.iter_mut().enumerate() {
+                *pixel = upright[place % 28 * 28 + place / 28];
+            }
+        }
+    }
+    turned
+}
+
+#[test]
+fn kmnist_and_emnist_are_read_by_name_from_where_they_are_unpacked() {
+    let place = Place::new();
+    let files = idx_files(60, 30);
+    let expected = digest([&files[0][16..], &files[1][8..], &files[2][16..], &files[3][8..]]);
+    idx_folder(&place.path("root/KMNIST/raw"), 60, 30);
+    let found = describe(&place, "kmnist", &place.path("root"));
+    assert_eq!(found["sha256"], expected);
+    assert_eq!(found["classes"], json!(["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]));
+    // Whether unpacked files are the published ones, whose sums are those of the packed ones, is not known.
+    assert_eq!(found["published"], Value::Null);
+    fs::create_dir(place.path("packed")).unwrap();
+    for (name, bytes) in IDX_NAMES.iter().zip(&files) {
+        place.write(&format!("packed/{name}.gz"), gzipped(bytes));
+    }
+    for _first_and_cached in 0..2 {
+        assert_eq!(describe(&place, "kmnist", &place.path("packed"))["published"], false);
+    }
+    let text =
+        place.succeed("data kmnist --data-dir packed -v").says(&["are not the published files of `kmnist`"]).stdout;
+    assert!(text.contains("files    not the published ones"), "{text}");
+
+    let mut files = column_by_column(&files);
+    for (part, first) in [("digits", 0), ("letters", 1)] {
+        fs::create_dir_all(place.path("root/EMNIST/raw")).unwrap();
+        for file in [1, 3] {
+            files[file][8..].iter_mut().for_each(|label| *label += first);
+        }
+        for (name, bytes) in IDX_NAMES.iter().zip(&files) {
+            place.write(&format!("root/EMNIST/raw/emnist-{part}-{}", name.replace("t10k", "test")), bytes);
+        }
+        let found = describe(&place, &format!("emnist-{part}"), &place.path("root"));
+        assert_eq!(found["sha256"], expected, "{part}: upright, and numbered from 0");
+        assert_eq!(place.answer(&format!("data root/EMNIST/raw/emnist-{part}"))["sha256"], expected);
+    }
+    let letters = describe(&place, "emnist-letters", &place.path("root"));
+    assert_eq!((letters["classes"].as_array().unwrap().len(), &letters["classes"][0]), (26, &json!("A")));
+    let labels = place.path("root/EMNIST/raw/emnist-letters-test-labels-idx1-ubyte");
+    let mut bytes = fs::read(&labels).unwrap();
+    bytes[8] = 0;
+    fs::write(&labels, bytes).unwrap();
+    let words = &["emnist-letters-test-labels-idx1-ubyte", "image 0 is labelled 0, expected 1 to 26"];
+    broken(&place, "emnist-letters", &place.path("root"), words);
+    broken(&place, "emnist-bymerge", &place.path("root"), &["has no `emnist-bymerge-train-images-idx3-ubyte`"]);
+    place.succeed("--dataset emnist-digits --data-dir root --epochs 1 -q --out run");
+    place.run("--dataset emnist").refused(2, &["did you mean `emnist-balanced`?"]);
+}
+
+#[test]
+fn usps_is_read_from_text_and_from_bzip2() {
+    let place = Place::new();
+    let line = |label: usize| {
+        let pixels =
+            (0..256).map(|place| format!(" {}:{:.4}", place + 1, ((place * label) % 256) as f32 / 127.5 - 1.0));
+        format!("{label}{}\n", pixels.collect::<String>())
+    };
+    fs::create_dir(place.path("text")).unwrap();
+    place.write("text/usps", (1..=10).map(line).collect::<String>());
+    place.write("text/usps.t", [line(3), line(10)].concat());
+    let found = describe(&place, "usps", &place.path("text"));
+    assert_eq!((&found["shape"], &found["published"]), (&json!([1, 16, 16]), &Value::Null));
+    assert_eq!((&found["train"]["per_class"], &found["test"]["per_class"][9]), (&json!(vec![1; 10]), &json!(1)));
+    fs::create_dir(place.path("packed")).unwrap();
+    for name in ["usps", "usps.t"] {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+        let text = fs::read(place.path("text").join(name)).unwrap();
+        std::io::Write::write_all(&mut encoder, &text).unwrap();
+        place.write(&format!("packed/{name}.bz2"), encoder.finish().unwrap());
+    }
+    let packed = describe(&place, "usps", &place.path("packed"));
+    assert_eq!((&packed["sha256"], &packed["published"]), (&found["sha256"], &json!(false)));
+    place.succeed("--dataset usps --data-dir packed --epochs 1 --batch-size 5 -q --out trained");
+    place.write("packed/usps.t.bz2", "<html>404 Not Found</html>");
+    broken(&place, "usps", &place.path("packed"), &["usps.t.bz2", "line 1: the label is `<html>404`"]);
+}
+
+#[test]
+fn a_set_that_is_not_fetched_says_where_its_files_are() {
+    let place = Place::new();
+    for (name, words) in [("kmnist", "codh.rois.ac.jp/kmnist"), ("emnist-letters", "gzip.zip"), ("usps", "usps.t.bz2")]
+    {
+        let refused = place.run(&format!("--dataset {name} --epochs 1 --out run"));
+        refused.refused(3, &[&format!("`{name}` needs --data-dir"), "hint:", words]);
+    }
+}
+
 #[test]
 fn cifar_batches_are_read_in_order_from_the_folder_or_the_archive_s_own() {
     let place = Place::new();
@@ -589,7 +689,7 @@ fn real_mnist_is_the_same_from_gzipped_idx_from_the_hub_and_from_the_cache() {
     let place = Place::new();
     if let Some(folder) = shared("mnist") {
         let first = describe(&place, "mnist", &folder);
-        assert_eq!(first["sha256"], MNIST);
+        assert_eq!((&first["sha256"], &first["published"]), (&json!(MNIST), &json!(true)));
         assert_eq!(first["train"]["examples"], 60_000);
         assert_eq!(first["train"]["per_class"][1], 6_742);
         assert_eq!(first["test"]["per_class"][5], 892);

@@ -147,6 +147,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "test": {"examples": counts[1].1, "per_class": counts[1].2},
         "standard": standard,
         "sha256": dataset.imported.sha256,
+        "published": dataset.are_published(),
     });
     answer(json.then_some(&as_json), || {
         let mut text = String::new();
@@ -164,6 +165,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let _ = writeln!(text, "train    {}", counts[0].1);
         let _ = writeln!(text, "test     {}", counts[1].1);
         let _ = writeln!(text, "sha256   {}", dataset.imported.sha256);
+        if let Some(are_published) = dataset.are_published() {
+            let not = if are_published { "" } else { "not " };
+            let _ = writeln!(text, "files    {not}the published ones");
+        }
         let _ = writeln!(text, "\n{:<12} {:>8} {:>8}", "class", "train", "test");
         for (class, name) in spec.classes.iter().enumerate() {
             let (train, test) = (counts[0].2[class], counts[1].2[class]);

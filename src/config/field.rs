@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::stretch::Stretch;
 use super::value::{GroupText, Kind, Range, Value};
+use crate::data::own::is_on_hub;
 use crate::data::{SETS, Scaling, Spec};
 use crate::device::Request;
 use crate::kernel::gpu::Precision;
@@ -42,6 +43,8 @@ pub enum DataName {
     Known(Arc<Spec>),
     /// What lies under a path.
     At(PathBuf),
+    /// One that the hub calls `OWNER/NAME`, from the hub's cache.
+    OnHub(String),
 }
 
 /// A type that a setting's value is read as.
@@ -97,7 +100,12 @@ fields! {
     ColumnName, Kind::Columns { several: false }; Value::Text(name) => Some(Self(name.clone()));
     ColumnNames, Kind::Columns { several: true }; Value::Text(names) => Some(Self(names.split(',').map(str::to_owned).collect()));
     DataName, Kind::DataSet(words(SETS.iter().map(|spec| spec.name.as_str())));
-        Value::Text(name) => Some(Spec::named(name).map_or_else(|| Self::At(name.into()), Self::Known));
+        Value::Text(name) => Some(match Spec::named(name) {
+            Some(spec) => Self::Known(spec),
+            // Paths have been made absolute.
+            None if is_on_hub(name) => Self::OnHub(name.clone()),
+            None => Self::At(name.into()),
+        });
 }
 
 impl<T: Field> Field for Option<T> {

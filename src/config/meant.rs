@@ -94,9 +94,12 @@ const AUGMENTATIONS: &Synonyms = &[
 ];
 
 const DATA_SETS: &Synonyms = &[
-    (&["cifar", "cifar100", "uoftcs/cifar10", "cifar10bin", "cifar10torchvision"], "cifar10"),
-    (&["fashion", "fmnist", "zalando", "zalandodatasets/fashionmnist", "clothes"], "fashion-mnist"),
-    (&["ylecun/mnist", "lecun", "handwritten", "emnist", "qmnist", "kmnist", "mnist784"], "mnist"),
+    (&["cifar", "cifar100", "cifar10bin", "cifar10torchvision"], "cifar10"),
+    (&["fashion", "fmnist", "zalando", "clothes"], "fashion-mnist"),
+    (&["lecun", "handwritten", "qmnist", "mnist784"], "mnist"),
+    (&["emnist", "emnistbalanced47"], "emnist-balanced"),
+    (&["kuzushiji", "kuzushijimnist"], "kmnist"),
+    (&["libsvmusps", "uspsdigits"], "usps"),
     (&["digit", "loaddigits", "sklearn", "toy", "synthetic", "embedded", "generated"], "digits"),
 ];
 

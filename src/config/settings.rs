@@ -173,9 +173,10 @@ macro_rules! settings {
 
 settings! {
     data {
-        /// Data set: a name, or the path of your own: a folder of pictures or IDX files, a table in a .csv file, arrays in .npz or .npy
+        /// Data set: a name, OWNER/NAME of the hub's cache, or the path of your own: a folder of pictures, IDX or parquet files, a table in a
+        /// .csv file, arrays in .npz or .npy
         dataset: DataName = any(), flag, default: Is("digits");
-        /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10, packed or not; without it the
+        /// Folder with its files: IDX (.gz or not) for the MNISTs, the published files for CIFAR-10 and USPS, packed or not; without it the
         /// hub's cache, then the hub
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
             reader: Unless("data.dataset", "digits", one_with_files()),

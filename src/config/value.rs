@@ -8,6 +8,7 @@ use std::path::Path;
 use super::augment::{Augment, PARTS};
 use super::field::ImageSize;
 use super::stretch::{Stretch, parse_time};
+use crate::data::own::is_on_hub;
 pub use crate::optim::Range;
 use crate::optim::{Accepts, FAMILIES, Family, HYPERS, HyperValue, Shortest};
 use crate::read;
@@ -61,7 +62,7 @@ pub enum Kind {
     },
     /// What is done to images: parts of an augmentation, joined.
     Augment,
-    /// A data set: one of these names, or a path.
+    /// A data set: one of these names, a path, or a name of the hub.
     DataSet(&'static [&'static str]),
 }
 
@@ -135,7 +136,7 @@ impl Kind {
                 (!is_odd).then_some(Value::Text(names)).ok_or_else(expected)
             }
             Self::DataSet(words) => {
-                let by_path = || is_path(text).then(|| Value::Text(text.to_owned()));
+                let by_path = || (is_path(text) || is_on_hub(text)).then(|| Value::Text(text.to_owned()));
                 named(words, text).or_else(by_path).ok_or_else(expected)
             }
             Self::Optimizer => {
@@ -238,7 +239,7 @@ impl fmt::Display for Kind {
             Self::ImageSize => f.write_str("rows and columns like `28x28`"),
             Self::Columns { several: false } => f.write_str("the name of a column"),
             Self::Columns { several: true } => f.write_str("names of columns like `island,sex`"),
-            Self::DataSet(words) => write!(f, "{}, or a path", words.join(", ")),
+            Self::DataSet(words) => write!(f, "{}, a path, or OWNER/NAME of the hub's cache", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
             Self::Count { least, most } if *most >= u64::from(u32::MAX) => {
                 write!(f, "a whole number >= {least}")

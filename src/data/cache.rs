@@ -267,6 +267,9 @@ struct Header {
     /// Of data by path: what was found by looking at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     found: Option<Found>,
+    /// [`Imported::published`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published: Option<bool>,
 }
 
 /// Why a file gives nothing.
@@ -381,7 +384,7 @@ fn read(path: &Path, spec: &Spec, fits: impl Fn(&Fingerprint) -> bool) -> Result
     if labels.max().is_some_and(|&label| usize::from(label) >= spec.classes.len()) {
         return damaged("a label is out of range");
     }
-    Ok(Imported { train, test, sha256: header.sha256, channel_sums: header.channel_sums })
+    Ok(Imported { train, test, sha256: header.sha256, channel_sums: header.channel_sums, published: header.published })
 }
 
 /// The header of a file of `bytes`, and where the arrays begin.
@@ -488,6 +491,7 @@ fn write(path: &Path, found: Option<&Found>, fingerprint: &Fingerprint, imported
         channel_sums: imported.channel_sums.clone(),
         check_sum: check_sum(arrays),
         found: found.cloned(),
+        published: imported.published,
     })?;
     let mut file = uninterrupted(|| File::create_new(path))?;
     // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
@@ -587,6 +591,7 @@ mod tests {
             sha256: imported.sha256.clone(),
             channel_sums: imported.channel_sums.clone(),
             check_sum: check_sum(arrays),
+            published: None,
             found: None,
         }
     }

@@ -110,6 +110,10 @@ impl Format for Cifar {
         })
     }
 
+    fn home(&self) -> &'static str {
+        HOME
+    }
+
     fn read(&self, dir: &Path, spec: &Spec, progress: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
         let classes = spec.classes.len();
         match locate(dir)? {
@@ -124,9 +128,11 @@ impl Format for Cifar {
     }
 }
 
+/// Where the files are published.
+const HOME: &str = "`cifar-10-binary.tar.gz` and `cifar-10-python.tar.gz` are at https://www.cs.toronto.edu/~kriz/cifar.html, and read \
+                    packed or unpacked; without `--data-dir` the hub is asked";
+
 fn locate(dir: &Path) -> Result<Location, Failure> {
-    const HINT: &str = "`cifar-10-binary.tar.gz` and `cifar-10-python.tar.gz` are at \
-                        https://www.cs.toronto.edu/~kriz/cifar.html, and read packed or unpacked; without `--data-dir` the hub is asked";
     file::expect_folder(dir)?;
     let here = VERSIONS.iter().map(|version| (version, dir.to_owned()));
     let below = VERSIONS.iter().map(|version| (version, dir.join(version.folder)));
@@ -145,7 +151,7 @@ fn locate(dir: &Path) -> Result<Location, Failure> {
             return Ok(Location::Files(version, version.names.map(|name| folder.join(name)).into()));
         }
         if missing.len() < version.names.len() {
-            return Err(file::broken(&folder, format_args!("has no {}", missing.join(", "))).hint(HINT));
+            return Err(file::broken(&folder, format_args!("has no {}", missing.join(", "))).hint(HOME));
         }
     }
     for version in &VERSIONS {
@@ -156,7 +162,7 @@ fn locate(dir: &Path) -> Result<Location, Failure> {
     let names = VERSIONS.each_ref().map(|version| version.names[0]);
     let names = names.into_iter().chain(VERSIONS.iter().flat_map(|version| [version.folder, version.archive]));
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    Err(file::broken(dir, format_args!("has no {}", names.join(", no "))).hint(HINT))
+    Err(file::broken(dir, format_args!("has no {}", names.join(", no "))).hint(HOME))
 }
 
 /// Reads the batches `paths` one after the other. All lengths are known to be good before the first is read.
@@ -273,7 +279,7 @@ impl Coding {
                 unpickle(&pickle, images).map_err(|what| file::damaged(path, what))?;
             }
         }
-        file::expect_labels(path, &images.labels[begin..], classes, "record")
+        file::expect_labels(path, &images.labels[begin..], (0, classes), "record")
     }
 }
 

@@ -131,13 +131,19 @@ pub(super) fn reserved(path: &Path, bytes: usize) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Requires that every label names one of `classes`; `unit` is what a label's place is called in an error.
-pub(super) fn expect_labels(path: &Path, labels: &[u8], classes: usize, unit: &str) -> Result<(), Failure> {
-    match labels.iter().position(|&label| usize::from(label) >= classes) {
+/// Requires that every label names one of so many classes, numbered from `first`; `unit` is what a label's place is called in an error.
+pub(super) fn expect_labels(
+    path: &Path,
+    labels: &[u8],
+    (first, classes): (u8, usize),
+    unit: &str,
+) -> Result<(), Failure> {
+    let end = usize::from(first) + classes;
+    match labels.iter().position(|&label| label < first || usize::from(label) >= end) {
         None => Ok(()),
         Some(place) => Err(damaged(
             path,
-            format_args!("{unit} {place} is labelled {}, expected 0 to {}", labels[place], classes.saturating_sub(1)),
+            format_args!("{unit} {place} is labelled {}, expected {first} to {}", labels[place], end.saturating_sub(1)),
         )),
     }
 }

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::emnist::Part;
 use super::images::Images;
 use super::progress::ImportProgress;
 use super::spec::{Format, MOST_PIXELS, Spec};
@@ -29,7 +30,7 @@ const MOST_IMAGES: u32 = 1 << 20;
 /// Bytes read from a gzipped file at a time; larger gained nothing.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// Names of the four files: training images and labels, test images and labels.
+/// Names of the four files: training images and labels, test images and labels. EMNIST's say `test` for `t10k`, behind the name of its part.
 const NAMES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
@@ -38,38 +39,74 @@ const NAMES: [&str; 4] =
 pub(super) struct Idx {
     /// Where other programs keep them: where none is in a folder itself, the first of these below it that holds one is taken.
     pub folders: &'static [&'static str],
+    /// The part of EMNIST that they are.
+    pub part: Option<&'static Part>,
+    /// Where they are published, in words.
+    pub home: &'static str,
+}
+
+impl Idx {
+    fn names(&self) -> [String; 4] {
+        NAMES.map(|name| match self.part {
+            None => name.to_owned(),
+            Some(part) => format!("{}{}", part.prefix, name.replace("t10k", "test")),
+        })
+    }
+
+    /// The folder that holds the files below `dir`: `dir` itself, or where other programs keep them below it.
+    fn folder(&self, dir: &Path) -> Result<PathBuf, Failure> {
+        let is_here = |folder: &Path| {
+            let names = self.names();
+            let spellings = names.iter().flat_map(|name| spellings(name)).map(|spelling| folder.join(spelling));
+            Ok(file::first_present(spellings)?.is_some())
+        };
+        if !is_here(dir)? {
+            for folder in self.folders {
+                let folder = dir.join(folder);
+                if file::is_folder(&folder)? && is_here(&folder)? {
+                    return Ok(folder);
+                }
+            }
+        }
+        Ok(dir.to_owned())
+    }
+
+    fn locate(&self, dir: &Path) -> Result<[PathBuf; 4], Failure> {
+        file::expect_folder(dir)?;
+        let dir = &self.folder(dir)?;
+        let mut found = Vec::with_capacity(NAMES.len());
+        let mut missing = Vec::new();
+        for name in self.names() {
+            match file::first_present(spellings(&name).map(|spelling| dir.join(spelling)))? {
+                Some(path) => found.push(path),
+                None => missing.push(format!("`{name}`")),
+            }
+        }
+        found.try_into().map_err(|_| {
+            let what =
+                format!("has no {}, neither raw nor with `.gz`, nor spelled `images.idx3-ubyte`", missing.join(", "));
+            file::broken(dir, what).hint(self.home)
+        })
+    }
 }
 
 impl Format for Idx {
     fn files(&self, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-        Ok(locate(dir, self.folders)?.into())
+        Ok(self.locate(dir)?.into())
     }
 
     fn read(&self, dir: &Path, spec: &Spec, _: &mut ImportProgress) -> anyhow::Result<(Images, Images)> {
-        let [train_images, train_labels, test_images, test_labels] = locate(dir, self.folders)?;
+        let [train_images, train_labels, test_images, test_labels] = self.locate(dir)?;
         let (train, test) = rayon::join(
-            || read_split(&train_images, &train_labels, spec),
-            || read_split(&test_images, &test_labels, spec),
+            || read_split(&train_images, &train_labels, spec, self.part),
+            || read_split(&test_images, &test_labels, spec, self.part),
         );
         Ok((train?, test?))
     }
-}
 
-/// The folder that holds the files below `dir`: `dir` itself, or where torchvision keeps them below its root.
-fn folder_of(dir: &Path, folders: &[&str]) -> Result<PathBuf, Failure> {
-    let is_here = |folder: &Path| {
-        let spellings = NAMES.iter().flat_map(|name| spellings(name)).map(|spelling| folder.join(spelling));
-        Ok(file::first_present(spellings)?.is_some())
-    };
-    if !is_here(dir)? {
-        for folder in folders {
-            let folder = dir.join(folder);
-            if file::is_folder(&folder)? && is_here(&folder)? {
-                return Ok(folder);
-            }
-        }
+    fn home(&self) -> &'static str {
+        self.home
     }
-    Ok(dir.to_owned())
 }
 
 fn spellings(name: &str) -> [String; 4] {
@@ -77,33 +114,17 @@ fn spellings(name: &str) -> [String; 4] {
     [name.to_owned(), dotted.clone(), format!("{name}.gz"), format!("{dotted}.gz")]
 }
 
-fn locate(dir: &Path, folders: &[&str]) -> Result<[PathBuf; 4], Failure> {
-    file::expect_folder(dir)?;
-    let dir = &folder_of(dir, folders)?;
-    let mut found = Vec::with_capacity(NAMES.len());
-    let mut missing = Vec::new();
-    for name in NAMES {
-        match file::first_present(spellings(name).map(|spelling| dir.join(spelling)))? {
-            Some(path) => found.push(path),
-            None => missing.push(format!("`{name}`")),
-        }
-    }
-    found.try_into().map_err(|_| {
-        let what =
-            format!("has no {}, neither raw nor with `.gz`, nor spelled `train-images.idx3-ubyte`", missing.join(", "));
-        file::broken(dir, what).hint(
-            "MNIST's four files are at https://ossci-datasets.s3.amazonaws.com/mnist/, Fashion-MNIST's at \
-             https://github.com/zalandoresearch/fashion-mnist; without `--data-dir` the hub is asked",
-        )
-    })
-}
-
-/// Reads one split. Both headers are checked before either body is read.
-fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec) -> Result<Images, Failure> {
+/// Reads one split, its images upright and its labels from 0. Both headers are checked before either body is read.
+fn read_split(images_path: &Path, labels_path: &Path, spec: &Spec, part: Option<&Part>) -> Result<Images, Failure> {
     let (images, labels) = open_split(images_path, labels_path, Some([spec.rows, spec.columns]))?;
     let labels = labels.read()?;
-    file::expect_labels(labels_path, &labels, spec.classes.len(), "image")?;
-    Ok(Images { pixels: images.read()?, labels })
+    let first = part.map_or(0, |part| part.first);
+    file::expect_labels(labels_path, &labels, (first, spec.classes.len()), "image")?;
+    let mut images = Images { pixels: images.read()?, labels };
+    if let Some(part) = part {
+        part.set_right(&mut images, [spec.rows, spec.columns]);
+    }
+    Ok(images)
 }
 
 /// Opens one split, of images of this size, or of any.
@@ -362,7 +383,7 @@ mod tests {
         folder
     }
 
-    const TORCHVISION: Idx = Idx { folders: &["MNIST/raw"] };
+    const TORCHVISION: Idx = Idx { folders: &["MNIST/raw"], part: None, home: "they are at https://localhost" };
 
     fn spec([rows, columns]: [usize; 2], classes: usize) -> Spec {
         let classes = (0..classes).map(|class| class.to_string()).collect();
@@ -623,6 +644,7 @@ mod tests {
             &dir.join("t10k-images-idx3-ubyte.gz"),
             &dir.join("t10k-labels-idx1-ubyte.gz"),
             &spec([28, 28], 10),
+            None,
         )
         .unwrap();
         assert_eq!(test.pixels.len(), 10_000 * 784);

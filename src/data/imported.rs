@@ -28,6 +28,8 @@ pub struct Imported {
     pub sha256: String,
     /// Sums over the training pixels, one per channel.
     pub channel_sums: Vec<ChannelSums>,
+    /// Whether the files that they were read from are the published ones, by their sums; none where that is not known.
+    pub published: Option<bool>,
 }
 
 impl Imported {
@@ -35,7 +37,7 @@ impl Imported {
     #[must_use]
     pub fn new(train: Images, test: Images, channels: usize) -> Self {
         let (sha256, channel_sums) = rayon::join(|| digest(arrays(&train, &test)), || channel_sums(&train, channels));
-        Self { train, test, sha256, channel_sums }
+        Self { train, test, sha256, channel_sums, published: None }
     }
 }
 

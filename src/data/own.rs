@@ -1,12 +1,14 @@
 //! Data of the user's own, by path: its shape, its classes and its splits are found by looking at it.
 //!
-//! What kind of data lies under a path is told by what is there: a folder with IDX files, a folder with folders of pictures. Whatever it
-//! is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
+//! What kind of data lies under a path is told by what is there: parquet files, a folder with IDX files, a folder with folders of pictures.
+//! A data set of the hub's cache is parquet files too, whose path is looked up there. Whatever it is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
 //! is kept there too, so that a second start looks at names, sizes and times alone.
 
 mod arrays;
 mod idx;
+mod parquet;
 mod pictures;
+mod shapes;
 mod splits;
 mod tables;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Fingerprint};
 use super::images::Images;
+use super::imported::Imported;
 use super::numbers::{Column, Numbers};
 use super::progress::ImportProgress;
 use super::spec::{DataSource, Spec};
@@ -28,6 +31,7 @@ use crate::error::{Exit, Failure};
 use crate::read;
 use arrays::Arrays;
 use idx::Idx;
+use parquet::Parquet;
 use pictures::Pictures;
 use tables::Tables;
 
@@ -140,6 +144,8 @@ pub(super) trait Reader: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Own {
     path: PathBuf,
+    /// The same in words.
+    source: String,
     wishes: Wishes,
     fingerprint: Fingerprint,
     found: Found,
@@ -151,23 +157,77 @@ pub(super) struct Own {
 /// # Errors
 /// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
 pub fn spec_at(path: &Path, wishes: &Wishes) -> Result<Arc<Spec>> {
-    type Known = Mutex<HashMap<String, Arc<Spec>>>;
-    static KNOWN: LazyLock<Known> = LazyLock::new(Mutex::default);
     // Without a slash at its end.
     let path = &path.components().collect::<PathBuf>();
-    let key = format!("{} {wishes:?}", path.display());
+    once(&path.display().to_string(), wishes, || {
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        look(&name, path, path.display().to_string(), wishes, reader_of(path, wishes)?)
+    })
+}
+
+/// The data set that the hub calls `OWNER/NAME`, from the hub's cache: nothing is downloaded. It is looked at once in the life of the
+/// program.
+///
+/// # Errors
+/// If it is not there, or is nothing that can be read ([`Exit::Data`]).
+pub fn spec_on_hub(id: &str, wishes: &Wishes) -> Result<Arc<Spec>> {
+    once(id, wishes, || on_hub(id, wishes))
+}
+
+#[cfg(feature = "hub")]
+fn on_hub(id: &str, wishes: &Wishes) -> Result<Spec> {
+    let (parquet, source) = parquet::cached(id, wishes)?;
+    let (_, name) = id.split_once('/').unwrap_or(("", id));
+    let path = parquet.root().to_owned();
+    look(name, &path, source, wishes, Box::new(parquet))
+}
+
+#[cfg(not(feature = "hub"))]
+fn on_hub(id: &str, _: &Wishes) -> Result<Spec> {
+    Err(without_hub(&format!("`{id}`: not a path")).into())
+}
+
+/// The failure of a program that reads no parquet files.
+#[cfg(not(feature = "hub"))]
+fn without_hub(what: &str) -> Failure {
+    Failure::new(Exit::Data, format!("{what}, and this program was built without the hub and its parquet files"))
+        .hint("build it with the feature `hub`, or give a folder of pictures or IDX files")
+}
+
+/// Whether a text names a data set of the hub and no path: it has the form `OWNER/NAME`, nothing lies there, and where the folder `OWNER`
+/// does, the hub's cache holds the data set.
+pub fn is_on_hub(text: &str) -> bool {
+    let lies = |path: &Path| !matches!(read::present(path), Ok(None));
+    let path = Path::new(text);
+    parquet::is_hub_id(text) && !lies(path) && (!path.parent().is_some_and(lies) || is_cached(text))
+}
+
+#[cfg(feature = "hub")]
+fn is_cached(id: &str) -> bool {
+    matches!(super::hub::snapshots(id), Ok(Some(_)))
+}
+
+#[cfg(not(feature = "hub"))]
+fn is_cached(_: &str) -> bool {
+    false
+}
+
+/// What was looked at before under this name with the same wishes, or what is found now.
+fn once(name: &str, wishes: &Wishes, look: impl FnOnce() -> Result<Spec>) -> Result<Arc<Spec>> {
+    type Known = Mutex<HashMap<String, Arc<Spec>>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Mutex::default);
+    let key = format!("{name} {wishes:?}");
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(spec) = known.get(&key) {
         return Ok(spec.clone());
     }
-    let spec = Arc::new(look(path, wishes)?);
+    let spec = Arc::new(look()?);
     known.insert(key, spec.clone());
     Ok(spec)
 }
 
-fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
-    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().replace(|c: char| !is_plain(c), "-");
-    let reader = reader_of(path, wishes)?;
+fn look(name: &str, path: &Path, source: String, wishes: &Wishes, reader: Box<dyn Reader>) -> Result<Spec> {
+    let name = name.replace(|c: char| !is_plain(c), "-");
     wishes.expect_read(path, reader.reads(), reader.kind())?;
     let mut fingerprint = reader.fingerprint()?;
     // That a net asks changes nothing of what is read, but for the columns of a table.
@@ -192,6 +252,7 @@ fn look(path: &Path, wishes: &Wishes) -> Result<Spec> {
         published: None,
         source: DataSource::Own(Arc::new(Own {
             path: path.to_owned(),
+            source,
             wishes: wishes.clone(),
             fingerprint,
             found,
@@ -207,7 +268,8 @@ fn is_plain(c: char) -> bool {
 
 /// What reads what lies under a path.
 fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
-    const KINDS: &str = "a folder of IDX files, or of a folder of pictures for each class, with or without train/ and test/ above them; a table in a .csv file, or a folder with train.csv and test.csv; arrays in .npz or .npy files";
+    const KINDS: &str = "a folder of IDX files, of parquet files, or of a folder of pictures for each class, with or without train/ and test/ \
+                         above them; a folder with train.csv and test.csv; or a file: a table (.csv), arrays (.npz, .npy), a parquet file";
     if let Some(tables) = Tables::find(path, wishes)? {
         return Ok(Box::new(tables));
     }
@@ -218,10 +280,16 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
         if let Some(idx) = Idx::find(path)? {
             return Ok(Box::new(idx));
         }
+        if let Some(parquet) = Parquet::find(path, wishes)? {
+            return reader_of_parquet(parquet);
+        }
         if let Some(pictures) = Pictures::find(path, wishes)? {
             return Ok(Box::new(pictures));
         }
         return Err(file::broken(path, "holds no data set").hint(format!("expected {KINDS}")).into());
+    }
+    if let Some(parquet) = Parquet::find(path, wishes)? {
+        return reader_of_parquet(parquet);
     }
     // The file of a set among several of a folder.
     if let Some(idx) = Idx::find(path)? {
@@ -231,13 +299,25 @@ fn reader_of(path: &Path, wishes: &Wishes) -> Result<Box<dyn Reader>> {
     Err(file::broken(path, "is no data set").hint(format!("expected {KINDS}")).into())
 }
 
+#[cfg(feature = "hub")]
+#[allow(clippy::unnecessary_wraps)] // as without the feature
+fn reader_of_parquet(parquet: Parquet) -> Result<Box<dyn Reader>> {
+    Ok(Box::new(parquet))
+}
+
+#[cfg(not(feature = "hub"))]
+#[allow(clippy::needless_pass_by_value)] // as with the feature
+fn reader_of_parquet(parquet: Parquet) -> Result<Box<dyn Reader>> {
+    Err(without_hub(&format!("{}: holds parquet files", parquet.root().display())).into())
+}
+
 impl Own {
     /// Both splits, from the cache where they lie there.
     ///
     /// # Errors
     /// If something is missing or broken ([`Exit::Data`]).
     pub fn load(&self, spec: &Arc<Spec>, quiet: bool) -> Result<Dataset> {
-        let source = self.path.display().to_string();
+        let source = self.source.clone();
         let images = spec.train + spec.test;
         let memory = in_units((images * (spec.example_bytes() + 1)) as u64);
         let described = format!("{source} ({images} {}s of {}, {memory} of memory)", spec.unit(), spec.shape());
@@ -246,7 +326,7 @@ impl Own {
             let whole = self.reader.read(&self.found, &mut progress)?;
             let (train, test) = splits::divided(whole, &self.wishes);
             splits::warn(&self.found, &self.path, &train, &test);
-            Ok((train, test))
+            Ok(Imported::new(train, test, spec.summed()))
         })
     }
 

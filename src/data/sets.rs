@@ -4,9 +4,11 @@ use std::sync::{Arc, LazyLock};
 
 use super::cifar::Cifar;
 use super::digits;
+use super::emnist::{self, Part};
 use super::idx::Idx;
 use super::numbers::Numbers;
 use super::spec::{DataSource, Repository, Spec};
+use super::usps::Usps;
 
 /// All of them, from simple to hard: a new one of a known format is one entry.
 pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
@@ -38,8 +40,13 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             test: 10_000,
             published: Some("979e081520cdfe92cbc9643ead5b074180ca1113bbc6dc45cf9621bbecaef15c"),
             source: DataSource::Files {
-                format: &Idx { folders: &["MNIST/raw", "raw"] },
-                hub: Repository { id: "ylecun/mnist", others: &["mnist"], folder: "mnist" },
+                format: &Idx {
+                    folders: &["MNIST/raw", "raw"],
+                    part: None,
+                    home: "its four files are at https://ossci-datasets.s3.amazonaws.com/mnist/; without `--data-dir` the hub is asked",
+                },
+                sums: &[],
+                hub: Some(Repository { id: "ylecun/mnist", others: &["mnist"], folder: "mnist" }),
             },
         },
         Spec {
@@ -56,12 +63,17 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             // From Debian's package dataset-fashion-mnist, by the program beside MNIST's digest in tests/data.rs.
             published: Some("cb991ffa68f04198396170795f7d73772182465a45140610f6c6b6fa98745470"),
             source: DataSource::Files {
-                format: &Idx { folders: &["FashionMNIST/raw", "raw"] },
-                hub: Repository {
+                format: &Idx {
+                    folders: &["FashionMNIST/raw", "raw"],
+                    part: None,
+                    home: "its four files are at https://github.com/zalandoresearch/fashion-mnist; without `--data-dir` the hub is asked",
+                },
+                sums: &[],
+                hub: Some(Repository {
                     id: "zalando-datasets/fashion_mnist",
                     others: &["fashion_mnist"],
                     folder: "fashion_mnist",
-                },
+                }),
             },
         },
         Spec {
@@ -78,12 +90,112 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             published: None,
             source: DataSource::Files {
                 format: &Cifar,
-                hub: Repository { id: "cifar10", others: &["uoft-cs/cifar10"], folder: "plain_text" },
+                sums: &[],
+                hub: Some(Repository { id: "cifar10", others: &["uoft-cs/cifar10"], folder: "plain_text" }),
             },
         },
     ];
-    sets.map(Arc::new).into()
+    // After MNIST and Fashion-MNIST, before CIFAR-10.
+    let mut sets = Vec::from(sets);
+    sets.splice(
+        3..3,
+        std::iter::once(kmnist()).chain(OF_EMNIST.iter().zip(&emnist::PARTS).map(of_emnist)).chain([usps()]),
+    );
+    sets.into_iter().map(Arc::new).collect()
 });
+
+fn kmnist() -> Spec {
+    Spec {
+        name: "kmnist".into(),
+        about: "cursive Japanese characters in MNIST's format, Clanuwat et al. 2018, arXiv:1812.01718".into(),
+        channels: 1,
+        rows: 28,
+        columns: 28,
+        numbers: Numbers::Bytes,
+        table: Vec::new(),
+        classes: words("o ki su tsu na ha ma ya re wo"),
+        train: 60_000,
+        test: 10_000,
+        published: None,
+        source: DataSource::Files {
+            format: &Idx {
+                folders: &["KMNIST/raw", "raw"],
+                part: None,
+                home: "its four files, which are called as MNIST's, are at http://codh.rois.ac.jp/kmnist/; keep them in a folder of their own",
+            },
+            // As torchvision has them.
+            sums: &[
+                ("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+                ("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+                ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+                ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
+            ],
+            hub: None,
+        },
+    }
+}
+
+/// How the parts of EMNIST are read, in their order.
+static OF_EMNIST: [Idx; 6] = {
+    const fn of(part: &'static Part) -> Idx {
+        Idx {
+            folders: &["EMNIST/raw", "raw", "gzip", "EMNIST/raw/gzip"],
+            part: Some(part),
+            home: "its four files are in https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip; unpack it and give the folder that holds them",
+        }
+    }
+    [
+        of(&emnist::PARTS[0]),
+        of(&emnist::PARTS[1]),
+        of(&emnist::PARTS[2]),
+        of(&emnist::PARTS[3]),
+        of(&emnist::PARTS[4]),
+        of(&emnist::PARTS[5]),
+    ]
+};
+
+fn of_emnist((format, part): (&'static Idx, &'static Part)) -> Spec {
+    let [train, test] = part.counts;
+    Spec {
+        name: part.prefix.trim_end_matches('-').to_owned(),
+        about: "handwritten letters and digits in MNIST's format, upright, Cohen et al. 2017, arXiv:1702.05373".into(),
+        channels: 1,
+        rows: 28,
+        columns: 28,
+        numbers: Numbers::Bytes,
+        table: Vec::new(),
+        classes: part.classes(),
+        train,
+        test,
+        published: None,
+        source: DataSource::Files { format, sums: &part.sums, hub: None },
+    }
+}
+
+fn usps() -> Spec {
+    Spec {
+        name: "usps".into(),
+        about: "handwritten digits of US post codes, 16x16, Hull 1994, as LIBSVM's data sets have them".into(),
+        channels: 1,
+        rows: 16,
+        columns: 16,
+        numbers: Numbers::Bytes,
+        table: Vec::new(),
+        classes: words("0 1 2 3 4 5 6 7 8 9"),
+        train: 7_291,
+        test: 2_007,
+        published: None,
+        source: DataSource::Files {
+            format: &Usps,
+            // As torchvision has them.
+            sums: &[
+                ("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
+                ("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
+            ],
+            hub: None,
+        },
+    }
+}
 
 fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()

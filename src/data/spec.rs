@@ -77,8 +77,10 @@ pub(super) enum DataSource {
     /// Files in a folder; without one, the pictures that the hub has of the same.
     Files {
         format: &'static dyn Format,
+        /// Names of the published files and their MD5 sums in hexadecimal, where these are known.
+        sums: &'static [(&'static str, &'static str)],
         #[cfg_attr(not(feature = "hub"), allow(dead_code))]
-        hub: Repository,
+        hub: Option<Repository>,
     },
 }
 
@@ -86,6 +88,9 @@ pub(super) enum DataSource {
 pub(super) trait Format: fmt::Debug + Sync {
     /// The files that [`Format::read`] reads from `dir`.
     fn files(&self, dir: &Path) -> Result<Vec<PathBuf>>;
+
+    /// What the files are and where they are published, in words.
+    fn home(&self) -> &'static str;
 
     /// Reads the training and the test split from `dir`: images and classes as `spec` has them.
     ///

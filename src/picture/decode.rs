@@ -55,8 +55,20 @@ pub fn glance(path: &Path, limits: &Limits) -> Result<[usize; 3], Failure> {
     let unreadable = |error: std::io::Error| refused(format!("cannot be read: {error}"));
     let mut reader = BufReader::new(read::Steady(read::open(path).map_err(unreadable)?));
     let format = format_of(reader.fill_buf().map_err(unreadable)?).map_err(refused)?;
+    shape(reader, format, limits).map_err(refused)
+}
+
+/// Channels, rows and columns of a picture by the header of its bytes alone.
+///
+/// # Errors
+/// As [`decode`].
+pub fn shape_of(bytes: &[u8], limits: &Limits) -> Result<[usize; 3], String> {
+    shape(Cursor::new(bytes), format_of(bytes)?, limits)
+}
+
+fn shape(from: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Result<[usize; 3], String> {
     let seen = catch_unwind(AssertUnwindSafe(|| {
-        let mut decoder = opened(reader, format, limits)?;
+        let mut decoder = opened(from, format, limits)?;
         let (width, height) = decoder.dimensions();
         let channels = if decoder.color_type().has_color() { 3 } else { 1 };
         let is_turned = matches!(
@@ -66,7 +78,7 @@ pub fn glance(path: &Path, limits: &Limits) -> Result<[usize; 3], Failure> {
         let [rows, columns] = if is_turned { [width, height] } else { [height, width] };
         Ok([channels, rows as usize, columns as usize])
     }));
-    seen.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| refused(format!("is broken: {why}")))
+    seen.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| format!("is broken: {why}"))
 }
 
 /// The picture that a file holds, by its first bytes and not by its name: grey where the file has grey, else colour.

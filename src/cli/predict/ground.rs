@@ -114,7 +114,15 @@ mod tests {
     fn what_a_net_was_trained_on_is_told_by_its_data_set_or_its_scale() {
         // A grey set that is added must be looked at.
         let grey: Vec<&str> = SETS.iter().filter(|spec| spec.channels == 1).map(|spec| spec.name.as_str()).collect();
-        assert_eq!(grey, ["digits", "mnist", "fashion-mnist"]);
+        let emnist =
+            ["byclass", "bymerge", "balanced", "letters", "digits", "mnist"].map(|part| format!("emnist-{part}"));
+        let expected: Vec<&str> = ["digits", "mnist", "fashion-mnist", "kmnist"]
+            .into_iter()
+            .chain(emnist.iter().map(String::as_str))
+            .chain(["usps"])
+            .collect();
+        assert_eq!(grey, expected);
+        assert!(grey.iter().all(|name| Ground::of_training(name, [1, 28, 28], &[]) == Some(Ground::Dark)));
         let of = |mean: f32| {
             let channel = Channel { scale: 1.0 / (255.0 * 0.3), shift: -mean / 0.3 };
             Ground::of_training("scans", [1, 28, 28], &[channel])

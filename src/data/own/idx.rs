@@ -5,23 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::super::cache::Fingerprint;
+use super::super::emnist::Part;
 use super::super::idx::{self, Quartet};
 use super::super::images::Images;
 use super::super::numbers::Numbers;
 use super::super::progress::ImportProgress;
 use super::{Found, Reader, Wish, refused};
 use crate::read;
-
-/// EMNIST's sets (Cohen et al. 2017, arXiv:1702.05373), and the names of their classes, each a letter.
-const EMNIST: [(&str, &str); 6] = [
-    ("emnist-byclass-", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
-    ("emnist-bymerge-", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
-    ("emnist-balanced-", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
-    // Its labels begin at 1.
-    ("emnist-letters-", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-    ("emnist-digits-", "0123456789"),
-    ("emnist-mnist-", "0123456789"),
-];
 
 /// A set of IDX files.
 #[derive(Debug)]
@@ -59,31 +49,21 @@ impl Idx {
         Ok(found.pop().map(|files| Self { dir, files }))
     }
 
-    /// Names of the classes where they are published.
-    fn letters(&self) -> Option<&'static str> {
-        EMNIST.iter().find(|(prefix, _)| *prefix == self.files.prefix).map(|(_, letters)| *letters)
+    /// The part of EMNIST that it is.
+    fn part(&self) -> Option<&'static Part> {
+        Part::of(&self.files.prefix)
     }
 
     /// The least label that there is.
     fn first(&self) -> u8 {
-        u8::from(self.files.prefix == "emnist-letters-")
+        self.part().map_or(0, |part| part.first)
     }
 
     /// One split, its labels from 0, and its images upright.
     fn split(&self, files: &[PathBuf; 2], size: [usize; 2]) -> Result<Images> {
         let mut images = idx::read_pair(files, size)?;
-        let first = self.first();
-        images.labels.iter_mut().for_each(|label| *label = label.saturating_sub(first));
-        if self.letters().is_some() {
-            // EMNIST's images are written column by column.
-            let mut upright = vec![0; size[0] * size[1]];
-            for image in images.pixels.chunks_exact_mut(size[0] * size[1]) {
-                for (place, pixel) in image.iter().enumerate() {
-                    let (column, row) = (place / size[0], place % size[0]);
-                    upright[row * size[1] + column] = *pixel;
-                }
-                image.copy_from_slice(&upright);
-            }
+        if let Some(part) = self.part() {
+            part.set_right(&mut images, size);
         }
         Ok(images)
     }
@@ -108,8 +88,8 @@ impl Reader for Idx {
         let test = self.files.test.as_ref().map(|files| idx::glance(files, Some(train.size))).transpose()?;
         let labels = || train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
         let (least, most) = labels().fold((u8::MAX, 0), |(least, most), label| (least.min(*label), most.max(*label)));
-        let classes: Vec<String> = match self.letters() {
-            Some(letters) => letters.chars().map(String::from).collect(),
+        let classes = match self.part() {
+            Some(part) => part.classes(),
             None => (0..=most).map(|class| class.to_string()).collect(),
         };
         let (first, last) = (self.first(), usize::from(self.first()) + classes.len() - 1);

@@ -3,13 +3,12 @@
 //! Of what lies in a folder of a class, at any depth, files with the ending of a picture are its pictures; a link is followed. Hidden files
 //! are passed over, others are passed over and counted. Classes are numbered in the order of their names, as numbers where all are numbers.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -18,16 +17,12 @@ use super::super::file;
 use super::super::images::Images;
 use super::super::numbers::Numbers;
 use super::super::progress::ImportProgress;
-use super::super::spec::MOST_PIXELS;
+use super::shapes::{self, Shapes};
 use super::{Found, Reader, Wish, Wishes, refused, splits};
 use crate::error::Failure;
 use crate::picture::{self, Kind, Limits, Obstacle, Walk};
 use crate::read;
 use crate::text::counted;
-
-/// Names of a folder with the training split, and of one with the test split: the first that is there.
-const TRAIN: [&str; 2] = ["train", "training"];
-const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// A picture and the number of its class.
 type Labelled = (PathBuf, u8);
@@ -61,7 +56,7 @@ impl Pictures {
             }
             Ok(None)
         };
-        let (train, test) = match (named(&TRAIN)?, named(&TEST)?) {
+        let (train, test) = match (named(&splits::TRAIN)?, named(&splits::TEST)?) {
             (Some(train), test) => (train, test),
             (None, Some(test)) => {
                 let what = format!(
@@ -120,25 +115,21 @@ impl Pictures {
         self.train.par_iter().chain(&self.test)
     }
 
-    /// Channels and sizes of the pictures, with how many of each there are and one of them.
-    fn shapes<'a>(&'a self) -> Result<BTreeMap<[usize; 3], (u64, &'a Path)>> {
-        let found = Mutex::new(BTreeMap::<[usize; 3], (u64, &'a Path)>::new());
-        // Not the program's own threads: how many these are to be is not known yet.
-        let threads = rayon::ThreadPoolBuilder::new().build().context("threads to look at pictures with")?;
-        let glance = |(path, _): &'a Labelled| {
-            let shape = match picture::glance(path, &Limits::default()) {
-                Ok(shape) => shape,
+    fn shapes(&self) -> Result<Shapes> {
+        let found = Mutex::new(Shapes::default());
+        let glance = |(path, _): &Labelled| {
+            match picture::glance(path, &Limits::default()) {
+                Ok(shape) => {
+                    found.lock().unwrap_or_else(PoisonError::into_inner).add(shape, || path.display().to_string());
+                }
                 // It is named when it is decoded.
-                Err(_) if self.wishes.skip_broken => return Ok(()),
-                Err(failure) => return Err(failure.hint(SKIP)),
-            };
-            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let entry = found.entry(shape).or_insert((0, path));
-            *entry = (entry.0 + 1, entry.1.min(path));
+                Err(_) if self.wishes.skip_broken => {}
+                Err(failure) => return Err(failure.hint(splits::SKIP)),
+            }
             Ok(())
         };
-        threads.install(|| self.all().try_for_each(glance))?;
-        Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        shapes::threads()?.install(|| self.all().try_for_each(glance))?;
+        Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The images of some pictures in this shape; those that cannot be decoded are named.
@@ -161,39 +152,10 @@ impl Pictures {
                 None
             })
             .collect();
-        let mut labels: Vec<u8> = pictures.iter().map(|(_, label)| *label).collect();
-        if broken.is_empty() {
-            return Ok(Images { pixels, labels });
-        }
-        if !self.wishes.skip_broken {
-            let (_, first) = &broken[0];
-            let more = match broken.len() {
-                1 => String::new(),
-                count => format!(", and {} more like it", count - 1),
-            };
-            return Err(Failure::new(crate::error::Exit::Data, format!("{first}{more}")).hint(SKIP).into());
-        }
-        for (_, failure) in &broken {
-            tracing::warn!("{failure}; it is left out");
-        }
-        let mut is_broken = vec![false; pictures.len()];
-        for (place, _) in &broken {
-            is_broken[*place] = true;
-        }
-        let mut kept = 0;
-        for place in (0..pictures.len()).filter(|place| !is_broken[*place]) {
-            pixels.copy_within(place * inputs..(place + 1) * inputs, kept * inputs);
-            labels[kept] = labels[place];
-            kept += 1;
-        }
-        pixels.truncate(kept * inputs);
-        labels.truncate(kept);
-        Ok(Images { pixels, labels })
+        let labels = pictures.iter().map(|(_, label)| *label).collect();
+        Ok(splits::without_broken(Images { pixels, labels }, &broken, self.wishes.skip_broken)?)
     }
 }
-
-/// What to do about a picture that is broken.
-const SKIP: &str = "mend or remove it, or leave out what is broken with --skip-broken";
 
 impl Reader for Pictures {
     fn kind(&self) -> &'static str {
@@ -209,22 +171,7 @@ impl Reader for Pictures {
     }
 
     fn look(&self) -> Result<Found> {
-        let Wishes { channels, size, .. } = self.wishes;
-        let (channels, [rows, columns]) = match (channels, size) {
-            (Some(channels), Some(size)) => (channels, size),
-            (channels, size) => {
-                let shapes = self.shapes()?;
-                let has_colour = shapes.keys().any(|shape| shape[0] > 1);
-                let size = size.map_or_else(|| common_size(&self.root, &shapes), Ok)?;
-                (channels.unwrap_or(if has_colour { 3 } else { 1 }), size)
-            }
-        };
-        let bytes = (channels * rows * columns) as u64;
-        if bytes > MOST_PIXELS {
-            let what =
-                format!("a picture of {channels}x{rows}x{columns} has {bytes} numbers, expected at most {MOST_PIXELS}");
-            return Err(refused(&self.root, what).hint("give a smaller --size").into());
-        }
+        let [channels, rows, columns] = shapes::decided(&self.wishes, &self.root, || self.shapes())?;
         let counts = |pictures: &[Labelled]| {
             let mut counts = vec![0; self.classes.len()];
             for (_, class) in pictures {
@@ -252,31 +199,6 @@ impl Reader for Pictures {
         let test = self.decoded(&self.test, shape, progress)?;
         Ok((train, test))
     }
-}
-
-/// The one size that all pictures have.
-fn common_size(root: &Path, shapes: &BTreeMap<[usize; 3], (u64, &Path)>) -> Result<[usize; 2], Failure> {
-    /// Sizes that are told.
-    const TOLD: usize = 5;
-    let mut sizes = BTreeMap::<[usize; 2], (u64, &Path)>::new();
-    for ([_, rows, columns], (count, path)) in shapes {
-        let entry = sizes.entry([*rows, *columns]).or_insert((0, path));
-        entry.0 += count;
-    }
-    if let [size] = sizes.keys().collect::<Vec<_>>()[..] {
-        return Ok(*size);
-    }
-    let mut sizes: Vec<_> = sizes.into_iter().collect();
-    sizes.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
-    let words: Vec<String> = sizes
-        .iter()
-        .take(TOLD)
-        .map(|([rows, columns], (count, path))| format!("{count} of {rows}x{columns} (`{}`)", path.display()))
-        .collect();
-    let more = if sizes.len() > TOLD { format!(" and {} other sizes", sizes.len() - TOLD) } else { String::new() };
-    let what = format!("its pictures have {} sizes: {}{more}", sizes.len(), words.join(", "));
-    let [rows, columns] = sizes.first().map_or([28, 28], |(size, _)| *size);
-    Err(refused(root, what).hint(format!("bring them to one with --size, for example --size {rows}x{columns}")))
 }
 
 /// Names of the folders in a folder, hidden ones aside.

@@ -15,6 +15,43 @@ use crate::text::counted;
 /// Most classes, since a label is a byte.
 const MOST_CLASSES: usize = 256;
 
+/// Names of the training split, and of the test split: the first that is there.
+pub const TRAIN: [&str; 2] = ["train", "training"];
+pub const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
+/// What to do about a picture that is broken.
+pub const SKIP: &str = "mend or remove it, or leave out what is broken with --skip-broken";
+
+/// Images without those that are broken, whose places are given in order with what is wrong with each.
+///
+/// # Errors
+/// If there is one and it is not to be left out: the first, and how many more there are.
+pub fn without_broken(mut images: Images, broken: &[(usize, Failure)], are_skipped: bool) -> Result<Images, Failure> {
+    let Some((_, first)) = broken.first() else { return Ok(images) };
+    if !are_skipped {
+        let more = match broken.len() {
+            1 => String::new(),
+            count => format!(", and {} more like it", count - 1),
+        };
+        return Err(Failure::new(Exit::Data, format!("{first}{more}")).hint(SKIP));
+    }
+    let mut is_broken = vec![false; images.len()];
+    for (place, failure) in broken {
+        tracing::warn!("{failure}; it is left out");
+        is_broken[*place] = true;
+    }
+    let inputs = images.pixels.len() / images.len();
+    let mut kept = 0;
+    for place in (0..images.len()).filter(|place| !is_broken[*place]) {
+        images.pixels.copy_within(place * inputs..(place + 1) * inputs, kept * inputs);
+        images.labels[kept] = images.labels[place];
+        kept += 1;
+    }
+    images.pixels.truncate(kept * inputs);
+    images.labels.truncate(kept);
+    Ok(images)
+}
+
 /// What was found, with the images counted that the test split will have.
 ///
 /// # Errors
