@@ -30,7 +30,7 @@ pub fn command() -> Command {
     Command::new("data")
         .about("Say what a data set is, where it was found, its counts per class and its digest")
         .after_help(
-            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg\n  adamtrain data --cache",
+            "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg\n  adamtrain data iris.csv --label species\n  adamtrain data --cache",
         )
         .args_override_self(true)
         .arg(super::dataset(Arg::new("NAME").required_unless_present_any(["cache", "clear"]).help("The data set: a name or a path")))

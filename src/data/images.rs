@@ -3,7 +3,8 @@
 /// Images and labels of one split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Images {
-    /// Pixels, `[N, D]`; within an image channel, row, column, as the IDX files and CIFAR-10's binary version hold them.
+    /// Pixels, `[N, D]`; within an image channel, row, column, as the IDX files and CIFAR-10's binary version hold them. Of examples that are
+    /// numbers, 32-bit floats, little endian.
     pub pixels: Vec<u8>,
     /// Class of each image, `[N]`, each below the data set's number of classes.
     pub labels: Vec<u8>,

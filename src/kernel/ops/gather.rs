@@ -160,12 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn gathering_copies_rows_of_numbers() -> Result<()> {
-        let numbers = Tensor::from_vec((0..12).map(|number| number as f32).collect(), (4, 3), &Cpu)?;
-        let order = Tensor::from_vec(vec![2_u32, 3, 1], 3, &Cpu)?;
-        let x = Tensor::from_vec(vec![-1_f32; 8], (2, 4), &Cpu)?;
-        gather(&numbers, Indices { order: &order, start: 1, rows: 2 }, &[], &x)?;
-        assert_eq!(x.flatten_all()?.to_vec1::<f32>()?, [9.0, 10.0, 11.0, -1.0, 3.0, 4.0, 5.0, -1.0]);
+    fn gathering_copies_rows_of_numbers_in_host_memory_as_on_a_gpu() -> Result<()> {
+        let copied = || {
+            let numbers = Tensor::from_vec((0..12).map(|number| number as f32).collect(), (4, 3), &Cpu)?;
+            let order = Tensor::from_vec(vec![2_u32, 3, 1], 3, &Cpu)?;
+            let x = Tensor::from_vec(vec![-1_f32; 8], (2, 4), &Cpu)?;
+            gather(&numbers, Indices { order: &order, start: 1, rows: 2 }, &[], &x)?;
+            x.flatten_all()?.to_vec1::<f32>()
+        };
+        let expected = [9.0, 10.0, 11.0, -1.0, 3.0, 4.0, 5.0, -1.0];
+        assert_eq!(copied()?, expected);
+        if let Some((found, log)) = crate::kernel::gpu::emulated::run(copied) {
+            assert_eq!((found?, log.launches["gather_rows"]), (expected.to_vec(), 1));
+        }
         Ok(())
     }
 }
