@@ -47,7 +47,7 @@ pub struct LossBatch<'a> {
     pub classes: usize,
     /// ε of each lane.
     pub smoothing: &'a [f64],
-    /// λ of each row, where rows are mixed with their partners: see [`mixup`](super::mixup). In host memory alone.
+    /// λ of each row, where rows are mixed with their partners: see the module `mixup`. In host memory alone.
     pub shares: Option<&'a [f32]>,
     /// Whether the logits are replaced by the gradient.
     pub gradient: bool,
