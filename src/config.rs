@@ -245,6 +245,25 @@ impl Config {
         deciding.map(|(setting, value, _)| (setting.key.to_owned(), value.to_string())).collect()
     }
 
+    /// The first setting that decides what a run computes and is another than `then`, and its text now. One that `then` does not know
+    /// is the same where it has its default: an earlier version had no such setting.
+    pub fn departure(&self, then: &BTreeMap<String, String>) -> Option<(String, String)> {
+        let now = self.deciding();
+        let is_other = |(key, text): &(&String, &String)| match then.get(*key) {
+            Some(before) => before != *text,
+            None => !self.holds_default(key),
+        };
+        let departed = now.iter().find(is_other).map(|(key, text)| (key.clone(), text.clone()));
+        let gone = || then.keys().find(|key| index(key).is_none()).map(|key| (key.clone(), "not known".to_owned()));
+        departed.or_else(gone)
+    }
+
+    /// Whether a setting has a value that it has by default.
+    pub fn holds_default(&self, key: &str) -> bool {
+        let Some(index) = index(key) else { return false };
+        self.value(key).is_none_or(|value| self.is_default(&SETTINGS[index], value))
+    }
+
     /// sha256 of [`Config::deciding`], in hexadecimal digits.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -706,6 +725,26 @@ mod tests {
         with("adamw", "*.bias cautious_decay=false", "0").unwrap();
         with("adamw", "*.bias cautious_decay=true weight_decay=0.1", "0").unwrap();
         assert!(with("adamw", "*.bias cautious_decay=true weight_decay=0", "0.1").is_err());
+    }
+
+    #[test]
+    fn what_an_earlier_version_did_not_know_is_the_same_where_it_has_its_default() {
+        let then = || load(&[("augment.augment", "affine")]).unwrap().deciding();
+        let without = |key: &str| {
+            let mut then = then();
+            then.remove(key).unwrap();
+            then
+        };
+        let config = load(&[("augment.augment", "affine"), ("augment.cutout", "3")]).unwrap();
+        assert_eq!(config.departure(&then()), Some(("augment.cutout".into(), "3".into())));
+        assert_eq!(config.departure(&without("augment.cutout")), Some(("augment.cutout".into(), "3".into())));
+        let config = load(&[("augment.augment", "affine")]).unwrap();
+        for key in ["augment.cutout", "augment.rotation", "data.label", "schedule.gamma"] {
+            assert_eq!(config.departure(&without(key)), None, "{key}");
+        }
+        let mut later = then();
+        later.insert("augment.unheard".into(), "1".into());
+        assert_eq!(config.departure(&later).unwrap().0, "augment.unheard");
     }
 
     #[test]

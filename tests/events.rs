@@ -78,6 +78,9 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     let place = Place::new();
     let rows = table();
     let mut seen: BTreeMap<(String, String), Names> = BTreeMap::new();
+    place.write("table.csv", "x,y,kind\n1,2,a\n3,4,b\n5,6,a\n");
+    place.write("rows.csv", "x,y\n1,2\n3,\n");
+    place.succeed("--dataset table.csv --label kind --epochs 1 -q --out runs/table");
     place.write("picture.pgm", "P2 2 2 255\n0 1 2 255\n");
     let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }\n";
     place.write("array.npy", [b"\x93NUMPY\x01\0", &[header.len() as u8, 0][..], header.as_bytes(), b"abcd"].concat());
@@ -109,6 +112,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("--dry-run", "--dry-run".to_owned()),
         ("eval", "eval runs/a".to_owned()),
         ("predict", "predict runs/a picture.pgm array.npy absent.png --top 2".to_owned()),
+        ("predict", "predict runs/table rows.csv".to_owned()),
         ("inspect", "inspect runs/a".to_owned()),
         ("compress", "compress runs/a --quantize int8 --out a.amc".to_owned()),
         ("inspect FILE.amc", "inspect a.amc".to_owned()),

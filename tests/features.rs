@@ -105,6 +105,21 @@ fn a_table_is_trained_on_evaluated_and_asked() {
     let odd = place.run("predict run odd.csv").expect(3);
     let odd = odd.says(&["line 3, column `colour` (3)", "`green` is none of the 3 values"]);
     assert!(odd.stdout.starts_with("odd.csv#0: rose"), "{odd:?}");
+    // A row that cannot be read is told, and those behind it are answered.
+    place.write("gap.csv", "weight,length,colour\n20900,3.1,red\n19100,,blue\n19100,5.4\n19100,5.4,blue\n");
+    let said = place.run("predict run gap.csv --json").expect(3);
+    let told: Vec<(Value, Value)> = said
+        .events()
+        .iter()
+        .filter(|event| !event["index"].is_null())
+        .map(|event| (event["event"].clone(), event["index"].clone()))
+        .collect();
+    let expected = [("prediction", 0), ("unreadable", 1), ("unreadable", 2), ("prediction", 3)];
+    assert_eq!(told, expected.map(|(event, index)| (json!(event), json!(index))));
+    let mut asked = place.adamtrain("predict run - --csv");
+    let file = fs::File::open(place.path("new.csv")).unwrap();
+    let said = common::finish(asked.stdin(file)).expect(0);
+    assert!(said.stdout.contains("-,0,1,rose"), "{said:?}");
     place.write("short.csv", "weight,length\n1,2\n");
     place.run("predict run short.csv").refused(3, &["no column `colour`"]);
     // The same rows as an array, already in the order of the inputs.
@@ -165,6 +180,9 @@ fn a_net_of_features_is_evaluated_on_other_tables_with_the_columns_that_it_knows
     place.write("sorts.csv", "weight,length,colour,kind\n20900,3.1,red,tulip\n");
     place.run("eval run --dataset sorts.csv --split train").refused(4, &["tulip", "--map"]);
     assert_eq!(place.answer("eval run --dataset sorts.csv --split train --map tulip=rose")["accuracy"], 1.0);
+    place.write("other.csv", "weight,length,colour,sort\n20900,3.1,red,rose\n");
+    place.run("eval run --dataset other.csv --split train").refused(3, &["no column `kind`", "--label"]);
+    assert_eq!(place.answer("eval run --dataset other.csv --split train --label sort")["accuracy"], 1.0);
     place.run("eval run --dataset digits").refused(4, &["tables of 5 features", "images of 784 pixels"]);
 }
 
@@ -180,6 +198,15 @@ fn cells_and_columns_that_are_wrong_are_named() {
     place.succeed("data flowers.csv --label kind --ignore colour");
     place.write("holes.csv", "a,b,k\n1,2,x\n3,NA,y\n");
     place.run("--dataset holes.csv --label k").refused(3, &["line 3, column `b` (2)", "is missing (`NA`)"]);
+    place.write("open.csv", "a,k\n1,x\n2,\"y\n3,x\n");
+    place.run("--dataset open.csv --label k").refused(3, &["line 3", "never closed"]);
+    place.write("a,b.csv", "a,k\n1,x\n2,y\n3,x\n");
+    place.succeed("sweep --dataset a,b.csv --label k --lr 1e-3,1e-2 --epochs 1 -q --out commas");
+    place.write("c.csv", "\"x,y\",z,k\nu,1,x\nv,2,y\n");
+    assert_eq!(place.answer("data c.csv --label k --ignore \"x,y\"")["features"], json!(["z"]));
+    place
+        .run("--dataset c.csv --label k --ignore \"x,y\" --test-fraction 0.01")
+        .refused(2, &["--test-fraction 0.01", "larger"]);
     place.write("one.csv", "a,k\n1,x\n2,x\n");
     place.run("--dataset one.csv --label k").refused(3, &["1 class"]);
     place.run("--dataset flowers.csv --label kind --categorical kind").refused(2, &["`kind` is the class"]);
@@ -270,11 +297,18 @@ fn arrays_of_floats_and_words_are_read_and_odd_ones_refused() {
     place.run("data a.npz").refused(3, &["X.npy", "bytes long, expected 9600000"]);
     place.write("a.npz", npz(&[("foo", good())], false));
     place.run("data a.npz").refused(3, &["arrays foo", "x_train"]);
+    let mut damaged = npz(&[("X", npy("<f4", "(4, 6)", &numbers)), ("y", good())], false);
+    damaged[150] ^= 1;
+    place.write("a.npz", damaged);
+    place.run("data a.npz").refused(3, &["X.npy", "check sum"]);
+    let others = [("x_train", npy("<f4", "(4, 6)", &numbers)), ("y_train", good()), ("x_test", good())];
+    place.write("half.npz", npz(&others, true));
+    place.succeed("data half.npz").says(&["1 array passed over", "x_test"]);
     place.write("a.npz", "no zip");
     place.run("data a.npz").refused(3, &["no zip archive"]);
     fs::create_dir(place.path("alone")).unwrap();
     place.write("alone/x_train.npy", good());
-    place.run("data alone/x_train.npy").refused(3, &["no array of their labels", "y_train.npy"]);
+    place.run("data alone/x_train.npy").refused(3, &["array of their labels", "y_train.npy"]);
 }
 
 #[test]

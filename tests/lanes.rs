@@ -517,3 +517,19 @@ fn the_best_epoch_of_a_point_is_named_where_it_is_not_there() {
     fs::remove_file(place.path("a/ckpt/point-00000-best.safetensors")).unwrap();
     place.run("eval a#0 --best").refused(4, &["best epoch of point 0", "without --best"]);
 }
+
+#[test]
+fn a_sweep_that_an_earlier_version_began_is_gone_on_with() {
+    let place = Place::new();
+    place.succeed("sweep --lr 1e-3,1e-2 --epochs 1 --limit-train 300 -q --out sweep");
+    // As written before there were these settings.
+    let description = fs::read_to_string(place.path("sweep/sweep.toml")).unwrap();
+    let is_old = |line: &&str| !["cutout", "mixup", "label"].iter().any(|name| line.starts_with(&format!("{name} = ")));
+    let old: Vec<&str> = description.lines().filter(is_old).collect();
+    assert_eq!(old.len() + 3, description.lines().count());
+    place.write("sweep/sweep.toml", old.join("\n") + "\n");
+    place.succeed("sweep --lr 1e-3,1e-2 --epochs 1 --limit-train 300 -q --out sweep --resume");
+    place
+        .run("sweep --lr 1e-3,1e-2 --epochs 1 --limit-train 300 --augment cutout -q --out sweep --resume")
+        .refused(4, &["augment"]);
+}

@@ -172,7 +172,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let _ = writeln!(text, "\n{:<12} {:>8} {:>8}", "class", "train", "test");
         for (class, name) in spec.classes.iter().enumerate() {
             let (train, test) = (counts[0].2[class], counts[1].2[class]);
-            let _ = writeln!(text, "{name:<12} {train:>8} {test:>8}");
+            let _ = writeln!(text, "{:<12} {train:>8} {test:>8}", escaped(name));
         }
         text
     })

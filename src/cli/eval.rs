@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::config::layers::{Given, Sources};
 use crate::data::batches::Division;
 use crate::data::{self, Dataset, Spec, Split};
-use crate::error::{Exit, Failure, exit_code};
+use crate::error::{Exit, Failure, escaped, exit_code};
 use crate::kernel::Channel;
 use crate::metrics::Means;
 use crate::model::{LinearNet, Shape};
@@ -65,6 +65,13 @@ pub fn command() -> Command {
                 .action(ArgAction::Append)
                 .requires("dataset")
                 .help("Which class of the net each class of other data is, where their names differ; can be repeated"),
+        )
+        .arg(
+            Arg::new("label")
+                .long("label")
+                .value_name("COLUMN")
+                .requires("dataset")
+                .help("Column of a table that is the class, if not the one that the run had"),
         )
         .arg(
             Arg::new("skip-broken")
@@ -123,8 +130,15 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let Style { json, quiet } = super::style(typed);
     let mut dataset = data::load(&spec, folder, quiet)?;
     let is_its = dataset.imported.sha256 == checkpoint.meta.data.sha256;
-    if !is_its {
+    if !is_its && typed.contains_id("dataset") {
         tracing::info!("the data is not what the run was trained on");
+    } else if !is_its {
+        let (found, expected) =
+            (&dataset.imported.sha256[..8], &checkpoint.meta.data.sha256[..8.min(checkpoint.meta.data.sha256.len())]);
+        tracing::warn!(
+            "{}: is not what the run was trained on (sha256 {found}…, then {expected}…): a test split that is drawn from it may hold what the net has seen",
+            dataset.source
+        );
     }
     classes.label(&mut dataset.imported);
 
@@ -368,9 +382,10 @@ impl Scores {
         let _ = writeln!(text, "loss        {}", number(Some(self.means.loss)));
         let _ = writeln!(text, "accuracy    {:.4}", self.means.accuracy);
 
-        let width = self.classes.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(10);
+        let names: Vec<String> = self.classes.iter().map(|name| escaped(name)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(10);
         let _ = writeln!(text, "\n{:<width$} {:>8} {:>8}   predicted as", "class", "examples", "accuracy");
-        for (class, (name, row)) in self.classes.iter().zip(&self.confusion.0).enumerate() {
+        for (class, (name, row)) in names.iter().zip(&self.confusion.0).enumerate() {
             let (examples, accuracy) = self.confusion.of(class);
             let accuracy = accuracy.map_or("-".into(), |share| format!("{share:.4}"));
             let _ = write!(text, "{name:<width$} {examples:>8} {accuracy:>8} ");

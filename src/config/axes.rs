@@ -2,9 +2,12 @@
 //!
 //! What fails here says what was expected, in words.
 
+use std::path::Path;
+
 use super::setting::Setting;
 use super::value::{Kind, Value};
 use crate::optim::Shortest;
+use crate::read;
 
 /// More values than this on one axis are a slip of the hand.
 const MOST: usize = 10_000;
@@ -33,6 +36,7 @@ pub fn values(setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
 pub fn pieces<'a>(setting: &Setting, text: &'a str) -> Vec<&'a str> {
     match setting.kind {
         Kind::Path | Kind::Groups | Kind::Device | Kind::Columns { .. } => vec![text],
+        Kind::DataSet(_) if matches!(read::present(Path::new(text)), Ok(Some(_))) => vec![text],
         Kind::Widths { .. } => text.split(';').collect(),
         _ => outside_brackets(text),
     }

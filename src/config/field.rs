@@ -1,5 +1,6 @@
 //! The types that settings have in a configuration: what each accepts, and how a value is read as it.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +36,31 @@ pub struct ColumnName(pub String);
 /// Names of columns of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnNames(pub Vec<String>);
+
+impl ColumnNames {
+    /// `a,b`, or `[a,b]`; a name with a comma in it is quoted as in a table: `a,"b,c"`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(inside.as_bytes());
+        let record = reader.records().next()?.ok()?;
+        Some(Self(record.iter().map(str::to_owned).collect()))
+    }
+}
+
+impl fmt::Display for ColumnNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, name) in self.0.iter().enumerate() {
+            let comma = if place > 0 { "," } else { "" };
+            if name.contains([',', '"', '\n', '\r']) {
+                write!(f, "{comma}\"{}\"", name.replace('"', "\"\""))?;
+            } else {
+                write!(f, "{comma}{name}")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A data set as it is named.
 #[derive(Clone, Debug)]
@@ -98,7 +124,7 @@ fields! {
     &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
     ImageSize, Kind::ImageSize; Value::Text(text) => Self::parse(text);
     ColumnName, Kind::Columns { several: false }; Value::Text(name) => Some(Self(name.clone()));
-    ColumnNames, Kind::Columns { several: true }; Value::Text(names) => Some(Self(names.split(',').map(str::to_owned).collect()));
+    ColumnNames, Kind::Columns { several: true }; Value::Text(names) => Self::parse(names);
     DataName, Kind::DataSet(words(SETS.iter().map(|spec| spec.name.as_str())));
         Value::Text(name) => Some(match Spec::named(name) {
             Some(spec) => Self::Known(spec),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::augment::{Augment, PARTS};
-use super::field::ImageSize;
+use super::field::{ColumnNames, ImageSize};
 use super::stretch::{Stretch, parse_time};
 use crate::data::own::is_on_hub;
 pub use crate::optim::Range;
@@ -127,13 +127,9 @@ impl Kind {
                 let size = ImageSize::parse(text).map(|ImageSize([rows, columns])| format!("{rows}x{columns}"));
                 size.map(Value::Text).ok_or_else(expected)
             }
-            Self::Columns { several } => {
-                let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|_| several);
-                let is_odd =
-                    text.is_empty() || several && inside.unwrap_or(text).split(',').any(|name| name.trim().is_empty());
-                let names = inside.unwrap_or(text).split(',').map(|name| name.trim().trim_matches('"'));
-                let names = if several { names.collect::<Vec<_>>().join(",") } else { text.to_owned() };
-                (!is_odd).then_some(Value::Text(names)).ok_or_else(expected)
+            Self::Columns { several: true } => {
+                let names = ColumnNames::parse(text).filter(|names| names.0.iter().all(|name| !name.is_empty()));
+                names.map(|names| Value::Text(names.to_string())).ok_or_else(expected)
             }
             Self::DataSet(words) => {
                 let by_path = || (is_path(text) || is_on_hub(text)).then(|| Value::Text(text.to_owned()));
@@ -196,8 +192,8 @@ impl Kind {
                 let text = text.to_ascii_lowercase();
                 crate::device::Request::parse(&text).map(|_| Value::Text(text)).ok_or_else(expected)
             }
-            Self::Path if text.is_empty() => Err("expected a name, found nothing".to_owned()),
-            Self::Path => Ok(Value::Text(text.to_owned())),
+            Self::Path | Self::Columns { .. } if text.is_empty() => Err("expected a name, found nothing".to_owned()),
+            Self::Path | Self::Columns { .. } => Ok(Value::Text(text.to_owned())),
         }
     }
 }

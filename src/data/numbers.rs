@@ -30,6 +30,14 @@ impl Numbers {
         }
     }
 
+    /// As files tell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Floats => "floats",
+        }
+    }
+
     /// What an example is called: an image or, of numbers, a row.
     pub fn unit(self) -> &'static str {
         match self {
@@ -98,18 +106,6 @@ pub(super) fn channels(images: &Images, channels: usize, scaling: Scaling) -> Ve
         Channel { scale: scale as f32, shift: (-from * scale) as f32 }
     };
     moments(images, channels).iter().map(normalised).collect()
-}
-
-/// Inputs whose numbers differ from each other by less than floats of their size can tell apart: their places among the channels.
-pub(super) fn blurred(images: &Images, channels: usize) -> Vec<usize> {
-    /// Steps between neighbouring floats that a deviation should be worth.
-    const STEPS: f64 = 64.0;
-    let is_blurred = |moments: &Moments| {
-        let size = moments.least.abs().max(moments.most.abs());
-        moments.deviation > 0.0 && moments.deviation < STEPS * f64::from(f32::EPSILON) * size
-    };
-    let moments = moments(images, channels);
-    moments.iter().enumerate().filter(|(_, moments)| is_blurred(moments)).map(|(place, _)| place).collect()
 }
 
 fn moments(images: &Images, channels: usize) -> Vec<Moments> {
@@ -187,13 +183,6 @@ mod tests {
         // One channel of three inputs: all are normalised together.
         let [together] = channels(&images, 1, Scaling::Unit)[..] else { panic!("one channel") };
         assert_eq!(together.shift, -1.0 / 2999.0);
-    }
-
-    #[test]
-    fn what_floats_cannot_tell_apart_is_found() {
-        let day = |day: f32| 1_700_000_000.0 + day * 128.0;
-        let images = images(&[[day(0.0), 1.0, 2.0], [day(1.0), 1.5, 2.0], [day(2.0), 1.0, 2.0]]);
-        assert_eq!(blurred(&images, 3), [0]);
     }
 
     #[test]

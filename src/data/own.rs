@@ -12,7 +12,7 @@ mod shapes;
 mod splits;
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -238,6 +238,11 @@ fn look(name: &str, path: &Path, source: String, wishes: &Wishes, reader: Box<dy
         None => splits::promised(reader.look()?, wishes, path)?,
     };
     splits::expect_classes(found.classes.len(), wishes, path)?;
+    let mut seen = HashSet::new();
+    if let Some(twice) = found.classes.iter().find(|name| !seen.insert(*name)) {
+        let what = format!("two classes are called `{twice}`");
+        return Err(refused(path, what).hint("give each a name of its own").into());
+    }
     Ok(Spec {
         name,
         about: found.about.clone(),

@@ -3,9 +3,10 @@
 //! The first line names the columns. Where it does not, since it holds numbers, columns are called by their place, from `1`. Nothing is
 //! guessed: a cell that is no finite number is refused with its line and column, unless the column is declared categorical.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _};
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Cursor, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use csv::StringRecord;
@@ -13,7 +14,7 @@ use csv::StringRecord;
 use super::file;
 use super::numbers::Column;
 use crate::error::Failure;
-use crate::read::{self, Steady};
+use crate::read::Steady;
 use crate::text::quoted;
 
 /// What may stand between two cells.
@@ -25,22 +26,51 @@ const SNIFFED: u64 = 1 << 16;
 /// What stands in a cell of which the number is not known.
 const MISSING: [&str; 9] = ["", "?", "-", "na", "n/a", "nan", "null", "none", "missing"];
 
+/// What to do about a quote.
+const QUOTES: &str = "a cell with a quote in it is written as \"5\"\" long\"";
+
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 1 << 16;
 
+/// Where a table is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a file.
+    File(PathBuf),
+    /// In memory, with the name that errors call it by.
+    Bytes(PathBuf, Arc<[u8]>),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Bytes(path, _) => path,
+        }
+    }
+
+    fn reader(&self) -> Result<Box<dyn BufRead>, Failure> {
+        Ok(match self {
+            Self::File(path) => Box::new(BufReader::with_capacity(BUFFER_BYTES, Steady(file::open(path)?.file))),
+            Self::Bytes(_, bytes) => Box::new(Cursor::new(bytes.clone())),
+        })
+    }
+}
+
 /// A table, row by row.
 pub struct Table {
-    path: PathBuf,
-    /// Names of its columns.
+    source: Source,
+    /// Names of its columns; one without is called by its place.
     pub names: Vec<String>,
-    reader: csv::Reader<BufReader<Steady<File>>>,
+    places: HashMap<String, usize>,
+    reader: csv::Reader<Box<dyn BufRead>>,
     /// The first line, where it is a row.
     first: Option<StringRecord>,
+    goes_on: bool,
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("path", &self.path).field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Table").field("source", &self.source).field("names", &self.names).finish_non_exhaustive()
     }
 }
 
@@ -55,37 +85,94 @@ impl Table {
     ///
     /// # Errors
     /// If it cannot be read, or has no first line.
-    pub fn open(path: &Path, expected: &[&str]) -> Result<Self, Failure> {
-        let opened = file::open(path)?;
-        let mut start = BufReader::with_capacity(BUFFER_BYTES, Steady(opened.file));
+    pub fn open(source: Source, expected: &[&str]) -> Result<Self, Failure> {
+        let path = source.path().to_owned();
         let mut line = Vec::new();
-        let sniffed = start.by_ref().take(SNIFFED).read_until(b'\n', &mut line);
-        sniffed.map_err(|error| file::unreadable(path, &error))?;
-        let delimiter = delimiter(&line);
-        let opened = file::open(path)?;
-        let reader = BufReader::with_capacity(BUFFER_BYTES, Steady(opened.file));
-        let reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).trim(csv::Trim::All).from_reader(reader);
-        let mut table = Self { path: path.to_owned(), names: Vec::new(), reader, first: None };
+        let sniffed = source.reader()?.take(SNIFFED).read_until(b'\n', &mut line);
+        sniffed.map_err(|error| file::unreadable(&path, &error))?;
+        let reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter(&line))
+            .has_headers(false)
+            .trim(csv::Trim::All)
+            .from_reader(source.reader()?);
+        let mut table = Self { source, names: Vec::new(), places: HashMap::new(), reader, first: None, goes_on: true };
         let mut record = StringRecord::new();
         if !table.next(&mut record)? {
-            return Err(file::broken(path, "holds no line").hint("expected a line of names, then a row a line"));
+            return Err(file::broken(&path, "holds no line").hint("expected a line of names, then a row a line"));
         }
-        let cells: Vec<String> = record.iter().map(str::to_owned).collect();
-        let names_all = !expected.is_empty() && expected.iter().all(|name| cells.iter().any(|cell| cell == name));
+        let cells: HashSet<&str> = record.iter().collect();
+        let names_all = !expected.is_empty() && expected.iter().all(|name| cells.contains(name));
+        let by_place = (1..).map(|place: usize| place.to_string());
         if names_all || !cells.iter().any(|cell| cell.parse::<f64>().is_ok()) {
-            table.names = cells;
-            if let Some(twice) =
-                table.names.iter().enumerate().find(|(place, name)| table.names[..*place].contains(name))
-            {
-                let what = format!("two columns are called `{}`", twice.1);
-                return Err(file::broken(path, what).hint("give each a name of its own in the first line"));
-            }
+            let name = |(cell, place): (&str, String)| if cell.is_empty() { place } else { cell.to_owned() };
+            table.names = record.iter().zip(by_place).map(name).collect();
         } else {
-            table.names = (1..=cells.len()).map(|place| place.to_string()).collect();
+            table.names = by_place.take(record.len()).collect();
             table.first = Some(record);
         }
+        for (place, name) in table.names.iter().enumerate() {
+            if table.places.insert(name.clone(), place).is_some() {
+                let what = format!("two columns are called `{}`", shortened(name));
+                return Err(file::broken(&path, what).hint("give each a name of its own in the first line"));
+            }
+        }
         Ok(table)
+    }
+
+    /// Requires that each quote is closed, and that a cell ends where its quote does: what reads the cells is not so strict, and would take
+    /// the rest of the table for one.
+    ///
+    /// # Errors
+    /// The line of the first quote that is not so.
+    pub fn expect_closed_quotes(source: &Source) -> Result<(), Failure> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum In {
+            Start,
+            Plain,
+            Quoted,
+            Closed,
+        }
+        let path = source.path();
+        let unreadable = |error| file::unreadable(path, &error);
+        let mut first = Vec::new();
+        source.reader()?.take(SNIFFED).read_until(b'\n', &mut first).map_err(unreadable)?;
+        let delimiter = delimiter(&first);
+        let mut reader = source.reader()?;
+        let (mut state, mut line, mut opened) = (In::Start, 1_u64, 1);
+        loop {
+            let buffer = reader.fill_buf().map_err(unreadable)?;
+            let count = buffer.len();
+            for &byte in buffer {
+                let is_end = byte == delimiter || matches!(byte, b'\n' | b'\r');
+                state = match (state, byte) {
+                    (In::Start, b'"') => {
+                        opened = line;
+                        In::Quoted
+                    }
+                    (In::Quoted, b'"') => In::Closed,
+                    (In::Quoted, _) | (In::Closed, b'"') => In::Quoted,
+                    (_, _) if is_end => In::Start,
+                    (In::Closed, b' ') => In::Closed,
+                    (In::Closed, _) => {
+                        let what = format!("line {line}: text stands behind a quote that closes");
+                        return Err(file::broken(path, what).hint(QUOTES));
+                    }
+                    // What marks UTF-8 at the beginning of a file is no text.
+                    (In::Start, 0xef | 0xbb | 0xbf) if line == 1 => In::Start,
+                    (In::Start | In::Plain, _) => In::Plain,
+                };
+                line += u64::from(byte == b'\n');
+            }
+            if count == 0 {
+                break;
+            }
+            reader.consume(count);
+        }
+        if state == In::Quoted {
+            let what = format!("line {opened}: a quote is opened and never closed");
+            return Err(file::broken(path, what).hint(QUOTES));
+        }
+        Ok(())
     }
 
     /// The next row; whether there is one.
@@ -97,12 +184,19 @@ impl Table {
             *row = first;
             return Ok(true);
         }
-        self.reader.read_record(row).map_err(|error| self.refused(&error))
+        let read = self.reader.read_record(row);
+        self.goes_on = !matches!(&read, Err(error) if error.is_io_error());
+        read.map_err(|error| self.refused(&error))
+    }
+
+    /// Whether there may be rows behind one that was refused.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     fn refused(&self, error: &csv::Error) -> Failure {
-        let path = &self.path;
-        let line = |position: Option<&csv::Position>| position.map_or(1, |position| line_at(path, position.byte()));
+        let path = self.source.path();
+        let line = |position: Option<&csv::Position>| position.map_or(1, |position| self.line_at(position.byte()));
         match error.kind() {
             csv::ErrorKind::Io(error) => file::unreadable(path, error),
             csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
@@ -125,49 +219,50 @@ impl Table {
     /// # Errors
     /// If no column is called so: which there are.
     pub fn place(&self, name: &str) -> Result<usize, Failure> {
-        let place = self.names.iter().position(|other| other == name);
-        place.ok_or_else(|| file::broken(&self.path, format!("has no column `{name}`; {}", self.columns())))
+        let absent = || format!("has no column `{}`; {}", shortened(name), self.columns());
+        self.places.get(name).copied().ok_or_else(|| file::broken(self.source.path(), absent()))
     }
 
     /// Its columns, in words.
     pub fn columns(&self) -> String {
         /// Names that are told.
         const TOLD: usize = 20;
-        let told: Vec<String> = self.names.iter().take(TOLD).cloned().collect();
+        let told: Vec<String> = self.names.iter().take(TOLD).map(|name| told(name)).collect();
         let more = self.names.len().saturating_sub(TOLD);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("its columns are {}{more}", quoted(&told).replace(' ', ", "))
+        format!("its columns are {}{more}", told.join(", "))
     }
 
     /// A failure of a cell.
     pub fn broken(&self, row: &StringRecord, place: usize, what: &str) -> Failure {
-        let line = row.position().map_or(1, |position| line_at(&self.path, position.byte()));
-        let name = self.names.get(place).map_or("", String::as_str);
-        file::broken(&self.path, format!("line {line}, column `{name}` ({}): {what}", place + 1))
+        let line = row.position().map_or(1, |position| self.line_at(position.byte()));
+        let name = self.names.get(place).map_or(String::new(), |name| shortened(name));
+        file::broken(self.source.path(), format!("line {line}, column `{name}` ({}): {what}", place + 1))
+    }
+
+    /// The number, from 1, of the line of a row whose reading began at this byte: there may stand the ends of lines before it. 1 where the
+    /// table cannot be read again: what is asked for is the place of an error, which this is none of.
+    fn line_at(&self, byte: u64) -> u64 {
+        self.source.reader().ok().and_then(|reader| line_at(reader, byte).ok()).unwrap_or(1)
     }
 }
 
-/// The number, from 1, of the line of a row whose reading began at a byte of a file: there may stand the ends of lines before it.
-fn line_at(path: &Path, byte: u64) -> u64 {
-    let count = || -> std::io::Result<u64> {
-        let mut file = BufReader::with_capacity(BUFFER_BYTES, Steady(read::open(path)?));
-        let mut lines = 1;
-        let mut left = byte;
-        loop {
-            let buffer = file.fill_buf()?;
-            let before = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let ends = buffer[before..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-            lines += buffer[..before + ends].split(|byte| *byte == b'\n').count() as u64 - 1;
-            left -= before as u64;
-            if buffer.is_empty() || before + ends < buffer.len() {
-                return Ok(lines);
-            }
-            let taken = buffer.len();
-            file.consume(taken);
+/// See [`Table::line_at`].
+fn line_at(mut file: impl BufRead, byte: u64) -> std::io::Result<u64> {
+    let mut lines = 1;
+    let mut left = byte;
+    loop {
+        let buffer = file.fill_buf()?;
+        let before = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let ends = buffer[before..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        lines += buffer[..before + ends].split(|byte| *byte == b'\n').count() as u64 - 1;
+        left -= before as u64;
+        if buffer.is_empty() || before + ends < buffer.len() {
+            return Ok(lines);
         }
-    };
-    // What is asked for is the place of an error: that it is not known is no other.
-    count().unwrap_or(1)
+        let taken = buffer.len();
+        file.consume(taken);
+    }
 }
 
 /// The delimiter of a table with this first line: the one that stands there most often, outside of quotes.
@@ -192,11 +287,22 @@ pub fn number(cell: &str) -> Result<f64, String> {
     match cell.parse::<f64>() {
         Ok(number) if (number as f32).is_finite() => Ok(number),
         Ok(number) if number.is_finite() => Err(format!("`{cell}` is too large for a 32-bit float")),
-        _ if MISSING.contains(&cell.to_ascii_lowercase().as_str()) => {
+        _ if is_missing(cell) => {
             Err(if cell.is_empty() { "is empty".to_owned() } else { format!("is missing (`{cell}`)") })
         }
         _ => Err(format!("`{}` is no number", shortened(cell))),
     }
+}
+
+/// Whether a cell says that its value is not known.
+pub fn is_missing(cell: &str) -> bool {
+    MISSING.contains(&cell.to_ascii_lowercase().as_str())
+}
+
+/// A name as a list of columns takes it.
+fn told(name: &str) -> String {
+    let name = shortened(name);
+    if name.contains(',') { format!("'\"{name}\"'") } else { quoted(&[name]) }
 }
 
 /// A cell as errors cite it.
@@ -258,7 +364,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).unwrap();
-        let mut table = Table::open(&path, expected)?;
+        Table::expect_closed_quotes(&Source::File(path.clone()))?;
+        let mut table = Table::open(Source::File(path), expected)?;
         let (mut row, mut rows) = (StringRecord::new(), Vec::new());
         while table.next(&mut row)? {
             rows.push(row.iter().map(str::to_owned).collect());
@@ -291,6 +398,10 @@ mod tests {
             message("a,b\n1,2\n\n1,2,3\n")
         );
         assert!(message("a,b\r\n1,2\r\n\r\n\"1\n2\",2\r\n1\r\n").contains("line 6 has 1 cells"));
+        assert!(message("a,b\n1,\"x\n2,y\n").contains("line 2: a quote is opened and never closed"));
+        assert!(message("a,b\n1,2\n3,\"x\"y\n").contains("line 3: text stands behind"));
+        assert!(table("a,b\n1,\"x \"\"y\"\"\" \n", &[]).unwrap().1[0][1] == "x \"y\"");
+        assert_eq!(table(",a\nx,y\n", &[]).unwrap().0, ["1", "a"]);
         assert!(message("a,a\n1,2\n").contains("two columns are called `a`"));
     }
 

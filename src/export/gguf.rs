@@ -36,6 +36,8 @@ pub fn bytes(net: &Net, is_int8: bool) -> Result<Vec<u8>> {
         ("adamtrain.dataset", Value::String(described.dataset)),
         ("adamtrain.image", numbers(described.image.to_vec())),
         ("adamtrain.classes", Value::Array(described.classes.into_iter().map(Value::String).collect())),
+        ("adamtrain.inputs", Value::String(described.inputs.name().into())),
+        ("adamtrain.features", Value::Array(described.features.into_iter().map(Value::String).collect())),
         ("adamtrain.scale", floats(described.scale)),
         ("adamtrain.shift", floats(described.shift)),
         ("adamtrain.widths", numbers(widths.collect())),

@@ -75,11 +75,23 @@ fn opening(net: &Net, name: &str, is_int8: bool) -> String {
     let described = net.description();
     let [channels, rows, columns] = described.image;
     let classes: Vec<String> = described.classes.iter().map(|class| literal(class)).collect();
+    let scaling = if net.inputs.are_bytes() {
+        "The scaling of pixels is part of the first layer.".to_owned()
+    } else {
+        format!("It takes {} features as they are, and scales them.", net.image.pixels())
+    };
+    let features: Vec<String> = net.features.iter().map(|name| literal(name)).collect();
+    let features = if features.is_empty() {
+        String::new()
+    } else {
+        let (count, names) = (features.len(), features.join(", "));
+        format!("static const char *const {name}_features[{count}] = {{{names}}};\n\n")
+    };
     let kind = if is_int8 { "eight bits" } else { "32-bit floats" };
     format!(
         "\
 /* A net of {} in {kind}, written by adamtrain {}: call {name}_predict or {name}_logits.
-   The scaling of pixels is part of the first layer. */
+   {scaling} */
 #ifndef {upper}_H
 #define {upper}_H
 
@@ -94,7 +106,7 @@ fn opening(net: &Net, name: &str, is_int8: bool) -> String {
 
 static const char *const {name}_classes[{upper}_CLASSES] = {{{}}};
 
-",
+{features}",
         net.shape(),
         env!("CARGO_PKG_VERSION"),
         literal(&described.dataset),

@@ -18,6 +18,8 @@ pub fn bytes(net: &Net) -> Result<Vec<u8>> {
     archive.add("layers", &integers(&[net.layers.len() as i64], &[]))?;
     archive.add("image", &integers(&sides, &[3]))?;
     archive.add("classes", &words(&description.classes, &[description.classes.len()]))?;
+    archive.add("inputs", &words(&[description.inputs.name().to_owned()], &[]))?;
+    archive.add("features", &words(&description.features, &[description.features.len()]))?;
     archive.add("dataset", &words(&[description.dataset], &[]))?;
     archive.add("scale", &floats(&description.scale, &[channels, 1, 1]))?;
     archive.add("shift", &floats(&description.shift, &[channels, 1, 1]))?;

@@ -165,6 +165,7 @@ pub fn bytes(net: &Net, quantized: Option<&[Quantized]>, input: Input) -> Result
         .messages(12, &outputs);
     let properties = [
         ("dataset", described.dataset),
+        ("inputs", described.inputs.name().to_owned()),
         ("features", serde_json::to_string(&described.features)?),
         ("image", serde_json::to_string(&described.image)?),
         ("classes", serde_json::to_string(&described.classes)?),

@@ -129,11 +129,10 @@ impl Resumed<'_> {
     /// A checkpoint of this run, from which the configuration can go on.
     fn expect_own(&self, meta: &Meta) -> Result<(), Failure> {
         let Self { config, .. } = self;
-        if meta.config_hash != config.hash() {
-            let now = config.deciding();
-            let other = now.iter().find(|(key, now)| meta.config.get(*key) != Some(now));
-            let (key, now) = other.map_or(("config_hash", "another"), |(key, now)| (key, now));
-            let then = meta.config.get(key).map_or("missing", String::as_str);
+        if meta.config_hash != config.hash()
+            && let Some((key, now)) = config.departure(&meta.config)
+        {
+            let then = meta.config.get(&key).map_or("missing", String::as_str);
             let what = format!("its checkpoint is another run's: `{key}` is {then}, expected {now}");
             return Err(self.refuse(Exit::Run, &what));
         }

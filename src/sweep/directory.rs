@@ -63,13 +63,12 @@ impl SweepDirectory {
             let hint = "go on with that sweep by --resume, or choose another folder with --out";
             return Err(Failure::new(Exit::Usage, what).hint(hint).into());
         }
+        let begun = if holds_something { expect_same(out, description, points)? } else { description.to_owned() };
+        // A sweep that an earlier version began is known by what that one wrote.
+        let is_of_now = deciding(&begun) == deciding(description);
+        let description = if is_of_now { description } else { &begun };
         let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
-        let (saved, results) = if holds_something {
-            expect_same(out, description)?;
-            resumed(out, &digest, points)?
-        } else {
-            Default::default()
-        };
+        let (saved, results) = if holds_something { resumed(out, &digest, points)? } else { Default::default() };
         replace(&out.join("sweep.toml"), description.as_bytes())?;
         folder(&out.join("ckpt"))?;
         remove_unfinished(out)?;
@@ -179,27 +178,30 @@ impl SweepDirectory {
     }
 }
 
-/// Requires that the sweep in `out` is the one that `description` describes.
-fn expect_same(out: &Path, description: &str) -> Result<(), Failure> {
+/// Requires that the sweep in `out` is the one that `description` describes; answers with how it describes itself.
+fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String, Failure> {
     let file = out.join("sweep.toml");
     let then = read::optional(read::text(&file, MOST_DESCRIPTION)).map_err(|error| read::failure(&file, &error))?;
     let fail = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", out.display()));
     let then =
         then.ok_or_else(|| fail("holds no sweep: sweep.toml is missing").hint("choose another folder with --out"))?;
     let unreadable = |error| fail(&format!("sweep.toml is no TOML: {error}"));
-    let (then, now) = (entries_of(&then).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
+    let begun = then;
+    let (then, now) = (entries_of(&begun).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
+    // An earlier version had no such setting.
+    let is_new = |key: &str| points.points.iter().all(|point| point.config.holds_default(key));
     let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
     for key in now.keys().chain(then.keys()) {
         let (now, then) = (now.get(key), then.get(key));
         // What the file says of the sweep itself is for people where it is there.
-        let is_same = is_same(now, then) || key.starts_with(SWEEP) && then.is_none();
+        let is_same = is_same(now, then) || then.is_none() && (key.starts_with(SWEEP) || is_new(key));
         if decides(key) && !is_same {
             let what = format!("is another sweep: `{key} = {}`, but it began with `{key} = {}`", text(now), text(then));
             let hint = "give the settings that the sweep began with, or choose another folder with --out";
             return Err(fail(&what).hint(hint));
         }
     }
-    Ok(())
+    Ok(begun)
 }
 
 /// The entries of a `sweep.toml`, by section and name.

@@ -214,7 +214,7 @@ impl SavedLanes {
         }
         let place = |progress: &Progress| (progress.epoch, progress.position, progress.step, progress.evaluated_step);
         for SavedLane { point, checkpoint, best } in &self.lanes {
-            if checkpoint.meta.config_hash != points.points[*point].config.hash() {
+            if points.points[*point].config.departure(&checkpoint.meta.config).is_some() {
                 return Some(format!("its lane {point} has other settings than point {point}"));
             }
             if place(&checkpoint.meta.progress) != place(&self.lanes[0].checkpoint.meta.progress) {

@@ -62,7 +62,7 @@ impl Trained {
             channels: matches!(channels, 1 | 3).then_some(channels),
             size: Some([rows, columns]).filter(|_| self.numbers.are_bytes()),
             skip_broken: typed.get_flag("skip-broken"),
-            label: self.label.clone(),
+            label: typed.get_one::<String>("label").or(self.label.as_ref()).cloned(),
             categorical: self
                 .table
                 .iter()

@@ -111,7 +111,11 @@ impl<'a> Answers<'a> {
                     let what = format!("{}: {why}", shown(&question.path));
                     tracing::warn!("{}", escaped(&what));
                     if self.form == Form::Json {
-                        let event = json!({ "event": "unreadable", "path": shown(&question.path), "reason": why });
+                        let mut event = json!({ "event": "unreadable", "path": shown(&question.path) });
+                        if let Some(index) = question.index {
+                            event["index"] = index.into();
+                        }
+                        event["reason"] = why.as_str().into();
                         lines.push(event.to_string());
                     }
                     self.counts.unreadable += 1;

@@ -1,6 +1,6 @@
 //! What a net that looks at features is asked about: rows of tables and of arrays.
 
-use std::io::{BufReader, Read as _};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,12 +8,17 @@ use csv::StringRecord;
 
 use super::judge::Judge;
 use super::questions::{Converted, Question};
-use crate::data::npy::{Element, Header, cut};
+use crate::data::npy::{Element, Header, MAGIC, cut};
 use crate::data::numbers::Column;
-use crate::data::table::{self, Inputs, Table};
+use crate::data::table::{self, Inputs, Source, Table};
+use crate::error::Failure;
 use crate::read::{self, Steady};
 
-/// Gives all rows of `inputs` to `each`, at most `most` at a time and in order, until it says that nobody wants more.
+/// Most bytes that are read from standard input.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Gives all rows of `inputs` to `each`, at most `most` at a time and in order, until it says that nobody wants more. A row that cannot be
+/// read is told where its answer would stand, and those behind it are answered.
 ///
 /// # Errors
 /// Of `each`.
@@ -25,13 +30,16 @@ pub fn ask(
 ) -> Result<()> {
     for path in inputs {
         let mut rows = Rows { path, shape: judge.shape, most, waiting: Vec::new(), index: 0, each: &mut each };
-        let outcome = if table::is_named(path) { of_table(&judge.table, &mut rows) } else { of_array(&mut rows) };
-        let goes_on = match outcome? {
+        let outcome = match opened(path) {
+            Ok(Asked::Table(source)) => of_table(&judge.table, source, &mut rows)?,
+            Ok(Asked::Array(file)) => of_array(file, &mut rows)?,
+            Err(error) => Err(Stop::Unread(format!("cannot be read: {error}"))),
+        };
+        let goes_on = match outcome {
             Ok(()) => rows.flush()?,
             Err(Stop::Unwanted) => false,
             Err(Stop::Unread(why)) => {
-                let goes_on = rows.flush()?;
-                goes_on && each(vec![Question { path: path.clone(), index: None, picture: Err(why) }])?
+                rows.flush()? && each(vec![Question { path: path.clone(), index: None, picture: Err(why) }])?
             }
         };
         if !goes_on {
@@ -39,6 +47,31 @@ pub fn ask(
         }
     }
     Ok(())
+}
+
+/// What an input is.
+enum Asked {
+    Table(Source),
+    Array(Box<dyn Read>),
+}
+
+fn opened(path: &Path) -> io::Result<Asked> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        Steady(io::stdin().lock()).take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is longer than {MOST_BYTES} bytes")));
+        }
+        return Ok(if bytes.starts_with(MAGIC) {
+            Asked::Array(Box::new(Cursor::new(bytes)))
+        } else {
+            Asked::Table(Source::Bytes(path.to_owned(), bytes.into()))
+        });
+    }
+    if table::is_named(path) {
+        return Ok(Asked::Table(Source::File(path.to_owned())));
+    }
+    Ok(Asked::Array(Box::new(BufReader::new(Steady(read::open(path)?)))))
 }
 
 /// Why no further row of a file is asked about.
@@ -60,9 +93,9 @@ struct Rows<'a, F> {
 }
 
 impl<F: FnMut(Vec<Question>) -> Result<bool>> Rows<'_, F> {
-    /// Adds the bytes of a row; whether more are wanted.
-    fn push(&mut self, pixels: Vec<u8>) -> Result<bool> {
-        let picture = Ok(Converted { from: self.shape, inverted: false, pixels });
+    /// Adds the bytes of a row, or why there are none; whether more are wanted.
+    fn push(&mut self, pixels: Result<Vec<u8>, String>) -> Result<bool> {
+        let picture = pixels.map(|pixels| Converted { from: self.shape, inverted: false, pixels });
         self.waiting.push(Question { path: self.path.to_owned(), index: Some(self.index), picture });
         self.index += 1;
         if self.waiting.len() < self.most { Ok(true) } else { self.flush() }
@@ -74,7 +107,7 @@ impl<F: FnMut(Vec<Question>) -> Result<bool>> Rows<'_, F> {
     }
 }
 
-fn of_table<F>(columns: &[Column], rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
+fn of_table<F>(columns: &[Column], source: Source, rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
 where
     F: FnMut(Vec<Question>) -> Result<bool>,
 {
@@ -84,41 +117,39 @@ where
     }
     let path = rows.path.display().to_string();
     // Answers and warnings name the file themselves.
-    let unread = |failure: crate::error::Failure| {
+    let why = |failure: &Failure| {
         let what = failure.to_string();
-        Stop::Unread(what.strip_prefix(&format!("{path}: ")).unwrap_or(&what).to_owned())
+        what.strip_prefix(&format!("{path}: ")).unwrap_or(&what).to_owned()
     };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    let opened = Table::open(rows.path, &names).and_then(|table| Ok((Inputs::new(columns, &table)?, table)));
+    let opened = Table::expect_closed_quotes(&source)
+        .and_then(|()| Table::open(source, &names))
+        .and_then(|table| Ok((Inputs::new(columns, &table)?, table)));
     let (inputs, mut table) = match opened {
         Ok(opened) => opened,
-        Err(failure) => return Ok(Err(unread(failure))),
+        Err(failure) => return Ok(Err(Stop::Unread(why(&failure)))),
     };
     let mut row = StringRecord::new();
     loop {
         let mut bytes = Vec::new();
-        match table
-            .next(&mut row)
-            .and_then(|is_row| Ok(is_row && inputs.append(&table, &row, &mut bytes).map(|()| true)?))
-        {
-            Ok(true) if !rows.push(bytes)? => return Ok(Err(Stop::Unwanted)),
-            Ok(true) => {}
+        let read = match table.next(&mut row) {
             Ok(false) => return Ok(Ok(())),
-            Err(failure) => return Ok(Err(unread(failure))),
+            Ok(true) => inputs.append(&table, &row, &mut bytes),
+            Err(failure) if table.goes_on() => Err(failure),
+            Err(failure) => return Ok(Err(Stop::Unread(why(&failure)))),
+        };
+        if !rows.push(read.map(|()| bytes).map_err(|failure| why(&failure)))? {
+            return Ok(Err(Stop::Unwanted));
         }
     }
 }
 
-fn of_array<F>(rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
+fn of_array<F>(mut file: Box<dyn Read>, rows: &mut Rows<'_, F>) -> Result<Result<(), Stop>>
 where
     F: FnMut(Vec<Question>) -> Result<bool>,
 {
     let unread = |why: String| Ok(Err(Stop::Unread(why)));
     let inputs = rows.shape.iter().product::<usize>();
-    let mut file = match read::open(rows.path) {
-        Ok(file) => BufReader::new(Steady(file)),
-        Err(error) => return unread(format!("cannot be read: {error}")),
-    };
     let header = match Header::read(&mut file) {
         Ok(header) => header,
         Err(why) => return unread(format!("{why}, and the net looks at features: give a .csv table or a .npy array")),
@@ -145,11 +176,11 @@ where
         }
         let numbers = bytes.chunks_exact(element.bytes()).map(|bytes| element.number(bytes).unwrap_or(f64::NAN) as f32);
         let numbers: Vec<f32> = numbers.collect();
-        if let Some(place) = numbers.iter().position(|number| !number.is_finite()) {
-            let found = numbers[place];
-            return unread(format!("number {place} of row {index} is {found}, expected a finite 32-bit float"));
-        }
-        if !rows.push(numbers.into_iter().flat_map(f32::to_le_bytes).collect())? {
+        let row = match numbers.iter().position(|number| !number.is_finite()) {
+            Some(place) => Err(format!("number {place} of row {index} is no finite 32-bit float")),
+            None => Ok(numbers.into_iter().flat_map(f32::to_le_bytes).collect()),
+        };
+        if !rows.push(row)? {
             return Ok(Err(Stop::Unwanted));
         }
     }

@@ -10,6 +10,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use zip::ZipArchive;
 
@@ -52,6 +53,8 @@ pub struct Arrays {
     root: PathBuf,
     train: [Place; 2],
     test: Option<[Place; 2]>,
+    /// Names of the arrays beside them.
+    others: Vec<String>,
     wishes: Wishes,
 }
 
@@ -80,14 +83,14 @@ impl Arrays {
         let is_folder = |path: &Path| read::is_folder(path).map_err(|error| refused(path, error));
         let ending = path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
         if is_folder(path)? {
-            return Ok(Self::among(path, &places(path)?, None, wishes));
+            return Self::among(path, &places(path)?, None, wishes);
         }
         if ending == "npz" {
             let (_, archive) = opened(path)?;
             let names = archive.file_names().flatten().map(Cow::into_owned);
             let places: Vec<(String, Place)> =
                 names.filter_map(|name| Some((stem(&name)?, Place::Entry(path.to_owned(), name)))).collect();
-            let known = Self::among(path, &places, None, wishes);
+            let known = Self::among(path, &places, None, wishes)?;
             return known.map(Some).ok_or_else(|| unknown(path, places.iter().map(|(name, _)| name.as_str())).into());
         }
         let Some(name) = path.file_name().and_then(|name| stem(&name.to_string_lossy())).filter(|_| ending == "npy")
@@ -99,23 +102,37 @@ impl Arrays {
         }
         let folder = path.parent().unwrap_or(Path::new("."));
         let places = places(folder)?;
-        let known = Self::among(path, &places, Some(&name), wishes);
+        let known = Self::among(path, &places, Some(&name), wishes)?;
         known.map(Some).ok_or_else(|| {
-            let what = "is an array of examples, and no array of their labels lies beside it";
+            let what = "is no array of examples with an array of their labels beside it";
             let names = "X.npy has its labels in y.npy, x_train.npy in y_train.npy, images.npy in labels.npy";
             refused(path, what).hint(names).into()
         })
     }
 
-    /// Those of a set among some arrays; `asked` is one of its names, where it is asked for.
-    fn among(root: &Path, places: &[(String, Place)], asked: Option<&str>, wishes: &Wishes) -> Option<Self> {
+    /// Those of a set among some arrays; `asked` is the name of its examples, where they are asked for.
+    ///
+    /// # Errors
+    /// If two of them differ by the size of letters alone.
+    fn among(root: &Path, places: &[(String, Place)], asked: Option<&str>, wishes: &Wishes) -> Result<Option<Self>> {
         let place = |name: &str| places.iter().find(|(other, _)| other == name).map(|(_, place)| place.clone());
         let pair = |[x, y]: [&str; 2]| Some([place(x)?, place(y)?]);
-        let has = |[x, y]: [&str; 2]| asked.is_none_or(|asked| asked == x || asked == y);
-        NAMES.iter().find_map(|&(train, test)| {
-            (has(train) || test.is_some_and(has)).then_some(())?;
-            Some(Self { root: root.to_owned(), train: pair(train)?, test: test.and_then(pair), wishes: wishes.clone() })
-        })
+        let has = |[x, _]: [&str; 2]| asked.is_none_or(|asked| asked == x);
+        let fitting = |&&(train, test): &&([&str; 2], Option<[&str; 2]>)| has(train) || test.is_some_and(has);
+        let known = NAMES.iter().filter(fitting).find_map(|&(train, test)| Some((train, test, pair(train)?)));
+        let Some((of_train, of_test, train)) = known else { return Ok(None) };
+        let test = of_test.and_then(|names| Some((names, pair(names)?)));
+        let taken: Vec<&str> = of_train.into_iter().chain(test.iter().flat_map(|(names, _)| *names)).collect();
+        for name in &taken {
+            if places.iter().filter(|(other, _)| other == name).count() > 1 {
+                let what = format!("holds several arrays called `{name}`, in letters of other sizes");
+                return Err(refused(root, what).hint("leave one of them there").into());
+            }
+        }
+        let is_other = |name: &&String| !taken.contains(&name.as_str()) && asked.is_none();
+        let others = places.iter().map(|(name, _)| name).filter(is_other).cloned().collect();
+        let test = test.map(|(_, places)| places);
+        Ok(Some(Self { root: root.to_owned(), train, test, others, wishes: wishes.clone() }))
     }
 
     /// How the examples of an array with this header lie.
@@ -301,16 +318,21 @@ impl Place {
                 if entry.encrypted() {
                     return Err(self.refused("is encrypted").into());
                 }
-                let size = entry.size();
-                if entry.compression() == zip::CompressionMethod::Stored {
-                    if size > length {
-                        return Err(self.refused("promises more bytes than the archive has").into());
-                    }
-                    each(&mut entry, Some(size))
-                } else {
-                    // As NumPy packs them; what is packed otherwise is no such stream.
-                    each(&mut BufReader::with_capacity(BUFFER_BYTES, DeflateDecoder::new(entry)), Some(size))
+                let (size, expected) = (entry.size(), entry.crc32());
+                let is_stored = entry.compression() == zip::CompressionMethod::Stored;
+                if is_stored && size > length {
+                    return Err(self.refused("promises more bytes than the archive has").into());
                 }
+                // What is packed otherwise than NumPy does it is no such stream.
+                let mut raw: Box<dyn Read> =
+                    if is_stored { Box::new(&mut entry) } else { Box::new(DeflateDecoder::new(&mut entry)) };
+                let mut summed = CrcReader::new(BufReader::with_capacity(BUFFER_BYTES, &mut raw));
+                let outcome = each(&mut summed, Some(size));
+                let is_whole = u64::from(summed.crc().amount()) == size & u64::from(u32::MAX);
+                if outcome.is_ok() && is_whole && summed.crc().sum() != expected {
+                    return Err(self.refused("is damaged: its check sum is another").into());
+                }
+                outcome
             }
         };
         outcome.map_err(|what| self.refused(what).into())
@@ -432,6 +454,13 @@ impl Reader for Arrays {
     }
 
     fn read(&self, found: &Found, progress: &mut ImportProgress) -> Result<(Images, Images)> {
+        if !self.others.is_empty() {
+            let (what, names) = (counted(self.others.len() as u64, "array"), self.others.join(", "));
+            tracing::warn!(
+                "{}: {what} passed over, which no data set of known names has: {names}",
+                self.root.display()
+            );
+        }
         progress.begin();
         let train = self.examples(&self.train, found, progress)?;
         let test = self.test.as_ref().map(|places| self.examples(places, found, progress)).transpose()?;

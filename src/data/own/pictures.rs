@@ -22,7 +22,7 @@ use super::{Found, Reader, Wish, Wishes, refused, splits};
 use crate::error::Failure;
 use crate::picture::{self, Kind, Limits, Obstacle, Walk};
 use crate::read;
-use crate::text::counted;
+use crate::text::{counted, shown};
 
 /// A picture and the number of its class.
 type Labelled = (PathBuf, u8);
@@ -48,10 +48,12 @@ impl Pictures {
         }
         // A folder of pictures alone is a class, whatever it is called: of vehicles one may be `train`.
         let named = |names: &[&str]| -> Result<Option<PathBuf>, Failure> {
-            for name in names.iter().filter(|name| folders.iter().any(|folder| folder == **name)) {
-                let folder = root.join(name);
-                if !self::folders(&folder)?.is_empty() {
-                    return Ok(Some(folder));
+            for name in names {
+                for folder in folders.iter().filter(|folder| folder.eq_ignore_ascii_case(name)) {
+                    let folder = root.join(folder);
+                    if !self::folders(&folder)?.is_empty() {
+                        return Ok(Some(folder));
+                    }
                 }
             }
             Ok(None)
@@ -67,13 +69,22 @@ impl Pictures {
             }
             (None, None) => (root.to_owned(), None),
         };
+        let is_split = |folder: &&OsString| {
+            [Some(&train), test.as_ref()].into_iter().flatten().any(|split| *split == root.join(folder))
+        };
+        let others: Vec<String> =
+            folders.iter().filter(|folder| !is_split(folder)).map(|name| shown(Path::new(name))).collect();
+        if train != root && !others.is_empty() {
+            let (what, names) = (counted(others.len() as u64, "folder"), others.join(", "));
+            tracing::warn!("{}: {what} passed over beside its splits: {names}", root.display());
+        }
         let mut names = self::folders(&train)?;
         if let Some(test) = &test {
             names.extend(self::folders(test)?);
         }
         in_order(&mut names);
         splits::expect_classes(names.len(), wishes, root)?;
-        let mut found = Seen::default();
+        let mut found = Seen { skips_broken: wishes.skip_broken, ..Seen::default() };
         let splits: Vec<&Path> = std::iter::once(train.as_path()).chain(test.as_deref()).collect();
         let mut pictures = found.gather(root, &splits)?;
         let mut labelled = |split: &Path| -> Vec<Labelled> {
@@ -104,7 +115,7 @@ impl Pictures {
         Ok(Some(Self {
             root: root.to_owned(),
             wishes: wishes.clone(),
-            classes: names.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
+            classes: names.iter().map(|name| shown(Path::new(name))).collect(),
             train: train_pictures,
             test: test_pictures,
             digest: found.digest.digest128(),
@@ -230,6 +241,8 @@ struct Seen {
     /// Files that are no pictures, and one of them.
     others: u64,
     other: Option<PathBuf>,
+    /// Whether what is called a picture and is no file is left out.
+    skips_broken: bool,
 }
 
 impl Seen {
@@ -256,7 +269,14 @@ impl Seen {
                 }
                 continue;
             }
-            let metadata = file::regular(&path)?;
+            let metadata = match file::regular(&path) {
+                Ok(metadata) => metadata,
+                Err(failure) if self.skips_broken => {
+                    tracing::warn!("{failure}: left out");
+                    continue;
+                }
+                Err(failure) => return Err(failure.hint(splits::SKIP).into()),
+            };
             self.digest.update(path.as_os_str().as_encoded_bytes());
             self.digest.update(&[0]);
             for number in [metadata.len() as i64, metadata.mtime(), metadata.mtime_nsec()] {

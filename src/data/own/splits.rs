@@ -67,6 +67,18 @@ pub fn promised(mut found: Found, wishes: &Wishes, path: &Path) -> Result<Found,
             *test = drawn(*train, wishes);
             *train -= *test;
         }
+        let [trained, drawn] = [&found.train, &found.test].map(|counts| counts.iter().sum::<usize>());
+        if trained == 0 || drawn == 0 {
+            let (what, unit) = (if drawn == 0 { "to test by" } else { "to train on" }, found.unit());
+            let fraction = wishes.test_fraction;
+            let all = counted((trained + drawn) as u64, unit);
+            let what = format!(
+                "{}: --test-fraction {fraction} of {all}, class by class, leaves no {unit} {what}",
+                path.display()
+            );
+            let hint = if drawn == 0 { "choose a larger --test-fraction" } else { "choose a smaller --test-fraction" };
+            return Err(Failure::new(Exit::Usage, what).hint(hint));
+        }
     }
     Ok(found)
 }

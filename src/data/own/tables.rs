@@ -1,5 +1,6 @@
 //! A table in a CSV file, or a folder with `train.csv` and `test.csv`: a row an example, a column its class, the others its features.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,10 @@ use csv::StringRecord;
 use super::super::cache::Fingerprint;
 use super::super::file;
 use super::super::images::Images;
-use super::super::numbers::{self, Column, Numbers};
+use super::super::numbers::{Column, Numbers};
 use super::super::progress::ImportProgress;
-use super::super::table::{self, Inputs, Table};
-use super::{Found, Reader, Wish, Wishes, refused};
+use super::super::table::{self, Inputs, Source, Table};
+use super::{Found, Reader, Wish, Wishes, refused, splits};
 use crate::error::{Exit, Failure};
 use crate::read;
 use crate::text::{counted, quoted};
@@ -67,7 +68,7 @@ impl Tables {
         if let Some(label) = &self.wishes.label {
             return Ok(label);
         }
-        let table = Table::open(&self.train, &[])?;
+        let table = Table::open(Source::File(self.train.clone()), &[])?;
         let what = format!("which column is the class is not said; {}", table.columns());
         Err(Failure::new(Exit::Usage, format!("{}: {what}", self.train.display()))
             .hint("give it with --label COLUMN")
@@ -77,7 +78,7 @@ impl Tables {
     /// Opens one of the tables, and finds the place of the class.
     fn open(&self, path: &Path) -> Result<(Table, usize)> {
         let label = self.label()?;
-        let table = Table::open(path, &[label])?;
+        let table = Table::open(Source::File(path.to_owned()), &[label])?;
         let place = table.place(label).map_err(|failure| {
             let is_test = Some(path) == self.test.as_deref();
             let hint = if is_test {
@@ -112,6 +113,7 @@ impl Tables {
     }
 
     fn survey(&self, path: &Path) -> Result<Survey> {
+        Table::expect_closed_quotes(&Source::File(path.to_owned()))?;
         let (mut table, label) = self.open(path)?;
         let features = self.features(&table, label);
         let is_categorical = |name: &String| self.wishes.categorical.contains(name);
@@ -121,16 +123,17 @@ impl Tables {
             if is_categorical(name) { &mut categorical } else { &mut numeric }.push((place, name));
         }
         let mut survey = Survey::default();
+        let mut ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); numeric.len()];
         let mut row = StringRecord::new();
         while table.next(&mut row)? {
             let class = row.get(label).unwrap_or_default();
             match survey.classes.get_mut(class) {
                 Some(count) => *count += 1,
-                None if class.is_empty() => {
-                    return Err(table
-                        .broken(&row, label, "is empty, expected a class")
-                        .hint("take the row out")
-                        .into());
+                None if is_no_class(class) => {
+                    let found =
+                        if class.is_empty() { "is empty".to_owned() } else { format!("is missing (`{class}`)") };
+                    let failure = table.broken(&row, label, &format!("{found}, expected a class"));
+                    return Err(failure.hint("take the row out").into());
                 }
                 None => drop(survey.classes.insert(class.to_owned(), 1)),
             }
@@ -140,15 +143,26 @@ impl Tables {
                     survey.values.entry(name.clone()).or_default().insert(value.to_owned());
                 }
             }
-            for &(place, name) in &numeric {
-                if let Err(what) = table::number(row.get(place).unwrap_or_default())
-                    && !survey.odd.contains_key(name)
-                {
-                    survey.odd.insert(name.clone(), table.broken(&row, place, &format!("{what}, expected a number")));
+            for (&(place, name), (least, most)) in numeric.iter().zip(&mut ranges) {
+                match table::number(row.get(place).unwrap_or_default()) {
+                    Ok(number) => (*least, *most) = (least.min(number), most.max(number)),
+                    Err(_) if survey.odd.contains_key(name) => {}
+                    Err(what) => {
+                        let failure = table.broken(&row, place, &format!("{what}, expected a number"));
+                        survey.odd.insert(name.clone(), failure);
+                    }
                 }
             }
         }
         survey.expect_numbers()?;
+        for ((_, name), (least, most)) in numeric.iter().zip(ranges) {
+            if is_blurred(least, most) {
+                tracing::warn!(
+                    "{}: `{name}` changes by less than 32-bit floats of its size can tell apart: subtract its mean",
+                    path.display()
+                );
+            }
+        }
         Ok(survey)
     }
 
@@ -159,11 +173,12 @@ impl Tables {
         let example_bytes = found.channels * Numbers::Floats.bytes();
         let mut images =
             Images { pixels: file::reserved(path, count * example_bytes)?, labels: file::reserved(path, count)? };
+        let is_numeric = found.classes.iter().all(|class| class.parse::<f64>().is_ok());
         let numbers: BTreeMap<&str, u8> = found.classes.iter().map(String::as_str).zip(0..).collect();
         let mut row = StringRecord::new();
         while table.next(&mut row)? {
             let class = row.get(label).unwrap_or_default();
-            let Some(&number) = numbers.get(class) else { return Err(changed(path).into()) };
+            let Some(&number) = numbers.get(&*class_of(class, is_numeric)) else { return Err(changed(path).into()) };
             inputs.append(&table, &row, &mut images.pixels)?;
             images.labels.push(number);
         }
@@ -172,6 +187,27 @@ impl Tables {
         }
         Ok(images)
     }
+}
+
+/// Whether a cell names no class. A class may well be called `none` or `-`.
+fn is_no_class(cell: &str) -> bool {
+    table::is_missing(cell) && !matches!(cell.to_ascii_lowercase().as_str(), "none" | "-" | "missing")
+}
+
+/// The name of the class in a cell: where all are numbers, `1.0` is `1`.
+fn class_of(cell: &str, is_numeric: bool) -> Cow<'_, str> {
+    match cell.parse::<f64>() {
+        // 0 and −0 are one.
+        Ok(number) if is_numeric => Cow::Owned((number + 0.0).to_string()),
+        _ => Cow::Borrowed(cell),
+    }
+}
+
+/// Whether numbers of this range lie so close together that floats of their size hardly tell them apart.
+fn is_blurred(least: f64, most: f64) -> bool {
+    /// Steps between neighbouring floats that the range should be worth.
+    const STEPS: f64 = 256.0;
+    most > least && most - least < STEPS * f64::from(f32::EPSILON) * least.abs().max(most.abs())
 }
 
 /// A file that is not what it was a moment ago.
@@ -249,9 +285,20 @@ impl Reader for Tables {
             let what = format!("its columns take {description} bytes to name, expected at most {MOST_DESCRIPTION}");
             return Err(refused(&self.train, what).hint("give them shorter names").into());
         }
-        let classes = in_order(train.classes.keys().chain(test.classes.keys()).cloned());
-        let counts =
-            |survey: &Survey| classes.iter().map(|class| survey.classes.get(class).copied().unwrap_or(0)).collect();
+        let texts = || train.classes.keys().chain(test.classes.keys());
+        let is_numeric = texts().all(|class| class.parse::<f64>().is_ok());
+        let classes = in_order(texts().map(|class| class_of(class, is_numeric).into_owned()));
+        let counts = |survey: &Survey| {
+            let mut counts = vec![0; classes.len()];
+            for (text, rows) in &survey.classes {
+                let name = class_of(text, is_numeric);
+                if let Some(class) = classes.iter().position(|class| *class == name) {
+                    counts[class] += rows;
+                }
+            }
+            counts
+        };
+        splits::expect_classes(classes.len(), &self.wishes, &self.train)?;
         let (train, test) = (counts(&train), counts(&test));
         let label = self.label()?;
         Ok(Found {
@@ -274,14 +321,6 @@ impl Reader for Tables {
             Some(path) => (self.examples(&self.train, found, counts[0])?, self.examples(path, found, counts[1])?),
             None => (self.examples(&self.train, found, counts[0] + counts[1])?, Images::default()),
         };
-        let names = numbers::names(&found.table);
-        for input in numbers::blurred(&train, found.channels) {
-            tracing::warn!(
-                "{}: `{}` changes by less than 32-bit floats of its size can tell apart: subtract its mean",
-                self.train.display(),
-                names[input]
-            );
-        }
         Ok((train, test))
     }
 }
@@ -308,7 +347,7 @@ mod tests {
     }
 
     fn rows(images: &Images, inputs: usize) -> Vec<Vec<f32>> {
-        images.pixels.chunks(4 * inputs).map(|row| numbers::floats(row).collect()).collect()
+        images.pixels.chunks(4 * inputs).map(|row| crate::data::numbers::floats(row).collect()).collect()
     }
 
     #[test]
@@ -324,7 +363,7 @@ mod tests {
         let wishes = Wishes { categorical: vec!["c".into()], ignored: vec!["id".into()], ..by("k") };
         let files = [("train.csv", "id,c,x,k\nn,red,1,10\nm,,2,9\n"), ("test.csv", "k,x,c,id\n9,3,blue,o\n")];
         let (found, train, test) = found(&files, &wishes).unwrap();
-        assert_eq!(numbers::names(&found.table), ["c=", "c=blue", "c=red", "x"]);
+        assert_eq!(crate::data::numbers::names(&found.table), ["c=", "c=blue", "c=red", "x"]);
         assert_eq!(found.classes, ["9", "10"]);
         assert_eq!(rows(&train, 4), [[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 2.0]]);
         assert_eq!((rows(&test, 4), test.labels), (vec![vec![0.0, 1.0, 0.0, 3.0]], vec![0]));
@@ -344,9 +383,25 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_are_classes_are_one_however_they_are_written() {
+        let (found, train, _) = found(&[("a.csv", "a,k\n1,1\n2,1.0\n3,02\n4,-0\n")], &by("k")).unwrap();
+        assert_eq!((found.classes.join(" "), train.labels), ("0 1 2".into(), vec![1, 1, 2, 0]));
+        let error = self::found(&[("a.csv", "a,k\n1,x\n2,NaN\n")], &by("k")).unwrap_err();
+        assert!(error.to_string().contains("line 3, column `k` (2): is missing (`NaN`), expected a class"), "{error}");
+        let (found, ..) = self::found(&[("a.csv", "a,k\n1,none\n2,some\n")], &by("k")).unwrap();
+        assert_eq!(found.classes, ["none", "some"]);
+    }
+
+    #[test]
+    fn what_floats_cannot_tell_apart_is_found() {
+        assert!(is_blurred(1_700_000_001.0, 1_700_000_004.0) && is_blurred(1e9, 1e9 + 20_000.0));
+        assert!(!is_blurred(5.0, 5.0) && !is_blurred(0.0, 1e-30) && !is_blurred(1990.0, 2026.0));
+    }
+
+    #[test]
     fn a_table_without_names_is_called_by_places() {
         let (found, train, _) = found(&[("iris.csv", "5.1,3.5,setosa\n6.2,2.9,virginica\n")], &by("3")).unwrap();
-        assert_eq!((numbers::names(&found.table).join(","), train.len()), ("1,2".into(), 2));
+        assert_eq!((crate::data::numbers::names(&found.table).join(","), train.len()), ("1,2".into(), 2));
     }
 
     #[test]
