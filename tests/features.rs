@@ -202,6 +202,12 @@ fn cells_and_columns_that_are_wrong_are_named() {
     place.run("--dataset open.csv --label k").refused(3, &["line 3", "never closed"]);
     place.write("a,b.csv", "a,k\n1,x\n2,y\n3,x\n");
     place.succeed("sweep --dataset a,b.csv --label k --lr 1e-3,1e-2 --epochs 1 -q --out commas");
+    place.write("d.csv", "a,k\n1,x\n2,y\n3,y\n4,x\n");
+    place.write("e.csv", "a,k\n1,x\n2,y\n");
+    place.succeed("sweep --dataset d.csv,e.csv --label k --epochs 1 --checkpoints all -q --out two");
+    let [first, second] =
+        ["two#0", "two#1"].map(|point| place.answer(&format!("eval {point} --split train"))["examples"].clone());
+    assert_eq!((first, second), (json!(4), json!(2)));
     place.write("c.csv", "\"x,y\",z,k\nu,1,x\nv,2,y\n");
     assert_eq!(place.answer("data c.csv --label k --ignore \"x,y\"")["features"], json!(["z"]));
     place

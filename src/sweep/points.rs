@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::config::layers::{Layers, Origin, Sources, SweepTable};
 use crate::config::settings::{SETTINGS, Setting, Sharing};
+use crate::config::value::Kind;
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
 use crate::rng::{Purpose, Stream};
@@ -237,7 +238,8 @@ fn derived(axes: &[Axis], points: &[Point]) -> Vec<&'static str> {
 
 /// Requires that a point has the value of its axis: what a resumed sweep had for its optimizer is none for another.
 fn expect_chosen(config: &Config, setting: &Setting, value: &Value) -> Result<()> {
-    if config.value(setting.key) == Some(value) {
+    // A path is made absolute.
+    if config.value(setting.key) == Some(value) || matches!(setting.kind, Kind::DataSet(_)) {
         return Ok(());
     }
     let what = format!("`{}` of the sweep that is resumed was given for another optimizer", setting.key);
