@@ -52,8 +52,10 @@ pub struct DataSummary {
     /// Name of the data set.
     pub name: String,
     /// Where it was found, in words.
+    #[serde(default)]
     pub source: String,
     /// Digest of its pixels and labels.
+    #[serde(default)]
     pub sha256: String,
     /// Channels, rows and columns of an image; none in files of before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
