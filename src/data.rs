@@ -35,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, WithDType};
 
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
@@ -125,11 +125,16 @@ pub struct Split {
 impl Split {
     /// Moves images to `device`; in host memory nothing is copied but the labels.
     pub fn new(images: Images, device: &Device) -> Result<Self> {
-        let count = images.len();
-        let inputs = images.pixels.len() / count.max(1);
-        let labels: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
+        Self::of(images.pixels, &images.labels, device)
+    }
+
+    /// Moves the numbers of examples `[N, D]` and their labels `[N]` to `device`.
+    fn of<T: WithDType>(numbers: Vec<T>, labels: &[u8], device: &Device) -> Result<Self> {
+        let count = labels.len();
+        let inputs = numbers.len() / count.max(1);
+        let labels: Vec<u32> = labels.iter().map(|&label| u32::from(label)).collect();
         Ok(Self {
-            pixels: Tensor::from_vec(images.pixels, (count, inputs), device)?,
+            pixels: Tensor::from_vec(numbers, (count, inputs), device)?,
             labels: Tensor::from_vec(labels, count, device)?,
         })
     }

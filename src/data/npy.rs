@@ -51,6 +51,11 @@ impl Element {
         }
     }
 
+    /// Whether it is a number and no text.
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Text(_))
+    }
+
     /// Bytes of an element.
     pub fn bytes(self) -> usize {
         match self {

@@ -1,8 +1,9 @@
 //! Data of the user's own, by path: its shape, its classes and its splits are found by looking at it.
 //!
 //! What kind of data lies under a path is told by what is there: parquet files, a folder with IDX files, a folder with folders of pictures.
-//! A data set of the hub's cache is parquet files too, whose path is looked up there. Whatever it is, it becomes the two splits of bytes that every data set is, with a digest and a place in the cache; what was found by looking
-//! is kept there too, so that a second start looks at names, sizes and times alone.
+//! A data set of the hub's cache is parquet files too, whose path is looked up there. Whatever it is, it becomes the two splits of bytes
+//! that every data set is, with a digest and a place in the cache; what was found by looking is kept there too, so that a second start
+//! looks at names, sizes and times alone.
 
 mod arrays;
 mod idx;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Split;
@@ -151,13 +151,8 @@ impl Spec {
         if self.numbers.are_bytes() {
             return Split::new(images, device);
         }
-        let (count, inputs) = (images.len(), self.inputs());
-        let labels: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
-        let numbers = numbers::normalised(&images.pixels, inputs, channels)?;
-        Ok(Split {
-            pixels: Tensor::from_vec(numbers, (count, inputs), device)?,
-            labels: Tensor::from_vec(labels, count, device)?,
-        })
+        let numbers = numbers::normalised(&images.pixels, self.inputs(), channels)?;
+        Split::of(numbers, &images.labels, device)
     }
 
     /// What a checkpoint says of data by path, wherever that is now.

@@ -54,6 +54,14 @@ impl Source {
             Self::Bytes(_, bytes) => Box::new(Cursor::new(bytes.clone())),
         })
     }
+
+    /// What stands between its cells, by its first line.
+    fn delimiter(&self) -> Result<u8, Failure> {
+        let mut line = Vec::new();
+        let read = self.reader()?.take(SNIFFED).read_until(b'\n', &mut line);
+        read.map_err(|error| file::unreadable(self.path(), &error))?;
+        Ok(delimiter(&line))
+    }
 }
 
 /// A table, row by row.
@@ -87,11 +95,8 @@ impl Table {
     /// If it cannot be read, or has no first line.
     pub fn open(source: Source, expected: &[&str]) -> Result<Self, Failure> {
         let path = source.path().to_owned();
-        let mut line = Vec::new();
-        let sniffed = source.reader()?.take(SNIFFED).read_until(b'\n', &mut line);
-        sniffed.map_err(|error| file::unreadable(&path, &error))?;
         let reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter(&line))
+            .delimiter(source.delimiter()?)
             .has_headers(false)
             .trim(csv::Trim::All)
             .from_reader(source.reader()?);
@@ -133,14 +138,11 @@ impl Table {
             Closed,
         }
         let path = source.path();
-        let unreadable = |error| file::unreadable(path, &error);
-        let mut first = Vec::new();
-        source.reader()?.take(SNIFFED).read_until(b'\n', &mut first).map_err(unreadable)?;
-        let delimiter = delimiter(&first);
+        let delimiter = source.delimiter()?;
         let mut reader = source.reader()?;
         let (mut state, mut line, mut opened) = (In::Start, 1_u64, 1);
         loop {
-            let buffer = reader.fill_buf().map_err(unreadable)?;
+            let buffer = reader.fill_buf().map_err(|error| file::unreadable(path, &error))?;
             let count = buffer.len();
             for &byte in buffer {
                 let is_end = byte == delimiter || matches!(byte, b'\n' | b'\r');

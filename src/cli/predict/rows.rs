@@ -154,9 +154,7 @@ where
         Ok(header) => header,
         Err(why) => return unread(format!("{why}, and the net looks at features: give a .csv table or a .npy array")),
     };
-    let Some(element) =
-        Element::named(&header.element).filter(|element| element.number(&vec![0; element.bytes()]).is_some())
-    else {
+    let Some(element) = Element::named(&header.element).filter(|element| element.is_number()) else {
         return unread(format!("holds elements of the type `{}`, expected numbers", header.element));
     };
     let count = match header.shape.split_first() {

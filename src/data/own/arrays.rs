@@ -180,10 +180,10 @@ impl Arrays {
         Ok(layout)
     }
 
-    /// Header, elements and layout of examples, and the labels; as many of one as of the other.
-    fn looked(&self, [x, y]: &[Place; 2]) -> Result<(Header, Element, Layout, Vec<String>)> {
-        let mut header = x.header()?;
-        let element = Element::named(&header.element).filter(|element| !matches!(element, Element::Text(_)));
+    /// Elements and layout of examples, and the labels; as many of one as of the other.
+    fn looked(&self, [x, y]: &[Place; 2]) -> Result<(Element, Layout, Vec<String>)> {
+        let header = x.header()?;
+        let element = Element::named(&header.element).filter(|element| element.is_number());
         let Some(element) = element else {
             let what = format!("holds elements of the type `{}`, expected integers, floats or bools", header.element);
             return Err(x.refused(what).hint("x.astype(\"float32\") makes floats").into());
@@ -200,13 +200,12 @@ impl Arrays {
             );
             return Err(x.refused(what).into());
         }
-        header.shape.truncate(1);
-        Ok((header, element, layout, labels))
+        Ok((element, layout, labels))
     }
 
     /// The examples of a pair of arrays.
     fn examples(&self, places: &[Place; 2], found: &Found, progress: &ImportProgress) -> Result<Images> {
-        let (_, element, layout, labels) = self.looked(places)?;
+        let (element, layout, labels) = self.looked(places)?;
         let numbers = |class: &String| found.classes.iter().position(|name| name == class).map(|class| class as u8);
         let labels: Option<Vec<u8>> = labels.iter().map(numbers).collect();
         let shape = [found.channels, found.rows, found.columns];
@@ -417,10 +416,10 @@ impl Reader for Arrays {
     }
 
     fn look(&self) -> Result<Found> {
-        let (_, _, layout, train) = self.looked(&self.train)?;
+        let (_, layout, train) = self.looked(&self.train)?;
         let mut test = Vec::new();
         if let Some(places) = &self.test {
-            let (_, _, of_test, labels) = self.looked(places)?;
+            let (_, of_test, labels) = self.looked(places)?;
             if of_test != layout {
                 let sides = |layout: Layout| layout.shape.map(|side| side.to_string()).join("x");
                 let what = format!("holds examples of {}, those to train on are {}", sides(of_test), sides(layout));
