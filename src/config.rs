@@ -432,6 +432,22 @@ impl Config {
         Err(Failure::new(Exit::Usage, what).hint(format!("give --device cpu, or leave {flag} out")))
     }
 
+    /// Requires a second moment of each weight where what a weight is worth goes by it.
+    fn expect_second_moments(&self) -> Result<()> {
+        let setting = match self.sparsity {
+            Some(_) if self.saliency == Saliency::Fisher => "prune.saliency=fisher",
+            _ if self.l1.is_some() => "prune.l1",
+            _ => return Ok(()),
+        };
+        for group in &self.groups {
+            let Some(member) = group.without_second_moment(self.shape.hidden.len())? else { continue };
+            let (optimizer, names) = (group.family.name, self.shape.parameter_names());
+            let what = format!("`{setting}` needs a second moment, and {optimizer} keeps none of `{}`", names[member]);
+            return Err(Failure::new(Exit::Usage, what).hint("adam, adamw and most of their family keep one").into());
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         let usage = |message: &str, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint).into());
         if let Some(why) = (self.optimizer.refuse)(&self.hypers) {
@@ -476,6 +492,7 @@ impl Config {
         if self.sparsity.is_some() && self.begin >= self.end {
             return usage("`prune.begin` is not below `prune.end`", "prune.end is 0.6 by default");
         }
+        self.expect_second_moments()?;
         if !self.augment.is_none() && self.mixup > 0.0 && self.batch_size == 1 {
             return usage(
                 "`augment.mixup` mixes the images of a batch, and `train.batch_size` is 1",

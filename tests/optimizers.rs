@@ -89,6 +89,26 @@ fn options_with_a_state_of_their_own_survive_too() {
 }
 
 #[test]
+fn pruning_by_a_second_moment_is_refused_where_the_optimizer_keeps_none_before_anything_trains() {
+    let place = Place::new();
+    let fisher = "--hidden 8 --prune 0.5 --set prune.saliency=fisher";
+    let refused = |arguments: &str, parameter: &str| {
+        place.run(&format!("{arguments} --dry-run")).refused(2, &["second moment", parameter]);
+    };
+    refused(&format!("{fisher} --optimizer adabelief"), "adabelief keeps none of `layers.0.weight`");
+    refused("--optimizer lion --set prune.l1=1e-3", "prune.l1");
+    // Muon drives the hidden matrix, AdamW the rest.
+    refused(&format!("{fisher} --optimizer muon"), "muon keeps none of `layers.0.weight`");
+    place.succeed("--prune 0.5 --set prune.saliency=fisher --optimizer muon --dry-run");
+    let mut grouped: Vec<&str> = fisher.split_whitespace().collect();
+    grouped.extend(["--dry-run", "--set", "optim.group=layers.1.weight optimizer=sgd lr=0.1"]);
+    common::finish(&mut place.command(&grouped)).refused(2, &["sgd keeps none of `layers.1.weight`"]);
+    // Of a sweep, before its first point.
+    place.run(&format!("sweep {fisher} --optimizer adam,adabelief --out swept")).refused(2, &["adabelief keeps none"]);
+    assert!(!place.path("swept").exists());
+}
+
+#[test]
 fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
     let place = Place::new();
     let text = place.succeed("optimizers").stdout;

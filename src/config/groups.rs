@@ -3,13 +3,14 @@
 //! What fails here says what was expected, in words.
 
 use anyhow::Result;
+use candle_core::{DType, Device, Var};
 
 use super::layers::Origin;
 use super::settings::{ReadBy, SETTINGS, index};
 use super::value::{GroupText, Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Family, Hyper, HyperValue, Hypers, family, matches};
+use crate::optim::{Family, Hyper, HyperValue, Hypers, Parameter, family, matches};
 
 /// A group that is valid for a net.
 #[derive(Clone, Debug)]
@@ -22,6 +23,25 @@ pub struct Group {
     pub lr_factor: f64,
     /// Indices of its parameters.
     pub members: Vec<usize>,
+}
+
+impl Group {
+    /// The first of its parameters that is a weight without a second moment in the optimizer's state: of a net with this number of
+    /// hidden layers.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn without_second_moment(&self, hidden: usize) -> Result<Option<usize>> {
+        for &member in self.members.iter().filter(|member| member.is_multiple_of(2)) {
+            // One number is enough to ask the optimizer what it keeps of such a parameter.
+            let var = Var::zeros((1, 1, 1), DType::F32, &Device::Cpu)?;
+            let parameter = Parameter { is_hidden: member / 2 < hidden, ..Parameter::new("", &var) };
+            if (self.family.build)(&[parameter], std::slice::from_ref(&self.hypers))?.denominator(0, 0).is_none() {
+                return Ok(Some(member));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Divides the parameters of a net: each goes to the first group whose pattern it matches, the rest to the optimizer itself,
