@@ -92,6 +92,9 @@ fn read_lines(path: &Path, mut reader: impl BufRead, spec: &Spec) -> Result<Imag
         let before = images.pixels.len();
         images.pixels.resize(before + spec.inputs(), grey(0.0));
         let label = parse(&line, &mut images.pixels[before..], spec.classes.len());
+        // One that is cut may look whole.
+        let label =
+            label.and_then(|label| line.ends_with(b"\n").then_some(label).ok_or("does not end with a newline".into()));
         images.labels.push(label.map_err(|what| file::damaged(path, format_args!("line {number}: {what}")))?);
     }
     if images.is_empty() {
@@ -210,6 +213,7 @@ mod tests {
         refused(b"1 2:0 1:0\n", "places 3 to 256");
         refused(b"1 2:0 2:0\n", "a pixel is `2:0`");
         refused(&[b'1', 0xff], "line 1: is no text");
+        refused(b"1 1:0\n2 1:0.1", "line 2: does not end with a newline");
         let whole = packed(line(1).as_bytes());
         for end in 4..whole.len() {
             assert!(read_train(&whole[..end]).is_err(), "{end}");
