@@ -22,7 +22,8 @@ use candle_core::{Device, Tensor};
 
 use crate::config::{Config, Stretch};
 use crate::data::batches;
-use crate::error::{Exit, Failure};
+use crate::data::numbers::names;
+use crate::error::{Exit, Failure, escaped};
 use crate::kernel;
 use crate::metrics::Sums;
 use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerState};
@@ -505,6 +506,16 @@ pub fn initial(config: &Config) -> Result<Option<Rc<Weights>>> {
     if *shape != config.shape {
         let what = format!("{}: its net is {shape}, expected {}", path.display(), config.shape);
         return Err(Failure::new(Exit::Run, what).hint("choose --hidden and --dataset as that run has them").into());
+    }
+    if let Some(described) = &checkpoint.meta.data.described {
+        let inputs = (names(&described.table), names(&config.dataset.table));
+        let classes = (described.classes.clone(), config.dataset.classes.clone());
+        for (what, (its, ours)) in [("input", inputs), ("class", classes)] {
+            if let Some((its, ours)) = its.iter().zip(&ours).find(|(its, ours)| its != ours) {
+                let (path, its, ours) = (path.display(), escaped(its), escaped(ours));
+                tracing::warn!("{path}: its net's {what} `{its}` is `{ours}` here");
+            }
+        }
     }
     Ok(Some(Rc::new(Weights::of(checkpoint))))
 }

@@ -234,9 +234,8 @@ pub fn remove_unfinished(folder: &Path) -> Result<(), Failure> {
 pub fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::new(Exit::Output, format!("{}: cannot be written: {error}", path.display()));
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            failure.hint("make room and run the same command with --resume; what was saved before is whole")
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => failure
+            .hint("make room and run the same command, one that trains with --resume; what was saved before is whole"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             failure.hint("choose another folder with --out")
         }
