@@ -428,9 +428,9 @@ impl TypedValueParser for NameOf {
     type Value = String;
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &std::ffi::OsStr) -> Result<String, clap::Error> {
-        let text = value.to_string_lossy();
+        let text = value.to_str().ok_or_else(|| clap::Error::new(ErrorKind::InvalidUtf8).with_cmd(command))?;
         let setting = index(self.0).map(|index| &SETTINGS[index]);
-        if let Some(Ok(value)) = setting.map(|setting| setting.kind.parse(&text)) {
+        if let Some(Ok(value)) = setting.map(|setting| setting.kind.parse(text)) {
             return Ok(value.to_string());
         }
         let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
@@ -440,7 +440,7 @@ impl TypedValueParser for NameOf {
         let by_path = matches!(setting.map(|setting| setting.kind), Some(Kind::DataSet(_)))
             .then(|| "a path, or OWNER/NAME of the hub's cache".into());
         error.insert(ContextKind::ValidValue, ContextValue::Strings(names.chain(by_path).collect()));
-        if let Some(hint) = setting.and_then(|setting| meant::hint(setting, &text)) {
+        if let Some(hint) = setting.and_then(|setting| meant::hint(setting, text)) {
             error.insert(ContextKind::Custom, ContextValue::String(hint));
         }
         Err(error)

@@ -5,9 +5,11 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 
 use adamtrain::data::digits;
 use adamtrain::data::images::Images;
@@ -187,6 +189,33 @@ fn a_net_of_features_is_evaluated_on_other_tables_with_the_columns_that_it_knows
 }
 
 #[test]
+fn the_data_is_described_as_the_environment_says_that_it_is_read() {
+    let place = with_flowers();
+    let described = |name: &str, value: &str| {
+        let mut command = place.adamtrain("data flowers.csv --ignore colour --json");
+        common::finish(command.env("ADAMTRAIN_DATA__LABEL", "kind").env(name, value))
+    };
+    let events = described("ADAMTRAIN_DATA__TEST_FRACTION", "0.2").expect(0).events();
+    assert_eq!(events[0]["test"]["examples"], 60);
+    // What is for training says nothing here.
+    described("ADAMTRAIN_DATA__VALID_FRACTION", "0.2").expect(0);
+    described("ADAMTRAIN_OPTIM__LR", "0.2").expect(0);
+    described("ADAMTRAIN_DATA__LABLE", "kind").refused(2, &["ADAMTRAIN_DATA__LABLE", "data.label"]);
+    let mut odd = place.command(&[OsStr::from_bytes(b"data"), OsStr::from_bytes(b"b\xFF.csv")]);
+    common::finish(&mut odd).refused(2, &["no UTF-8 text"]);
+}
+
+#[test]
+fn a_start_from_a_net_of_other_columns_is_told() {
+    let place = with_flowers();
+    place.succeed(&format!("{FLOWERS} --epochs 1 -q --out run"));
+    place.write("others.csv", flowers(0, 30).replace("weight", "mass").replace("rose", "tulip"));
+    place
+        .succeed("--dataset others.csv --label kind --categorical colour --epochs 1 --init run --out others")
+        .says(&["input `weight` is `mass` here", "class `rose` is `tulip` here"]);
+}
+
+#[test]
 fn cells_and_columns_that_are_wrong_are_named() {
     let place = with_flowers();
     place
@@ -213,6 +242,15 @@ fn cells_and_columns_that_are_wrong_are_named() {
     place
         .run("--dataset c.csv --label k --ignore \"x,y\" --test-fraction 0.01")
         .refused(2, &["--test-fraction 0.01", "larger"]);
+    let config = "[data]\ndataset = \"c.csv\"\nlabel = \"k\"\nignore = [\"x,y\"]\n";
+    place.write("c.toml", config);
+    assert!(place.succeed("--config c.toml --dry-run").stdout.contains(r#"ignore = "\"x,y\"""#));
+    place.write("none.csv", "none,None,a\nx,1,1\ny,2,1\nx,1,0\ny,3,4\n");
+    place.run("data none.csv").refused(2, &["its columns are '\"none\"', '\"None\"', a"]);
+    assert_eq!(place.answer("data none.csv --label \"none\" --ignore \"None\"")["features"], json!(["a"]));
+    place.succeed("--dataset none.csv --label \"none\" --ignore \"None\" --epochs 1 -q --out none");
+    place.succeed("--dataset none.csv --label \"none\" --ignore \"None\" --epochs 2 -q --out none --resume");
+    place.succeed("eval none --split train");
     place.write("one.csv", "a,k\n1,x\n2,x\n");
     place.run("--dataset one.csv --label k").refused(3, &["1 class"]);
     place.run("--dataset flowers.csv --label kind --categorical kind").refused(2, &["`kind` is the class"]);
@@ -299,6 +337,11 @@ fn arrays_of_floats_and_words_are_read_and_odd_ones_refused() {
     place.run("data a.npz").refused(3, &["y.npy", "label 1 is 0.25"]);
     write(npy("<c8", "(4, 3)", &numbers), good());
     place.run("data a.npz").refused(3, &["`<c8`"]);
+    let large: Vec<u8> = (0..4).flat_map(|_| 1e300_f64.to_le_bytes()).collect();
+    write(npy("<f8", "(4, 1)", &large), good());
+    place.run("data a.npz").refused(3, &["number 0 of example 0 is 1e300, expected a finite 32-bit float"]);
+    write(npy("<f4", "(4, 6)", &numbers), npy("|S2", "(4,)", b"nosinosi"));
+    place.run("data a.npz").refused(3, &["labels of the type `|S2`", "y.astype(str)"]);
     write(npy("<f4", "(4, 600000000)", &numbers), good());
     place.run("data a.npz").refused(3, &["X.npy", "bytes long, expected 9600000"]);
     place.write("a.npz", npz(&[("foo", good())], false));

@@ -11,7 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use crate::config::Config;
-use crate::config::layers::{Given, Sources};
+use crate::config::layers::{Given, Sources, variable};
+use crate::config::settings::SETTINGS;
 use crate::data::cache::{self, Kept};
 use crate::data::images::Images;
 use crate::data::numbers::names;
@@ -108,7 +109,6 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     if typed.get_flag("cache") || typed.get_flag("clear") {
         return cached(typed.get_flag("clear"), json);
     }
-    let folder = typed.get_one::<String>("data-dir").map(Path::new);
     let flags =
         ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken", "label", "categorical", "ignore"];
     let given = flags.into_iter().filter_map(|flag| {
@@ -117,11 +117,14 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         let flag = if flag == "NAME" { flag.to_owned() } else { format!("--{flag}") };
         Some(Given { key, text, flag })
     });
-    let config = Config::load(&Sources { command_line: given.collect(), ..Sources::default() })?;
+    // What is for those who train says nothing here.
+    let is_trained_by = |name: &String| SETTINGS.iter().any(|s| !s.is_of_reading() && variable(s.key) == *name);
+    let environment = super::environment().into_iter().filter(|(name, _)| !is_trained_by(name)).collect();
+    let config = Config::load(&Sources { environment, command_line: given.collect(), ..Sources::default() })?;
     let spec = config.dataset.clone();
-    spec.expect_read(folder)?;
+    spec.expect_read(typed.get_one::<String>("data-dir").map(Path::new))?;
     config.expect_read()?;
-    let dataset = data::load(&spec, folder, quiet)?;
+    let dataset = data::load(&spec, config.data_dir.as_deref(), quiet)?;
     let splits = [("train", &dataset.imported.train), ("test", &dataset.imported.test)];
     let counts = splits.map(|(name, images)| (name, images.len(), per_class(&spec, images)));
     if let Some(path) = typed.get_one::<PathBuf>("svg") {

@@ -20,6 +20,7 @@ use super::compressed;
 use crate::amc::first_largest;
 use crate::config::Config;
 use crate::config::layers::{Given, Sources};
+use crate::config::settings::{SETTINGS, index};
 use crate::data::batches::Division;
 use crate::data::{self, Dataset, Spec, Split};
 use crate::error::{Exit, Failure, escaped, exit_code};
@@ -182,26 +183,13 @@ pub(super) fn known(
     checkpoint: &Checkpoint,
     overrides: impl Iterator<Item = Given>,
 ) -> Result<(Config, Arc<Spec>)> {
-    /// What says where the data lies and how it is read.
-    const READ: [&str; 10] = [
-        "dataset",
-        "data_dir",
-        "size",
-        "channels",
-        "skip_broken",
-        "label",
-        "categorical",
-        "ignore",
-        "test_fraction",
-        "test_seed",
-    ];
     let Some(described) = &checkpoint.meta.data.described else {
         let config = config(path, &checkpoint.meta.config, overrides)?;
         let spec = config.dataset.clone();
         return Ok((config, spec));
     };
-    let is_read = |key: &str| key.strip_prefix("data.").is_some_and(|name| READ.contains(&name));
-    let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_read(key));
+    let is_of_reading = |key: &str| index(key).is_some_and(|index| SETTINGS[index].is_of_reading());
+    let settings = checkpoint.meta.config.iter().filter(|(key, _)| !is_of_reading(key));
     let settings = settings.map(|(key, text)| (key.clone(), text.clone())).collect();
     let spec = Spec::described(&checkpoint.meta.data.name, described);
     Ok((config(path, &settings, overrides)?, Arc::new(spec)))

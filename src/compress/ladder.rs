@@ -54,25 +54,8 @@ const TEACHER: &[(&str, &str)] = &[
     ("train.epochs", "40"),
 ];
 
-/// Settings of the run that its compressed nets share.
-const SHARED: &[&str] = &[
-    "data.dataset",
-    "data.data_dir",
-    "data.size",
-    "data.channels",
-    "data.skip_broken",
-    "data.label",
-    "data.categorical",
-    "data.ignore",
-    "data.test_fraction",
-    "data.test_seed",
-    "data.scaling",
-    "data.valid_fraction",
-    "data.limit_train",
-    "data.data_seed",
-    "model.hidden",
-    "train.batch_size",
-];
+/// Settings of the run that its compressed nets share, besides those of `[data]`.
+const SHARED: [&str; 2] = ["model.hidden", "train.batch_size"];
 
 /// Part of the training split that is held out where the run held out nothing.
 const HELD_OUT: &str = "0.16666666666666666";
@@ -112,9 +95,10 @@ impl<'a> Ladder<'a> {
         let of_run = &request.checkpoint.meta.config;
         let place = request.path.display().to_string();
         let mut all = Vec::new();
-        for key in SHARED {
-            let text = of_run.get(*key).map(String::as_str).unwrap_or_default();
-            match (*key, text) {
+        let is_shared = |key: &&str| key.starts_with("data.") || SHARED.contains(key);
+        for key in SETTINGS.iter().map(|setting| setting.key).filter(is_shared) {
+            let text = of_run.get(key).map(String::as_str).unwrap_or_default();
+            match (key, text) {
                 ("data.valid_fraction", "" | "0") => all.push(given(key, HELD_OUT, "compress")),
                 (_, "") => {}
                 (_, text) if is_default(key, text) => {}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::stretch::Stretch;
 use super::value::{GroupText, Kind, Range, Value};
 use crate::data::own::is_on_hub;
+use crate::data::table::listed;
 use crate::data::{SETS, Scaling, Spec};
 use crate::device::Request;
 use crate::kernel::gpu::Precision;
@@ -33,6 +34,15 @@ impl ImageSize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnName(pub String);
 
+impl ColumnName {
+    /// As it is, or quoted as in a table: `"none"` is a column of that name.
+    pub fn parse(text: &str) -> Self {
+        let is_quoted = text.len() > 1 && text.starts_with('"') && text.ends_with('"');
+        let names = ColumnNames::parse(text).filter(|ColumnNames(names)| is_quoted && names.len() == 1);
+        Self(names.and_then(|ColumnNames(mut names)| names.pop()).unwrap_or_else(|| text.to_owned()))
+    }
+}
+
 /// Names of columns of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnNames(pub Vec<String>);
@@ -50,15 +60,8 @@ impl ColumnNames {
 
 impl fmt::Display for ColumnNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, name) in self.0.iter().enumerate() {
-            let comma = if place > 0 { "," } else { "" };
-            if name.contains([',', '"', '\n', '\r']) {
-                write!(f, "{comma}\"{}\"", name.replace('"', "\"\""))?;
-            } else {
-                write!(f, "{comma}{name}")?;
-            }
-        }
-        Ok(())
+        let names: Vec<String> = self.0.iter().map(|name| listed(name)).collect();
+        f.write_str(&names.join(","))
     }
 }
 
@@ -123,7 +126,7 @@ fields! {
     Request, Kind::Device; Value::Text(name) => Self::parse(name);
     &'static Family, Kind::Optimizer; Value::Text(name) => family(name);
     ImageSize, Kind::ImageSize; Value::Text(text) => Self::parse(text);
-    ColumnName, Kind::Columns { several: false }; Value::Text(name) => Some(Self(name.clone()));
+    ColumnName, Kind::Columns { several: false }; Value::Text(name) => Some(Self::parse(name));
     ColumnNames, Kind::Columns { several: true }; Value::Text(names) => Self::parse(names);
     DataName, Kind::DataSet(words(SETS.iter().map(|spec| spec.name.as_str())));
         Value::Text(name) => Some(match Spec::named(name) {

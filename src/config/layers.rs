@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::axes;
+use super::field::ColumnNames;
 use super::meant;
 use super::settings::{SETTINGS, Setting, index};
 use super::value::{Kind, Value, closest};
@@ -316,7 +317,10 @@ impl Layers {
                     return Err(file.unknown(name, &what, &key));
                 };
                 let start = value.span().start;
-                let given = words(value.get_ref(), self.axes.is_some());
+                let given = match (SETTINGS[index].kind, value.get_ref()) {
+                    (Kind::Columns { several: true }, DeValue::Array(items)) => columns(items),
+                    (_, value) => words(value, self.axes.is_some()),
+                };
                 let found = given.clone().and_then(|text| self.values(&SETTINGS[index], &text));
                 let found = found.map_err(|expected| {
                     let what = format!("`{key}` is {}, {expected}", excerpt(&text, &value.span()));
@@ -461,6 +465,12 @@ fn words(value: &DeValue<'_>, sweeps: bool) -> Result<String, String> {
         }
         _ => return Err("expected a number, a string or a list".to_owned()),
     })
+}
+
+/// A list of names of columns as the text that a flag would have.
+fn columns(items: &[Spanned<DeValue<'_>>]) -> Result<String, String> {
+    let names = items.iter().map(|item| words(item.get_ref(), false));
+    Ok(ColumnNames(names.collect::<Result<_, _>>()?).to_string())
 }
 
 /// A table of `[[optim.group]]` as the text that `--set` would have.

@@ -88,6 +88,12 @@ impl Setting {
         self.key.rsplit('.').next().unwrap_or(self.key).replace('_', "-").leak()
     }
 
+    /// Whether it says where the data lies and how it is read: of a net whose data is gone, nothing else is missing.
+    pub fn is_of_reading(&self) -> bool {
+        let divides = matches!(self.reader, ReadBy::Unless("data.test_fraction", ..));
+        self.reader == ReadBy::DataByPath || divides || ["data.dataset", "data.data_dir"].contains(&self.key)
+    }
+
     /// The word for "not set", where it may be.
     pub fn unset(&self) -> Option<&'static str> {
         if let Default::Unset(word) = self.default { Some(word) } else { None }

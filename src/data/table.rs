@@ -229,7 +229,7 @@ impl Table {
     pub fn columns(&self) -> String {
         /// Names that are told.
         const TOLD: usize = 20;
-        let told: Vec<String> = self.names.iter().take(TOLD).map(|name| told(name)).collect();
+        let told: Vec<String> = self.names.iter().take(TOLD).map(|name| quoted(&[listed(&shortened(name))])).collect();
         let more = self.names.len().saturating_sub(TOLD);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("its columns are {}{more}", told.join(", "))
@@ -301,10 +301,13 @@ pub fn is_missing(cell: &str) -> bool {
     MISSING.contains(&cell.to_ascii_lowercase().as_str())
 }
 
-/// A name as a list of columns takes it.
-fn told(name: &str) -> String {
-    let name = shortened(name);
-    if name.contains(',') { format!("'\"{name}\"'") } else { quoted(&[name]) }
+/// A name as a list of columns takes it: quoted where its commas, quotes or brackets would be the list's, or where it is `none`.
+pub fn listed(name: &str) -> String {
+    if name.contains([',', '"', '\n', '\r']) || name.starts_with('[') || name.eq_ignore_ascii_case("none") {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A cell as errors cite it.

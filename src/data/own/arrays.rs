@@ -233,10 +233,11 @@ impl Arrays {
                     (Numbers::Bytes, Element::Bool) => pixels.push(if of_number[0] == 0 { 0 } else { 255 }),
                     (Numbers::Bytes, _) => pixels.push(of_number[0]),
                     (Numbers::Floats, _) => {
-                        let number = element.number(of_number).unwrap_or(f64::NAN) as f32;
+                        let found = element.number(of_number).unwrap_or(f64::NAN);
+                        let number = found as f32;
                         if !number.is_finite() {
                             let what = format!(
-                                "number {place} of example {index} is {number}, expected a finite 32-bit float"
+                                "number {place} of example {index} is {found:e}, expected a finite 32-bit float"
                             );
                             return Err(places[0].refused(what).into());
                         }
@@ -377,7 +378,9 @@ impl Place {
         let header = self.header()?;
         let expected = || "expected whole numbers or words, [N] or [N, 1]";
         let Some(element) = Element::named(&header.element) else {
-            return Err(self.refused(format!("holds labels of the type `{}`, {}", header.element, expected())).into());
+            let what = format!("holds labels of the type `{}`, {}", header.element, expected());
+            let hint = "y.astype(str) makes words, y.astype(\"int64\") whole numbers";
+            return Err(self.refused(what).hint(hint).into());
         };
         if !matches!(header.shape[..], [_] | [_, 1]) {
             return Err(self
