@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod inspect;
 mod optimizers;
+mod plot;
 mod predict;
 mod refusal;
 mod runs;
@@ -59,6 +60,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         computes: false,
     },
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
+    Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
@@ -456,14 +458,27 @@ impl TypedValueParser for NameOf {
     }
 }
 
-/// Writes the file of `--svg` in place of what lies there, where that is a regular file or a link to one.
-fn write_drawing(svg: &Path, text: &str) -> Result<()> {
-    let there = read::present(svg).map_err(|error| unwritable(svg, &error))?;
+/// Writes a picture in place of what lies there, where that is a regular file or a link to one.
+fn write_drawing(path: &Path, bytes: &[u8]) -> Result<()> {
+    let there = read::present(path).map_err(|error| unwritable(path, &error))?;
     if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
-        let what = format!("{}: is no regular file, which alone is replaced", svg.display());
-        return Err(Failure::new(Exit::Output, what).hint("give --svg the name of a file").into());
+        let what = format!("{}: is no regular file, which alone is replaced", path.display());
+        return Err(Failure::new(Exit::Output, what).hint("give the name of a file").into());
     }
-    Ok(replace(svg, text.as_bytes())?)
+    Ok(replace(path, bytes)?)
+}
+
+/// The PNG file of an SVG file.
+#[cfg(feature = "png")]
+fn png(svg: &str) -> Result<Vec<u8>> {
+    crate::draw::to_png(svg).map_err(|what| anyhow::anyhow!("the picture cannot be drawn: {what}"))
+}
+
+/// Refused: what it takes is not built in.
+#[cfg(not(feature = "png"))]
+fn png(_: &str) -> Result<Vec<u8>> {
+    let failure = Failure::new(Exit::Usage, "--png: this program was built without the feature `png`");
+    Err(failure.hint("--svg writes the same picture").into())
 }
 
 /// A data set's name as a positional argument or flag.

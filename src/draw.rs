@@ -7,10 +7,14 @@
 //! that make way for one another, no panels under one legend, no marks in the legend and no text.
 
 mod axis;
+mod braille;
 mod canvas;
 mod dots;
 mod heat;
 mod lines;
+mod overlay;
+#[cfg(feature = "png")]
+mod raster;
 mod scale;
 mod text;
 
@@ -18,6 +22,9 @@ use std::collections::BTreeMap;
 
 use canvas::Canvas;
 pub use canvas::escaped;
+pub use overlay::{Event, Overlay, Strip};
+#[cfg(feature = "png")]
+pub use raster::to_png;
 use scale::Spacing;
 pub use scale::{Scale, label};
 
@@ -59,6 +66,8 @@ pub struct Chart {
     pub best: Option<f64>,
     /// Whether the sign of what diverged is explained.
     pub diverged: bool,
+    /// What a chart of lines shows besides them.
+    pub overlay: Overlay,
 }
 
 /// What a chart looks like.
@@ -121,9 +130,16 @@ pub struct Axis {
     pub labels: Vec<String>,
     /// The values, in order; none where they are words.
     pub numbers: Vec<f64>,
+    /// Whether they are time that passes, which is always seen evenly.
+    pub is_time: bool,
 }
 
 impl Axis {
+    /// Where its numbers lie.
+    fn scale(&self) -> Scale {
+        if self.is_time { Scale::even(&self.numbers) } else { Scale::of(&self.numbers) }
+    }
+
     /// Every k-th place, so that no more than `most` are left.
     pub fn thinned(&self, most: usize) -> Vec<usize> {
         let count = self.labels.len();
@@ -171,10 +187,13 @@ impl Figure {
     /// As an SVG file.
     pub fn to_svg(&self) -> String {
         let mut canvas = Canvas::default();
-        for chart in &self.charts {
+        for (k, chart) in self.charts.iter().enumerate() {
             let mut alone = Canvas::default();
+            // Of charts with the same lines, the last has the legend.
+            let next = self.charts.get(k + 1).map(|next| (&next.y.name, &next.y.labels));
+            let with_legend = next != Some((&chart.y.name, &chart.y.labels));
             match chart.form {
-                Form::Lines => chart.draw_lines(&mut alone),
+                Form::Lines => chart.draw_lines(&mut alone, with_legend),
                 Form::Heat => chart.draw_heat(&mut alone),
                 Form::Dots => chart.draw_dots(&mut alone),
             }
@@ -205,11 +224,12 @@ mod tests {
             measure: name.into(),
             scale: scale(&[train, test].concat()),
             bounds: (0.0, most),
-            x: Axis { name: "epoch".into(), labels, numbers: epochs },
-            y: Axis { name: "split".into(), labels: vec!["train".into(), "test".into()], numbers: vec![] },
+            x: Axis { name: "epoch".into(), labels, numbers: epochs, is_time: true },
+            y: Axis { name: "split".into(), labels: vec!["train".into(), "test".into()], ..Axis::default() },
             panels: vec![Panel { title: String::new(), cells: line(0, train).chain(line(1, test)).collect() }],
             best: None,
             diverged: false,
+            overlay: Overlay::default(),
         }
     }
 

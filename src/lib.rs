@@ -24,6 +24,8 @@ pub mod session;
 pub mod sweep;
 // What they leave: words and files.
 #[cfg(feature = "cli")]
+pub(crate) mod curves;
+#[cfg(feature = "cli")]
 pub mod report;
 #[cfg(feature = "cli")]
 pub mod run;

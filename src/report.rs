@@ -6,7 +6,7 @@
 mod health;
 pub mod table;
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -195,6 +195,13 @@ impl Reporter {
 /// Whether standard error takes colours: on a terminal that draws, unless `NO_COLOR` is set (no-color.org).
 pub fn colours() -> bool {
     draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether standard output takes colours: likewise, or where `CLICOLOR_FORCE` wants them (bixense.com/clicolors).
+pub fn colours_on_stdout() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    is_set("CLICOLOR_FORCE") || io::stdout().is_terminal() && !is_dumb && !is_set("NO_COLOR")
 }
 
 /// The head of the table of epochs, which fits 80 columns.

@@ -6,12 +6,14 @@ pub use resume::{DirectoryState, find};
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use crate::config::Config;
+use crate::curves::{self, Curve, Member};
 use crate::data::Dataset;
 use crate::device;
 use crate::error::{described, exit_code};
@@ -21,10 +23,14 @@ use crate::optim::Shortest;
 use crate::report::{self, Reporter, Style};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::signal;
+use crate::run::write;
 use crate::run::{DataSummary, RunDirectory, Status, Summary};
 use crate::text::counted;
 use crate::text::quoted_path;
 use crate::train::{Progress, Record, sanity_warnings};
+
+/// The curves of a run that goes on are drawn no more often than this.
+const DRAWN_EVERY: Duration = Duration::from_secs(1);
 
 /// The `start` event, as far as configuration and surroundings know it.
 fn start_event(config: &Config, summary: &Summary, out: &Path) -> serde_json::Value {
@@ -61,6 +67,11 @@ pub struct Session {
     /// As it was when the run began or went on.
     summary: Summary,
     max_time: Option<f64>,
+    /// What is trained, in words.
+    subject: String,
+    /// What its metrics tell so far, and when they were last drawn.
+    member: Member,
+    drawn: Option<Instant>,
     /// Where the lane stood at its last evaluation or checkpoint.
     progress: Progress,
     /// How it ended, once it has.
@@ -119,8 +130,19 @@ impl Session {
         let progress = lane.progress.clone();
         let mut lanes = Lanes::new(vec![lane], Rc::clone(&data), parents, environment)?;
         let reporter = Reporter::new(style, config.epochs, lanes.batches);
-        let mut session =
-            Self { run, reporter, summary, max_time: config.max_time, progress, stop: None, has_ended: false };
+        let member = Member::alone(config.step_samples() as u64);
+        let mut session = Self {
+            run,
+            reporter,
+            summary,
+            max_time: config.max_time,
+            subject: String::new(),
+            member,
+            drawn: None,
+            progress,
+            stop: None,
+            has_ended: false,
+        };
         let begun = session.write_start(config, &data, &device, lanes.batches);
         begun.and_then(|()| lanes.end_finished(&mut session)).inspect_err(|error| session.fail(error))?;
         Ok((session, lanes))
@@ -130,6 +152,10 @@ impl Session {
     fn write_start(&mut self, config: &Config, data: &Splits, device: &Device, batches: u64) -> Result<()> {
         self.summary.epochs = self.progress.epoch;
         self.run.begin(&config.to_toml(|_| None), &self.summary, &self.progress)?;
+        if self.progress.step > 0 {
+            // What cannot be read is not drawn.
+            self.member.curve = Curve::of_run(self.run.path()).unwrap_or_default();
+        }
         for odd in sanity_warnings(config, data.members.len()) {
             tracing::warn!("{odd}");
         }
@@ -145,13 +171,13 @@ impl Session {
             0 => String::new(),
             step => format!(", going on at step {step}"),
         };
+        let (name, lr) = (config.optimizer.name, Shortest(config.lr()));
+        self.subject = format!("{} {}, {name} lr {lr}", data.id.name, config.shape);
         let words = format!(
-            "{} {} ({} parameters), {} lr {}, {} of {} on {}{goes_on}",
+            "{} {} ({} parameters), {name} lr {lr}, {} of {} on {}{goes_on}",
             data.id.name,
             config.shape,
             config.shape.parameters(),
-            config.optimizer.name,
-            Shortest(config.lr()),
             counted(config.epochs, "epoch"),
             counted(batches, "step"),
             device::described(device),
@@ -167,6 +193,7 @@ impl Session {
     pub fn end(&mut self, stopped: Option<Stop>) -> Result<Summary> {
         let stop = stopped.or(self.stop.take()).context("a run ends when its lane does")?;
         let summary = self.summary_of(stop.status(), self.reason(&stop), stop.exit_code());
+        self.draw(Some(summary.status));
         self.run.write_summary(&summary)?;
         self.has_ended = true;
         if matches!(stop, Stop::TimeLimit | Stop::Signal(_)) {
@@ -184,6 +211,24 @@ impl Session {
         let summary = self.summary_of(Status::Failed, Some(described(error)), exit_code(error) as i32);
         if let Err(second) = self.run.write_failure(&summary) {
             tracing::debug!("{second}");
+        }
+    }
+
+    /// Draws the curves so far; `ended` says how the run did. They can be drawn again from the metrics: that they cannot be written is told,
+    /// and ends nothing.
+    fn draw(&mut self, ended: Option<Status>) {
+        if self.member.curve.is_empty() || ended.is_none() && self.drawn.is_some_and(|at| at.elapsed() < DRAWN_EVERY) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        self.member.best = self.progress.best.as_ref().map(|best| best.step);
+        let state = ended.map_or("running", Status::word);
+        let note = format!("{}; {state}, {}", self.subject, counted(self.member.curve.epochs(), "epoch"));
+        let best = self.progress.best.as_ref().map_or(String::new(), |best| format!("; best: {}", best.told()));
+        let title = self.run.path().display().to_string();
+        let figure = curves::of_run(&self.member, &title, &(note + &best), &curves::Options::default());
+        if let Err(failure) = write::redraw(&self.run.path().join(curves::FILE), figure.to_svg().as_bytes()) {
+            tracing::warn!("{failure}");
         }
     }
 
@@ -215,6 +260,7 @@ impl Journal for Session {
         for (place, record) in records {
             lanes.active_mut()[*place].progress.metrics_bytes += self.run.append(record)?;
             self.reporter.record(record);
+            self.member.curve.add(record);
         }
         Ok(())
     }
@@ -238,7 +284,9 @@ impl Journal for Session {
             self.progress.clone_from(&lane.progress);
             lane.best.take().iter().try_for_each(|best| self.run.save(best))?;
         }
-        self.run.save(&lanes.checkpoint(0)?)
+        self.run.save(&lanes.checkpoint(0)?)?;
+        self.draw(None);
+        Ok(())
     }
 
     fn show(&mut self, lanes: &Lanes) {

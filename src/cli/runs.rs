@@ -109,14 +109,7 @@ impl Runs {
         if let Some(svg) = &self.svg {
             self.draw(svg)?;
         }
-        let mut folders = self.folders.clone();
-        if folders.is_empty() {
-            for folder in ["runs", "sweeps"].map(PathBuf::from) {
-                if read::is_folder(&folder).map_err(|error| read::failure(&folder, &error))? {
-                    folders.push(folder);
-                }
-            }
-        }
+        let folders = if self.folders.is_empty() { usual_folders()? } else { self.folders.clone() };
         let mut rows = listing::rows(&folders)?;
         let mut keys: Vec<key::Key> = asked.iter().map(|asked| asked.among(&rows)).collect();
         if self.reverse && keys.is_empty() {
@@ -216,8 +209,19 @@ impl Runs {
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)
         };
         let figure = figure(ended.values(), &subject(common));
-        super::write_drawing(svg, &figure.to_svg())
+        super::write_drawing(svg, figure.to_svg().as_bytes())
     }
+}
+
+/// Where runs and sweeps lie that were started without `--out`, as far as they are there.
+pub(super) fn usual_folders() -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for folder in ["runs", "sweeps"].map(PathBuf::from) {
+        if read::is_folder(&folder).map_err(|error| read::failure(&folder, &error))? {
+            folders.push(folder);
+        }
+    }
+    Ok(folders)
 }
 
 /// The table.

@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::ladder::Trained;
 use crate::amc::{self, Parts};
 use crate::device;
-use crate::draw::{Axis, Chart, Estimate, Figure, Form, Panel, Scale};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale};
 use crate::model::Shape;
 use crate::report::table::{Side, aligned, duration};
 use crate::report::{Style, answer};
@@ -318,11 +318,13 @@ impl Report {
                 name: "bytes".into(),
                 labels: bytes.iter().map(|bytes| format!("{bytes:.0}")).collect(),
                 numbers: bytes,
+                ..Axis::default()
             },
-            y: Axis { name: "images".into(), labels: vec!["validation".into(), "test".into()], numbers: Vec::new() },
+            y: Axis { name: "images".into(), labels: vec!["validation".into(), "test".into()], ..Axis::default() },
             panels: vec![panel],
             best: None,
             diverged: false,
+            overlay: Overlay::default(),
         };
         let note = format!("{} of weights in f32", device::in_units(4 * self.parameters));
         Figure { title: format!("{run} on {dataset}, compressed"), note, charts: vec![chart] }

@@ -1,7 +1,9 @@
 //! What stands around the numbers: panels in rows, axes with ticks and labels, the legend.
 
-use super::Axis;
-use super::canvas::{BOLD, CHAR, Canvas, END, Frame, GRID, INK, MIDDLE, PALE_INK, START, TEXT, TOP, WIDE, colour};
+use super::Chart;
+use super::canvas::{
+    BOLD, CHAR, Canvas, DASHED, END, Frame, GRID, INK, MIDDLE, PALE_INK, START, TEXT, TOP, WIDE, colour,
+};
 use super::scale::{Scale, Spacing, Tick};
 
 /// Where panels stand.
@@ -69,8 +71,8 @@ pub fn labelled_upwards(ticks: &[Tick], frame: Frame, between: f64) -> impl Iter
     labelled(ticks, move |_| (TEXT + between) / frame.height)
 }
 
-/// The lower axis, for the values that are swept along it.
-pub fn draw_below(canvas: &mut Canvas, frame: Frame, scale: &Scale, values: &[f64]) {
+/// The lower axis, for the values that lie along it.
+pub fn draw_below(canvas: &mut Canvas, frame: Frame, scale: &Scale, values: &[f64], with_labels: bool) {
     let bottom = frame.bottom();
     for share in minor_ticks(scale, values) {
         canvas.line((frame.x(share), bottom), (frame.x(share), bottom + 3.0), PALE_INK, "");
@@ -78,6 +80,9 @@ pub fn draw_below(canvas: &mut Canvas, frame: Frame, scale: &Scale, values: &[f6
     for (share, label) in labelled_across(&scale.ticks(values), frame) {
         let x = frame.x(share);
         canvas.line((x, frame.top), (x, bottom), GRID, "");
+        if !with_labels {
+            continue;
+        }
         canvas.line((x, bottom), (x, bottom + 5.0), INK, "");
         if let Some(label) = label {
             canvas.text(x, bottom + 18.0, MIDDLE, "", label);
@@ -116,18 +121,20 @@ pub fn draw_left(canvas: &mut Canvas, frame: Frame, scale: &Scale, with_labels: 
 }
 
 /// The marks of lines with their labels, below the name of what differs; and the cross of what diverged.
-pub fn draw_legend(canvas: &mut Canvas, (x, mut y): (f64, f64), lines: &Axis, diverged: bool) {
+pub fn draw_legend(canvas: &mut Canvas, (x, mut y): (f64, f64), chart: &Chart) {
+    let Chart { y: lines, overlay, diverged, .. } = chart;
     if !lines.name.is_empty() {
         canvas.text(x, y, START, BOLD, &lines.name);
         y += 20.0;
-        for (k, label) in lines.labels.iter().enumerate() {
-            canvas.line((x, y - 4.0), (x + 24.0, y - 4.0), colour(k), WIDE);
+        for (k, label) in lines.labels.iter().enumerate().filter(|(k, _)| !overlay.pale.contains(k)) {
+            let dashes = if overlay.dashed.contains(&k) { DASHED } else { "" };
+            canvas.line((x, y - 4.0), (x + 24.0, y - 4.0), colour(k), &format!("{WIDE}{dashes}"));
             canvas.mark((x + 12.0, y - 4.0), k, "");
             canvas.text(x + 32.0, y, START, "", label);
             y += 18.0;
         }
     }
-    if diverged {
+    if *diverged {
         canvas.cross((x + 12.0, y - 4.0), PALE_INK, "");
         canvas.text(x + 32.0, y, START, "", "diverged");
     }

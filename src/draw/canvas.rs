@@ -13,17 +13,22 @@ const VIRIDIS: [u32; 9] =
 pub const INK: &str = "#222222";
 pub const PALE_INK: &str = "#555555";
 pub const GRID: &str = "#e3e3e3";
+pub const SHADE: &str = "#bdbdbd";
 pub const DIVERGED: &str = "#b00020";
 
 /// Further attributes.
 pub const BOLD: &str = r#" font-weight="bold""#;
 pub const PALE: &str = r##" fill="#555555""##;
 pub const WIDE: &str = r#" stroke-width="1.6""#;
+pub const DASHED: &str = r#" stroke-dasharray="5 3""#;
 
 /// Mean width of a character of [`TEXT`] pixels.
 pub const CHAR: f64 = 6.3;
 pub const TEXT: f64 = 11.0;
 pub const MARGIN: f64 = 16.0;
+
+/// Between two charts.
+const BESIDE: f64 = 14.0;
 
 /// Where charts begin: below the title and two lines of notes.
 pub const TOP: f64 = 80.0;
@@ -143,6 +148,13 @@ impl Canvas {
         self.path(&path, &format!(r#" fill="{fill}" stroke="{stroke}" stroke-width="1.4""#), tooltip);
     }
 
+    /// The arrow of a line that goes on beyond its frame, upwards or downwards.
+    pub fn arrow(&mut self, (x, y): (f64, f64), is_up: bool, line: usize, tooltip: &str) {
+        let (l, r, tip) = (n(x - 4.5), n(x + 4.5), n(if is_up { y - 8.0 } else { y + 8.0 }));
+        let path = format!("M{l} {y}L{r} {y}L{} {tip}Z", n(x), y = n(y));
+        self.path(&path, &format!(r#" fill="{}" stroke="none""#, colour(line)), tooltip);
+    }
+
     /// A measurement among those that a mark stands for.
     pub fn speck(&mut self, (x, y): (f64, f64), colour: &str) {
         let path = format!("M{} {}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0Z", n(x - 2.0), n(y));
@@ -164,7 +176,7 @@ impl Canvas {
 
     /// Puts what another holds to the right of all that is here.
     pub fn put_beside(&mut self, other: &Self) {
-        let left = self.width;
+        let left = if self.width > 0.0 { self.width + BESIDE } else { 0.0 };
         if left == 0.0 {
             self.elements += &other.elements;
         } else {

@@ -1,9 +1,9 @@
 //! Lines through means, with what the measurements spread over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::axis::{Grid, draw_below, draw_left, draw_legend};
-use super::canvas::{Canvas, Frame, MARGIN, MIDDLE, MOST_TOOLTIPS, TOP, colour, n};
+use super::canvas::{Canvas, DASHED, Frame, MARGIN, MIDDLE, MOST_TOOLTIPS, SHADE, TOP, colour, n};
 use super::{Chart, Estimate, Panel, Scale};
 
 /// More points than this on a line have no marks of their own.
@@ -16,28 +16,34 @@ const MOST_BANDS: usize = 4;
 type Placed<'a> = (usize, &'a Estimate);
 
 impl Chart {
-    pub(super) fn draw_lines(&self, canvas: &mut Canvas) {
+    pub(super) fn draw_lines(&self, canvas: &mut Canvas, with_legend: bool) {
         let many = self.panels.len() > 1;
         let size = if many { (220.0, 150.0) } else { (540.0, 320.0) };
         let grid = Grid { panels: self.panels.len(), left: MARGIN + 56.0, size, gap: (22.0, 56.0) };
-        let scale = Scale::of(&self.x.numbers);
+        let scale = self.x.scale();
         let points: usize = self.panels.iter().map(|panel| panel.cells.len()).sum();
         for (panel, place) in self.panels.iter().zip(grid.places()) {
             let frame = place.frame;
             grid.draw_title(canvas, frame, &panel.title);
-            draw_below(canvas, frame, &scale, &self.x.numbers);
-            draw_left(canvas, frame, &self.scale, place.is_leftmost);
+            let lines = self.overlay.above(frame);
+            draw_below(canvas, lines, &scale, &self.x.numbers, self.overlay.strip.is_none());
+            draw_left(canvas, lines, &self.scale, place.is_leftmost);
+            self.overlay.draw_strip(canvas, frame, &scale, &self.x);
+            self.overlay.draw_events(canvas, lines, &scale);
             // Names once a side.
             if place.is_lowest {
                 canvas.text(frame.x(0.5), frame.bottom() + 34.0, MIDDLE, "", &self.x.name);
             }
             if place.is_leftmost {
                 let name = if many { self.measure.clone() } else { self.title() };
-                canvas.turned_text(MARGIN + 8.0, frame.y(0.5), &name);
+                canvas.turned_text(MARGIN + 8.0, lines.y(0.5), &name);
             }
-            Plot { chart: self, scale: &scale, frame, with_tooltips: points <= MOST_TOOLTIPS }.draw(canvas, panel);
+            Plot { chart: self, scale: &scale, frame: lines, with_tooltips: points <= MOST_TOOLTIPS }
+                .draw(canvas, panel);
         }
-        draw_legend(canvas, (grid.right() + 18.0, TOP + 8.0), &self.y, self.diverged);
+        if with_legend {
+            draw_legend(canvas, (grid.right() + 18.0, TOP + 8.0), self);
+        }
     }
 }
 
@@ -63,6 +69,9 @@ impl Plot<'_> {
         let lines = panel.lines();
         // How many crosses stand at a place of x already.
         let mut crosses: HashMap<usize, usize> = HashMap::new();
+        let (pale, lines): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            lines.into_iter().partition(|(line, _)| self.chart.overlay.pale.contains(line));
+        pale.values().for_each(|points| self.draw_pale(canvas, points));
         for (&line, points) in &lines {
             self.draw_line(canvas, line, points, lines.len() <= MOST_BANDS);
             for &(x, estimate) in points.iter().filter(|(_, estimate)| estimate.diverged > 0) {
@@ -79,22 +88,48 @@ impl Plot<'_> {
         // Lines over one another are thinner towards the last, so that none is hidden.
         let count = self.chart.y.labels.len();
         let width = 1.4 + 0.6_f64.min(2.0 / count as f64) * (count - 1 - line) as f64;
+        let overlay = &self.chart.overlay;
+        let dashes = if overlay.dashed.contains(&line) { DASHED } else { "" };
         for stretch in points.split(|(_, estimate)| estimate.mean.is_none()) {
             if stretch.iter().any(|(_, estimate)| estimate.deviation.is_some()) {
                 self.draw_spread(canvas, stretch, colour(line), with_band);
             }
             if stretch.len() > 1 {
                 let means = self.through(stretch, |estimate| estimate.mean.unwrap_or_default());
-                let stroke = format!(r#" fill="none" stroke="{}" stroke-width="{}""#, colour(line), n(width));
+                let stroke = format!(r#" fill="none" stroke="{}" stroke-width="{}"{dashes}"#, colour(line), n(width));
                 canvas.path(&format!("M{}", means.join("L")), &stroke, "");
             }
         }
-        if points.len() <= MOST_MARKS {
-            for &(x, estimate) in points {
-                if let Some(mean) = estimate.mean {
-                    canvas.mark((self.x(x), self.y(mean)), line, &self.tooltip(line, x, estimate));
-                }
+        if overlay.are_curves || points.len() <= MOST_MARKS {
+            let at = |k: usize| points.get(k).and_then(|(x, estimate)| Some((self.x(*x), self.y(estimate.mean?))));
+            for (k, part) in overlay.marks((line, count), points.len()) {
+                let (Some(here), (x, estimate)) = (at(k), points[k]) else { continue };
+                let Some(next) = (if part > 0.0 { at(k + 1) } else { Some(here) }) else { continue };
+                let place = (here.0 + part * (next.0 - here.0), here.1 + part * (next.1 - here.1));
+                canvas.mark(place, line, &self.tooltip(line, x, estimate));
             }
+        }
+        self.draw_beyond(canvas, line, points);
+    }
+
+    /// An arrow where a line leaves the frame.
+    fn draw_beyond(&self, canvas: &mut Canvas, line: usize, points: &[Placed]) {
+        let (low, high) = self.chart.bounds;
+        let mut was_out = false;
+        for &(x, estimate) in points {
+            let out = estimate.mean.filter(|mean| *mean < low || *mean > high);
+            if let Some(mean) = out.filter(|_| !was_out) {
+                canvas.arrow((self.x(x), self.y(mean)), mean > high, line, &self.tooltip(line, x, estimate));
+            }
+            was_out = out.is_some();
+        }
+    }
+
+    /// A line without marks, behind the others.
+    fn draw_pale(&self, canvas: &mut Canvas, points: &[Placed]) {
+        for stretch in points.split(|(_, estimate)| estimate.mean.is_none()).filter(|stretch| stretch.len() > 1) {
+            let means = self.through(stretch, |estimate| estimate.mean.unwrap_or_default());
+            canvas.path(&format!("M{}", means.join("L")), &format!(r#" fill="none" stroke="{SHADE}""#), "");
         }
     }
 

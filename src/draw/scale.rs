@@ -103,6 +103,17 @@ impl Scale {
         Self { spacing: Spacing::Linear, low: low - margin, high: high + margin, zero: None }
     }
 
+    /// For numbers above 0, by their logarithm.
+    pub fn log(values: &[f64]) -> Self {
+        let above: Vec<f64> = sorted(values).into_iter().filter(|x| *x > 0.0).collect();
+        Self::between(Spacing::Log, &above)
+    }
+
+    /// Whether its length is proportional to the numbers themselves.
+    pub fn is_even(&self) -> bool {
+        self.spacing == Spacing::Linear
+    }
+
     fn between(spacing: Spacing, sorted: &[f64]) -> Self {
         let (low, high) = match sorted {
             [] => (0.0, 1.0),
@@ -159,6 +170,9 @@ impl Scale {
             Spacing::Log => {
                 let decades = self.decades(&[1.0]);
                 let numbers = if decades.len() < 2 { self.decades(&[1.0, 2.0, 5.0]) } else { decades };
+                if numbers.len() < 2 {
+                    return self.even_ticks(10_f64.powf(self.low), 10_f64.powf(self.high));
+                }
                 let every = numbers.len().div_ceil(MOST_DECADES).max(1);
                 numbers.into_iter().step_by(every).map(|x| (self.at(x), power(x))).collect()
             }

@@ -53,7 +53,7 @@ impl Chart {
         let y_ticks = self.scale.round_ticks();
         let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
         let width = WIDTH - room - 3;
-        let scale = Scale::of(values);
+        let scale = self.x.scale();
         let x_ticks = scale.ticks(values);
         let column = |k: usize| place(scale.at(values[k]), width);
 
@@ -166,7 +166,7 @@ impl Chart {
 }
 
 /// The column or line of `count` at a share of an axis.
-fn place(share: f64, count: usize) -> usize {
+pub fn place(share: f64, count: usize) -> usize {
     (share * count.saturating_sub(1) as f64).round() as usize
 }
 
@@ -176,7 +176,7 @@ fn row(share: f64) -> usize {
 }
 
 /// An axis of dashes with a sign at each tick.
-fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
+pub fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
     let mut axis = vec!['-'; width];
     for (share, _) in ticks {
         axis[place(*share, width)] = '+';
@@ -211,7 +211,7 @@ fn in_cell(estimate: &Estimate, scale: &Scale, width: usize) -> String {
 }
 
 /// The labels of ticks on a line below an axis of `width` columns, those that have room.
-fn under(ticks: &[Tick], width: usize) -> String {
+pub fn under(ticks: &[Tick], width: usize) -> String {
     let mut line: Vec<char> = Vec::new();
     for (share, label) in ticks {
         let label: Vec<char> = label.chars().collect();

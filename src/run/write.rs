@@ -20,18 +20,31 @@ const UNFINISHED: &str = ".tmp";
 /// # Errors
 /// If the file cannot be written ([`Exit::Output`]).
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = PathBuf::from(unfinished);
-    let written = write(&unfinished, bytes).and_then(|()| uninterrupted(|| fs::rename(&unfinished, path)));
-    if let Err(error) = written {
-        // Best effort: on a full disk the half-written file is what must go first.
-        let _ = remove(&unfinished);
-        return Err(unwritable(path, &error));
-    }
+    put(path, bytes, true)?;
     // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sync_folder(folder).map_err(|error| unwritable(folder, &error))
+}
+
+/// As [`replace`], but waits for no disk: for what can be made again. After a crash of the system the file may be empty.
+///
+/// # Errors
+/// If the file cannot be written ([`Exit::Output`]).
+pub fn redraw(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    put(path, bytes, false)
+}
+
+/// Writes `bytes` beside `path`, on disk where they must be, and renames them.
+fn put(path: &Path, bytes: &[u8], on_disk: bool) -> Result<(), Failure> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(UNFINISHED);
+    let unfinished = PathBuf::from(unfinished);
+    let written = write(&unfinished, bytes, on_disk).and_then(|()| uninterrupted(|| fs::rename(&unfinished, path)));
+    written.map_err(|error| {
+        // Best effort: on a full disk the half-written file is what must go first.
+        let _ = remove(&unfinished);
+        unwritable(path, &error)
+    })
 }
 
 /// Replaces `path` with `bytes` where even a full disk allows it: where nothing can be written beside the file, in the blocks that it
@@ -53,10 +66,10 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     uninterrupted(|| file.sync_all())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(path: &Path, bytes: &[u8], on_disk: bool) -> io::Result<()> {
     let mut file = create(path)?;
     file.write_all(bytes)?;
-    uninterrupted(|| file.sync_all())
+    if on_disk { uninterrupted(|| file.sync_all()) } else { Ok(()) }
 }
 
 /// A new file in place of what a killed process left under its name; a link there is not followed.
@@ -199,13 +212,14 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
 pub fn is_unfinished(name: &str) -> bool {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "config.toml",
         "run.json",
         "sweep.toml",
         "results.jsonl",
         "lanes.safetensors",
         "curve.svg",
+        "curves.svg",
         "LATEST",
         "BEST",
         "probe",

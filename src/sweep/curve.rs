@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value as Json;
 
 use super::table::mean_and_deviation;
-use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Panel, Scale, label};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Overlay, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
 use crate::run::results::{CHOSEN_BY, PointEnd};
@@ -63,7 +63,9 @@ pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) 
     let best = best.map(|(mean, _)| mean);
     let (scale, diverged) = (Scale::of_fractions(&shown(&cells)), diverged > 0);
     let (form, x, y, panels) = arranged(&axes, cells, best.is_some(), &mut note);
-    let chart = Chart { form, measure: measure.into(), scale, bounds: (0.0, 1.0), x, y, panels, best, diverged };
+    let overlay = Overlay::default();
+    let chart =
+        Chart { form, measure: measure.into(), scale, bounds: (0.0, 1.0), x, y, panels, best, diverged, overlay };
     Figure {
         title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
         note: note.join("; "),
@@ -122,6 +124,7 @@ fn axis(key: &str, ended: &[&PointEnd]) -> (Axis, HashMap<String, usize>) {
         name: short(leaf(key)),
         labels: words.collect(),
         numbers: values.iter().filter(|_| is_numeric).filter_map(|value| as_number(value)).collect(),
+        is_time: false,
     };
     (axis, values.iter().enumerate().map(|(place, value)| (value.to_string(), place)).collect())
 }
@@ -208,6 +211,7 @@ fn joined(axes: &[Axis], chosen: &[usize], rows: &[Vec<usize>], form: Form) -> A
         name: names.join(", "),
         labels: labels.map(|label| if form == Form::Dots { short(&label) } else { label }).collect(),
         numbers: if let [only] = chosen { axes[*only].numbers.clone() } else { vec![] },
+        is_time: false,
     }
 }
 

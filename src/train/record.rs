@@ -66,6 +66,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// What was measured on held-out images, in words: `epoch 3, valid_loss 0.1234, valid_accuracy 0.9612`.
+    pub fn told(&self) -> String {
+        let on_valid = self.valid_loss.is_some();
+        let numbers = if on_valid {
+            [("valid_loss", self.valid_loss), ("valid_accuracy", self.valid_accuracy)]
+        } else {
+            [("test_loss", self.test_loss), ("test_accuracy", self.test_accuracy)]
+        };
+        let numbers = numbers.iter().filter_map(|(name, number)| Some(format!(", {name} {:.4}", (*number)?)));
+        format!("epoch {}{}", self.epoch, numbers.collect::<String>())
+    }
+
     /// The fields of a record but its event, each there even if there is no record.
     pub fn fields(record: Option<&Self>) -> Map<String, Json> {
         let default = Self::default();
