@@ -25,7 +25,8 @@ const MOST_TOLD: usize = 3;
 const EXAMPLES: &str = "\
 A run alone is drawn with all its splits, as its curves.svg: loss and accuracy, training dashed. Of several, each is a line of --y; \
 those that differ in their seeds alone are one, mean ± σ. --by chooses what makes a line: settings, or `path` for a line each. Runs \
-are named as `runs` does, and points of a sweep as SWEEP#POINT.
+are named as `runs` does, and points of a sweep as SWEEP#POINT. In --json a line has a label and points, each an x, the mean there, the \
+deviation (null for one run) and the count of runs.
 
 Examples:
   adamtrain plot runs/a
