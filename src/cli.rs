@@ -13,6 +13,7 @@ mod optimizers;
 mod plot;
 mod predict;
 mod refusal;
+mod report;
 mod runs;
 mod schedules;
 mod shell;
@@ -61,6 +62,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
     Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
+    Subcommand { command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
@@ -176,6 +178,13 @@ fn sources(matches: &ArgMatches) -> Sources {
         command_line: given.into_iter().map(|(_, given)| given).collect(),
         sweeps: false,
     }
+}
+
+/// The settings that the words of a command line gave, each with its flag; none where they are no command line of today.
+fn typed_settings(words: &[String]) -> std::collections::BTreeMap<String, String> {
+    let Ok(matches) = accepted().try_get_matches_from(words) else { return std::collections::BTreeMap::new() };
+    let matches = matches.subcommand_matches("train").unwrap_or(&matches);
+    sources(matches).command_line.into_iter().map(|given| (given.key, given.flag)).collect()
 }
 
 fn train(matches: &ArgMatches) -> Train {

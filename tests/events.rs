@@ -121,6 +121,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("data --cache", "data --cache".to_owned()),
         ("runs", "runs".to_owned()),
         ("plot", "plot runs sweeps".to_owned()),
+        ("report", "report runs/a -o report.html".to_owned()),
         ("doctor", "doctor".to_owned()),
         ("optimizers", "optimizers".to_owned()),
         ("schedules", "schedules".to_owned()),

@@ -22,6 +22,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::report::table::{Side, aligned, duration, wrapped};
 use crate::report::{Style, answer};
 use crate::text::counted;
+pub(super) use sheet::row as pictured;
 
 /// Its command line.
 pub fn command() -> Command {

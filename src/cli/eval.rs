@@ -228,7 +228,7 @@ pub(super) fn restore(net: &LinearNet, path: &Path, checkpoint: &Checkpoint, is_
 }
 
 /// The split called `name`, and the examples of it that belong to it: of the training split those that `divided` has it of, or all.
-fn split(
+pub(super) fn split(
     name: &str,
     divided: Option<&Config>,
     dataset: Dataset,

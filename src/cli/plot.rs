@@ -119,7 +119,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
 }
 
 /// The rows of what was named.
-fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
+pub(super) fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
     if asked.is_empty() {
         return listing::rows(&super::runs::usual_folders()?);
     }
@@ -143,7 +143,7 @@ fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
 }
 
 /// What makes a line, in words, and the curve of each row that has one.
-fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Member>)> {
+pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Member>)> {
     let (told, _) = listing::compare_settings(rows);
     let seeds: Vec<Column> = SEEDS.iter().filter_map(|key| index(key)).map(Column::Setting).collect();
     let told: Vec<Column> = told.into_iter().map(Column::Setting).filter(|column| !seeds.contains(column)).collect();
@@ -226,7 +226,7 @@ fn step_samples(row: &Row) -> u64 {
 }
 
 /// Loss and accuracy of the validation split where all have one, else of the test split, else of training.
-fn usual(members: &[Member]) -> Vec<&'static Measure> {
+pub(super) fn usual(members: &[Member]) -> Vec<&'static Measure> {
     let of = |split: &str| -> Vec<&'static Measure> {
         ["loss", "accuracy"].iter().filter_map(|what| Measure::named(&format!("{split}_{what}"))).collect()
     };

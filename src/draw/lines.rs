@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::axis::{Grid, draw_below, draw_left, draw_legend};
-use super::canvas::{Canvas, DASHED, Frame, MARGIN, MIDDLE, MOST_TOOLTIPS, SHADE, TOP, colour, n};
+use super::canvas::{Canvas, DASHED, Frame, MARGIN, MIDDLE, MOST_TOOLTIPS, PALE_INK, SHADE, TOP, colour, n};
 use super::{Chart, Estimate, Panel, Scale};
 
 /// More points than this on a line have no marks of their own.
@@ -28,6 +28,10 @@ impl Chart {
             let lines = self.overlay.above(frame);
             draw_below(canvas, lines, &scale, &self.x.numbers, self.overlay.strip.is_none());
             draw_left(canvas, lines, &self.scale, place.is_leftmost);
+            for &guide in &self.overlay.guides {
+                let y = lines.y(self.at(guide));
+                canvas.line((lines.left, y), (lines.right(), y), PALE_INK, DASHED);
+            }
             self.overlay.draw_strip(canvas, frame, &scale, &self.x);
             self.overlay.draw_events(canvas, lines, &scale);
             // Names once a side.

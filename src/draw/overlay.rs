@@ -45,6 +45,8 @@ pub struct Overlay {
     pub pale: Vec<usize>,
     /// What happened.
     pub events: Vec<Event>,
+    /// Numbers along y at which a line stands through each panel.
+    pub guides: Vec<f64>,
     /// What is drawn below.
     pub strip: Option<Strip>,
 }

@@ -71,7 +71,7 @@ pub fn sheet(spec: &Spec, images: &Images) -> Result<String> {
 }
 
 /// Some images side by side, as a PNG file.
-fn row(spec: &Spec, images: &Images, places: &[usize]) -> Result<Vec<u8>> {
+pub fn row(spec: &Spec, images: &Images, places: &[usize]) -> Result<Vec<u8>> {
     let (rows, columns, inputs) = (spec.rows, spec.columns, spec.inputs());
     // Where a pixel of the row stands in the images.
     let pixel = |channel: usize, x: u32, y: u32| {

@@ -1,0 +1,174 @@
+//! A net on examples that it did not see: what it takes for what, how sure it is, and where it is wrong.
+
+use candle_core::Tensor;
+
+use anyhow::Result;
+
+use crate::amc::first_largest;
+use crate::data::Split;
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale};
+use crate::kernel::Channel;
+use crate::model::LinearNet;
+use crate::train::Evaluator;
+
+/// Ranges of probability whose hits are counted together.
+const BINS: usize = 10;
+
+/// What a net said of an example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// Its place in the split.
+    pub index: usize,
+    /// Its class.
+    pub label: usize,
+    /// What it was taken for.
+    pub predicted: usize,
+    /// With which probability.
+    pub probability: f64,
+}
+
+/// The verdicts on the examples in `order`.
+///
+/// # Errors
+/// If the device fails.
+pub fn verdicts(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channel>) -> Result<Vec<Verdict>> {
+    let evaluator = Evaluator::new(net, order.elem_count(), channels, order.device())?;
+    let (labels, order_on_host) = (split.labels.to_vec1::<u32>()?, order.to_vec1::<u32>()?);
+    let mut verdicts = Vec::with_capacity(order_on_host.len());
+    evaluator.run(net, split, order, |start, logits| {
+        for (k, row) in logits.squeeze(1)?.to_vec2::<f32>()?.iter().enumerate() {
+            let index = order_on_host[start + k] as usize;
+            let predicted = first_largest(row);
+            verdicts.push(Verdict {
+                index,
+                label: labels[index] as usize,
+                predicted,
+                probability: softmax(row, predicted),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(verdicts)
+}
+
+/// The probability of a class, in f64.
+fn softmax(logits: &[f32], class: usize) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let part = |logit: f32| f64::from(logit - most).exp();
+    part(logits[class]) / logits.iter().map(|&logit| part(logit)).sum::<f64>()
+}
+
+/// How often each class was taken for each: a row for each true class.
+pub fn confusion(verdicts: &[Verdict], classes: usize) -> Vec<Vec<u64>> {
+    let mut counts = vec![vec![0; classes]; classes];
+    for verdict in verdicts {
+        counts[verdict.label][verdict.predicted] += 1;
+    }
+    counts
+}
+
+/// The mistakes of which the net was surest, at most so many.
+pub fn surest_mistakes(verdicts: &[Verdict], most: usize) -> Vec<Verdict> {
+    let mut wrong: Vec<Verdict> = verdicts.iter().copied().filter(|one| one.label != one.predicted).collect();
+    wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
+    wrong.truncate(most);
+    wrong
+}
+
+/// Of the examples whose probability lies in a range: how many, their mean probability, and the share that was right.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bin {
+    /// How many.
+    pub count: u64,
+    /// Their mean probability.
+    pub probability: f64,
+    /// How many of them are right, as a share.
+    pub accuracy: f64,
+}
+
+/// The ranges of equal width, from 0 to 1.
+pub fn bins(verdicts: &[Verdict]) -> Vec<Bin> {
+    let mut bins = vec![Bin::default(); BINS];
+    for verdict in verdicts {
+        let bin = &mut bins[((verdict.probability * BINS as f64) as usize).min(BINS - 1)];
+        bin.count += 1;
+        bin.probability += verdict.probability;
+        bin.accuracy += f64::from(u8::from(verdict.label == verdict.predicted));
+    }
+    for bin in &mut bins {
+        let count = bin.count.max(1) as f64;
+        (bin.probability, bin.accuracy) = (bin.probability / count, bin.accuracy / count);
+    }
+    bins
+}
+
+/// The expected calibration error: the mean distance of probability and accuracy, by the number of examples. Naeini, Cooper & Hauskrecht
+/// 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
+pub fn calibration_error(bins: &[Bin]) -> f64 {
+    let count: u64 = bins.iter().map(|bin| bin.count).sum();
+    let distance = |bin: &Bin| bin.count as f64 * (bin.accuracy - bin.probability).abs();
+    bins.iter().map(distance).sum::<f64>() / count.max(1) as f64
+}
+
+/// Accuracy over probability, with the line on which both are equal.
+pub fn calibration(bins: &[Bin]) -> Figure {
+    let there: Vec<&Bin> = bins.iter().filter(|bin| bin.count > 0).collect();
+    let numbers: Vec<f64> = [0.0].into_iter().chain(there.iter().map(|bin| bin.probability)).chain([1.0]).collect();
+    let at = |value: f64, count: u64| Estimate {
+        values: vec![value; count.min(1) as usize],
+        mean: Some(value),
+        ..Estimate::default()
+    };
+    let mut panel = Panel::default();
+    for (k, bin) in there.iter().enumerate() {
+        panel.cells.insert((0, k + 1), at(bin.accuracy, bin.count));
+    }
+    for (k, &number) in numbers.iter().enumerate() {
+        panel.cells.insert((1, k), at(number, 1));
+    }
+    let chart = Chart {
+        form: Form::Lines,
+        measure: "share that is right".into(),
+        scale: Scale::even(&[0.0, 1.0]),
+        bounds: (0.0, 1.0),
+        x: Axis {
+            name: "probability of the predicted class".into(),
+            labels: numbers.iter().map(|number| format!("{number:.2}")).collect(),
+            numbers,
+            is_time: true,
+        },
+        y: Axis { name: "net".into(), labels: vec!["this net".into(), "as sure as right".into()], ..Axis::default() },
+        panels: vec![panel],
+        best: None,
+        diverged: false,
+        overlay: Overlay { dashed: vec![1], ..Overlay::default() },
+    };
+    Figure {
+        title: "Calibration".into(),
+        note: format!("expected calibration error {:.4}", calibration_error(bins)),
+        charts: vec![chart],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(index: usize, label: usize, predicted: usize, probability: f64) -> Verdict {
+        Verdict { index, label, predicted, probability }
+    }
+
+    #[test]
+    fn mistakes_and_calibration_are_counted() {
+        let all = [verdict(0, 0, 0, 0.9), verdict(1, 1, 0, 0.95), verdict(2, 1, 1, 0.35), verdict(3, 0, 1, 1.0)];
+        assert_eq!(confusion(&all, 2), [[1, 1], [1, 1]]);
+        assert_eq!(surest_mistakes(&all, 1), [verdict(3, 0, 1, 1.0)]);
+        let bins = bins(&all);
+        assert_eq!((bins[3].count, bins[9].count), (1, 3));
+        // One of three is right at a mean probability of 0.95; one of one at 0.35.
+        let expected = (3.0 * (0.95 - 1.0 / 3.0) + 0.65) / 4.0;
+        assert!((calibration_error(&bins) - expected).abs() < 1e-12, "{}", calibration_error(&bins));
+        assert!(calibration(&bins).to_svg().contains("as sure as right"));
+        assert!((softmax(&[0.0, 0.0], 1) - 0.5).abs() < 1e-15 && softmax(&[-1e30, 1e30], 1) == 1.0);
+    }
+}
