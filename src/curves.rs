@@ -1,5 +1,6 @@
 //! What the metrics of runs look like: the curves that `metrics.jsonl` holds, and figures of them.
 
+pub mod events;
 mod picture;
 mod series;
 

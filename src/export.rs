@@ -10,7 +10,6 @@ mod int8;
 mod json;
 mod npz;
 mod onnx;
-mod protobuf;
 mod safetensors;
 
 use std::path::Path;

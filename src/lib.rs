@@ -56,6 +56,8 @@ pub mod error;
 mod fuzz;
 #[cfg(feature = "cli")]
 pub mod picture;
+#[cfg(feature = "cli")]
+pub(crate) mod protobuf;
 #[cfg(any(feature = "cli", feature = "cuda"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) mod read;

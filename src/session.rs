@@ -1,5 +1,6 @@
 //! A run: a lane of its own, its directory, and what is reported of it.
 
+mod board;
 mod resume;
 
 pub use resume::{DirectoryState, find};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use serde_json::json;
+
+use board::Board;
 
 use crate::config::Config;
 use crate::curves::{self, Curve, Member};
@@ -72,6 +75,8 @@ pub struct Session {
     /// What its metrics tell so far, and when they were last drawn.
     member: Member,
     drawn: Option<Instant>,
+    /// TensorBoard's file, where it was asked for.
+    board: Option<Board>,
     /// Where the lane stood at its last evaluation or checkpoint.
     progress: Progress,
     /// How it ended, once it has.
@@ -139,6 +144,7 @@ impl Session {
             subject: String::new(),
             member,
             drawn: None,
+            board: None,
             progress,
             stop: None,
             has_ended: false,
@@ -155,6 +161,9 @@ impl Session {
         if self.progress.step > 0 {
             // What cannot be read is not drawn.
             self.member.curve = Curve::of_run(self.run.path()).unwrap_or_default();
+        }
+        if config.tensorboard {
+            self.board = Board::begin(self.run.path()).map_err(|failure| tracing::warn!("{failure}")).ok();
         }
         for odd in sanity_warnings(config, data.members.len()) {
             tracing::warn!("{odd}");
@@ -261,6 +270,10 @@ impl Journal for Session {
             lanes.active_mut()[*place].progress.metrics_bytes += self.run.append(record)?;
             self.reporter.record(record);
             self.member.curve.add(record);
+            if let Some(Err(failure)) = self.board.as_mut().map(|board| board.add(record)) {
+                tracing::warn!("{failure}: no more is written for TensorBoard");
+                self.board = None;
+            }
         }
         Ok(())
     }

@@ -117,6 +117,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("compress", "compress runs/a --quantize int8 --out a.amc".to_owned()),
         ("inspect FILE.amc", "inspect a.amc".to_owned()),
         ("export", "export runs/a --to a.npz".to_owned()),
+        ("export --to FOLDER/", "export runs/a --to tb/".to_owned()),
         ("data", "data digits".to_owned()),
         ("data --cache", "data --cache".to_owned()),
         ("runs", "runs".to_owned()),

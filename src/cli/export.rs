@@ -1,5 +1,7 @@
 //! `adamtrain export RUN --to FILE`: a trained net in the format of another program.
 
+mod tensorboard;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ The ending of FILE decides the format; docs/exports.md has the layout of each:
   .gguf         tensors of llama.cpp's family
   .h            one header for C and C++, which needs nothing else
   .json         everything as text
+  FOLDER/       TensorBoard's event files, with RUN also a sweep or a folder of runs
 
 Examples:
   adamtrain export runs/mnist-linear-001 --to net.onnx
@@ -36,6 +39,7 @@ Examples:
   adamtrain export runs/lenet --to lenet.safetensors
   adamtrain export sweeps/a#3 --best --to net.npz
   adamtrain export lenet.amc --to net.json
+  adamtrain export sweeps/a --to tb/
   adamtrain --hidden 300,100 --init lenet.safetensors";
 
 /// Its command line.
@@ -78,6 +82,14 @@ pub fn command() -> Command {
 /// Writes the file and answers.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let to = typed.get_one::<PathBuf>("to").map_or(Path::new(""), PathBuf::as_path);
+    if tensorboard::is_meant(to) {
+        let path = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
+        for flag in ["input", "quantize", "data-dir"].into_iter().filter(|flag| typed.contains_id(flag)) {
+            let what = format!("--{flag} is for the files of nets, not for TensorBoard's");
+            return Err(Failure::new(Exit::Usage, what).hint(format!("leave out --{flag}")).into());
+        }
+        return tensorboard::export(path, to, typed.get_flag("json"));
+    }
     let format = Format::of(to)?;
     expect_free(to)?;
     let input = typed.get_one::<String>("input");

@@ -1,14 +1,13 @@
 //! `adamtrain report RUN`: a page about a run, a sweep or all runs below a folder: one HTML file that needs nothing else.
 
 mod health;
-mod judged;
+pub(super) mod judged;
 mod page;
-mod weights;
+pub(super) mod weights;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use candle_core::Tensor;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
@@ -16,8 +15,8 @@ use super::eval;
 use super::plot;
 use crate::config::settings::Default;
 use crate::curves::{self, Along, Options};
+use crate::data::Spec;
 use crate::data::images::Images;
-use crate::data::{self, Spec};
 use crate::error::{Exit, Failure, described};
 use crate::listing::{self, Row};
 use crate::model::LinearNet;
@@ -28,7 +27,7 @@ use crate::run::{read, read_summary, resolve};
 use crate::sweep::curve;
 use crate::text::{counted, quoted, quoted_path};
 use crate::train::Record;
-use judged::Verdict;
+use judged::{Judged, Verdict};
 use page::Page;
 use weights::Layer;
 
@@ -218,9 +217,7 @@ fn records(path: &Path) -> Vec<Record> {
 /// What a checkpoint's net does with images, and what it looks at.
 fn of_checkpoint(page: &mut Page, path: &Path, checkpoint: &Checkpoint, data_dir: Option<&Path>) -> Result<()> {
     let (_, spec) = eval::known(path, checkpoint, std::iter::empty())?;
-    let device = candle_core::Device::Cpu;
-    let net = LinearNet::new(checkpoint.meta.model.shape.clone(), &[0], &device)?;
-    eval::restore(&net, path, checkpoint, false)?;
+    let net = judged::net(path, checkpoint)?;
     if let Err(error) = of_examples(page, path, checkpoint, &net, data_dir) {
         page.section("Examples");
         page.note(&format!("The data could not be read, so nothing is told of examples: {}", described(&error)));
@@ -236,28 +233,14 @@ fn of_examples(
     net: &LinearNet,
     data_dir: Option<&Path>,
 ) -> Result<()> {
-    let config = eval::config(path, &checkpoint.meta.config, std::iter::empty())?;
-    let spec = config.dataset.clone();
-    eval::expect_fitting(path, &checkpoint.meta.model.shape, &spec)?;
-    let dataset = data::load(&spec, data_dir.or(config.data_dir.as_deref()), true)?;
-    let is_its = dataset.imported.sha256 == checkpoint.meta.data.sha256;
-    let name = match () {
-        () if !dataset.imported.test.is_empty() => "test",
-        () if config.valid_fraction > 0.0 && is_its => "valid",
-        () => "train",
-    };
-    let images = if name == "test" { dataset.imported.test.clone() } else { dataset.imported.train.clone() };
-    let channels = checkpoint.meta.model.channels();
-    let (split, order): (_, Tensor) =
-        eval::split(name, is_its.then_some(&config), dataset, &channels, &candle_core::Device::Cpu)?;
-    let verdicts = judged::verdicts(net, &split, &order, channels)?;
+    let Judged { spec, images, split, is_its, verdicts } = Judged::by(path, checkpoint, net, data_dir)?;
 
     page.section("What is taken for what");
     let right = verdicts.iter().filter(|one| one.label == one.predicted).count();
     let of = counted(verdicts.len() as u64, "example");
-    let split_name = if name == "valid" { "validation" } else { name };
+    let split = if split == "valid" { "validation" } else { split };
     page.paragraph(&format!(
-        "{right} of {of} of the {split_name} split are recognised, {:.2} %.",
+        "{right} of {of} of the {split} split are recognised, {:.2} %.",
         100.0 * right as f64 / verdicts.len().max(1) as f64
     ));
     if !is_its {
@@ -272,7 +255,7 @@ fn of_examples(
     } else if spec.numbers.are_bytes() {
         let told = |one: &Verdict| {
             let (label, predicted) = (&spec.classes[one.label], &spec.classes[one.predicted]);
-            let words = format!("{label}, taken for {predicted} ({:.1} %)", 100.0 * one.probability);
+            let words = format!("{label}, taken for {predicted} ({:.1}\u{a0}%)", 100.0 * one.probability);
             Ok((picture(&spec, &images, one.index)?, format!("example {} of class {label}", one.index), words))
         };
         page.pictures(&wrong.iter().map(told).collect::<Result<Vec<_>>>()?, enlarged(&spec));
@@ -337,19 +320,11 @@ fn enlarged(spec: &Spec) -> usize {
 
 /// What the first layer looks at.
 fn of_weights(page: &mut Page, net: &LinearNet, spec: &Spec) -> Result<()> {
-    if !spec.numbers.are_bytes() || spec.channels != 1 && spec.channels != 3 {
+    if !Layer::is_seen(spec) {
         return Ok(());
     }
     page.section("What the first layer looks at");
-    let tensors = net.tensors();
-    let matrix = |k: usize| {
-        tensors
-            .iter()
-            .find(|(name, _)| *name == format!("layers.{k}.weight"))
-            .map(|(_, lanes)| lanes.get(0)?.to_vec2::<f32>())
-    };
-    let Some(rows) = matrix(0).transpose()? else { return Ok(()) };
-    let layer = Layer { rows, next: matrix(1).transpose()? };
+    let Some(layer) = Layer::of(net)? else { return Ok(()) };
     let strongest = layer.strongest();
     let is_linear = layer.next.is_none();
     let what = if spec.channels == 1 {

@@ -353,6 +353,8 @@ settings! {
         non_finite: NonFinite = any(), default: Is("stop");
         /// Per parameter and epoch: gradient norm, update-to-weight ratio, share ruled by ε, effective learning rate, and warnings
         health: bool = any(), flag, default: Is("false");
+        /// Write TensorBoard's event files too, into the folder `tb` of the run
+        tensorboard: bool = any(), flag, default: Is("false"), decides: false;
         /// Share of each target spread over all classes; train_loss has it, test_loss and valid_loss do not
         label_smoothing: f64 = number(from(0.0).below(1.0)), flag, default: Is("0"), lanes: Own;
         /// How often to evaluate; always at the end

@@ -97,7 +97,6 @@ impl Overlay {
         let Some(strip) = &self.strip else { return };
         let own = Frame { top: frame.bottom() - STRIP, height: STRIP, ..frame };
         let numbers: Vec<f64> = strip.values.iter().map(|(_, value)| *value).collect();
-        let along = Scale::even(&numbers);
         draw_below(canvas, own, scale, &x.numbers, true);
         canvas.line((own.left, own.top), (own.left, own.bottom()), PALE_INK, "");
         canvas.line((own.left, own.top), (own.right(), own.top), GRID, "");
@@ -111,7 +110,7 @@ impl Overlay {
         let middle = |share: f64| own.y(0.08 + 0.84 * share);
         let place = |(place, value): &(usize, f64)| {
             // All alike lie in the middle.
-            let share = if most > least { along.at(*value) } else { 0.5 };
+            let share = if most > least { (value - least) / (most - least) } else { 0.5 };
             format!("{} {}", n(own.x(scale.at(x.numbers[*place]))), n(middle(share)))
         };
         let places: Vec<String> = strip.values.iter().map(place).collect();

@@ -12,9 +12,9 @@
 use anyhow::Result;
 
 use super::int8::Quantized;
-use super::protobuf::Message;
 use super::{Input, Layer, Net};
 use crate::error::{Exit, Failure};
+use crate::protobuf::Message;
 
 /// Version of the set of operators.
 pub const OPSET: i64 = 13;

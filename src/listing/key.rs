@@ -199,8 +199,8 @@ pub fn fitting(columns: &[Column], cells: &[Vec<String>], keys: &[Key], width: u
 }
 
 /// RowSettings whose value changes no result.
-const WITHOUT_RESULT: [&str; 5] =
-    ["data.data_dir", "train.graph", "train.threads", "train.save_every", "train.max_time"];
+const WITHOUT_RESULT: [&str; 6] =
+    ["data.data_dir", "train.graph", "train.tensorboard", "train.threads", "train.save_every", "train.max_time"];
 
 /// A column that is no setting, by its name.
 fn own(name: &str) -> Option<Column> {

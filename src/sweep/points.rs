@@ -249,6 +249,10 @@ fn expect_chosen(config: &Config, setting: &Setting, value: &Value) -> Result<()
 /// Refuses a setting that was given and that no point reads.
 fn expect_read(points: &[Point]) -> Result<()> {
     let Some(first) = points.first() else { return Ok(()) };
+    if points.iter().any(|point| point.config.tensorboard) {
+        let failure = usage("`train.tensorboard` does nothing in a sweep");
+        return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points").into());
+    }
     let is_unread = |point: &Point, key: &str| point.config.unread().any(|(setting, ..)| setting.key == key);
     match first.config.unread().find(|(setting, ..)| points.iter().all(|point| is_unread(point, setting.key))) {
         Some(_) => first.config.expect_read(),

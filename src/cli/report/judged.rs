@@ -1,14 +1,19 @@
 //! A net on examples that it did not see: what it takes for what, how sure it is, and where it is wrong.
 
-use candle_core::Tensor;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
+use candle_core::{Device, Tensor};
 
 use crate::amc::first_largest;
-use crate::data::Split;
+use crate::cli::eval;
+use crate::data::images::Images;
+use crate::data::{self, Spec, Split};
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale};
 use crate::kernel::Channel;
 use crate::model::LinearNet;
+use crate::run::checkpoint::Checkpoint;
 use crate::train::Evaluator;
 
 /// Ranges of probability whose hits are counted together.
@@ -27,11 +32,60 @@ pub struct Verdict {
     pub probability: f64,
 }
 
+/// A run's net on the examples that tell most of it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What they are examples of.
+    pub spec: Arc<Spec>,
+    /// The images of the split.
+    pub images: Images,
+    /// The test split, or the validation split where there is none, or what was trained on.
+    pub split: &'static str,
+    /// Whether the data is what the run was trained on.
+    pub is_its: bool,
+    /// What the net said.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Judged {
+    /// Reads the data of the run that `checkpoint`, at `path`, belongs to, and asks its net.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or is of another shape.
+    pub fn by(path: &Path, checkpoint: &Checkpoint, net: &LinearNet, data_dir: Option<&Path>) -> Result<Self> {
+        let config = eval::config(path, &checkpoint.meta.config, std::iter::empty())?;
+        let spec = config.dataset.clone();
+        eval::expect_fitting(path, &checkpoint.meta.model.shape, &spec)?;
+        let dataset = data::load(&spec, data_dir.or(config.data_dir.as_deref()), true)?;
+        let is_its = dataset.imported.sha256 == checkpoint.meta.data.sha256;
+        let split = match () {
+            () if !dataset.imported.test.is_empty() => "test",
+            () if config.valid_fraction > 0.0 && is_its => "valid",
+            () => "train",
+        };
+        let images = if split == "test" { dataset.imported.test.clone() } else { dataset.imported.train.clone() };
+        let channels = checkpoint.meta.model.channels();
+        let (examples, order) = eval::split(split, is_its.then_some(&config), dataset, &channels, &Device::Cpu)?;
+        let verdicts = verdicts(net, &examples, &order, channels)?;
+        Ok(Self { spec, images, split, is_its, verdicts })
+    }
+}
+
+/// The net of a checkpoint, on the CPU.
+///
+/// # Errors
+/// If memory does not suffice.
+pub fn net(path: &Path, checkpoint: &Checkpoint) -> Result<LinearNet> {
+    let net = LinearNet::new(checkpoint.meta.model.shape.clone(), &[0], &Device::Cpu)?;
+    eval::restore(&net, path, checkpoint, false)?;
+    Ok(net)
+}
+
 /// The verdicts on the examples in `order`.
 ///
 /// # Errors
 /// If the device fails.
-pub fn verdicts(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channel>) -> Result<Vec<Verdict>> {
+fn verdicts(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channel>) -> Result<Vec<Verdict>> {
     let evaluator = Evaluator::new(net, order.elem_count(), channels, order.device())?;
     let (labels, order_on_host) = (split.labels.to_vec1::<u32>()?, order.to_vec1::<u32>()?);
     let mut verdicts = Vec::with_capacity(order_on_host.len());
@@ -65,6 +119,33 @@ pub fn confusion(verdicts: &[Verdict], classes: usize) -> Vec<Vec<u64>> {
         counts[verdict.label][verdict.predicted] += 1;
     }
     counts
+}
+
+/// The same as a figure: shares of each true class.
+pub fn confusion_figure(counts: &[Vec<u64>], classes: &[String]) -> Figure {
+    let axis = |name: &str| Axis { name: name.into(), labels: classes.to_vec(), ..Axis::default() };
+    let mut panel = Panel::default();
+    for (label, row) in counts.iter().enumerate() {
+        let all = row.iter().sum::<u64>().max(1) as f64;
+        for (predicted, &count) in row.iter().enumerate() {
+            let share = count as f64 / all;
+            let cell = Estimate { values: vec![share], mean: Some(share), ..Estimate::default() };
+            panel.cells.insert((label, predicted), cell);
+        }
+    }
+    let chart = Chart {
+        form: Form::Heat,
+        measure: "share of the class".into(),
+        scale: Scale::even(&[0.0, 1.0]),
+        bounds: (0.0, 1.0),
+        x: axis("taken for"),
+        y: axis("class"),
+        panels: vec![panel],
+        best: None,
+        diverged: false,
+        overlay: Overlay::default(),
+    };
+    Figure { title: "What is taken for what".into(), note: String::new(), charts: vec![chart] }
 }
 
 /// The mistakes of which the net was surest, at most so many.

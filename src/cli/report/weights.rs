@@ -6,6 +6,7 @@ use anyhow::Result;
 use image::{ImageFormat, RgbImage};
 
 use crate::data::Spec;
+use crate::model::LinearNet;
 
 /// Most units that are shown.
 const MOST: usize = 48;
@@ -20,6 +21,25 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Whether weights of nets for such data can be seen.
+    pub fn is_seen(spec: &Spec) -> bool {
+        spec.numbers.are_bytes() && (spec.channels == 1 || spec.channels == 3)
+    }
+
+    /// That of a net.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn of(net: &LinearNet) -> Result<Option<Self>> {
+        let tensors = net.tensors();
+        let matrix = |k: usize| {
+            let lanes = tensors.iter().find(|(name, _)| *name == format!("layers.{k}.weight")).map(|(_, lanes)| lanes);
+            lanes.map(|lanes| Ok::<_, anyhow::Error>(lanes.get(0)?.to_vec2::<f32>()?)).transpose()
+        };
+        let next = matrix(1)?;
+        Ok(matrix(0)?.map(|rows| Self { rows, next }))
+    }
+
     /// The units that count most: of a linear net all its outputs, else those of the largest product of the norms of what goes in and what
     /// comes out.
     pub fn strongest(&self) -> Vec<usize> {

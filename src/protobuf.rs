@@ -1,6 +1,7 @@
 //! Messages of protocol buffers, written by hand: <https://protobuf.dev/programming-guides/encoding>.
 //!
-//! ONNX needs three kinds of fields, and nothing here is read back: a code generator with its tree of packages would be most of the work.
+//! ONNX and TensorBoard need five kinds of fields, and nothing here is read back: a code generator with its tree of packages would be most
+//! of the work.
 
 /// A message in the making: fields in the order in which they are added.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,20 @@ impl Message {
     pub fn number(mut self, field: u32, value: i64) -> Self {
         self.tag(field, 0);
         self.varint(value as u64);
+        self
+    }
+
+    /// A float of 64 bits.
+    pub fn double(mut self, field: u32, value: f64) -> Self {
+        self.tag(field, 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    /// A float of 32 bits.
+    pub fn float(mut self, field: u32, value: f32) -> Self {
+        self.tag(field, 5);
+        self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
