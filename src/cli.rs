@@ -18,6 +18,8 @@ mod runs;
 mod schedules;
 mod shell;
 mod sweep;
+#[cfg(feature = "watch")]
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -63,6 +65,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
     Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
     Subcommand { command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
+    #[cfg(feature = "watch")]
+    Subcommand { command: watch::command, run: |typed, _| watch::run(typed), computes: false },
     Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
     Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
     Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },

@@ -103,7 +103,7 @@ impl Panel {
 
 impl Chart {
     /// The measure, and how its axis is spaced where that is not evenly.
-    fn title(&self) -> String {
+    pub fn title(&self) -> String {
         let spacing = if self.scale.spacing == Spacing::Complement { " (log scale of the error)" } else { "" };
         format!("{}{spacing}", self.measure)
     }
@@ -111,6 +111,18 @@ impl Chart {
     /// Where a number lies, from 0 to 1.
     fn at(&self, x: f64) -> f64 {
         self.scale.at(x.clamp(self.bounds.0, self.bounds.1))
+    }
+
+    /// Where a number lies, from 0 to 1, for who draws it elsewhere.
+    #[cfg(feature = "watch")]
+    pub fn place(&self, x: f64) -> f64 {
+        self.at(x)
+    }
+
+    /// The number that lies at a share of the axis.
+    #[cfg(feature = "watch")]
+    pub fn number_at(&self, share: f64) -> f64 {
+        self.scale.number_at(share)
     }
 
     /// What was measured at these places on x and y, in words.

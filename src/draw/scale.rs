@@ -134,6 +134,17 @@ impl Scale {
         self.share(place)
     }
 
+    /// The number that lies at a share of the axis.
+    #[cfg(feature = "watch")]
+    pub fn number_at(&self, share: f64) -> f64 {
+        let place = self.low + share * (self.high - self.low);
+        match self.spacing {
+            Spacing::Linear => place,
+            Spacing::Log => 10_f64.powf(place),
+            Spacing::Complement => 1.0 - 10_f64.powf(-place),
+        }
+    }
+
     fn share(&self, place: f64) -> f64 {
         let share = (place - self.low) / (self.high - self.low);
         if share.is_nan() { 0.5 } else { share.clamp(0.0, 1.0) }
