@@ -39,6 +39,7 @@ use crate::read;
 use crate::report::Style;
 use crate::report::table::wrapped;
 use crate::run::checkpoint::Checkpoint;
+use crate::run::provenance::{Remarks, note, tag};
 use crate::run::resolve;
 use crate::run::write::{replace, unwritable};
 use crate::sweep::TrainSweep;
@@ -118,6 +119,8 @@ pub struct Train {
     pub out: Option<PathBuf>,
     /// Start, continue or report.
     pub resume: bool,
+    /// What is said of the run.
+    pub remarks: Remarks,
     /// Least test accuracy.
     pub expect_accuracy: Option<f64>,
     /// How much is told.
@@ -197,8 +200,17 @@ fn train(matches: &ArgMatches) -> Train {
         dry_run: matches.get_flag("dry-run"),
         out: matches.get_one::<PathBuf>("out").cloned(),
         resume: matches.get_flag("resume"),
+        remarks: remarks(matches),
         expect_accuracy: matches.get_one::<f64>("expect-accuracy").copied(),
         style: style(matches),
+    }
+}
+
+/// What `--note` and `--tag` say of a run or a sweep.
+fn remarks(matches: &ArgMatches) -> Remarks {
+    Remarks {
+        note: matches.get_one::<String>("note").cloned(),
+        tags: matches.get_many::<String>("tag").into_iter().flatten().cloned().collect(),
     }
 }
 
@@ -333,6 +345,17 @@ fn train_arguments() -> Vec<Arg> {
             .action(ArgAction::SetTrue)
             .conflicts_with("expect-accuracy")
             .help("Print the configuration with the origin of each value, sizes and steps; train nothing")),
+        run(Arg::new("note")
+            .long("note")
+            .value_name("TEXT")
+            .value_parser(note)
+            .help("A note, kept in run.json and shown by `runs`; changes nothing that is computed")),
+        run(Arg::new("tag")
+            .long("tag")
+            .value_name("NAME")
+            .action(ArgAction::Append)
+            .value_parser(tag)
+            .help("A tag, likewise; repeatable: `runs --where tag=NAME` finds it")),
         run(Arg::new("expect-accuracy")
             .long("expect-accuracy")
             .value_name("F")

@@ -134,6 +134,26 @@ pub fn cpu() -> String {
     format!("{}, {}", cpu_name(), Width::detect().name())
 }
 
+/// Name of this machine.
+pub fn host() -> Option<String> {
+    first_line("/proc/sys/kernel/hostname")
+}
+
+/// The operating system and its kernel, as they name themselves: `Debian GNU/Linux 12 (bookworm), Linux 6.1.0-18-amd64`.
+pub fn os() -> Option<String> {
+    let release = std::fs::read_to_string("/etc/os-release").ok();
+    let name = release.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")));
+    let kernel = first_line("/proc/sys/kernel/osrelease").map(|release| format!("Linux {release}"));
+    let words: Vec<String> =
+        name.map(|name| name.trim_matches(['"', '\'']).to_owned()).into_iter().chain(kernel).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn first_line(path: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
 /// What the processor calls itself.
 pub fn cpu_name() -> String {
     cpu_line("model name").unwrap_or_else(|| std::env::consts::ARCH.into())

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 /// Trains as asked; returns the code to leave with.
 fn run(train: Train, started: Instant) -> Result<i32> {
-    let Train { mut sources, dry_run, out, resume, expect_accuracy, style } = train;
+    let Train { mut sources, dry_run, out, resume, remarks, expect_accuracy, style } = train;
 
     // The configuration: complete and valid, or a mistake that is told. Of a run that goes on, what differs is told first.
     if resume {
@@ -83,6 +83,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         Some(out) => RunDirectory::open(out, resume)?,
         None => RunDirectory::numbered(&format!("{}-{}", config.dataset.name, config.shape.name()))?,
     };
+    let directory = directory.with(remarks);
     let device = config.device.open_at(config.precision)?;
     config.warn_of_unread_on(&device);
     config.expect_computed_on(&device)?;
@@ -95,6 +96,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         DirectoryState::Nothing => None,
         DirectoryState::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),
         DirectoryState::Ended(summary) => {
+            directory.remark()?;
             session::report_ended(&config, &summary, directory.path(), style)?;
             return exit_code_of(&summary, expect_accuracy);
         }

@@ -9,6 +9,7 @@
 
 pub mod checkpoint;
 pub mod lock;
+pub mod provenance;
 pub mod resolve;
 pub mod results;
 pub mod signal;
@@ -30,6 +31,7 @@ use anyhow::{Context as _, Result};
 use crate::error::{Exit, Failure};
 use crate::train::{Progress, Record};
 use checkpoint::Checkpoint;
+use provenance::{Provenance, Remarks};
 use write::{growing, numbered, remove_unfinished, replace, replace_or_overwrite, unwritable};
 
 /// Checkpoints kept beside the best one.
@@ -44,6 +46,10 @@ pub struct RunDirectory {
     /// Folders made by this process; empty ones go again if the run does not begin.
     made: Vec<PathBuf>,
     metrics: Option<File>,
+    /// What the command line says of the run.
+    remarks: Remarks,
+    /// Where and when, and what is said of it: written into `run.json` with every summary.
+    provenance: Provenance,
 }
 
 impl RunDirectory {
@@ -100,10 +106,29 @@ impl RunDirectory {
 
     fn take(out: &Path, resume: bool, made: Vec<PathBuf>) -> Result<Self> {
         let lock = lock::take(out, "trains in this run directory")?;
-        let run = Self { path: out.to_owned(), _lock: lock, made, metrics: None };
+        let (remarks, provenance) = Default::default();
+        let run = Self { path: out.to_owned(), _lock: lock, made, metrics: None, remarks, provenance };
         Self::check(out, resume)?;
         write::probe(out)?;
         Ok(run)
+    }
+
+    /// Takes a note and tags along, which `run.json` has once the run begins or goes on.
+    #[must_use]
+    pub fn with(mut self, remarks: Remarks) -> Self {
+        self.remarks = remarks;
+        self
+    }
+
+    /// Writes the note and tags that came along into `run.json` of a run that has ended.
+    ///
+    /// # Errors
+    /// If it cannot be read ([`Exit::Run`]) or written ([`Exit::Output`]).
+    pub fn remark(&self) -> Result<(), Failure> {
+        if self.remarks == Remarks::default() {
+            return Ok(());
+        }
+        provenance::rewrite(&self.path.join("run.json"), |before| before.with(&self.remarks))
     }
 
     /// The directory.
@@ -154,6 +179,8 @@ impl RunDirectory {
         read::uninterrupted(|| metrics.set_len(progress.metrics_bytes)).map_err(fail)?;
         self.metrics = Some(metrics);
         self.made.clear();
+        let before = self.summary()?.map(|before| before.provenance).unwrap_or_default();
+        self.provenance = Provenance::begun(before, &self.remarks);
         self.write_summary(summary)
     }
 
@@ -162,7 +189,7 @@ impl RunDirectory {
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]).
     pub fn write_summary(&self, summary: &Summary) -> Result<()> {
-        Ok(replace(&self.path.join("run.json"), summary.to_text()?.as_bytes())?)
+        Ok(replace(&self.path.join("run.json"), self.text_of(summary)?.as_bytes())?)
     }
 
     /// Tells in `run.json` that an error ended the run, as far as the disk allows it.
@@ -171,7 +198,14 @@ impl RunDirectory {
     /// If it cannot be written, or the directory is no longer this run's ([`Exit::Output`]).
     pub fn write_failure(&self, summary: &Summary) -> Result<()> {
         self.expect_own()?;
-        Ok(replace_or_overwrite(&self.path.join("run.json"), summary.to_text()?.as_bytes())?)
+        Ok(replace_or_overwrite(&self.path.join("run.json"), self.text_of(summary)?.as_bytes())?)
+    }
+
+    /// The text of `run.json`, with where and when.
+    fn text_of(&self, summary: &Summary) -> Result<String> {
+        let has_ended = summary.status != Status::Running;
+        let provenance = if has_ended { self.provenance.ended() } else { self.provenance.clone() };
+        Ok(Summary { provenance, ..summary.clone() }.to_text()?)
     }
 
     /// Appends a line to the metrics; returns the bytes it took.

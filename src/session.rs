@@ -25,6 +25,7 @@ use crate::lanes::{self, Environment, Journal, Lane, Lanes, Parents, Stop};
 use crate::optim::Shortest;
 use crate::report::{self, Reporter, Style};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::provenance::Provenance;
 use crate::run::signal;
 use crate::run::write;
 use crate::run::{DataSummary, RunDirectory, Status, Summary};
@@ -123,6 +124,8 @@ impl Session {
                 classes: dataset.spec.classes.clone(),
             },
             config_hash: config.hash(),
+            // The directory knows it.
+            provenance: Provenance::default(),
         };
         let data = Rc::new(Splits::new(config, dataset, &device)?);
         let lane = match checkpoint {

@@ -31,6 +31,7 @@ use crate::plan;
 use crate::report::table::{duration, word};
 use crate::report::{self, Output, Style, Troubles};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::provenance::Remarks;
 use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of};
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
@@ -107,11 +108,17 @@ struct CurrentGroup<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Begins a sweep in the folder `out`, or goes on with the one there.
+    /// Begins a sweep in the folder `out`, or goes on with the one there, of which `remarks` are kept.
     ///
     /// # Errors
     /// If the folder is none for it, the device is missing or something cannot be written.
-    pub fn open(points: &'a Points, out: Option<PathBuf>, resume: bool, options: Options) -> Result<Self> {
+    pub fn open(
+        points: &'a Points,
+        out: Option<PathBuf>,
+        resume: bool,
+        options: Options,
+        remarks: &Remarks,
+    ) -> Result<Self> {
         let started = Instant::now();
         let first = points.points.first().context("a sweep has at least one point")?;
         let signals = Signals::catch()?;
@@ -121,7 +128,8 @@ impl<'a> Sweep<'a> {
         // Each model sets its own; a point that cannot have it is known before the first trains.
         points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
         let out = out.map_or_else(next, Ok)?;
-        let directory = SweepDirectory::open(&out, resume, &description(points, options), points)?;
+        let mut directory = SweepDirectory::open(&out, resume, &description(points, options), points)?;
+        directory.begin(remarks, points)?;
         warn_of_choice(points, options);
         let best = best_of(directory.ended.values()).cloned();
         if !options.all_checkpoints {
@@ -356,6 +364,7 @@ impl<'a> Sweep<'a> {
         }
 
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
+        self.directory.end()?;
         self.output.finish()?;
         Ok(match stop {
             Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,

@@ -11,6 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::lanes;
 use crate::plan;
 use crate::report::{Output, Style};
+use crate::run::provenance::Remarks;
 use crate::sweep::directory::description_of;
 use crate::sweep::points::{Points, arguments};
 use crate::sweep::{self, Options, TrainSweep, preview};
@@ -28,6 +29,7 @@ pub struct SweepRequest {
     index: Option<usize>,
     lanes: Option<usize>,
     all_checkpoints: Option<bool>,
+    remarks: Remarks,
     style: Style,
 }
 
@@ -114,6 +116,7 @@ impl SweepRequest {
             index: number("index"),
             lanes: number("lanes"),
             all_checkpoints: matches.get_one::<String>("checkpoints").map(|which| which == "all"),
+            remarks: super::remarks(matches),
             style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
     }
@@ -149,7 +152,7 @@ impl SweepRequest {
             }
             return preview::show(&points, options).map(|()| 0);
         }
-        train(sweep::Sweep::open(&points, self.out, self.resume, options)?)
+        train(sweep::Sweep::open(&points, self.out, self.resume, options, &self.remarks)?)
     }
 
     fn print(&self, points: &Points) -> Result<()> {
@@ -165,6 +168,8 @@ impl SweepRequest {
         let mut output = Output::default();
         for point in points.points.iter().filter(|point| self.index.is_none_or(|index| index == point.index)) {
             let mut words = arguments(point, &points.axes);
+            words.extend(self.remarks.note.iter().flat_map(|note| ["--note".to_owned(), note.clone()]));
+            words.extend(self.remarks.tags.iter().flat_map(|tag| ["--tag".to_owned(), tag.clone()]));
             if let Some(out) = &self.out {
                 let own = out.join("points").join(format!("{:05}", point.index));
                 words.extend(["--out".to_owned(), own.display().to_string(), "--resume".to_owned()]);

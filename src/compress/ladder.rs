@@ -10,6 +10,7 @@ use crate::config::layers::{Given, Sources};
 use crate::config::settings::{SETTINGS, Setting, index};
 use crate::error::{Exit, Failure};
 use crate::plan;
+use crate::run::provenance::Remarks;
 use crate::run::resolve;
 use crate::run::results::{self, PointEnd};
 use crate::run::write;
@@ -266,7 +267,7 @@ impl<'a> Ladder<'a> {
             let epochs = counted(points.points[0].config.epochs, "epoch");
             crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
         }
-        let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options)?)?;
+        let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options, &Remarks::default())?)?;
         if code != 0 {
             return Ok(Err(code));
         }

@@ -92,7 +92,8 @@ pub struct Sources {
 pub const PREFIX: &str = "ADAMTRAIN_";
 
 /// Flags that are no settings, as variables would write them.
-const FLAGS: [&str; 9] = ["out", "resume", "json", "quiet", "verbose", "dry_run", "expect_accuracy", "config", "set"];
+const FLAGS: [&str; 11] =
+    ["out", "resume", "json", "quiet", "verbose", "dry_run", "expect_accuracy", "config", "set", "note", "tag"];
 
 /// The table of a sweep's file that holds no settings.
 pub const SWEEP: &str = "sweep";

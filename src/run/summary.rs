@@ -8,6 +8,8 @@ use crate::error::{Exit, Failure};
 use crate::read;
 use crate::train::Record;
 
+use super::provenance::Provenance;
+
 /// A `run.json` longer than this is another file; one with the health of many parameters takes kilobytes.
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -99,6 +101,9 @@ pub struct Summary {
     pub data: DataSummary,
     /// sha256 of the settings that decide what the run computes.
     pub config_hash: String,
+    /// Where and when, and what its owner says of it; files of before it was kept have none.
+    #[serde(flatten)]
+    pub provenance: Provenance,
 }
 
 impl Summary {

@@ -216,6 +216,7 @@ pub fn is_unfinished(name: &str) -> bool {
         "config.toml",
         "run.json",
         "sweep.toml",
+        "sweep.json",
         "results.jsonl",
         "lanes.safetensors",
         "curve.svg",

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sweep.toml          axes and common settings
+//! sweep.json          where and when it was computed, and what its owner says of it
 //! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
 //! lanes.safetensors   the lanes in progress, until the sweep has ended
 //! ckpt/               point-00012.safetensors: the best point's, or every point's, at its end; with a validation split
@@ -23,6 +24,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::provenance::{OF_SWEEP, Provenance, Remarks, rewrite};
 use crate::run::results::{self, PointEnd, ResultLine};
 use crate::run::write::{folder, folders, growing, is_folder, remove, remove_unfinished, replace, unwritable};
 use crate::run::{lock, only_unfinished, read, resolve};
@@ -41,6 +43,8 @@ pub struct SweepDirectory {
     pub ended: BTreeMap<usize, PointEnd>,
     /// The lanes to go on with, if the sweep was stopped amid some.
     pub saved: Option<SavedLanes>,
+    /// Where and when, and what is said of it; none where the sweep had ended before this process.
+    provenance: Option<Provenance>,
 }
 
 impl SweepDirectory {
@@ -83,7 +87,33 @@ impl SweepDirectory {
             sweep: digest,
             ended: results.ended,
             saved,
+            provenance: None,
         })
+    }
+
+    /// Writes where and since when the sweep is computed, and what is said of it; of one that has ended, what is said alone.
+    ///
+    /// # Errors
+    /// If it cannot be read ([`Exit::Run`]) or written ([`Exit::Output`]).
+    pub fn begin(&mut self, remarks: &Remarks, points: &Points) -> Result<(), Failure> {
+        let before = Provenance::of_sweep(&self.path)?;
+        if before.end.is_none() || self.ended.len() < points.points.len() {
+            let provenance = Provenance::begun(before, remarks);
+            provenance.write_of_sweep(&self.path)?;
+            self.provenance = Some(provenance);
+        } else if *remarks != Remarks::default() {
+            rewrite(&self.path.join(OF_SWEEP), |before| before.with(remarks))?;
+        }
+        Ok(())
+    }
+
+    /// Writes that this process has ended.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn end(&self) -> Result<(), Failure> {
+        let Some(provenance) = &self.provenance else { return Ok(()) };
+        provenance.ended().write_of_sweep(&self.path)
     }
 
     /// The directory.

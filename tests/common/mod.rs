@@ -466,11 +466,14 @@ pub fn metrics_of(path: &Path) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
+/// Fields that depend on the clock, or on what else the machine does: those of events, and those that `run.json` alone has.
+const OF_THE_CLOCK: [&str; 5] = ["seconds", "samples_per_second", "start", "end", "peak_bytes"];
+
 /// A value without the fields that depend on the clock.
 pub fn without_clock(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
-            fields.retain(|key, _| key != "seconds" && key != "samples_per_second");
+            fields.retain(|key, _| !OF_THE_CLOCK.contains(&key.as_str()));
             for field in fields.values_mut() {
                 *field = without_clock(field.take());
             }
