@@ -3,6 +3,7 @@
 //! Standard output is data. A reader that has gone away is no error; a disk that is full is told once, training goes on, and
 //! the process leaves with 7.
 
+pub mod csv;
 mod health;
 pub mod table;
 

@@ -5,6 +5,7 @@ pub mod directory;
 mod live;
 pub mod points;
 pub mod preview;
+mod results;
 mod saved;
 pub mod table;
 
@@ -364,6 +365,7 @@ impl<'a> Sweep<'a> {
         }
 
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
+        replace(&self.directory.path().join(results::FILE), results::to_csv(&self.directory.ended).as_bytes())?;
         self.directory.end()?;
         self.output.finish()?;
         Ok(match stop {

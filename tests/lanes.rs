@@ -348,7 +348,10 @@ fn a_finished_sweep_resumed_prints_its_table_and_needs_no_data() {
     let again = place.succeed(&format!("{words} --resume"));
     assert_eq!(again.stdout, first.stdout);
     assert_eq!(before, stamp());
-    assert_eq!(common::names(&place.path("a")), ["ckpt", "curve.svg", "results.jsonl", "sweep.toml"]);
+    assert_eq!(
+        common::names(&place.path("a")),
+        ["ckpt", "curve.svg", "results.csv", "results.jsonl", "sweep.json", "sweep.toml"]
+    );
 }
 
 #[test]

@@ -212,12 +212,13 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
 pub fn is_unfinished(name: &str) -> bool {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "config.toml",
         "run.json",
         "sweep.toml",
         "sweep.json",
         "results.jsonl",
+        "results.csv",
         "lanes.safetensors",
         "curve.svg",
         "curves.svg",

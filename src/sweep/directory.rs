@@ -4,6 +4,7 @@
 //! sweep.toml          axes and common settings
 //! sweep.json          where and when it was computed, and what its owner says of it
 //! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
+//! results.csv         a row a point that has ended
 //! lanes.safetensors   the lanes in progress, until the sweep has ended
 //! ckpt/               point-00012.safetensors: the best point's, or every point's, at its end; with a validation split
 //!                     point-00012-best.safetensors beside it, where its validation loss was lowest

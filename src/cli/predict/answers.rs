@@ -10,6 +10,7 @@ use super::judge::Judge;
 use super::questions::{Converted, Question};
 use crate::amc::first_largest;
 use crate::error::escaped;
+use crate::report::csv::field;
 use crate::report::{Output, with_format};
 use crate::text::{counted, shown};
 use crate::train::finite;
@@ -253,11 +254,6 @@ fn ranked(logits: &[f64], top: usize) -> Vec<(usize, f64)> {
     classes.into_iter().take(top).map(|class| (class, powers[class] / sum)).collect()
 }
 
-/// A field of a CSV file (RFC 4180): quoted where it must be.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,11 +264,5 @@ mod tests {
         assert_eq!(ranked(&[-0.0, 0.0], 1)[0], (0, 0.5));
         let far = ranked(&[1e300, -1e300], 2);
         assert_eq!(far, [(0, 1.0), (1, 0.0)]);
-    }
-
-    #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        assert_eq!(field("a b.png"), "a b.png");
-        assert_eq!(field("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
     }
 }
