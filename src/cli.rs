@@ -63,7 +63,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
         run: |typed, train| sweep::SweepRequest::from_matches(typed).run(train),
         computes: false,
     },
-    Subcommand { command: runs::command, run: |typed, _| done(runs::Runs::from_matches(typed).run()), computes: false },
+    Subcommand { command: runs::command, run: |typed, _| done(runs::run(typed)), computes: false },
     Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
     Subcommand { command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
     #[cfg(feature = "watch")]
@@ -157,7 +157,10 @@ pub fn parse() -> Result<Option<Invocation>> {
             Action::Other(named.context("a command that is in no list")?, typed.clone())
         }
     };
-    let told = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+    let mut told = &matches;
+    while let Some((_, inner)) = told.subcommand() {
+        told = inner;
+    }
     let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
     Ok(Some(Invocation { action, verbosity }))
 }
@@ -496,10 +499,19 @@ impl TypedValueParser for NameOf {
 
 /// Writes a picture in place of what lies there, where that is a regular file or a link to one.
 fn write_drawing(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_bytes("--svg", path, bytes)
+}
+
+/// Writes the file that `flag` names, likewise: a reader sees the old one or the new one.
+fn write_whole(flag: &str, path: &Path, text: &str) -> Result<()> {
+    write_bytes(flag, path, text.as_bytes())
+}
+
+fn write_bytes(flag: &str, path: &Path, bytes: &[u8]) -> Result<()> {
     let there = read::present(path).map_err(|error| unwritable(path, &error))?;
     if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
         let what = format!("{}: is no regular file, which alone is replaced", path.display());
-        return Err(Failure::new(Exit::Output, what).hint("give the name of a file").into());
+        return Err(Failure::new(Exit::Output, what).hint(format!("give {flag} the name of a file")).into());
     }
     Ok(replace(path, bytes)?)
 }

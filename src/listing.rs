@@ -2,8 +2,13 @@
 //!
 //! Only files are read, with bounds; a directory that is damaged, or being written, costs its own row and no more.
 
+pub mod column;
+pub mod epochs;
+pub mod filter;
 mod find;
+pub mod group;
 pub mod key;
+pub mod seeds;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -18,11 +23,13 @@ use crate::config::settings::{SETTINGS, index};
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure, escaped};
 use crate::report::table::word;
+use crate::run::provenance::Provenance;
 use crate::run::results::{self, PointEnd, ResultLine};
 use crate::run::{Status, Summary, lock, read, read_summary};
 use crate::text::counted;
 use crate::train::{Record, is_better};
 use find::{Directory, warn};
+use seeds::Seeds;
 
 /// A configuration longer than this is another file.
 const MOST_CONFIG: u64 = 1 << 20;
@@ -133,6 +140,14 @@ pub struct Row {
     pub seconds: Option<f64>,
     /// Its settings.
     pub settings: RowSettings,
+    /// Where and when, and what its owner says of it; of a point, of its sweep.
+    pub provenance: Rc<Provenance>,
+    /// Digest of its data; of a point it is not known.
+    pub data: Option<String>,
+    /// The directory of the run, or of the point's sweep.
+    pub directory: PathBuf,
+    /// Of a row that stands for several seeds, what it knows of them.
+    pub seeds: Option<Seeds>,
 }
 
 impl Row {
@@ -147,7 +162,17 @@ impl Row {
             best: None,
             seconds: None,
             settings: RowSettings::default(),
+            provenance: Rc::default(),
+            data: None,
+            directory: PathBuf::new(),
+            seeds: None,
         }
+    }
+
+    /// The settings of these indices, by key.
+    fn told(&self, told: &[usize]) -> Map<String, Json> {
+        let settings = told.iter().filter_map(|&index| Some((SETTINGS[index].key, self.settings.get(index)?)));
+        settings.map(|(key, value)| (key.to_owned(), value.to_json())).collect()
     }
 
     /// The `run` event; `told` are the settings that differ between rows, by their index.
@@ -166,19 +191,25 @@ impl Row {
             let epoch = ("epoch".to_owned(), best.epoch.into());
             std::iter::once(epoch).chain(measures(best)).collect::<Map<String, Json>>()
         };
-        let settings = told.iter().filter_map(|&index| Some((SETTINGS[index].key, self.settings.get(index)?)));
-        let settings: Map<String, Json> = settings.map(|(key, value)| (key.to_owned(), value.to_json())).collect();
         event.extend([
             ("best".to_owned(), json!(self.best.as_ref().map(best))),
             ("seconds".to_owned(), self.seconds.into()),
-            ("settings".to_owned(), settings.into()),
+            ("settings".to_owned(), self.told(told).into()),
             ("config".to_owned(), self.settings.to_json()),
+            ("note".to_owned(), self.provenance.note.as_deref().into()),
+            ("tags".to_owned(), json!(self.provenance.tags)),
+            ("host".to_owned(), self.provenance.host.as_deref().into()),
         ]);
         Json::Object(event)
     }
 }
 
+/// How a row may stand.
+pub const STATUSES: [&str; 9] =
+    ["finished", "running", KILLED, "early_stopped", "time_limit", "interrupted", "diverged", "failed", BROKEN];
+
 const BROKEN: &str = "broken";
+const KILLED: &str = "killed";
 
 /// The rows of everything below `folders`.
 ///
@@ -196,7 +227,7 @@ pub fn rows(folders: &[PathBuf]) -> Result<Vec<Row>> {
 }
 
 fn of_run(path: &Path) -> Row {
-    let mut row = Row::new(path.display().to_string());
+    let mut row = Row { directory: path.to_owned(), ..Row::new(path.display().to_string()) };
     let mut is_whole = true;
     let mut complain = |path: &Path, what: &dyn Display| {
         warn(path, what);
@@ -227,7 +258,11 @@ fn of_run(path: &Path) -> Row {
     match state(path) {
         Ok((status, summary)) => {
             row.status = status;
-            row.reason = summary.as_ref().and_then(|summary| summary.reason.clone());
+            if let Some(summary) = &summary {
+                row.reason.clone_from(&summary.reason);
+                row.provenance = Rc::new(summary.provenance.clone());
+                row.data = Some(summary.data.sha256.clone()).filter(|digest| !digest.is_empty());
+            }
             // While it trains, only the metrics grow.
             if let Some(summary) = summary.filter(|summary| summary.status != Status::Running) {
                 row.epochs = summary.epochs;
@@ -260,7 +295,7 @@ fn state(path: &Path) -> Result<(&'static str, Option<Summary>)> {
         // It may have ended in between.
         _ => match read_summary(path)? {
             summary if ended(&summary) => Ok(word(summary)),
-            summary => Ok(("killed", Some(summary))),
+            summary => Ok((KILLED, Some(summary))),
         },
     }
 }
@@ -313,6 +348,11 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         warn(&description, error);
         Default::default()
     });
+    let provenance = Provenance::of_sweep(path).unwrap_or_else(|error| {
+        tracing::warn!("{}", escaped(&error.to_string()));
+        Provenance::default()
+    });
+    let provenance = Rc::new(provenance);
     let axes = Axes::of(&text);
     let count = glance_at_points(&text);
     let mut points: BTreeMap<usize, (History, Option<PointEnd>)> = BTreeMap::new();
@@ -365,6 +405,8 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             settings: RowSettings { common: Rc::clone(&common), own },
             last: last.or(history.last),
             best: best.or(history.best),
+            provenance: Rc::clone(&provenance),
+            directory: path.to_owned(),
             ..Row::new(format!("{}#{number}", path.display()))
         }
     };
@@ -472,6 +514,8 @@ mod tests {
         fs::write(run.join("run.json"), summary.to_string()).unwrap();
         let text = "[sweep]\npoints = 2\ncheckpoints = \"best\"\n\n[optim]\nlr = [0.001, 0.1]\n";
         fs::write(sweep.join("sweep.toml"), text).unwrap();
+        let provenance = Provenance { note: Some("why".into()), tags: vec!["a".into()], ..Provenance::default() };
+        provenance.write_of_sweep(&sweep).unwrap();
         let mut end = json!(record(1));
         end["event"] = "point".into();
         for (key, value) in
@@ -518,8 +562,14 @@ mod tests {
         let folder = crate::fuzz::folder();
         written(folder.path());
         let folders = [folder.path().to_owned()];
-        for name in ["run/config.toml", "run/run.json", "run/metrics.jsonl", "sweep/sweep.toml", "sweep/results.jsonl"]
-        {
+        for name in [
+            "run/config.toml",
+            "run/run.json",
+            "run/metrics.jsonl",
+            "sweep/sweep.toml",
+            "sweep/sweep.json",
+            "sweep/results.jsonl",
+        ] {
             let path = folder.path().join(name);
             let whole = fs::read(&path).unwrap();
             crate::fuzz::run(name, std::slice::from_ref(&whole), |bytes| {

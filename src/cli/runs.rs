@@ -1,32 +1,54 @@
 //! `adamtrain runs [DIR…]`: a table of runs and points of sweeps.
 
+mod sheet;
+mod table;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Map, Value as Json, json};
 
 use crate::config::Value;
 use crate::config::settings::SETTINGS;
 use crate::error::{Exit, Failure, escaped};
 use crate::listing;
-use crate::listing::key::{self, Column};
-use crate::report::table::{self, Side, aligned, leaf};
-use crate::report::{Output, Style, message};
+use crate::listing::column::Column;
+use crate::listing::filter::Condition;
+use crate::listing::group::by_seed;
+use crate::listing::key;
+use crate::report::{Output, message};
 use crate::run::read;
 use crate::sweep::curve::{figure, subject};
 use crate::text::counted;
+use table::Table;
 
 /// A request to list runs.
 #[derive(Debug)]
-pub struct Runs {
+struct Runs {
     folders: Vec<PathBuf>,
+    condition: Option<String>,
+    by_seed: bool,
     sort: Option<String>,
     columns: Option<String>,
     reverse: bool,
     limit: Option<usize>,
     svg: Option<PathBuf>,
-    style: Style,
+    form: Form,
+    to: Option<PathBuf>,
+    quiet: bool,
+}
+
+/// How the table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// For people.
+    Text,
+    /// JSON lines.
+    Json,
+    /// A row a run, for other programs.
+    Csv,
+    /// A row an epoch, likewise.
+    Epochs,
 }
 
 const EXAMPLES: &str = "\
@@ -40,13 +62,24 @@ as the run said; running while a process holds its directory; killed where none 
 
 KEY is a column, a setting by its name or full key, or one of accuracy and loss (of the validation split where all \
 rows have one, else of the test split), best, time, name. Accuracies are sorted highest first, everything else lowest \
-first; `-KEY` or --reverse is the other way. Rows without a value come last.
+first; `-KEY` or --reverse is the other way. Rows without a value come last. Columns that are shown when they are asked \
+for: reason, host, os, start, end (times in UTC), peak_bytes.
+
+--where compares columns and settings: KEY = != < <= > >= VALUE, and KEY ~ TEXT for a part of a text, with and, or, not \
+and parentheses. `tag = NAME` is true of a run with that tag among others, `start >= 2026-11` compares as far as the \
+date is given, `KEY = none` is true where there is nothing. Values with blanks stand between quotes.
+
+--by-seed makes one row of those that differ in train.seed and data.data_seed alone: n, the mean and behind it σ, the \
+sample standard deviation, of those that are finished or early_stopped.
 
 Examples:
   adamtrain runs
   adamtrain runs --sort test_accuracy --limit 10
   adamtrain runs runs/mnist-* sweeps/a --sort optimizer,-lr
   adamtrain runs --columns path,lr,test_accuracy,time
+  adamtrain runs --where 'lr<1e-2 and status=finished' --by-seed
+  adamtrain runs --csv > runs.csv
+  adamtrain runs runs/a --csv --epochs --to metrics.csv
   adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
@@ -62,6 +95,11 @@ pub fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(PathBuf))
                 .help("Folders with runs and sweeps at any depth, or these themselves [default: runs and sweeps]"),
+            condition_argument("Only rows of which this is true; see below"),
+            Arg::new("by-seed")
+                .long("by-seed")
+                .action(ArgAction::SetTrue)
+                .help("One row for those that differ in seeds alone: n, mean and σ"),
             Arg::new("sort")
                 .long("sort")
                 .value_name("KEY[,KEY]")
@@ -70,6 +108,7 @@ pub fn command() -> Command {
             Arg::new("columns")
                 .long("columns")
                 .value_name("NAME[,NAME]")
+                .conflicts_with("epochs")
                 .help("Show these columns and settings [default: what differs and fits the terminal]"),
             Arg::new("reverse").long("reverse").action(ArgAction::SetTrue).help("The other way around"),
             Arg::new("limit")
@@ -77,6 +116,23 @@ pub fn command() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..))
                 .help("The first N rows"),
+            Arg::new("csv")
+                .long("csv")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("json")
+                .help("CSV (RFC 4180), a row a run: all columns and the settings that differ, or --columns"),
+            Arg::new("epochs")
+                .long("epochs")
+                .action(ArgAction::SetTrue)
+                .requires("csv")
+                .conflicts_with("by-seed")
+                .help("With --csv, a row an epoch: the lines of metrics.jsonl and results.jsonl"),
+            Arg::new("to")
+                .long("to")
+                .value_name("FILE")
+                .requires("csv")
+                .value_parser(value_parser!(PathBuf))
+                .help("With --csv, write FILE, whole or not at all"),
             Arg::new("svg")
                 .long("svg")
                 .value_name("FILE")
@@ -86,31 +142,63 @@ pub fn command() -> Command {
         .args(super::output_arguments())
 }
 
+/// `--where`, for commands that choose among runs.
+fn condition_argument(help: &'static str) -> Arg {
+    Arg::new("where").long("where").value_name("CONDITION").allow_hyphen_values(true).help(help)
+}
+
+/// Lists what was asked for.
+///
+/// # Errors
+/// As [`Runs::run`].
+pub fn run(typed: &ArgMatches) -> Result<()> {
+    Runs::from_matches(typed).run()
+}
+
 impl Runs {
-    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+    fn from_matches(matches: &ArgMatches) -> Self {
+        let form = match ["json", "epochs", "csv"].map(|id| matches.get_flag(id)) {
+            [true, ..] => Form::Json,
+            [_, true, _] => Form::Epochs,
+            [.., true] => Form::Csv,
+            _ => Form::Text,
+        };
         Self {
             folders: matches.get_many::<PathBuf>("DIR").into_iter().flatten().cloned().collect(),
+            condition: matches.get_one::<String>("where").cloned(),
+            by_seed: matches.get_flag("by-seed"),
             sort: matches.get_one::<String>("sort").cloned(),
             columns: matches.get_one::<String>("columns").cloned(),
             reverse: matches.get_flag("reverse"),
             limit: matches.get_one::<u32>("limit").map(|limit| *limit as usize),
             svg: matches.get_one::<PathBuf>("svg").cloned(),
-            style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
+            form,
+            to: matches.get_one::<PathBuf>("to").cloned(),
+            quiet: matches.get_flag("quiet"),
         }
     }
 
     /// Reads and lists them.
     ///
     /// # Errors
-    /// If a key or a folder is none, or something cannot be written.
-    pub fn run(&self) -> Result<()> {
+    /// If a key, a condition or a folder is none, or something cannot be written.
+    fn run(&self) -> Result<()> {
         let asked = self.sort.as_deref().map(key::parse).transpose()?.unwrap_or_default();
         let named = self.columns.as_deref().map(key::named).transpose()?;
+        let condition = self.condition.as_deref().map(Condition::parse).transpose()?;
         if let Some(svg) = &self.svg {
             self.draw(svg)?;
         }
         let folders = if self.folders.is_empty() { usual_folders()? } else { self.folders.clone() };
         let mut rows = listing::rows(&folders)?;
+        let all = rows.len();
+        if let Some(condition) = &condition {
+            rows = condition.select(rows);
+        }
+        if self.by_seed {
+            key::sort(&mut rows, &[]);
+            rows = by_seed(&rows);
+        }
         let mut keys: Vec<key::Key> = asked.iter().map(|asked| asked.among(&rows)).collect();
         if self.reverse && keys.is_empty() {
             keys.push(key::Key { column: Column::Path, turned: false });
@@ -119,58 +207,36 @@ impl Runs {
             key.turned ^= self.reverse;
         }
         key::sort(&mut rows, &keys);
-        let (told, shared) = listing::compare_settings(&rows);
-        let columns = match &named {
-            Some(named) => named.iter().map(|asked| asked.among(&rows).column).collect(),
-            None => key::columns(&rows, &told, &keys),
-        };
-        let shown = &rows[..rows.len().min(self.limit.unwrap_or(usize::MAX))];
-
-        let mut output = Output::default();
-        if self.style.json {
-            for row in shown {
-                output.line(&row.to_json(&told).to_string());
+        let table = Table::new(&rows, named.as_deref(), keys, self.limit);
+        match self.form {
+            Form::Json => table.to_json()?,
+            Form::Csv | Form::Epochs => self.write(&table)?,
+            Form::Text => {
+                let left_out = table.to_text(named.is_some())?;
+                self.message_of_left_out(&left_out);
             }
-            let shared: Map<String, Json> =
-                shared.iter().map(|(k, value)| (SETTINGS[*k].key.to_owned(), value.to_json())).collect();
-            let end = json!({
-                "event": "end",
-                "format": crate::report::FORMAT,
-                "status": "finished",
-                "found": rows.len(),
-                "shown": shown.len(),
-                "sort": keys.iter().map(|key| key.column.name()).collect::<Vec<_>>(),
-                "shared": shared,
-            });
-            output.line(&end.to_string());
-        } else {
-            let width = table::stdout_width();
-            let cells = |columns: &[Column]| -> Vec<Vec<String>> {
-                shown.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect()
-            };
-            let (shared, all) = (listing::notable(&shared), cells(&columns));
-            // What is named is shown, and so is all of it to a program.
-            let (fitting, left_out) = match width.filter(|_| named.is_none()) {
-                Some(width) => key::fitting(&columns, &all, &keys, width),
-                None => (columns.clone(), Vec::new()),
-            };
-            let text = if left_out.is_empty() { text(&columns, &all) } else { text(&fitting, &cells(&fitting)) };
-            let head = shared_by_all(&columns, &shared).map(|line| match width {
-                Some(width) => table::wrapped(&line, width, 5),
-                None => line,
-            });
-            for line in head.iter().flat_map(|head| head.lines()).chain(text.lines()) {
-                output.line(line);
-            }
-            self.message_of_left_out(&left_out);
         }
-        self.message(&folders, rows.len(), shown.len());
+        self.message(&folders, all, rows.len(), table.shown.len());
+        Ok(())
+    }
+
+    /// Writes CSV to standard output or into the file of `--to`.
+    fn write(&self, table: &Table) -> Result<()> {
+        let lines = if self.form == Form::Epochs { table.epochs() } else { table.to_csv(self.columns.is_some()) };
+        if let Some(path) = &self.to {
+            return super::write_whole("--to", path, &(lines.join("\n") + "\n"));
+        }
+        let mut output = Output::default();
+        for line in &lines {
+            output.line(line);
+        }
         output.finish()
     }
 
     /// A word on standard error where the table does not say it.
-    fn message(&self, folders: &[PathBuf], found: usize, shown: usize) {
+    fn message(&self, folders: &[PathBuf], all: usize, found: usize, shown: usize) {
         let line = match (found, folders) {
+            (0, _) if all > 0 => format!("--where is true of none of {}", counted(all as u64, "row")),
             (0, []) => "no runs found: there is no folder `runs` or `sweeps` here".to_owned(),
             (0, folders) => {
                 let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -179,14 +245,14 @@ impl Runs {
             _ if shown < found => format!("{shown} of {found} rows are shown"),
             _ => return,
         };
-        if !self.style.quiet {
+        if !self.quiet {
             message(&escaped(&line));
         }
     }
 
     /// Which columns had no room, on standard error.
     fn message_of_left_out(&self, left_out: &[Column]) {
-        if left_out.is_empty() || self.style.quiet {
+        if left_out.is_empty() || self.quiet {
             return;
         }
         let names: Vec<&str> = left_out.iter().map(|column| column.name()).collect();
@@ -222,21 +288,4 @@ pub(super) fn usual_folders() -> Result<Vec<PathBuf>> {
         }
     }
     Ok(folders)
-}
-
-/// The table.
-fn text(columns: &[Column], cells: &[Vec<String>]) -> String {
-    let side = |column: &Column| if column.is_text() { Side::Left } else { Side::Right };
-    let names: Vec<(&str, Side)> = columns.iter().map(|column| (column.heading(), side(column))).collect();
-    aligned(&names, cells)
-}
-
-/// A line of what all rows share, where that is worth telling.
-fn shared_by_all(columns: &[Column], shared: &[(usize, Value)]) -> Option<String> {
-    let told: Vec<String> = shared
-        .iter()
-        .filter(|(k, _)| !columns.contains(&Column::Setting(*k)))
-        .map(|(k, value)| format!("{}={}", leaf(SETTINGS[*k].key), escaped(&value.to_string())))
-        .collect();
-    (!told.is_empty()).then(|| format!("all: {}", told.join(" ")))
 }

@@ -1,60 +1,14 @@
-//! Columns of the table of runs, and the order of its rows by one of them.
+//! Keys of the table of runs: a column or setting by the names that a user may type, and the order of rows by it.
 
 use std::cmp::Ordering;
 
 use super::Row;
+use super::column::{Column, METRICS, WORDS, own};
 use crate::config::settings::{SETTINGS, index};
 use crate::config::value::closest;
 use crate::config::{Stretch, Value};
 use crate::error::{Exit, Failure, escaped};
-use crate::report::table::{duration, leaf, number};
-use crate::train::Record;
-
-/// A number of a row that is no setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// Its name in JSON and in the table.
-    pub name: &'static str,
-    /// Whether more is better.
-    rises: bool,
-    of: fn(&Row) -> Option<f64>,
-}
-
-fn last(row: &Row, of: fn(&Record) -> Option<f64>) -> Option<f64> {
-    row.last.as_ref().and_then(of)
-}
-
-/// All of them, in the order of the table.
-pub const METRICS: [Metric; 9] = [
-    Metric { name: "train_loss", rises: false, of: |row| last(row, |last| last.train_loss) },
-    Metric { name: "train_accuracy", rises: true, of: |row| last(row, |last| last.train_accuracy) },
-    Metric { name: "valid_loss", rises: false, of: |row| last(row, |last| last.valid_loss) },
-    Metric { name: "valid_accuracy", rises: true, of: |row| last(row, |last| last.valid_accuracy) },
-    Metric { name: "test_loss", rises: false, of: |row| last(row, |last| last.test_loss) },
-    Metric { name: "test_accuracy", rises: true, of: |row| last(row, |last| last.test_accuracy) },
-    Metric { name: "best_epoch", rises: false, of: |row| row.best.as_ref().map(|best| best.epoch as f64) },
-    Metric { name: "best_valid_loss", rises: false, of: |row| row.best.as_ref().and_then(|best| best.valid_loss) },
-    Metric { name: "seconds", rises: false, of: |row| row.seconds },
-];
-
-/// Those that the table shows unasked, where a row has them.
-const SHOWN: [&str; 7] =
-    ["train_loss", "valid_loss", "valid_accuracy", "test_accuracy", "best_epoch", "best_valid_loss", "seconds"];
-
-/// A column of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// The directory.
-    Path,
-    /// How it ended.
-    Status,
-    /// Epochs completed.
-    Epochs,
-    /// A setting, by its index.
-    Setting(usize),
-    /// A number, by its place in [`METRICS`].
-    Metric(usize),
-}
+use crate::report::table::leaf;
 
 /// What to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +20,7 @@ pub struct Key {
 }
 
 /// Other words for a column. Of two columns the first is meant where every row has it that has any number.
-const ALIASES: [(&str, &[&str]); 8] = [
+const ALIASES: [(&str, &[&str]); 9] = [
     ("accuracy", &["valid_accuracy", "test_accuracy"]),
     ("acc", &["valid_accuracy", "test_accuracy"]),
     ("test_acc", &["test_accuracy"]),
@@ -75,146 +29,8 @@ const ALIASES: [(&str, &[&str]); 8] = [
     ("best", &["best_valid_loss"]),
     ("time", &["seconds"]),
     ("name", &["path"]),
+    ("tag", &["tags"]),
 ];
-
-impl Column {
-    /// Its name: the setting's short one, but where another column has that.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Status => "status",
-            Self::Epochs => "epochs",
-            Self::Setting(k) => match leaf(SETTINGS[k].key) {
-                name if own(name).is_some() => SETTINGS[k].key,
-                name => name,
-            },
-            Self::Metric(k) => METRICS[k].name,
-        }
-    }
-
-    /// What stands above it: its name, but for times, which are shown with their unit.
-    pub fn heading(self) -> &'static str {
-        match self.name() {
-            "seconds" => "time",
-            name => name,
-        }
-    }
-
-    /// How soon it is left out where there is no room, the lowest first; none if it never is.
-    fn weight(self) -> Option<u8> {
-        match self {
-            Self::Path => None,
-            Self::Status => Some(7),
-            Self::Epochs => Some(4),
-            Self::Setting(_) => Some(8),
-            Self::Metric(k) => Some(match METRICS[k].name {
-                "valid_accuracy" => 10,
-                "test_accuracy" => 9,
-                "valid_loss" => 6,
-                "best_valid_loss" => 5,
-                "best_epoch" => 2,
-                "seconds" => 1,
-                _ => 3,
-            }),
-        }
-    }
-
-    /// What it shows of a row.
-    pub fn cell(self, row: &Row) -> String {
-        match self {
-            Self::Path => escaped(&row.path),
-            Self::Status => row.status.to_owned(),
-            Self::Epochs => row.epochs.to_string(),
-            Self::Setting(k) => row.settings.get(k).map_or("-".into(), |value| escaped(&value.to_string())),
-            Self::Metric(k) => {
-                let measure = (METRICS[k].of)(row);
-                match METRICS[k].name {
-                    "seconds" => measure.map_or("-".into(), duration),
-                    "best_epoch" => measure.map_or("-".into(), |epoch| format!("{epoch:.0}")),
-                    _ => number(measure),
-                }
-            }
-        }
-    }
-
-    /// Whether it holds words.
-    pub fn is_text(self) -> bool {
-        matches!(self, Self::Path | Self::Status | Self::Setting(_))
-    }
-
-    fn has(self, rows: &[Row]) -> bool {
-        match self {
-            Self::Metric(k) => rows.iter().any(|row| (METRICS[k].of)(row).is_some()),
-            _ => true,
-        }
-    }
-}
-
-/// The columns of a table of `rows`: `told` are the settings that differ, `keys` what it is sorted by.
-pub fn columns(rows: &[Row], told: &[usize], keys: &[Key]) -> Vec<Column> {
-    let asked = |column: Column| keys.iter().any(|key| key.column == column);
-    let mut settings = told.to_vec();
-    settings.retain(|&k| !WITHOUT_RESULT.contains(&SETTINGS[k].key));
-    settings.extend(keys.iter().filter_map(|key| match key.column {
-        Column::Setting(k) => Some(k),
-        _ => None,
-    }));
-    settings.sort_unstable();
-    settings.dedup();
-    let mut columns = vec![Column::Path, Column::Status, Column::Epochs];
-    columns.extend(settings.into_iter().map(Column::Setting));
-    let measures = (0..METRICS.len()).map(Column::Metric);
-    columns.extend(measures.filter(|&column| asked(column) || SHOWN.contains(&column.name()) && column.has(rows)));
-    columns
-}
-
-/// Parts `columns` into those that fit into `width` with these cells of theirs, and those that are left out: what the rows are sorted
-/// by stays.
-pub fn fitting(columns: &[Column], cells: &[Vec<String>], keys: &[Key], width: usize) -> (Vec<Column>, Vec<Column>) {
-    let longest = |k: usize| {
-        let cells = cells.iter().map(|row| row[k].chars().count());
-        cells.max().unwrap_or(0).max(columns[k].heading().chars().count())
-    };
-    let widths: Vec<usize> = (0..columns.len()).map(longest).collect();
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
-    let is_asked = |k: usize| keys.iter().any(|key| key.column == columns[k]);
-    while kept.iter().map(|&k| widths[k] + 2).sum::<usize>() > width + 2 {
-        let candidates = kept.iter().copied().filter(|&k| !is_asked(k));
-        // Of settings the widest goes first: a path, or a list of groups.
-        let first = candidates.filter_map(|k| Some((columns[k].weight()?, std::cmp::Reverse(widths[k]), k))).min();
-        let Some((_, _, k)) = first else { break };
-        kept.retain(|&other| other != k);
-    }
-    // What is narrow may still have room where something wide has left.
-    let mut left: Vec<usize> = (0..columns.len()).filter(|k| !kept.contains(k)).collect();
-    left.sort_by_key(|&k| std::cmp::Reverse((columns[k].weight(), std::cmp::Reverse(widths[k]))));
-    for k in left {
-        if kept.iter().chain([&k]).map(|&k| widths[k] + 2).sum::<usize>() <= width + 2 {
-            kept.push(k);
-        }
-    }
-    kept.sort_unstable();
-    let left_out = (0..columns.len()).filter(|k| !kept.contains(k)).map(|k| columns[k]).collect();
-    (kept.into_iter().map(|k| columns[k]).collect(), left_out)
-}
-
-/// RowSettings whose value changes no result.
-const WITHOUT_RESULT: [&str; 6] =
-    ["data.data_dir", "train.graph", "train.tensorboard", "train.threads", "train.save_every", "train.max_time"];
-
-/// A column that is no setting, by its name.
-fn own(name: &str) -> Option<Column> {
-    let first = [Column::Path, Column::Status, Column::Epochs];
-    let all = first.into_iter().chain((0..METRICS.len()).map(Column::Metric));
-    // Not by `Column::name`, which asks here.
-    all.into_iter().find(|column| match column {
-        Column::Path => name == "path",
-        Column::Status => name == "status",
-        Column::Epochs => name == "epochs",
-        Column::Metric(k) => name == METRICS[*k].name,
-        Column::Setting(_) => false,
-    })
-}
 
 /// A key as typed: columns, of which the first that all rows have is meant.
 #[derive(Clone, Debug)]
@@ -224,11 +40,16 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The first of the columns that it may mean: all are of one kind.
+    pub fn first(&self) -> Column {
+        self.columns[0]
+    }
+
     /// The key that is meant where `rows` are listed: rows are compared by what they all have.
     pub fn among(&self, rows: &[Row]) -> Key {
         let is_known = |column: &Column| match column {
             Column::Metric(k) => {
-                rows.iter().filter(|row| row.last.is_some()).all(|row| (METRICS[*k].of)(row).is_some())
+                rows.iter().filter(|row| row.last.is_some()).all(|row| METRICS[*k].value(row).is_some())
             }
             _ => true,
         };
@@ -253,7 +74,11 @@ pub fn named(text: &str) -> Result<Vec<Asked>, Failure> {
     text.split(',').map(|typed| one(typed.trim(), "--columns")).collect()
 }
 
-fn one(typed: &str, flag: &str) -> Result<Asked, Failure> {
+/// Reads one key; `flag` is where it was typed.
+///
+/// # Errors
+/// If there is no such key ([`Exit::Usage`]).
+pub fn one(typed: &str, flag: &str) -> Result<Asked, Failure> {
     let (turned, bare) = typed.strip_prefix('-').map_or((false, typed), |rest| (true, rest));
     let name = bare.trim_start_matches('-').replace('-', "_").to_lowercase();
     let columns: Vec<Column> = if let Some(column) = own(&name) {
@@ -268,6 +93,7 @@ fn one(typed: &str, flag: &str) -> Result<Asked, Failure> {
         return Ok(Asked { columns, turned });
     }
     let names = ["path", "status", "epochs"].into_iter().chain(METRICS.iter().map(|measure| measure.name));
+    let names = names.chain(WORDS.iter().map(|words| words.name));
     let names = names.chain(ALIASES.iter().map(|(alias, _)| *alias));
     let names = names.chain(SETTINGS.iter().flat_map(|setting| [leaf(setting.key), setting.key]));
     let hint = match closest(&name, names) {
@@ -299,8 +125,17 @@ impl Key {
                 known_first(a.settings.get(k), b.settings.get(k), |a, b| turn(compare(a, b), self.turned))
             }
             Column::Metric(k) => {
-                let Metric { of, rises, .. } = METRICS[k];
-                known_first(of(a), of(b), |a, b| turn(a.total_cmp(&b), self.turned != rises))
+                let metric = METRICS[k];
+                let turned = self.turned != metric.rises;
+                known_first(metric.value(a), metric.value(b), |a, b| turn(a.total_cmp(&b), turned))
+            }
+            Column::Count | Column::Deviation(_) => {
+                let number = |row| self.column.number(row);
+                known_first(number(a), number(b), |a, b| turn(a.total_cmp(&b), self.turned))
+            }
+            Column::Words(k) => {
+                let (a, b) = (WORDS[k].value(a), WORDS[k].value(b));
+                known_first(a.as_deref(), b.as_deref(), |a, b| turn(natural(a, b), self.turned))
             }
         }
     }
@@ -313,14 +148,18 @@ fn known_first<T: Copy>(a: Option<T>, b: Option<T>, order: impl Fn(T, T) -> Orde
     }
 }
 
-/// Numbers in their order, before words in theirs.
-fn compare(a: &Value, b: &Value) -> Ordering {
-    let number = |value: &Value| match value {
+/// The number that a value of a setting is, whatever its unit.
+pub fn number_of(value: &Value) -> Option<f64> {
+    match value {
         Value::Count(count) | Value::Stretch(Stretch::Steps(count) | Stretch::Epochs(count)) => Some(*count as f64),
         Value::Number(number) | Value::Time(number) | Value::Stretch(Stretch::Seconds(number)) => Some(*number),
         _ => None,
-    };
-    match (number(a), number(b), a, b) {
+    }
+}
+
+/// Numbers in their order, before words in theirs.
+fn compare(a: &Value, b: &Value) -> Ordering {
+    match (number_of(a), number_of(b), a, b) {
         (Some(x), Some(y), ..) => x.total_cmp(&y).then_with(|| a.to_string().cmp(&b.to_string())),
         (_, _, Value::Widths(a), Value::Widths(b)) => a.cmp(b),
         (x, y, ..) => y.is_some().cmp(&x.is_some()).then_with(|| a.to_string().cmp(&b.to_string())),
