@@ -3,6 +3,7 @@
 //! Only files are read, with bounds; a directory that is damaged, or being written, costs its own row and no more.
 
 pub mod column;
+pub mod diff;
 pub mod epochs;
 pub mod filter;
 mod find;

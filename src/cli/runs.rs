@@ -1,5 +1,6 @@
-//! `adamtrain runs [DIR…]`: a table of runs and points of sweeps.
+//! `adamtrain runs [DIR…]`: a table of runs and points of sweeps; and what is done to runs by their names.
 
+mod diff;
 mod sheet;
 mod table;
 
@@ -80,6 +81,7 @@ Examples:
   adamtrain runs --where 'lr<1e-2 and status=finished' --by-seed
   adamtrain runs --csv > runs.csv
   adamtrain runs runs/a --csv --epochs --to metrics.csv
+  adamtrain runs diff runs/a runs/b
   adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
@@ -89,6 +91,9 @@ pub fn command() -> Command {
         .about("Show runs and points of sweeps in one table")
         .after_help(EXAMPLES)
         .args_override_self(true)
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("COMMAND")
         .args([
             Arg::new("DIR")
                 .num_args(0..)
@@ -140,6 +145,7 @@ pub fn command() -> Command {
                 .help("Draw the sweep in DIR into FILE too, as its curve.svg"),
         ])
         .args(super::output_arguments())
+        .subcommands([diff::command()])
 }
 
 /// `--where`, for commands that choose among runs.
@@ -147,12 +153,15 @@ fn condition_argument(help: &'static str) -> Arg {
     Arg::new("where").long("where").value_name("CONDITION").allow_hyphen_values(true).help(help)
 }
 
-/// Lists what was asked for.
+/// Does what was typed.
 ///
 /// # Errors
-/// As [`Runs::run`].
+/// As the commands have them.
 pub fn run(typed: &ArgMatches) -> Result<()> {
-    Runs::from_matches(typed).run()
+    match typed.subcommand() {
+        Some(("diff", typed)) => diff::run(typed),
+        _ => Runs::from_matches(typed).run(),
+    }
 }
 
 impl Runs {

@@ -98,7 +98,7 @@ fn newest_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
 }
 
 /// The sweep and the point that `SWEEP#POINT` names.
-fn point_of(path: &Path) -> Option<(PathBuf, usize)> {
+pub fn point_of(path: &Path) -> Option<(PathBuf, usize)> {
     let (sweep, point) = path.to_str()?.rsplit_once('#')?;
     Some((sweep.into(), point.parse().ok()?))
 }
