@@ -1,6 +1,7 @@
 //! `adamtrain runs [DIR…]`: a table of runs and points of sweeps; and what is done to runs by their names.
 
 mod diff;
+mod remark;
 mod sheet;
 mod table;
 
@@ -82,6 +83,7 @@ Examples:
   adamtrain runs --csv > runs.csv
   adamtrain runs runs/a --csv --epochs --to metrics.csv
   adamtrain runs diff runs/a runs/b
+  adamtrain runs note runs/a 'the baseline of the paper'
   adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
@@ -145,7 +147,7 @@ pub fn command() -> Command {
                 .help("Draw the sweep in DIR into FILE too, as its curve.svg"),
         ])
         .args(super::output_arguments())
-        .subcommands([diff::command()])
+        .subcommands([diff::command(), remark::note(), remark::tag()])
 }
 
 /// `--where`, for commands that choose among runs.
@@ -160,6 +162,8 @@ fn condition_argument(help: &'static str) -> Arg {
 pub fn run(typed: &ArgMatches) -> Result<()> {
     match typed.subcommand() {
         Some(("diff", typed)) => diff::run(typed),
+        Some(("note", typed)) => remark::run_note(typed),
+        Some(("tag", typed)) => remark::run_tag(typed),
         _ => Runs::from_matches(typed).run(),
     }
 }
