@@ -10,6 +10,7 @@
 pub mod checkpoint;
 pub mod lock;
 pub mod provenance;
+pub mod remove;
 pub mod resolve;
 pub mod results;
 pub mod signal;

@@ -2,6 +2,7 @@
 
 mod diff;
 mod remark;
+mod remove;
 mod sheet;
 mod table;
 
@@ -84,6 +85,7 @@ Examples:
   adamtrain runs runs/a --csv --epochs --to metrics.csv
   adamtrain runs diff runs/a runs/b
   adamtrain runs note runs/a 'the baseline of the paper'
+  adamtrain runs rm --keep 10 --sort test_accuracy runs
   adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
@@ -147,7 +149,7 @@ pub fn command() -> Command {
                 .help("Draw the sweep in DIR into FILE too, as its curve.svg"),
         ])
         .args(super::output_arguments())
-        .subcommands([diff::command(), remark::note(), remark::tag()])
+        .subcommands([diff::command(), remark::note(), remark::tag(), remove::command()])
 }
 
 /// `--where`, for commands that choose among runs.
@@ -164,6 +166,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         Some(("diff", typed)) => diff::run(typed),
         Some(("note", typed)) => remark::run_note(typed),
         Some(("tag", typed)) => remark::run_tag(typed),
+        Some(("rm", typed)) => remove::run(typed),
         _ => Runs::from_matches(typed).run(),
     }
 }

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use crate::error::escaped;
 use crate::read::{self, is_folder, uninterrupted};
+use crate::run::remove::is_left_over;
 
 /// A directory that holds something to list.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +61,10 @@ fn look(path: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<Directory>)
             inside.push(entry.path());
         }
         names.insert(entry.file_name());
+    }
+    if is_left_over(path) {
+        warn(path, "is what a removal left: `adamtrain runs rm` with its name and --yes ends it");
+        return Ok(Vec::new());
     }
     let has = |name: &str| names.contains(OsStr::new(name));
     if has("sweep.toml") {
