@@ -111,13 +111,17 @@ fn pruning_by_a_second_moment_is_refused_where_the_optimizer_keeps_none_before_a
 #[test]
 fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
     let place = Place::new();
-    let text = place.succeed("optimizers").stdout;
+    let list = place.succeed("optimizers").stdout;
+    assert!(list.contains("`adamtrain optimizers NAME`"), "{list}");
     let listed = place.answer("optimizers --json");
     let listed = listed["optimizers"].as_array().unwrap();
     assert!(listed.iter().map(|one| one["name"].as_str().unwrap()).eq(names()));
     for one in listed {
         let name = one["name"].as_str().unwrap();
         let part = |key: &str| one[key].as_str().unwrap();
+        let text = place.succeed(&format!("optimizers {name}")).stdout;
+        let lines: Vec<&str> = list.lines().filter(|line| line.starts_with(&format!("{name} "))).collect();
+        assert!(lines.len() == 1 && lines[0].ends_with(part("about")), "{name}: {list}");
         assert!(part("formula").contains('α') && part("formula").contains('='), "{name}");
         assert!(part("source").contains("19") || part("source").contains("20"), "{name}");
         assert!(text.contains(part("formula").lines().next().unwrap()), "{name}");
@@ -177,7 +181,7 @@ fn the_listing_of_schedules_shows_formula_settings_and_end_of_each() {
     assert!(one.contains("cos(π·p)") && !one.contains("OneCycleLR"), "{one}");
     assert!(place.succeed("optimizers LION").stdout.contains("sign("));
     place.run("schedules cosin").refused(2, &["cosin", "`cosine`"]);
-    assert!(place.succeed("completions bash").stdout.contains("schedules"));
+    assert!(place.succeed("completions elvish").stdout.contains("schedules"));
     assert!(place.succeed("man").stdout.contains("schedules"));
 }
 

@@ -1,4 +1,4 @@
-//! `adamtrain optimizers [NAME]`: formula, hyperparameters, defaults, ranges and source of each optimizer.
+//! `adamtrain optimizers [NAME]`: the optimizers, a line each; or formula, hyperparameters, defaults, ranges and source of one.
 
 use std::fmt::Write as _;
 
@@ -16,14 +16,14 @@ use super::WIDTH;
 /// Its command line.
 pub fn command() -> Command {
     Command::new("optimizers")
-        .about("Show the optimizers: formula, hyperparameters, defaults, ranges and source")
+        .about("List the optimizers, or show one with its formula and defaults")
         .after_help("Examples:\n  adamtrain optimizers\n  adamtrain optimizers lion\n  adamtrain optimizers --json | jq '.optimizers[].name'")
         .args_override_self(true)
         .arg(
             Arg::new("NAME")
                 .hide_possible_values(true)
                 .value_parser(super::NameOf("optim.optimizer"))
-                .help("One of them; without it, all"),
+                .help("One of them, in full; without it a line of each"),
         )
         .args(super::output_arguments())
 }
@@ -36,16 +36,26 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         "event": "optimizers",
         "optimizers": families.iter().map(|family| described(family)).collect::<Vec<_>>(),
     });
-    answer(typed.get_flag("json").then_some(&as_json), || {
-        let mut text = String::new();
-        for family in &families {
-            write_family(&mut text, family);
-        }
-        if one.is_none() {
-            text.push_str("Chosen by --optimizer; hyperparameters without a flag are set by --set KEY=V.\n");
-        }
-        text
+    answer(typed.get_flag("json").then_some(&as_json), || match one {
+        Some(family) => in_full(family),
+        None => list(),
     })
+}
+
+/// A line of each.
+fn list() -> String {
+    let width = FAMILIES.iter().map(|family| family.name.len()).max().unwrap_or(0);
+    let line = |family: &&Family| format!("{:<width$}  {}\n", family.name, family.about);
+    let lines: String = FAMILIES.iter().map(line).collect();
+    lines
+        + "\n`adamtrain optimizers NAME` shows one: formula, hyperparameters and source.\n\
+           --optimizer chooses; hyperparameters without a flag are set by --set KEY=V.\n"
+}
+
+fn in_full(family: &Family) -> String {
+    let mut text = String::new();
+    write_family(&mut text, family);
+    text
 }
 
 fn write_family(text: &mut String, family: &Family) {

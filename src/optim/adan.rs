@@ -16,7 +16,7 @@ use super::prelude::*;
 
 pub static ADAN: Family = Family {
     name: "adan",
-    about: "Adam with Nesterov's momentum through the difference of gradients",
+    about: "Adam with Nesterov's momentum by differences of gradients",
     source: "Xie et al. 2022, arXiv:2208.06677; as sail-sg/Adan",
     file: include_str!("adan.rs"),
     ..Family::one_pass::<Adan, _, _, _>()

@@ -16,7 +16,7 @@ use super::prelude::*;
 pub static STABLEADAMW: Family = Family {
     name: "stableadamw",
     aliases: &["stable-adamw"],
-    about: "AdamW that slows down where gradients outgrow their second moment",
+    about: "AdamW, slower where gradients outgrow their second moment",
     source: "Wortsman et al. 2023, arXiv:2304.13013, Algorithm 2",
     file: include_str!("stableadamw.rs"),
     ..Family::two_pass::<StableAdamW, _, _, _, _, _>()
