@@ -4,10 +4,11 @@
 //! the process leaves with 7.
 
 pub mod csv;
+mod epochs;
 mod health;
 pub mod table;
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -17,8 +18,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Exit, Failure, escaped};
 use crate::run::Summary;
-pub use crate::terminal::draws;
+pub use crate::terminal::{colours, draws};
 use crate::train::Record;
+use epochs::Epochs;
 pub use health::Troubles;
 
 /// The format of `--json`, which `start`, `run` and every answer of one line carry as `format`. Fields may be added to it; where one
@@ -91,7 +93,7 @@ pub struct Reporter {
     output: Output,
     bar: Option<ProgressBar>,
     epochs: u64,
-    headed: bool,
+    table: Option<Epochs>,
     troubles: health::Troubles,
 }
 
@@ -104,7 +106,7 @@ impl Reporter {
             bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { style, output: Output::of_run(), bar, epochs, headed: false, troubles: health::Troubles::default() }
+        Self { style, output: Output::of_run(), bar, epochs, table: None, troubles: health::Troubles::default() }
     }
 
     /// Emits the `start` event, or says in a line what begins.
@@ -124,16 +126,7 @@ impl Reporter {
     pub fn tick(&self, record: &Record) {
         if let Some(bar) = &self.bar {
             bar.set_position(record.step);
-            bar.set_message(format!(
-                "epoch {}/{} step {} loss {} acc {} lr {:.1e} {:.0}/s",
-                record.epoch,
-                self.epochs,
-                record.step,
-                OrDash(record.train_loss),
-                Percent(record.train_accuracy),
-                record.lr,
-                record.samples_per_second,
-            ));
+            bar.set_message(epochs::standing(record, self.epochs, table::stderr_width()));
         }
     }
 
@@ -146,12 +139,14 @@ impl Reporter {
         for new in record.health.iter().flat_map(|health| self.troubles.take(record.epoch, health)) {
             tracing::warn!("epoch {}: {new}", record.epoch);
         }
-        let validated = record.valid_loss.is_some();
-        if !self.headed {
-            self.headed = true;
-            self.message(if validated { HEAD_WITH_VALIDATION } else { HEAD });
+        if self.table.is_none() {
+            let table = Epochs::new(record.valid_loss.is_some(), table::stderr_width());
+            self.message(&table.head());
+            self.table = Some(table);
         }
-        self.message(&row(record, validated));
+        if let Some(table) = &self.table {
+            self.message(&table.row(record));
+        }
     }
 
     /// Emits the `end` event, or the final summary, and says whether standard output took everything.
@@ -191,46 +186,6 @@ impl Reporter {
             (None, _) => message(line),
         }
     }
-}
-
-/// Whether standard error takes colours: on a terminal that draws, unless `NO_COLOR` is set (no-color.org).
-pub fn colours() -> bool {
-    draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Whether standard output takes colours: likewise, or where `CLICOLOR_FORCE` wants them (bixense.com/clicolors).
-pub fn colours_on_stdout() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
-    let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
-    is_set("CLICOLOR_FORCE") || io::stdout().is_terminal() && !is_dumb && !is_set("NO_COLOR")
-}
-
-/// The head of the table of epochs, which fits 80 columns.
-const HEAD: &str = "epoch   train loss   train acc   test loss   test acc        lr     time";
-
-/// The same where there is a validation split.
-const HEAD_WITH_VALIDATION: &str = concat!(
-    "            train              valid              test\n",
-    "epoch      loss      acc      loss      acc      loss      acc       lr    time"
-);
-
-/// A line of the table of epochs.
-fn row(record: &Record, validated: bool) -> String {
-    let Record { epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr, seconds, .. } = record;
-    let train = (OrDash(*train_loss), Percent(*train_accuracy));
-    let test = (OrDash(*test_loss), Percent(*test_accuracy));
-    let time = table::duration(*seconds);
-    if !validated {
-        return format!(
-            "{epoch:>5}   {:>10}   {:>9}   {:>9}   {:>8}   {lr:>7.1e}   {time:>6}",
-            train.0, train.1, test.0, test.1
-        );
-    }
-    let valid = (OrDash(record.valid_loss), Percent(record.valid_accuracy));
-    format!(
-        "{epoch:>5}  {:>8} {:>8}  {:>8} {:>8}  {:>8} {:>8}  {lr:>7.1e}  {time:>6}",
-        train.0, train.1, valid.0, valid.1, test.0, test.1
-    )
 }
 
 /// A line for people on standard error, in as many as the terminal needs.
@@ -285,24 +240,6 @@ fn lines(summary: &Summary, out: &str) -> Vec<String> {
     }
     lines.push(format!("out             {}", escaped(out)));
     lines
-}
-
-/// A number of a table, or a dash.
-struct OrDash(Option<f64>);
-
-impl std::fmt::Display for OrDash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&table::number(self.0))
-    }
-}
-
-/// A share as a percentage, or a dash.
-struct Percent(Option<f64>);
-
-impl std::fmt::Display for Percent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0.map_or("-".into(), |share| format!("{:.2}%", 100.0 * share)))
-    }
 }
 
 /// An event with the number of its format behind its name.

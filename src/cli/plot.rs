@@ -14,7 +14,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::listing::key::{self, Column};
 use crate::listing::{self, Row};
 use crate::report::table::stdout_width;
-use crate::report::{answer, colours_on_stdout};
+use crate::report::answer;
 
 /// What tells runs of one line apart.
 const SEEDS: [&str; 2] = ["train.seed", "data.data_seed"];
@@ -115,7 +115,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     }
     let json = typed.get_flag("json").then(|| to_json(&figure));
     let width = stdout_width().unwrap_or(super::WIDTH);
-    answer(json.as_ref(), || figure.to_braille(width, colours_on_stdout()))
+    answer(json.as_ref(), || figure.to_braille(width, crate::terminal::colours_on_stdout()))
 }
 
 /// The rows of what was named.

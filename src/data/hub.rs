@@ -146,7 +146,7 @@ fn is_offline() -> bool {
     std::env::var("HF_HUB_OFFLINE").is_ok_and(is_on)
 }
 
-/// Downloads what is missing into the hub's cache, unless `quiet` with a progress bar.
+/// Downloads what is missing into the hub's cache, unless `quiet` with a line that counts.
 ///
 /// # Errors
 /// Where there is no network, within ten seconds; nothing half-written stays under a final name.
@@ -161,7 +161,7 @@ pub(super) fn download(repository: Repository, quiet: bool) -> Result<Snapshot> 
         return Err(broken(what).hint(hint).into());
     }
     let bar = if quiet || !draws() { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} {bar:30} {eta}") {
+    if let Ok(style) = ProgressStyle::with_template("{wide_msg} {bytes} of {total_bytes}, {eta} left") {
         bar.set_style(style);
     }
     bar.set_message(format!("fetching {}", repository.id));

@@ -122,13 +122,14 @@ impl Live {
         best_first(&mut leaders);
         let percent = 100 * lanes.position / lanes.batches.max(1);
         let left = self.time_left(done);
+        // What is cut off where the terminal is narrow comes last.
         let status = format!(
-            "{} of {} points, {running} running, {} diverged; epoch {}/{} {percent}%; {left} left",
+            "{} of {} points, {left} left; epoch {}/{} {percent}%; {running} running, {} diverged",
             self.count,
             points.points.len(),
-            self.diverged,
             (lanes.epoch + 1).min(lanes.config.epochs),
             lanes.config.epochs,
+            self.diverged,
         );
         self.line(0, status);
         if !leaders.is_empty() {
