@@ -5,29 +5,45 @@
 
 use std::fmt;
 
-/// Exit codes of the program. Scripts rely on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Something unexpected, or an expectation of the caller that was not met.
-    Unexpected = 1,
-    /// Flags or configuration.
-    Usage = 2,
-    /// A data set that is missing or broken.
-    Data = 3,
-    /// A run, checkpoint or model file that is missing, broken or another's.
-    Run = 4,
-    /// The device, or memory that does not suffice.
-    Device = 5,
-    /// Another process works in the run directory.
-    Busy = 6,
-    /// Output could not be written: disk full, read-only.
-    Output = 7,
-    /// Training diverged: a number is not finite.
-    Diverged = 8,
-    /// No compressed file meets what was asked of it; the best is left in place.
-    Missed = 9,
-    /// Out of time; saved, run again.
-    Again = 75,
+/// Makes [`Exit`] and its list: each code with what it says, which is its doc, its row of README.md and its line of help.
+macro_rules! exits {
+    ($($(#[doc = $about:literal])+ $name:ident = $code:literal;)+) => {
+        /// Exit codes of failures, and of what did not come to its end. Scripts rely on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Exit {
+            $($(#[doc = $about])+ $name = $code,)+
+        }
+
+        /// Every code with which the process leaves, and when.
+        pub const EXIT_CODES: &[(&str, &str)] = &[
+            ("0", " done"),
+            $((stringify!($code), concat!($($about),+)),)+
+            ("129, 130, 143", " hang-up, interrupt, terminate; saved"),
+        ];
+    };
+}
+
+exits! {
+    /// unexpected, or below `--expect-accuracy`
+    Unexpected = 1;
+    /// flags or configuration
+    Usage = 2;
+    /// data missing or broken
+    Data = 3;
+    /// run, checkpoint or model missing, broken or another's
+    Run = 4;
+    /// device, or memory that does not suffice
+    Device = 5;
+    /// another process works in the run directory
+    Busy = 6;
+    /// output cannot be written
+    Output = 7;
+    /// diverged: `reason` names epoch, step and the first tensor that was not finite
+    Diverged = 8;
+    /// `compress`: no file meets what was asked of it; the best that was reached is left in place and named
+    Missed = 9;
+    /// `--max-time` is over; saved, run again
+    Again = 75;
 }
 
 /// An error whose exit code is known.

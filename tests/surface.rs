@@ -161,6 +161,7 @@ fn a_word_of_another_program_leads_to_what_is_meant() {
         ("swep", &["`adamtrain sweep`"]),
         ("classify", &["`adamtrain predict`"]),
         ("ls", &["`adamtrain runs`"]),
+        ("halp", &["`adamtrain help`"]),
         ("--json runs", &["`adamtrain runs --json`"]),
     ];
     let place = Place::new();
@@ -228,6 +229,7 @@ fn every_refusal_speaks_with_one_voice() {
         "eval x --split all",
         "data mnits",
         "optimizers zzz",
+        "help zzz",
         "completions tcsh",
         "runs --limit 0",
         "runs --sort zzzz",
@@ -785,6 +787,9 @@ fn a_full_standard_output_is_told_once_and_the_run_is_whole() {
         "eval a",
         "--dry-run",
         "man",
+        "help",
+        "help eval",
+        "help keys",
         "runs -q",
         "runs --json -q",
         "doctor",
@@ -860,10 +865,12 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
     for words in ["-q", "-v", "Optimizer:", "Examples:", "default: 128", "eval"] {
         assert!(help.contains(words), "{words}");
     }
-    let short = place.succeed("-h").stdout;
-    assert!(short.contains("--lr"));
     for command in [
         "train",
+        "sweep",
+        "compress",
+        "runs",
+        "help",
         "eval",
         "predict",
         "inspect",
@@ -879,6 +886,96 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
         assert!(help.contains("Usage: adamtrain"), "{command}");
     }
     assert!(place.succeed("--version").stdout.starts_with("adamtrain 0"));
+}
+
+#[test]
+fn short_help_fits_a_screen_and_long_help_has_the_defaults_of_each_optimizer() {
+    let place = Place::new();
+    let commands = place.succeed("completions zsh -- adamtrain s").stdout;
+    assert!(commands.contains("sweep\t") && commands.contains("schedules\t"), "{commands}");
+    let all = finish(&mut place.command(&["completions", "zsh", "--", "adamtrain", ""])).expect(0).stdout;
+    let commands: Vec<&str> = all.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert!(commands.len() > 12, "{commands:?}");
+    for command in commands.iter().chain(&[""]) {
+        let mut process = place.adamtrain(&format!("{command} -h"));
+        let help = finish(process.env("COLUMNS", "80")).expect(0).stdout;
+        assert!(help.lines().count() <= 50, "{command}: {} lines", help.lines().count());
+        assert!(help.contains("Usage: adamtrain"), "{command}: {help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{command}: {help}");
+        // A line each, where flags are many.
+        if ["", "train"].contains(command) {
+            let flags = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
+            let options = help.split("Options:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+            assert_eq!(options.lines().count(), flags + if command.is_empty() { 2 } else { 1 }, "{help}");
+            assert!((12..=16).contains(&flags) && help.matches("\n  adamtrain ").count() == 3, "{help}");
+        }
+    }
+    let help = place.succeed("--help").stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for optimizer in place.answer("optimizers")["optimizers"].as_array().unwrap() {
+        let (name, lr) = (optimizer["name"].as_str().unwrap(), &optimizer["hyperparameters"][0]["default"]);
+        let lr = lr.as_f64().unwrap();
+        let of_it = help.split("learning rate [a number").nth(1).unwrap().split("]").next().unwrap();
+        let of_it = of_it.split("[default: ").nth(1).unwrap();
+        let named = of_it.split("; ").find(|part| part.split([' ', ',']).any(|word| word == name));
+        let told = named.unwrap_or_else(|| of_it.split("; ").next().unwrap()).rsplit(' ').next().unwrap();
+        assert_eq!(told.parse::<f64>().unwrap(), lr, "{name} in {of_it}");
+    }
+    assert!(!help.contains("the optimizer's]"), "{help}");
+}
+
+#[test]
+fn help_explains_commands_keys_events_and_exit_codes() {
+    let place = Place::new();
+    assert_eq!(place.succeed("help").stdout, place.succeed("-h").stdout);
+    for command in ["train", "sweep", "eval", "runs", "help"] {
+        let (explained, help) =
+            (place.succeed(&format!("help {command}")), place.succeed(&format!("{command} --help")));
+        assert_eq!(explained.stdout, help.stdout, "{command}");
+    }
+    let keys = place.succeed("help keys").stdout;
+    let config = place.answer("--dry-run --optimizer sgd")["config"].clone();
+    for (section, entries) in config.as_object().unwrap() {
+        assert!(keys.contains(&format!("\n[{section}]\n")), "{section}");
+        for name in entries.as_object().unwrap().keys() {
+            assert!(keys.contains(&format!("\n  {section}.{name}")), "{section}.{name}");
+        }
+    }
+    assert!(keys.contains("\n  optim.lr  --lr\n") && keys.contains("default adopt 0.25"), "{keys}");
+    let json = place.succeed("help json").stdout;
+    for words in ["\ntrain: start\n  event, format, config,", "\nsweep --expand: none\n", "test_accuracy"] {
+        assert!(json.contains(words), "{words} in {json}");
+    }
+    let codes = place.succeed("help exit-codes").stdout;
+    for code in [
+        "  0  ",
+        "  1  ",
+        "  2  ",
+        "  3  ",
+        "  4  ",
+        "  5  ",
+        "  6  ",
+        "  7  ",
+        "  8  ",
+        "  9  ",
+        "  75 ",
+        "  129, 130, 143 ",
+    ] {
+        assert!(codes.contains(code), "{code} in {codes}");
+    }
+    for (topic, meant) in [
+        ("key", "help keys"),
+        ("settings", "help keys"),
+        ("exit", "help exit-codes"),
+        ("events", "help json"),
+        ("swep", "help sweep"),
+        ("evaluate", "help eval"),
+        ("lr", "`optim.lr` is a setting"),
+        ("--batch-size", "`train.batch_size` is a setting"),
+    ] {
+        let words = ["help", "--", topic];
+        finish(&mut place.command(&words)).refused(2, &["there is no help for", topic, meant]);
+    }
+    place.run("help zzzz").refused(2, &["zzzz", "exit-codes"]);
 }
 
 #[test]
@@ -917,7 +1014,12 @@ fn everything_fits_a_terminal_of_80_columns() {
         "doctor --help",
         "completions --help",
         "man --help",
+        "help --help",
+        "help keys",
+        "help json",
+        "help exit-codes",
         "optimizers",
+        "optimizers adam",
         "doctor",
         "data digits",
         "eval a",
@@ -1019,7 +1121,8 @@ fn completions_and_the_manual_are_printed() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = place.succeed(&format!("completions {shell}")).stdout;
-        assert!(text.contains("weight-decay"), "{shell}");
+        // Either all flags, or how to ask for them.
+        assert!(text.contains("weight-decay") || text.contains(&format!("completions {shell} -- ")), "{shell}");
     }
     let manual = place.succeed("man").stdout;
     assert!(manual.contains(".TH adamtrain") && manual.contains("weight\\-decay"));

@@ -18,10 +18,12 @@ Examples:
   adamtrain compress runs/lenet --target-error 1.9% --out lenet.amc
   adamtrain compress runs/lenet --max-bytes 5000
   adamtrain compress runs/lenet --pareto --out lenet-pareto
-  adamtrain compress runs/lenet --quantize int8 --target-error 2%      # 9 where int8 mistakes more
+  adamtrain compress runs/lenet --quantize int8 --target-error 2%
   adamtrain eval lenet.amc --dataset mnist
 
-Exit codes: 0 done, 9 the goal was missed (the best file is left), 75, 129, 130, 143 stopped (go on with --resume).";
+Exit codes:
+  0 done, 9 the goal was missed (the best file is left),
+  75, 129, 130, 143 stopped (go on with --resume)";
 
 /// Its command line.
 pub fn command() -> Command {
@@ -30,6 +32,10 @@ pub fn command() -> Command {
     };
     Command::new("compress")
         .about("Turn a run into one small file, measured as the file that it is")
+        .override_usage(
+            "adamtrain compress [OPTIONS] <--target-error <SHARE>|--max-bytes <N>> <RUN>\n       \
+             adamtrain compress [OPTIONS] <--pareto|--quantize <FORMAT>> <RUN>",
+        )
         .after_help(EXAMPLES)
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
@@ -45,15 +51,21 @@ pub fn command() -> Command {
             arg(
                 "quantize",
                 "FORMAT",
-                "The weights as they are, in another format, or in the levels they were trained with; trains nothing. \
-                 With a goal beside it, that is what the file must be",
+                "The weights as they are, in another format; trains nothing",
+            )
+            .long_help(
+                "The weights as they are, in another format, or in the levels they were trained with; trains nothing. With a goal beside it, \
+                 that is what the file must be",
             )
             .value_parser(Format::ALL.map(|(name, _)| name)),
             arg(
                 "rounding",
                 "BY",
-                "Which weights are given up for their bits first: those that matter least to the loss by the optimizer's \
-                 second moment, or those nearest to the next level",
+                "Which weights are given up for their bits first",
+            )
+            .long_help(
+                "Which weights are given up for their bits first: those that matter least to the loss by the optimizer's second moment, or \
+                 those nearest to the next level",
             )
             .value_parser(Rounding::ALL.map(|(name, _)| name))
             .default_value("fisher"),

@@ -30,7 +30,7 @@ pub fn command() -> Command {
         Arg::new(name).long(name).value_name(metavar).help(help)
     };
     Command::new("data")
-        .about("Say what a data set is, where it was found, its counts per class and its digest")
+        .about("Say what a data set is: where it lies, counts per class, digest")
         .after_help(
             "Examples:\n  adamtrain data mnist --data-dir data/mnist --json\n  adamtrain data letters/ --size 28x28 --svg sheet.svg\n  adamtrain data iris.csv --label species\n  adamtrain data --cache",
         )

@@ -19,9 +19,9 @@ use selftest::{Outcome, SelfTest, Verdict};
 /// Its command line.
 pub fn command() -> Command {
     Command::new("doctor")
-        .about("Show devices, driver and libraries, and train a few steps on every device")
+        .about("Show devices and libraries, and train a few steps on each device")
         .after_help(
-            "Exit codes: 0 every device that is here trains as it should, 1 one does not.\nExample: adamtrain doctor --json",
+            "Examples:\n  adamtrain doctor\n  adamtrain doctor --json\n\nExit codes:\n  0 every device that is here trains as it should, 1 one does not",
         )
         .args_override_self(true)
         .args(super::output_arguments())

@@ -38,7 +38,7 @@ pub(super) use classes::Trained;
 /// Its command line.
 pub fn command() -> Command {
     Command::new("eval")
-        .about("Evaluate a run: loss, accuracy, accuracy per class, confusion matrix")
+        .about("Evaluate a run: loss, accuracy per class, confusion matrix")
         .after_help(
             "Examples:\n  adamtrain eval runs/mnist-linear-001\n  adamtrain eval runs/a --best --split valid --json\n  adamtrain eval mnist.amc --predictions classes.txt\n  adamtrain eval runs/pets --dataset photos --map katze=cat,hund=dog",
         )

@@ -20,7 +20,7 @@ use crate::train::finite;
 /// Its command line.
 pub fn command() -> Command {
     Command::new("inspect")
-        .about("Show what a checkpoint holds: net, progress, tensors with shapes, sizes and norms")
+        .about("Show what a checkpoint holds: net, progress, tensors")
         .after_help("Examples:\n  adamtrain inspect runs/mnist-linear-001\n  adamtrain inspect runs/a/ckpt/step-000004690.safetensors --json")
         .args_override_self(true)
         .args(super::checkpoint_arguments("PATH"))

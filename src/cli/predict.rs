@@ -35,15 +35,15 @@ pub fn command() -> Command {
     Command::new("predict")
         .about("Say which class pictures belong to: files, folders, arrays")
         .after_help(
-            "Examples:
-  adamtrain predict runs/mnist-mlp-001 digit.png photos/ --top 3
-  adamtrain predict net.amc scans.npy t10k-images-idx3-ubyte.gz --csv > a.csv
-  curl -s https://example.org/7.jpg | adamtrain predict runs/a - --json
-
-A picture is PNG, JPEG, BMP, PNM, GIF or WebP, of any size. Of a folder all
+            "A picture is PNG, JPEG, BMP, PNM, GIF or WebP, of any size. Of a folder all
 pictures below it are answered. Pictures become what the net takes: its size,
 grey or colour and, where that is plain, white on black or black on white. What
-was done is said on standard error. docs/predict.md tells the rest.",
+was done is said on standard error. docs/predict.md tells the rest.
+
+Examples:
+  adamtrain predict runs/mnist-mlp-001 digit.png photos/ --top 3
+  adamtrain predict net.amc scans.npy --csv > classes.csv
+  curl -s https://example.org/7.jpg | adamtrain predict runs/a - --json",
         )
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))

@@ -27,17 +27,20 @@ const SYNONYMS: &[(&[&str], &str)] = &[
     (&["completion", "complete"], "completions"),
     (&["manual", "manpage"], "man"),
     (&["resume", "continue"], "--out DIR --resume"),
-    (&["help"], "--help"),
     (&["version"], "--version"),
+];
+
+/// Words that are no topic of help, and the topic.
+const TOPICS: &[(&[&str], &str)] = &[
+    (&["key", "settings", "setting", "config", "configuration", "toml", "options", "flags"], "keys"),
+    (&["events", "event", "jsonl", "output", "fields"], "json"),
+    (&["exit", "codes", "exitcodes", "exitcode", "errors", "status"], "exit-codes"),
 ];
 
 /// Prints help and the version; anything else is a failure.
 pub fn told(error: &Error, root: &Command, words: &[String]) -> Result<()> {
     if !error.use_stderr() {
-        return match error.print().and_then(|()| io::stdout().flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error).into()),
-            _ => Ok(()),
-        };
+        return Ok(printed(error.print())?);
     }
     let command = words.first().and_then(|word| root.get_subcommands().find(|command| command.get_name() == word));
     let typed = Typed { root, command, words };
@@ -45,6 +48,31 @@ pub fn told(error: &Error, root: &Command, words: &[String]) -> Result<()> {
     let failure = Failure::new(Exit::Usage, what);
     let hint = hint.or_else(|| Some(format!("`{}` shows what there is", typed.help())));
     Err(hint.into_iter().fold(failure, Failure::hint).into())
+}
+
+/// What came of printing: a reader that has gone away is no error.
+pub fn printed(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome.and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// The refusal of a topic of help that is none of `names`.
+pub fn unknown_topic(topic: &str, names: &[String]) -> Failure {
+    let word = plain(topic);
+    let is_topic = |meant: &str| names.iter().any(|name| name == meant);
+    let synonyms = SYNONYMS.iter().chain(TOPICS).filter(|(_, meant)| is_topic(meant));
+    let synonym = synonyms.clone().find(|(words, _)| words.contains(&word.as_str())).map(|(_, meant)| *meant);
+    let bare = topic.trim_start_matches('-').replace('-', "_");
+    let setting =
+        SETTINGS.iter().find(|setting| leaf(setting.key) == bare || setting.key == bare || is_flag_of(setting, topic));
+    let hint = match (synonym.or_else(|| closest(topic, names.iter().map(String::as_str))), setting) {
+        (None, Some(setting)) => format!("`{}` is a setting: `adamtrain help keys` has it", setting.key),
+        (Some(meant), _) => format!("did you mean `adamtrain help {meant}`?"),
+        (None, None) => format!("there are {}", names.join(", ")),
+    };
+    Failure::new(Exit::Usage, format!("there is no help for `{}`", cut(topic))).hint(hint)
 }
 
 /// The words of a command line, and the command that they begin with.

@@ -17,7 +17,7 @@ use crate::report::table::wrapped;
 /// Its command line.
 pub fn command() -> Command {
     Command::new("schedules")
-        .about("Show the learning-rate schedules: formula, settings, defaults, end and source")
+        .about("Show the learning-rate schedules: formulas, settings, defaults")
         .after_help("Examples:\n  adamtrain schedules\n  adamtrain schedules cosine\n  adamtrain schedules --json | jq '.schedules[].name'")
         .args_override_self(true)
         .arg(

@@ -33,6 +33,9 @@ pub struct SweepRequest {
     style: Style,
 }
 
+/// What stands above the flags that a sweep alone has.
+pub(super) const HEADING: &str = "Sweep";
+
 const EXAMPLES: &str = "\
 A setting takes several values: `a,b`, `a..b` (whole numbers, both ends), `lin(a,b,n)`, `log(a,b,n)`; widths are
 separated by `;`, as in --hidden 'none;300,100'. In TOML: lr = [1e-3, 1e-2] or lr = \"log(1e-4,1e-1,16)\".
@@ -47,7 +50,7 @@ Examples:
 
 /// Its command line.
 pub fn command() -> Command {
-    let own = |arg: Arg| arg.help_heading("Sweep");
+    let own = |arg: Arg| arg.help_heading(HEADING);
     let train = super::train_arguments().into_iter();
     let train = train.filter(|arg| !matches!(arg.get_id().as_str(), "dry-run" | "expect-accuracy" | "resume" | "out"));
     // A sweep refuses it, with what to do.

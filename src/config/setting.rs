@@ -2,7 +2,7 @@
 
 use super::augment::ByAugment;
 use super::value::{Kind, Value};
-use crate::optim::{Decay, Shortest};
+use crate::optim::{Decay, FAMILIES, Shortest};
 
 /// One setting.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub enum Default {
     BySchedule(Decay, f64, f64),
     /// What follows from the kind of augmentation.
     ByAugment(ByAugment),
+    /// What each optimizer has for this hyperparameter.
+    ByOptimizer,
 }
 
 /// Which configurations read a setting: elsewhere it does nothing.
@@ -116,28 +118,83 @@ impl Setting {
         match self.default {
             Default::Is(text) => self.kind.parse(text).ok(),
             Default::Unset(word) => Some(Value::Unset(word)),
-            Default::Follows(_) | Default::BySchedule(..) | Default::ByAugment(_) => None,
+            Default::Follows(_) | Default::BySchedule(..) | Default::ByAugment(_) | Default::ByOptimizer => None,
         }
     }
 
-    /// What it does, accepts and defaults to.
-    pub fn full_help(&self) -> String {
-        let accepts = match self.kind {
-            Kind::Path => String::new(),
-            kind => format!(" [{kind}]"),
-        };
-        let default = match self.default {
+    /// What it accepts, in words; nothing of a path.
+    pub fn accepts(&self) -> Option<String> {
+        (self.kind != Kind::Path).then(|| self.kind.to_string())
+    }
+
+    /// What it is where nothing is given, in words.
+    pub fn default_words(&self) -> String {
+        match self.default {
             Default::Is(text) | Default::Unset(text) | Default::Follows(text) => text.to_owned(),
             Default::BySchedule(decay, its, other) => {
                 format!("{}; for {} {}", Shortest(other), decay.name(), Shortest(its))
             }
             Default::ByAugment(texts) => by_augment(texts),
-        };
-        format!("{}{accepts} [default: {default}]", self.help)
+            Default::ByOptimizer => by_optimizer(self.key),
+        }
+    }
+
+    /// What it does, accepts and defaults to.
+    pub fn full_help(&self) -> String {
+        let accepts = self.accepts().map_or(String::new(), |accepts| format!(" [{accepts}]"));
+        format!("{}{accepts} [default: {}]", self.help, self.default_words())
     }
 }
 
 /// Defaults by the kind of augmentation, in words: `0; with affine 1; with shift 4`.
 fn by_augment(by: ByAugment) -> String {
     by.iter().fold("0".to_owned(), |words, (parts, text)| format!("{words}; with {parts} {text}"))
+}
+
+/// Defaults of a hyperparameter by the optimizers that have it, in words: `0.001; sgd 0.1; adagrad, muon 0.01`, where the first is that of
+/// most, and `sgd, rmsprop 0` where they are few.
+fn by_optimizer(key: &str) -> String {
+    const FEW: usize = 4;
+    let mut values: Vec<(String, Vec<&str>)> = Vec::new();
+    for family in FAMILIES {
+        let Some(hyper) = family.hypers.iter().find(|hyper| hyper.key == key) else { continue };
+        let value = hyper.default.to_string();
+        match values.iter_mut().find(|(other, _)| *other == value) {
+            Some((_, names)) => names.push(family.name),
+            None => values.push((value, vec![family.name])),
+        }
+    }
+    // Stable: of two that are as frequent, the one of the family that is listed first.
+    values.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    let all: usize = values.iter().map(|(_, names)| names.len()).sum();
+    let words = values.iter().enumerate().map(|(place, (value, names))| {
+        if place == 0 && all > FEW { value.clone() } else { format!("{} {value}", names.join(", ")) }
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::HYPERS;
+
+    #[test]
+    fn the_defaults_of_every_optimizer_are_told_in_as_few_words() {
+        for hyper in HYPERS {
+            let words = by_optimizer(hyper.key);
+            let mut parts = words.split("; ");
+            let first = parts.next().unwrap();
+            let of = |name: &str| {
+                let named = |part: &str| Some(part.rsplit_once(' ')?.0.split(", ").any(|other| other == name));
+                let part = words.split("; ").find(|part| named(part) == Some(true)).unwrap_or(first);
+                part.rsplit(' ').next().unwrap().to_owned()
+            };
+            for family in FAMILIES {
+                if let Some(own) = family.hypers.iter().find(|own| own.key == hyper.key) {
+                    assert_eq!(of(family.name), own.default.to_string(), "{} of {}: {words}", hyper.key, family.name);
+                }
+            }
+        }
+        assert_eq!(by_optimizer("optim.clip_exponent"), "adopt 0.25");
+    }
 }

@@ -12,7 +12,7 @@ use super::augment::{ALPHA, Augment, CUTOUT, FLIP, MIXUP, ROTATION, SCALE, SHEAR
 use super::field::{
     Choice, ColumnName, ColumnNames, DataName, Field, ImageSize, Of, above, any, count, from, number, stretch, time,
 };
-use super::setting::Default::{ByAugment, BySchedule, Follows, Is, Unset};
+use super::setting::Default::{ByAugment, ByOptimizer, BySchedule, Follows, Is, Unset};
 use super::setting::ReadBy::{DataByPath, Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
@@ -37,7 +37,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         let beside = BESIDE.iter().find(|(key, _)| *key == hyper.key);
         Setting {
             flag: FLAGGED.contains(&hyper.key).then(|| setting.flag_of_its_name()),
-            default: Follows("the optimizer's"),
+            default: ByOptimizer,
             reader: beside.map_or(ReadBy::Every, |(_, reader)| *reader),
             lanes: if setting.kind.is_number() { Own } else { Sharing::Model },
             ..setting

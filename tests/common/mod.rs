@@ -5,6 +5,8 @@
 // Each file of tests uses a part of this, and helpers panic as tests do.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod terminal;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
