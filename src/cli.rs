@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod help;
 mod inspect;
+mod manual;
 mod optimizers;
 mod plot;
 mod predict;
@@ -81,7 +82,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },
     Subcommand { command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
     Subcommand { command: shell::completions, run: |typed, _| done(shell::complete(typed)), computes: false },
-    Subcommand { command: shell::man, run: |_, _| done(shell::print_man()), computes: false },
+    Subcommand { command: manual::command, run: |typed, _| done(manual::run(typed)), computes: false },
     Subcommand { command: help::command, run: |typed, _| done(help::run(typed)), computes: false },
 ];
 

@@ -6,7 +6,7 @@ pub mod column;
 pub mod diff;
 pub mod epochs;
 pub mod filter;
-mod find;
+pub mod find;
 pub mod group;
 pub mod key;
 pub mod seeds;
