@@ -11,13 +11,12 @@ use crate::config::settings::{SETTINGS, index};
 use crate::curves::{self, Along, Curve, Line, MEASURES, Measure, Member, Options};
 use crate::draw::Figure;
 use crate::error::{Exit, Failure, escaped};
-use crate::listing::key::{self, Column};
+use crate::listing::column::{Column, WITHOUT_RESULT};
+use crate::listing::group::SEEDS;
+use crate::listing::key;
 use crate::listing::{self, Row};
-use crate::report::table::stdout_width;
 use crate::report::answer;
-
-/// What tells runs of one line apart.
-const SEEDS: [&str; 2] = ["train.seed", "data.data_seed"];
+use crate::report::table::stdout_width;
 
 /// Settings that differ, up to so many, are a line's label; of more, its path is.
 const MOST_TOLD: usize = 3;
@@ -146,7 +145,8 @@ pub(super) fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
 pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Member>)> {
     let (told, _) = listing::compare_settings(rows);
     let seeds: Vec<Column> = SEEDS.iter().filter_map(|key| index(key)).map(Column::Setting).collect();
-    let told: Vec<Column> = told.into_iter().map(Column::Setting).filter(|column| !seeds.contains(column)).collect();
+    let told = told.into_iter().filter(|&k| !WITHOUT_RESULT.contains(&SETTINGS[k].key)).map(Column::Setting);
+    let told: Vec<Column> = told.filter(|column| !seeds.contains(column)).collect();
     let columns = match by {
         Some(by) => key::named(by)?.iter().map(|asked| asked.among(rows).column).collect(),
         None => telling(rows, &told),

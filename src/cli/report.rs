@@ -141,7 +141,7 @@ fn of_rows(page: &mut Page, path: &Path, rows: &[Row], data_dir: Option<&Path>) 
     let keys = [listing::key::parse("accuracy")?.remove(0).among(rows)];
     listing::key::sort(&mut sorted, &keys);
     let (told, _) = listing::compare_settings(rows);
-    let columns = listing::key::columns(rows, &told, &keys);
+    let columns = listing::column::columns(rows, &told, &keys.map(|key| key.column));
     let names: Vec<String> = columns.iter().map(|column| column.heading().to_owned()).collect();
     let cells = sorted.iter().take(MOST_ROWS).map(|row| {
         let mut cells = columns.iter().map(|column| (column.cell(row), 0.0));

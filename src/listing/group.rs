@@ -15,7 +15,7 @@ use crate::run::provenance::Provenance;
 use crate::sweep::table::{mean_and_deviation, ranges};
 
 /// The settings that are seeds.
-const SEEDS: [&str; 2] = ["train.seed", "data.data_seed"];
+pub const SEEDS: [&str; 2] = ["train.seed", "data.data_seed"];
 
 /// One row for all that differ in nothing but seeds and what changes no result, where the first of them stands.
 pub fn by_seed(rows: &[Row]) -> Vec<Row> {

@@ -212,7 +212,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
 pub fn is_unfinished(name: &str) -> bool {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 12] = [
         "config.toml",
         "run.json",
         "sweep.toml",

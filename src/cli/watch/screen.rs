@@ -12,7 +12,7 @@ use crate::curves;
 use crate::draw;
 use crate::error::escaped;
 use crate::listing::Row;
-use crate::listing::key::Column;
+use crate::listing::column::{self, Column};
 use crate::report::table::{duration, number};
 
 /// Colours of lines: those of the drawings, as far as terminals have them.
@@ -146,10 +146,10 @@ fn draw_chart(frame: &mut Frame, chart: &draw::Chart, area: Rect) {
 /// The points of a sweep, the one that is chosen in reverse.
 fn draw_points(frame: &mut Frame, view: &View, area: Rect) {
     let (told, _) = crate::listing::compare_settings(&view.rows);
-    let columns = crate::listing::key::columns(&view.rows, &told, &[]);
+    let columns = column::columns(&view.rows, &told, &[]);
     let rows: Vec<Vec<String>> =
         view.rows.iter().map(|row| columns.iter().map(|column| column.cell(row)).collect()).collect();
-    let (shown, _) = crate::listing::key::fitting(&columns, &rows, &[], usize::from(area.width));
+    let (shown, _) = column::fitting(&columns, &rows, &[], usize::from(area.width));
     let cells = |row: &Row| TableRow::new(shown.iter().map(|column| column.cell(row)).collect::<Vec<_>>());
     let width = |column: &Column| {
         let longest = view.rows.iter().map(|row| column.cell(row).chars().count()).max().unwrap_or(0);
