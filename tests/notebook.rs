@@ -390,7 +390,8 @@ fn a_removal_that_is_killed_is_ended_by_the_same_command() {
             more => panic!("{more:?}"),
         }
         for name in names(&place.path("runs")) {
-            place.succeed(&format!("runs rm runs/{name} --yes -q"));
+            let outcome = place.succeed(&format!("runs rm runs/{name} --yes -q"));
+            assert_eq!(outcome.stderr, "");
         }
         assert!(names(&place.path("runs")).is_empty());
     }

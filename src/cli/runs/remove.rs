@@ -17,7 +17,7 @@ use crate::listing::{self, Row};
 use crate::report::table::{Side, aligned};
 use crate::report::{FORMAT, Output, message};
 use crate::run::read;
-use crate::run::remove::Removable;
+use crate::run::remove::{Removable, is_left_over};
 use crate::text::counted;
 
 const EXAMPLES: &str = "\
@@ -153,7 +153,9 @@ fn named(paths: &[PathBuf]) -> Result<Vec<Meant>> {
     for path in paths {
         let directory = Removable::find(path)?;
         let real = real(directory.path())?;
-        let rows = listing::rows(&[directory.path().to_owned()])?;
+        // What a removal left is no row.
+        let is_listed = !is_left_over(directory.path());
+        let rows = if is_listed { listing::rows(&[directory.path().to_owned()])? } else { Vec::new() };
         let status = match &rows[..] {
             [row] if row.point.is_none() => row.status.to_owned(),
             [] => "-".to_owned(),
