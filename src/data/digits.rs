@@ -15,6 +15,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::images::Images;
+use crate::kernel::simd::{Width, vectorised};
 use crate::rng::{Purpose, Stream};
 use strokes::{STYLES, Vertex};
 
@@ -46,8 +47,9 @@ fn split(number: u64, count: usize) -> Images {
     let labels: Vec<u8> = order.into_iter().map(class).collect();
 
     let mut pixels = vec![0; count * PIXELS]; // [N, 784]
+    let width = Width::detect();
     pixels.par_chunks_exact_mut(PIXELS).zip(&labels).enumerate().for_each(|(index, (image, &label))| {
-        draw(label, &mut stream(first_stream | index as u64), image);
+        draw(width, label, &mut stream(first_stream | index as u64), image);
     });
     Images { pixels, labels }
 }
@@ -81,8 +83,15 @@ const fn percent(number: i32) -> i32 {
     number * ONE / 100
 }
 
-/// Draws one `image` `[784]` of the digit `label`.
-fn draw(label: u8, rng: &mut Stream, image: &mut [u8]) {
+vectorised! {
+    /// Draws one `image` `[784]` of the digit `label`.
+    fn draw [] [] (label: u8, rng: &mut Stream, image: &mut [u8]) {
+        drawn(label, rng, image);
+    }
+}
+
+#[inline(always)]
+fn drawn(label: u8, rng: &mut Stream, image: &mut [u8]) {
     let styles = STYLES[usize::from(label)];
     let style = styles[rng.below(styles.len() as u32) as usize];
     let placement = Placement::random(rng);
@@ -109,6 +118,7 @@ struct Placement {
 }
 
 impl Placement {
+    #[inline(always)]
     fn random(rng: &mut Stream) -> Self {
         let angle = swing(rng, ROTATION);
         let shear = swing(rng, SHEAR);
@@ -129,6 +139,7 @@ impl Placement {
         }
     }
 
+    #[inline(always)]
     fn apply(&self, [x, y]: Vertex) -> Vertex {
         // A bend of 0.1 moves a point at 8 pixels from the centre, a digit's end, by 0.8 pixels.
         let squares = [x * x, x * y, y * y].map(|product| product / (8 * PIXEL));
@@ -137,6 +148,12 @@ impl Placement {
     }
 }
 
+/// Pixels that are looked at side by side: a register of 512 bits.
+const BESIDE: usize = 16;
+
+/// Columns of a pen's row: those of the image, and as many more as make whole registers.
+const ROW: usize = SIDE.next_multiple_of(BESIDE);
+
 /// A round pen with a soft edge, and how near it came to each pixel.
 struct Pen {
     /// Where the ink starts to fade, half a pixel inside the pen's radius.
@@ -144,17 +161,19 @@ struct Pen {
     /// Where it has faded.
     outer: i32,
     /// Square of the least distance from a pixel's centre to what was traced.
-    nearest: [[i32; SIDE]; SIDE],
+    nearest: [[i32; ROW]; SIDE],
 }
 
 impl Pen {
+    #[inline(always)]
     fn random(rng: &mut Stream) -> Self {
         // Strokes 1 to 4 pixels wide.
         let radius = PIXEL * 5 / 4 + swing(rng, PIXEL * 3 / 4);
-        Self { inner: radius - PIXEL / 2, outer: radius + PIXEL / 2, nearest: [[i32::MAX; SIDE]; SIDE] }
+        Self { inner: radius - PIXEL / 2, outer: radius + PIXEL / 2, nearest: [[i32::MAX; ROW]; SIDE] }
     }
 
     /// Traces the quadratic B-spline of `points`, one Bézier arc for each inner point.
+    #[inline(always)]
     fn trace_spline(&mut self, points: &[Vertex]) {
         // A quarter of a circle of 9 pixels, the longest arc, is off by 0.2 pixels.
         const PIECES: i32 = 4;
@@ -177,24 +196,29 @@ impl Pen {
     }
 
     /// Lowers `nearest` to the distance from a segment, at the pixels the pen can touch.
+    #[inline(always)]
     fn trace_segment(&mut self, from: Vertex, to: Vertex) {
         let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
         let length = Ratio::to(dx * dx + dy * dy);
         let [columns, rows] = [0, 1].map(|axis| self.touched(from[axis], to[axis]));
         for row in rows {
             let y = row * PIXEL - from[1];
-            let line = &mut self.nearest[index(row)];
-            for column in columns.clone() {
-                let x = column * PIXEL - from[0];
-                let foot = length.of(x * dx + y * dy); // of the perpendicular
-                let (x, y) = (x - dx * foot / ONE, y - dy * foot / ONE);
-                let nearest = &mut line[index(column)];
-                *nearest = (*nearest).min(x * x + y * y);
+            // What lies beyond the pen is looked at too, and stays without ink.
+            for first in columns.clone().step_by(BESIDE) {
+                let first = index(first).min(ROW - BESIDE);
+                let Some(line) = self.nearest[index(row)][first..].first_chunk_mut::<BESIDE>() else { continue };
+                for (k, nearest) in line.iter_mut().enumerate() {
+                    let x = (first + k) as i32 * PIXEL - from[0];
+                    let foot = length.of(x * dx + y * dy); // of the perpendicular
+                    let (x, y) = (x - dx * foot / ONE, y - dy * foot / ONE);
+                    *nearest = (*nearest).min(x * x + y * y);
+                }
             }
         }
     }
 
     /// Pixels within the pen of a segment from `a` to `b`, along one axis.
+    #[inline(always)]
     fn touched(&self, a: i32, b: i32) -> Range<i32> {
         let first = a.min(b) - self.outer + PIXEL - 1;
         let past = a.max(b) + self.outer + PIXEL;
@@ -202,6 +226,7 @@ impl Pen {
     }
 
     /// Turns distances into grey values `[784]` with noise.
+    #[inline(always)]
     fn develop(&self, rng: &mut Stream, image: &mut [u8]) {
         // Chosen by eye: bright strokes, and noise that hides none of them.
         let ink = 215 + swing(rng, 40);
@@ -212,11 +237,13 @@ impl Pen {
         // A ramp in the square of the distance spares a root a pixel and is as smooth to the eye.
         let outer = self.outer * self.outer;
         let ramp = Ratio::to(outer - self.inner * self.inner);
-        let nearest = self.nearest.as_flattened();
-        for ((pixel, nearest), noise) in image.iter_mut().zip(nearest).zip(noise) {
-            let grey = ink * ramp.of(outer - nearest) / ONE;
-            let grey = grey + grain * i32::from(noise.cast_signed()) / 128;
-            *pixel = grey.clamp(0, 255).to_le_bytes()[0];
+        let rows = image.chunks_exact_mut(SIDE).zip(&self.nearest).zip(noise.chunks_exact(SIDE));
+        for ((row, nearest), noise) in rows {
+            for ((pixel, nearest), noise) in row.iter_mut().zip(nearest).zip(noise) {
+                let grey = ink * ramp.of(outer - nearest) / ONE;
+                let grey = grey + grain * i32::from(noise.cast_signed()) / 128;
+                *pixel = grey.clamp(0, 255).to_le_bytes()[0];
+            }
         }
     }
 }
@@ -229,22 +256,26 @@ struct Ratio {
 }
 
 impl Ratio {
+    #[inline(always)]
     fn to(whole: i32) -> Self {
         let whole = whole.max(1);
         Self { whole, inverse: (1 << 30) / whole }
     }
 
     /// `part` / `whole` in units of [`ONE`], clamped to 0 and 1.
+    #[inline(always)]
     fn of(self, part: i32) -> i32 {
         (part.clamp(0, self.whole) * self.inverse) >> 18
     }
 }
 
 /// The point `part` / `whole` of the way from `a` to `b`.
+#[inline(always)]
 fn between(a: Vertex, b: Vertex, part: i32, whole: i32) -> Vertex {
     [0, 1].map(|axis| a[axis] + (b[axis] - a[axis]) * part / whole)
 }
 
+#[inline(always)]
 fn dot<const N: usize>(factors: [i32; N], terms: [i32; N]) -> i32 {
     (0..N).map(|k| factors[k] * terms[k]).sum::<i32>() / ONE
 }
@@ -260,6 +291,7 @@ fn stream(number: u64) -> Stream {
 }
 
 /// A draw between −`most` and `most`, zero the likeliest: the difference of two even draws.
+#[inline(always)]
 fn swing(rng: &mut Stream, most: i32) -> i32 {
     let bits = rng.word();
     let difference = (bits >> 16).cast_signed() - (bits & 0xffff).cast_signed();
