@@ -171,7 +171,10 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
     let dataset = match (&spec.source, data_dir) {
         (DataSource::Generated(generate), _) => {
             let (train, test) = generate();
-            let imported = Imported::new(train, test, spec.summed());
+            let imported = match spec.published {
+                Some(sha256) => Imported::drawn(train, test, spec.summed(), sha256),
+                None => Imported::new(train, test, spec.summed()),
+            };
             Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported }
         }
         (DataSource::Own(own), _) => own.load(spec, quiet)?,

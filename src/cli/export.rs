@@ -31,7 +31,7 @@ The ending of FILE decides the format; docs/exports.md has the layout of each:
   .gguf         tensors of llama.cpp's family
   .h            one header for C and C++, which needs nothing else
   .json         everything as text
-  FOLDER/       TensorBoard's event files, with RUN also a sweep or a folder of runs
+  FOLDER/       TensorBoard's event files; RUN may be a sweep or a folder
 
 Examples:
   adamtrain export runs/mnist-linear-001 --to net.onnx

@@ -78,15 +78,13 @@ sample standard deviation, of those that are finished or early_stopped.
 Examples:
   adamtrain runs
   adamtrain runs --sort test_accuracy --limit 10
-  adamtrain runs runs/mnist-* sweeps/a --sort optimizer,-lr
   adamtrain runs --columns path,lr,test_accuracy,time
   adamtrain runs --where 'lr<1e-2 and status=finished' --by-seed
   adamtrain runs --csv > runs.csv
   adamtrain runs runs/a --csv --epochs --to metrics.csv
   adamtrain runs diff runs/a runs/b
-  adamtrain runs note runs/a 'the baseline of the paper'
   adamtrain runs rm --keep 10 --sort test_accuracy runs
-  adamtrain runs --json | jq -r 'select(.event == \"run\" and .status == \"killed\").path'
+  adamtrain runs --json | jq -r 'select(.status == \"killed\").path'
   adamtrain runs sweeps/a --svg curve.svg";
 
 /// Its command line.

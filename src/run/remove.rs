@@ -17,8 +17,9 @@ use crate::read;
 const REMOVING: &str = ".removing";
 
 /// Files of runs and sweeps, in the order in which they go.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "curve.svg",
+    "curves.svg",
     "results.csv",
     "metrics.csv",
     "lanes.safetensors",
@@ -33,13 +34,17 @@ const FILES: [&str; 10] = [
 /// The folder of checkpoints.
 const CHECKPOINTS: &str = "ckpt";
 
+/// That of TensorBoard's files.
+const BOARD: &str = "tb";
+
 /// A directory that can be removed: a run, a sweep, or what a removal left of one.
 #[derive(Debug)]
 pub struct Removable {
     path: PathBuf,
     /// All that it holds, in the order in which it goes.
     files: Vec<PathBuf>,
-    has_checkpoints: bool,
+    /// The folders in it, each of which is empty then.
+    folders: Vec<PathBuf>,
     /// What the files take on the disk, in bytes.
     pub bytes: u64,
     lock: Option<File>,
@@ -74,7 +79,7 @@ impl Removable {
                 fail("is a link, expected the folder itself").hint("remove the link by `rm`, or name the folder")
             );
         }
-        let mut found = Self { path: path.clone(), files: Vec::new(), has_checkpoints: false, bytes: 0, lock: None };
+        let mut found = Self { path: path.clone(), files: Vec::new(), folders: Vec::new(), bytes: 0, lock: None };
         let names = read::names(&path).map_err(unreadable)?;
         let has = |name: &str| names.iter().any(|other| other == name);
         let is_run = has("run.json") || has("config.toml") && (has("metrics.jsonl") || has(CHECKPOINTS));
@@ -87,31 +92,32 @@ impl Removable {
         for name in &names {
             let name = name.to_string_lossy();
             let is_ours = FILES.contains(&name.as_ref()) || is_unfinished(&name);
-            if name == CHECKPOINTS && found.look_at_checkpoints()? {
+            let is_folder = [CHECKPOINTS, BOARD].contains(&name.as_ref());
+            if is_folder && found.look_into(&path.join(&*name))? {
                 continue;
             }
-            found.add(&path.join(&*name), is_ours || name == CHECKPOINTS)?;
+            found.add(&path.join(&*name), is_ours || is_folder)?;
         }
         let place = |file: &PathBuf| FILES.iter().position(|name| file.ends_with(name) && file.parent() == Some(&path));
         found.files.sort_by_key(|file| place(file).map_or(0, |place| place + 1));
         Ok(found)
     }
 
-    /// Adds what the folder of checkpoints holds; no, if it is no folder.
-    fn look_at_checkpoints(&mut self) -> Result<bool, Failure> {
-        let folder = self.path.join(CHECKPOINTS);
-        let unreadable = |error: io::Error| read::failure(&folder, &error);
-        if !read::present(&folder).map_err(unreadable)?.is_some_and(|there| there.is_dir()) {
+    /// Adds what a folder of checkpoints or of TensorBoard's files holds; no, if it is no folder.
+    fn look_into(&mut self, folder: &Path) -> Result<bool, Failure> {
+        let unreadable = |error: io::Error| read::failure(folder, &error);
+        if !read::present(folder).map_err(unreadable)?.is_some_and(|there| there.is_dir()) {
             return Ok(false);
         }
-        for name in read::names(&folder).map_err(unreadable)? {
+        for name in read::names(folder).map_err(unreadable)? {
             let name = name.to_string_lossy();
             let is_checkpoint = ["step-", "point-"].iter().any(|begin| name.starts_with(begin))
                 && [".safetensors", ".safetensors.bad"].iter().any(|end| name.ends_with(end));
             let is_ours = is_checkpoint || ["LATEST", "BEST"].contains(&name.as_ref()) || is_unfinished(&name);
+            let is_ours = if folder.ends_with(BOARD) { name.starts_with("events.out.tfevents.") } else { is_ours };
             self.add(&folder.join(&*name), is_ours)?;
         }
-        self.has_checkpoints = true;
+        self.folders.push(folder.to_owned());
         Ok(true)
     }
 
@@ -158,10 +164,9 @@ impl Removable {
         let fail = |path: &Path, error: &io::Error| {
             Failure::new(Exit::Output, format!("{}: cannot be removed: {error}", path.display()))
         };
-        let folder = moved(&self.path.join(CHECKPOINTS));
-        // The files of the folder come first: those at the top have places of their own.
+        // The files of folders come first: those at the top have places of their own.
         let (inside, top): (Vec<PathBuf>, Vec<PathBuf>) =
-            self.files.iter().map(|file| moved(file)).partition(|file| file.starts_with(&folder) && *file != folder);
+            self.files.iter().map(|file| moved(file)).partition(|file| file.parent() != Some(&aside));
         let remove = |files: Vec<PathBuf>| {
             files.into_iter().try_for_each(|file| super::write::remove(&file).map_err(|error| fail(&file, &error)))
         };
@@ -170,9 +175,7 @@ impl Removable {
             removed.map(|_| ()).map_err(|error| fail(path, &error))
         };
         remove(inside)?;
-        if self.has_checkpoints {
-            remove_folder(&folder)?;
-        }
+        self.folders.iter().try_for_each(|folder| remove_folder(&moved(folder)))?;
         remove(top)?;
         remove_folder(&aside)
     }
@@ -212,8 +215,11 @@ mod tests {
     /// A run with two checkpoints and what a kill left.
     fn written(path: &Path) {
         fs::create_dir_all(path.join("ckpt")).unwrap();
+        fs::create_dir(path.join("tb")).unwrap();
         for name in [
             "config.toml",
+            "curves.svg",
+            "tb/events.out.tfevents.0000000000.adamtrain",
             "run.json",
             "run.json.tmp",
             "metrics.jsonl",
@@ -239,7 +245,7 @@ mod tests {
         assert!(found.bytes >= 35);
         found.remove().unwrap();
         assert!(read::present(&run).unwrap().is_none() && fs::read_dir(folder.path()).unwrap().count() == 2);
-        assert_eq!(fs::read_dir(&other).unwrap().count(), 5);
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 7);
     }
 
     #[test]
