@@ -145,8 +145,8 @@ fn sweeps_points_and_folders_have_pages() {
     }
     assert_eq!(console(&place, "page.html").unwrap_or_default(), "");
     // A table of features has rows in place of pictures.
-    let rows: String = (0..60).map(|k| format!("{k},{},{}\n", k * 7 % 11, ["x", "y"][k % 2])).collect();
-    place.write("t.csv", format!("a,b,kind\n{rows}"));
+    let rows: Vec<String> = (0..60).map(|k| format!("{k},{},{}", k * 7 % 11, ["x", "y"][k % 2])).collect();
+    place.write("t.csv", format!("a,b,kind\n{}\n", rows.join("\n")));
     place.succeed("--dataset t.csv --label kind --test-fraction 0.3 --epochs 1 -q --out features");
     place.succeed("report features -o page.html");
     let html = fs::read_to_string(place.path("page.html")).unwrap();

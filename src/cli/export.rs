@@ -84,7 +84,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let to = typed.get_one::<PathBuf>("to").map_or(Path::new(""), PathBuf::as_path);
     if tensorboard::is_meant(to) {
         let path = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
-        for flag in ["input", "quantize", "data-dir"].into_iter().filter(|flag| typed.contains_id(flag)) {
+        if let Some(flag) = ["input", "quantize", "data-dir"].iter().find(|flag| typed.contains_id(flag)) {
             let what = format!("--{flag} is for the files of nets, not for TensorBoard's");
             return Err(Failure::new(Exit::Usage, what).hint(format!("leave out --{flag}")).into());
         }

@@ -15,6 +15,7 @@ use crate::listing::column::{Column, WITHOUT_RESULT};
 use crate::listing::group::SEEDS;
 use crate::listing::key;
 use crate::listing::{self, Row};
+use crate::read;
 use crate::report::answer;
 use crate::report::table::stdout_width;
 
@@ -127,7 +128,8 @@ pub(super) fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
         let text = path.to_string_lossy();
         let point =
             text.rsplit_once('#').and_then(|(sweep, point)| Some((Path::new(sweep), point.parse::<usize>().ok()?)));
-        let Some((sweep, point)) = point.filter(|_| !path.exists()) else {
+        let is_there = read::present(path).map_err(|error| read::failure(path, &error))?.is_some();
+        let Some((sweep, point)) = point.filter(|_| !is_there) else {
             rows.extend(listing::rows(std::slice::from_ref(path))?);
             continue;
         };
@@ -161,11 +163,13 @@ pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Mem
                 let path = PathBuf::from(sweep);
                 let curves = match of_sweeps.entry(path.clone()) {
                     std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(entry) => entry.insert(read(&path, Curve::of_points)?),
+                    std::collections::btree_map::Entry::Vacant(entry) => {
+                        entry.insert(metrics(&path, Curve::of_points)?)
+                    }
                 };
                 curves.remove(&point).unwrap_or_default()
             }
-            _ => read(Path::new(&row.path), Curve::of_run)?,
+            _ => metrics(Path::new(&row.path), Curve::of_run)?,
         };
         if curve.is_empty() {
             continue;
@@ -212,8 +216,8 @@ fn telling(rows: &[Row], told: &[Column]) -> Vec<Column> {
     kept
 }
 
-fn read<T>(path: &Path, how: fn(&Path) -> std::io::Result<T>) -> Result<T> {
-    Ok(how(path).map_err(|error| crate::run::read::failure(path, &error))?)
+fn metrics<T>(path: &Path, how: fn(&Path) -> std::io::Result<T>) -> Result<T> {
+    Ok(how(path).map_err(|error| read::failure(path, &error))?)
 }
 
 /// Training samples of a step of a run.

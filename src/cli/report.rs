@@ -186,7 +186,7 @@ fn of_run(page: &mut Page, path: &Path, row: &Row, data_dir: Option<&Path>) -> R
     let (_, members) = plot::members(std::slice::from_ref(row), None)?;
     match members.first() {
         Some(member) => {
-            page.figure(&curves::of_run(member, "Curves", &subject(std::slice::from_ref(row)), &Options::default()))
+            page.figure(&curves::of_run(member, "Curves", &subject(std::slice::from_ref(row)), &Options::default()));
         }
         None => page.note("There are no metrics yet."),
     }
@@ -197,11 +197,14 @@ fn of_run(page: &mut Page, path: &Path, row: &Row, data_dir: Option<&Path>) -> R
     page.section("Health");
     let records = records(path);
     let figures = health::figures(&records);
-    figures.iter().for_each(|figure| page.figure(figure));
+    for figure in &figures {
+        page.figure(figure);
+    }
     if figures.is_empty() {
         page.note("Health was not measured: train with --health.");
     }
-    repeat(page, path)
+    repeat(page, path);
+    Ok(())
 }
 
 /// The whole epochs that the metrics of a run tell of; of a point none.
@@ -348,11 +351,11 @@ fn of_weights(page: &mut Page, net: &LinearNet, spec: &Spec) -> Result<()> {
 }
 
 /// The configuration with origins, and how to repeat the run.
-fn repeat(page: &mut Page, path: &Path) -> Result<()> {
+fn repeat(page: &mut Page, path: &Path) {
     page.section("Configuration");
     let Ok(summary) = read_summary(path) else {
         page.note("A point of a sweep: `sweep.toml` beside it repeats the sweep.");
-        return Ok(());
+        return;
     };
     let file = path.join("config.toml");
     let config = crate::config::Config::load(&super::Sources { run: Some(file.clone()), ..super::Sources::default() });
@@ -391,5 +394,4 @@ fn repeat(page: &mut Page, path: &Path) -> Result<()> {
         format!("sha256     {}", summary.data.sha256),
     ];
     page.words(&lines.join("\n"));
-    Ok(())
 }

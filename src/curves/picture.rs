@@ -82,7 +82,7 @@ pub fn of_lines(lines: &[Line], title: &str, options: &Options) -> Figure {
     let runs: usize = lines.iter().map(|line| line.members.len()).sum();
     let most = lines.iter().map(|line| line.members.len()).max().unwrap_or_default();
     let mut note = vec![counted(runs as u64, "run")];
-    note.extend((most > 1).then(|| format!("mean ± σ over up to {} runs", most)));
+    note.extend((most > 1).then(|| format!("mean ± σ over up to {most} runs")));
     note.extend((options.smooth > 0.0).then(|| format!("smoothed by {}", options.smooth)));
     let (ranked, pale) = ranked(lines, options);
     note.extend(

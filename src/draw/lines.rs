@@ -75,7 +75,9 @@ impl Plot<'_> {
         let mut crosses: HashMap<usize, usize> = HashMap::new();
         let (pale, lines): (BTreeMap<_, _>, BTreeMap<_, _>) =
             lines.into_iter().partition(|(line, _)| self.chart.overlay.pale.contains(line));
-        pale.values().for_each(|points| self.draw_pale(canvas, points));
+        for points in pale.values() {
+            self.draw_pale(canvas, points);
+        }
         for (&line, points) in &lines {
             self.draw_line(canvas, line, points, lines.len() <= MOST_BANDS);
             for &(x, estimate) in points.iter().filter(|(_, estimate)| estimate.diverged > 0) {

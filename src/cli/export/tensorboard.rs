@@ -92,7 +92,7 @@ impl Lines {
         };
         let sweep = Path::new(sweep);
         if self.sweep != sweep {
-            self.sweep = sweep.to_owned();
+            sweep.clone_into(&mut self.sweep);
             self.points.clear();
             let points = &mut self.points;
             let read = results::read(sweep, MOST_METRICS, |line| {
@@ -137,9 +137,12 @@ fn pictures(row: &Row, events: &mut Events) -> Result<()> {
     let (net, step) = (judged::net(&path, &checkpoint)?, checkpoint.meta.progress.step);
     let (_, spec) = eval::known(&path, &checkpoint, std::iter::empty())?;
     match Judged::by(&path, &checkpoint, &net, None) {
+        #[cfg(feature = "png")]
         Ok(judged) => confusion(&judged, step, events)?,
+        #[cfg(not(feature = "png"))]
+        Ok(_) => tracing::warn!("this program was built without the feature `png`, so there is no confusion matrix"),
         Err(error) => {
-            tracing::warn!("the data could not be read, so there is no confusion matrix: {}", described(&error))
+            tracing::warn!("the data could not be read, so there is no confusion matrix: {}", described(&error));
         }
     }
     let Some(layer) = Layer::of(&net)?.filter(|_| Layer::is_seen(&spec)) else { return Ok(()) };
@@ -159,13 +162,6 @@ fn confusion(judged: &Judged, step: u64, events: &mut Events) -> Result<()> {
     let (width, height) =
         image::ImageReader::new(std::io::Cursor::new(&png)).with_guessed_format()?.into_dimensions()?;
     events.picture(0.0, step, "confusion", &png, [width as usize, height as usize]);
-    Ok(())
-}
-
-/// Without the feature `png` it is not drawn.
-#[cfg(not(feature = "png"))]
-fn confusion(_: &Judged, _: u64, _: &mut Events) -> Result<()> {
-    tracing::warn!("this program was built without the feature `png`, so there is no confusion matrix");
     Ok(())
 }
 

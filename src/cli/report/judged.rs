@@ -122,6 +122,7 @@ pub fn confusion(verdicts: &[Verdict], classes: usize) -> Vec<Vec<u64>> {
 }
 
 /// The same as a figure: shares of each true class.
+#[cfg(feature = "png")]
 pub fn confusion_figure(counts: &[Vec<u64>], classes: &[String]) -> Figure {
     let axis = |name: &str| Axis { name: name.into(), labels: classes.to_vec(), ..Axis::default() };
     let mut panel = Panel::default();

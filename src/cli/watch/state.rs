@@ -59,7 +59,7 @@ impl View {
 
     /// Reads the files again; what cannot be read now stays as it was.
     pub fn read(&mut self) {
-        match plot::rows(&[self.path.clone()]) {
+        match plot::rows(std::slice::from_ref(&self.path)) {
             Ok(rows) if !rows.is_empty() => {
                 self.rows = rows;
                 self.trouble = None;
