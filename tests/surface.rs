@@ -914,8 +914,8 @@ fn short_help_fits_a_screen_and_long_help_has_the_defaults_of_each_optimizer() {
     for optimizer in place.answer("optimizers")["optimizers"].as_array().unwrap() {
         let (name, lr) = (optimizer["name"].as_str().unwrap(), &optimizer["hyperparameters"][0]["default"]);
         let lr = lr.as_f64().unwrap();
-        let of_it = help.split("learning rate [a number").nth(1).unwrap().split(']').next().unwrap();
-        let of_it = of_it.split("[default: ").nth(1).unwrap();
+        let of_it = help.split("learning rate [a number").nth(1).unwrap();
+        let of_it = of_it.split("[default: ").nth(1).unwrap().split(']').next().unwrap();
         let named = of_it.split("; ").find(|part| part.split([' ', ',']).any(|word| word == name));
         let told = named.unwrap_or_else(|| of_it.split("; ").next().unwrap()).rsplit(' ').next().unwrap();
         assert_eq!(told.parse::<f64>().unwrap(), lr, "{name} in {of_it}");

@@ -33,8 +33,8 @@ pub fn command() -> Command {
     Command::new("compress")
         .about("Turn a run into one small file, measured as the file that it is")
         .override_usage(
-            "adamtrain compress [OPTIONS] <--target-error <SHARE>|--max-bytes <N>> <RUN>\n       \
-             adamtrain compress [OPTIONS] <--pareto|--quantize <FORMAT>> <RUN>",
+            "adamtrain compress [OPTIONS] <--target-error SHARE|--max-bytes N> <RUN>\n       \
+             adamtrain compress [OPTIONS] <--pareto|--quantize FORMAT> <RUN>",
         )
         .after_help(EXAMPLES)
         .args_override_self(true)

@@ -102,9 +102,21 @@ pub(super) fn in_one_list(command: Command) -> Command {
 /// A command whose `-h` ends with its examples alone, and whose `--help` with all that it says.
 pub(super) fn in_two_lengths(command: Command) -> Command {
     let Some(all) = command.get_after_help().map(ToString::to_string) else { return command };
+    let all = all.lines().map(broken).collect::<Vec<_>>().join("\n");
     let examples = all.find("Example").map_or("", |start| &all[start..]);
     let examples = examples.split("\n\n").next().unwrap_or_default().to_owned();
-    if examples == all { command } else { command.after_help(examples).after_long_help(all) }
+    if examples == all { command.after_help(all) } else { command.after_help(examples).after_long_help(all) }
+}
+
+/// A line that is set in, as lines that fit help and a page of the manual: a pipe goes on behind its bar, as a shell reads it.
+fn broken(line: &str) -> String {
+    const ROOM: usize = 73;
+    match line.split_once(" | ") {
+        Some((first, rest)) if line.starts_with("  ") && line.chars().count() > ROOM => {
+            format!("{first} |\n      {rest}")
+        }
+        _ => line.to_owned(),
+    }
 }
 
 /// A heading of what `--help` of training ends with, and what stands under it: names and what they are.

@@ -149,19 +149,10 @@ fn roff(help: &str) -> String {
         text += &match line.strip_suffix(':') {
             Some(heading) if SECTIONS.contains(&heading) => titled(heading),
             _ if line.is_empty() => ".PP\n".to_owned(),
-            _ => broken(line.strip_prefix("  ").unwrap_or(line)),
+            _ => escaped(line.strip_prefix("  ").unwrap_or(line)) + "\n",
         };
     }
     text + if is_set_in { ".fi\n" } else { "" }
-}
-
-/// A line that is set in, as lines that fit a page: a pipe goes on behind its bar, as a shell reads it.
-fn broken(line: &str) -> String {
-    const ROOM: usize = 73;
-    match line.split_once(" | ") {
-        Some((first, rest)) if line.chars().count() > ROOM => format!("{} |\n    {}\n", escaped(first), escaped(rest)),
-        _ => format!("{}\n", escaped(line)),
-    }
 }
 
 /// Text as roff reads it: nothing in it is a command.
