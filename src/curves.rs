@@ -104,6 +104,8 @@ impl Along {
 /// A line of the metrics, as far as it is drawn.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// Which line of the metrics it is, from 0.
+    line: usize,
     step: u64,
     epoch: u64,
     is_whole_epoch: bool,
@@ -122,7 +124,8 @@ pub struct Curve {
     seconds: f64,
     /// Every so many-th line is kept.
     stride: usize,
-    met: usize,
+    /// Lines so far.
+    lines: usize,
     skipped: u64,
 }
 
@@ -139,6 +142,7 @@ impl Curve {
         let warnings: Vec<String> = of_steps.into_iter().chain(health).collect();
         self.skipped = skipped;
         let sample = Sample {
+            line: self.lines,
             step: record.step,
             epoch: record.epoch,
             is_whole_epoch: record.event == "epoch",
@@ -149,19 +153,17 @@ impl Curve {
         if sample.is_whole_epoch {
             self.seconds = sample.seconds;
         }
-        self.met += 1;
+        let stride = self.stride.max(1);
         // The last one is always there, until the next comes.
-        if self.samples.len() > 1 && !(self.met - 2).is_multiple_of(self.stride.max(1)) {
+        if self.samples.last().is_some_and(|last| !last.line.is_multiple_of(stride)) {
             self.samples.pop();
         }
+        let line = sample.line;
         self.samples.push(sample);
+        self.lines += 1;
         if self.samples.len() >= MOST_SAMPLES {
-            let mut place = 0;
-            self.samples.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.stride = self.stride.max(1) * 2;
+            self.stride = 2 * stride;
+            self.samples.retain(|sample| sample.line.is_multiple_of(2 * stride) || sample.line == line);
         }
     }
 

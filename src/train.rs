@@ -629,7 +629,9 @@ mod tests {
                 Ok(kernel::alloc::count() - before)
             };
             run(0..3)?;
-            let taken = run(3..23)?;
+            // A thread that has its first share of the work later takes its own memory then: once.
+            let stretches = [run(3..23)?, run(23..43)?, run(43..63)?];
+            let taken = stretches.into_iter().min().unwrap_or_default();
             if taken > 0 {
                 found.push((setting, taken));
             }

@@ -59,7 +59,7 @@ Examples:
 /// Its command line.
 pub fn command() -> Command {
     Command::new("report")
-        .about("Write a page about a run, a sweep or a folder of runs: one HTML file")
+        .about("Write an HTML page about a run, a sweep or a folder of runs")
         .after_help(EXAMPLES)
         .args_override_self(true)
         .arg(

@@ -76,7 +76,6 @@ date is given, `KEY = none` is true where there is nothing. Values with blanks s
 sample standard deviation, of those that are finished or early_stopped.
 
 Examples:
-  adamtrain runs
   adamtrain runs --sort test_accuracy --limit 10
   adamtrain runs --columns path,lr,test_accuracy,time
   adamtrain runs --where 'lr<1e-2 and status=finished' --by-seed
