@@ -81,8 +81,7 @@ pub fn main() -> Result<()> {
         if (step + 1) % 5 == 0 {
             println!("{:>4}  {:.6}  {:>11.6}", step + 1, our.0, their.0);
         }
-        // Rounding that differs is magnified from step to step.
-        // Roundings differ, and each step builds on the one before; the weights are drawn anew each time.
+        // Rounding that differs is magnified from step to step, of some weights more than of others: they are drawn anew each time.
         assert!((our.0 - their.0).abs() < 1e-2, "step {}: {} and {}", step + 1, our.0, their.0);
     }
     let [our, their] = [ours, theirs].map(|steps| median(steps.into_iter().map(|(_, time)| time).collect()));
