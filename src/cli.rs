@@ -308,17 +308,9 @@ fn checkpoint(typed: &ArgMatches, id: &str) -> Result<(PathBuf, Checkpoint), Fai
     resolve::open(path, typed.get_flag("best"))
 }
 
-/// Writes a picture in place of what lies there, where that is a regular file or a link to one.
-fn write_drawing(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_bytes("--svg", path, bytes)
-}
-
-/// Writes the file that `flag` names, likewise: a reader sees the old one or the new one.
-fn write_whole(flag: &str, path: &Path, text: &str) -> Result<()> {
-    write_bytes(flag, path, text.as_bytes())
-}
-
-fn write_bytes(flag: &str, path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes the file that `flag` names in place of what lies there, where that is a regular file or a link to one: a reader sees the old one
+/// or the new one.
+fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<()> {
     let there = read::present(path).map_err(|error| unwritable(path, &error))?;
     if there.is_some_and(|there| !there.is_file() && !there.is_symlink()) {
         let what = format!("{}: is no regular file, which alone is replaced", path.display());

@@ -12,14 +12,13 @@ use std::path::Path;
 use serde_json::from_slice;
 
 use crate::read;
-use crate::run::results::{self, ResultLine};
 use crate::train::Record;
 
 /// The picture that a run leaves.
 pub const FILE: &str = "curves.svg";
 
 /// The metrics of a run longer than this are drawn from their first bytes.
-const MOST_METRICS: u64 = 1 << 30;
+pub const MOST_METRICS: u64 = 1 << 30;
 
 /// A curve is thinned out when it has so many samples.
 const MOST_SAMPLES: usize = 1 << 14;
@@ -189,20 +188,6 @@ impl Curve {
             }
         })?;
         Ok(curve)
-    }
-
-    /// Reads those of the points of a sweep, by their numbers.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub fn of_points(directory: &Path) -> std::io::Result<std::collections::BTreeMap<usize, Self>> {
-        let mut curves = std::collections::BTreeMap::<usize, Self>::new();
-        results::read(directory, MOST_METRICS, |line| {
-            if let Some(ResultLine::Record(point, record)) = line {
-                curves.entry(point).or_default().add(&record);
-            }
-        })?;
-        Ok(curves)
     }
 
     /// Steps of an epoch, as far as the curve tells.

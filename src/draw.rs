@@ -147,6 +147,12 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// Of time that passes, which comes to these numbers.
+    pub fn of_time(name: &str, numbers: Vec<f64>) -> Self {
+        let labels = numbers.iter().map(|number| label(*number)).collect();
+        Self { name: name.to_owned(), labels, numbers, is_time: true }
+    }
+
     /// Where its numbers lie.
     fn scale(&self) -> Scale {
         if self.is_time { Scale::even(&self.numbers) } else { Scale::of(&self.numbers) }
@@ -173,6 +179,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Of these measurements: their mean, and from two on their sample standard deviation.
+    pub fn of(values: Vec<f64>) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let (mean, deviation) = ((n > 0.0).then_some(mean), (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()));
+        Self { values, diverged: 0, mean, deviation }
+    }
+
     /// Mean − deviation and mean + deviation.
     pub fn spread(&self) -> (f64, f64) {
         let (mean, deviation) = (self.mean.unwrap_or_default(), self.deviation.unwrap_or_default());
@@ -227,16 +242,13 @@ mod tests {
 
     /// What a run has: a measure over its epochs, on two splits.
     fn curve(name: &str, train: [f64; 4], test: [f64; 4], scale: fn(&[f64]) -> Scale, most: f64) -> Chart {
-        let epochs = vec![1.0, 2.0, 3.0, 4.0];
-        let labels = epochs.iter().map(|&epoch| label(epoch)).collect();
-        let estimate = |value| Estimate { values: vec![value], mean: Some(value), ..Estimate::default() };
-        let line = |y, values: [f64; 4]| (0..4).map(move |x| ((y, x), estimate(values[x])));
+        let line = |y, values: [f64; 4]| (0..4).map(move |x| ((y, x), Estimate::of(vec![values[x]])));
         Chart {
             form: Form::Lines,
             measure: name.into(),
             scale: scale(&[train, test].concat()),
             bounds: (0.0, most),
-            x: Axis { name: "epoch".into(), labels, numbers: epochs, is_time: true },
+            x: Axis::of_time("epoch", vec![1.0, 2.0, 3.0, 4.0]),
             y: Axis { name: "split".into(), labels: vec!["train".into(), "test".into()], ..Axis::default() },
             panels: vec![Panel { title: String::new(), cells: line(0, train).chain(line(1, test)).collect() }],
             best: None,

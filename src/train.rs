@@ -628,10 +628,9 @@ mod tests {
                 }
                 Ok(kernel::alloc::count() - before)
             };
-            run(0..3)?;
-            // A thread that has its first share of the work later takes its own memory then: once.
-            let stretches = [run(3..23)?, run(23..43)?, run(43..63)?];
-            let taken = stretches.into_iter().min().unwrap_or_default();
+            // A thread takes its own memory with its first share of the work, which on a busy machine comes late.
+            run(0..43)?;
+            let taken = run(43..63)?;
             if taken > 0 {
                 found.push((setting, taken));
             }

@@ -133,7 +133,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
             let what = format!("--svg draws images, and `{}` holds features", spec.name);
             return Err(Failure::new(Exit::Usage, what).hint("leave --svg out").into());
         }
-        super::write_drawing(path, sheet::sheet(&spec, &dataset.imported.train)?.as_bytes())?;
+        super::write_file("--svg", path, sheet::sheet(&spec, &dataset.imported.train)?.as_bytes())?;
     }
     let standard = dataset.channels(Scaling::Standard);
 

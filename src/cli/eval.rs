@@ -308,6 +308,11 @@ impl Confusion {
         predicted
     }
 
+    /// A row for each true class, with a number for each that was predicted.
+    pub(super) fn rows(&self) -> &[Vec<u64>] {
+        &self.0
+    }
+
     /// Counts an example.
     pub(super) fn count(&mut self, label: usize, predicted: usize) {
         self.0[label][predicted] += 1;

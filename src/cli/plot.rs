@@ -1,23 +1,25 @@
 //! `adamtrain plot RUN…`: the curves of several runs in one picture.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value as Json, json};
 
 use crate::config::settings::{SETTINGS, index};
-use crate::curves::{self, Along, Curve, Line, MEASURES, Measure, Member, Options};
+use crate::curves::{self, Along, Curve, Line, MEASURES, MOST_METRICS, Measure, Member, Options};
 use crate::draw::Figure;
 use crate::error::{Exit, Failure, escaped};
 use crate::listing::column::{Column, WITHOUT_RESULT};
+use crate::listing::epochs::{self, Unreadable};
 use crate::listing::group::SEEDS;
-use crate::listing::key;
-use crate::listing::{self, Row};
+use crate::listing::{self, Row, key};
 use crate::read;
 use crate::report::answer;
 use crate::report::table::stdout_width;
+use crate::run::resolve;
+use crate::sweep::curve;
 
 /// Settings that differ, up to so many, are a line's label; of more, its path is.
 const MOST_TOLD: usize = 3;
@@ -108,10 +110,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         _ => curves::of_lines(&lines, &title, &options),
     };
     if let Some(svg) = typed.get_one::<PathBuf>("svg") {
-        super::write_drawing(svg, figure.to_svg().as_bytes())?;
+        super::write_file("--svg", svg, figure.to_svg().as_bytes())?;
     }
     if let Some(png) = typed.get_one::<PathBuf>("png") {
-        super::write_drawing(png, &super::png(&figure.to_svg())?)?;
+        super::write_file("--png", png, &super::png(&figure.to_svg())?)?;
     }
     let json = typed.get_flag("json").then(|| to_json(&figure));
     let width = stdout_width().unwrap_or(super::WIDTH);
@@ -125,15 +127,12 @@ pub(super) fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for path in asked {
-        let text = path.to_string_lossy();
-        let point =
-            text.rsplit_once('#').and_then(|(sweep, point)| Some((Path::new(sweep), point.parse::<usize>().ok()?)));
         let is_there = read::present(path).map_err(|error| read::failure(path, &error))?.is_some();
-        let Some((sweep, point)) = point.filter(|_| !is_there) else {
+        let Some((sweep, point)) = resolve::point_of(path).filter(|_| !is_there) else {
             rows.extend(listing::rows(std::slice::from_ref(path))?);
             continue;
         };
-        let found = listing::rows(&[sweep.to_owned()])?.into_iter().find(|row| row.point == Some(point));
+        let found = listing::rows(std::slice::from_ref(&sweep))?.into_iter().find(|row| row.point == Some(point));
         let Some(row) = found else {
             let what = format!("{}: has no point {point} that has begun", sweep.display());
             return Err(Failure::new(Exit::Run, what).hint("`adamtrain runs` lists the points of a sweep").into());
@@ -155,22 +154,11 @@ pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Mem
     };
     // With --by, whatever else differs is spread over.
     let others: Vec<Column> = if by.is_some() { told.into_iter().chain(seeds).collect() } else { seeds };
-    let mut of_sweeps: BTreeMap<PathBuf, BTreeMap<usize, Curve>> = BTreeMap::new();
     let mut members = Vec::new();
-    for row in rows {
-        let curve = match (row.point, row.path.rsplit_once('#')) {
-            (Some(point), Some((sweep, _))) => {
-                let path = PathBuf::from(sweep);
-                let curves = match of_sweeps.entry(path.clone()) {
-                    std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(entry) => {
-                        entry.insert(metrics(&path, Curve::of_points)?)
-                    }
-                };
-                curves.remove(&point).unwrap_or_default()
-            }
-            _ => metrics(Path::new(&row.path), Curve::of_run)?,
-        };
+    for (row, curve) in
+        rows.iter().zip(epochs::gathered(rows, MOST_METRICS, |curve: &mut Curve, record| curve.add(&record)))
+    {
+        let curve = curve.map_err(Unreadable::failure)?;
         if curve.is_empty() {
             continue;
         }
@@ -186,8 +174,6 @@ pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Mem
     }
     if by.is_none() && columns.len() > MOST_TOLD {
         // Too many words for a legend: the paths say which is which.
-        let mut lines: Vec<Vec<String>> = members.iter().map(|member| member.group.clone()).collect();
-        lines.dedup();
         let first: BTreeMap<Vec<String>, String> =
             members.iter().rev().map(|member| (member.group.clone(), member.path.clone())).collect();
         for member in &mut members {
@@ -216,10 +202,6 @@ fn telling(rows: &[Row], told: &[Column]) -> Vec<Column> {
     kept
 }
 
-fn metrics<T>(path: &Path, how: fn(&Path) -> std::io::Result<T>) -> Result<T> {
-    Ok(how(path).map_err(|error| read::failure(path, &error))?)
-}
-
 /// Training samples of a step of a run.
 fn step_samples(row: &Row) -> u64 {
     let number = |key: &str| {
@@ -243,15 +225,18 @@ fn title(asked: &[PathBuf], rows: &[Row]) -> String {
     match (asked, rows) {
         ([only], _) => only.display().to_string(),
         (_, [row]) => row.path.clone(),
-        _ => {
-            let (_, shared) = listing::compare_settings(rows);
-            let value = |key: &str| {
-                let found = shared.iter().find(|(index, _)| SETTINGS[*index].key == key);
-                found.map(|(_, value)| value.to_string())
-            };
-            crate::sweep::curve::subject(value)
-        }
+        _ => subject(rows),
     }
+}
+
+/// What rows share, in words.
+pub(super) fn subject(rows: &[Row]) -> String {
+    let (_, shared) = listing::compare_settings(rows);
+    let value = |key: &str| {
+        let found = shared.iter().find(|(index, _)| SETTINGS[*index].key == key);
+        found.map(|(_, value)| value.to_string())
+    };
+    curve::subject(value)
 }
 
 /// The numbers of a figure: a line for each chart and line.

@@ -19,6 +19,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::error::{Exit, Failure, escaped};
 use crate::picture::Limits;
 use crate::report::{Style, message};
+pub(super) use answers::ranked;
 use answers::{Answers, Form, Opening};
 use ground::Ground;
 use judge::Judge;

@@ -12,18 +12,18 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use super::eval;
-use super::plot;
+use super::plot::{self, subject};
 use crate::config::settings::Default;
-use crate::curves::{self, Along, Options};
+use crate::curves::{self, Along, MOST_METRICS, Options};
 use crate::data::Spec;
 use crate::data::images::Images;
 use crate::error::{Exit, Failure, described};
-use crate::listing::{self, Row};
+use crate::listing::{self, Row, epochs};
 use crate::model::LinearNet;
 use crate::report::answer;
 use crate::report::table::{duration, number};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::{read, read_summary, resolve};
+use crate::run::{read_summary, resolve};
 use crate::sweep::curve;
 use crate::text::{counted, quoted, quoted_path};
 use crate::train::Record;
@@ -42,9 +42,6 @@ const MOST_ROWS: usize = 50;
 
 /// The side of a small picture on the page, at least.
 const PICTURE: usize = 84;
-
-/// The metrics of a run, up to so many bytes.
-const MOST_METRICS: u64 = 1 << 28;
 
 const EXAMPLES: &str = "\
 Of a run: curves, confusion matrix, the mistakes that it was surest of, calibration, what the first layer looks at, its health over time, \
@@ -111,18 +108,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         }
     };
     let html = page.into_html();
-    super::write_drawing(out, html.as_bytes())?;
+    super::write_file("--output", out, html.as_bytes())?;
     let told = json!({"event": "report", "path": title, "out": out.display().to_string(), "bytes": html.len()});
     answer(typed.get_flag("json").then_some(&told), || format!("{}\n", out.display()))
-}
-
-/// What rows share, in words.
-fn subject(rows: &[Row]) -> String {
-    let (_, shared) = listing::compare_settings(rows);
-    let value = |key: &str| {
-        shared.iter().find(|(index, _)| super::SETTINGS[*index].key == key).map(|(_, value)| value.to_string())
-    };
-    curve::subject(value)
 }
 
 /// A page about several: curves, the sweep's picture, a table, and the best point.
@@ -195,7 +183,7 @@ fn of_run(page: &mut Page, path: &Path, row: &Row, data_dir: Option<&Path>) -> R
         Err(failure) => page.note(&format!("There is no checkpoint to look at: {failure}")),
     }
     page.section("Health");
-    let records = records(path);
+    let records = records(row);
     let figures = health::figures(&records);
     for figure in &figures {
         page.figure(figure);
@@ -207,14 +195,12 @@ fn of_run(page: &mut Page, path: &Path, row: &Row, data_dir: Option<&Path>) -> R
     Ok(())
 }
 
-/// The whole epochs that the metrics of a run tell of; of a point none.
-fn records(path: &Path) -> Vec<Record> {
-    let mut records = Vec::new();
+/// The whole epochs that the metrics of a run or a point tell of.
+fn records(row: &Row) -> Vec<Record> {
+    let add = |records: &mut Vec<Record>, record: Record| records.extend((record.event == "epoch").then_some(record));
     // What cannot be read is not told of.
-    let _ = read::lines(&path.join("metrics.jsonl"), MOST_METRICS, |line| {
-        records.extend(serde_json::from_slice::<Record>(line).ok().filter(|record| record.event == "epoch"));
-    });
-    records
+    let mut read = epochs::gathered(std::slice::from_ref(row), MOST_METRICS, add);
+    read.next().and_then(Result::ok).unwrap_or_default()
 }
 
 /// What a checkpoint's net does with images, and what it looks at.
@@ -302,7 +288,7 @@ fn confusion(page: &mut Page, verdicts: &[Verdict], classes: &[String]) {
     let mut names = vec!["class".to_owned()];
     names.extend(classes.iter().cloned());
     names.push("recognised".to_owned());
-    let rows = counts.iter().zip(classes).enumerate().map(|(class, (row, name))| {
+    let rows = counts.rows().iter().zip(classes).enumerate().map(|(class, (row, name))| {
         let all = row.iter().sum::<u64>().max(1) as f64;
         let mut cells: Vec<(String, f64)> = row.iter().map(|&count| (count.to_string(), count as f64 / all)).collect();
         cells.push((format!("{:.1} %", 100.0 * row[class] as f64 / all), 0.0));

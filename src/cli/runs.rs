@@ -237,7 +237,7 @@ impl Runs {
     fn write(&self, table: &Table) -> Result<()> {
         let lines = if self.form == Form::Epochs { table.epochs() } else { table.to_csv(self.columns.is_some()) };
         if let Some(path) = &self.to {
-            return super::write_whole("--to", path, &(lines.join("\n") + "\n"));
+            return super::write_file("--to", path, (lines.join("\n") + "\n").as_bytes());
         }
         let mut output = Output::default();
         for line in &lines {
@@ -288,7 +288,7 @@ impl Runs {
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)
         };
         let figure = figure(ended.values(), &subject(common));
-        super::write_drawing(svg, figure.to_svg().as_bytes())
+        super::write_file("--svg", svg, figure.to_svg().as_bytes())
     }
 }
 

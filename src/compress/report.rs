@@ -303,9 +303,7 @@ impl Report {
             for (y, error) in of_split.into_iter().enumerate() {
                 let Some(percent) = error.map(|error| 100.0 * error) else { continue };
                 errors.push(percent);
-                panel
-                    .cells
-                    .insert((y, x), Estimate { values: vec![percent], mean: Some(percent), ..Estimate::default() });
+                panel.cells.insert((y, x), Estimate::of(vec![percent]));
             }
         }
         let bytes: Vec<f64> = files.iter().map(|stage| stage.bytes as f64).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::series::{Line, Member};
 use super::{Along, Curve, Measure, smoothed};
-use crate::draw::{Axis, Chart, Estimate, Event, Figure, Form, MOST_LINES, Overlay, Panel, Scale, Strip, label};
+use crate::draw::{Axis, Chart, Estimate, Event, Figure, Form, MOST_LINES, Overlay, Panel, Scale, Strip};
 use crate::error::escaped;
 use crate::text::counted;
 
@@ -136,19 +136,11 @@ fn way(members: &[&Member], measure: &Measure, options: &Options) -> Way {
     let every = found.len().div_ceil(MOST_POINTS).max(1);
     let last = found.len().saturating_sub(1);
     let picked = found.into_iter().enumerate().filter(|(k, _)| k.is_multiple_of(every) || *k == last);
-    picked.map(|(_, (step, (at, values)))| (step, (mean(&at), estimate(values)))).collect()
+    picked.map(|(_, (step, (at, values)))| (step, (mean(&at), Estimate::of(values)))).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-/// What was measured at least once.
-fn estimate(values: Vec<f64>) -> Estimate {
-    let mean = mean(&values);
-    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-    let deviation = (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt());
-    Estimate { mean: Some(mean), deviation, values, diverged: 0 }
 }
 
 /// The place of a number on an axis.
@@ -161,8 +153,7 @@ fn chart(measure: &str, is_accuracy: bool, ways: Vec<(String, Way)>, options: &O
     let mut numbers: Vec<f64> = ways.iter().flat_map(|(_, way)| way.values().map(|(x, _)| *x)).collect();
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
-    let labels = numbers.iter().map(|number| label(*number)).collect();
-    let x = Axis { name: options.along.name().to_owned(), labels, numbers, is_time: true };
+    let x = Axis::of_time(options.along.name(), numbers);
     let means = ways.iter().flat_map(|(_, way)| way.values().filter_map(|(_, estimate)| estimate.mean)).collect();
     let (scale, bounds) = seen(means, is_accuracy, options.log);
     let labels: Vec<String> = ways.iter().map(|(label, _)| shortened(label)).collect();

@@ -10,9 +10,10 @@ use super::column::{METRICS, WITHOUT_RESULT};
 use super::seeds::{Mean, Seeds};
 use crate::config::Value;
 use crate::config::settings::{SETTINGS, index};
+use crate::draw::Estimate;
 use crate::run::Status;
 use crate::run::provenance::Provenance;
-use crate::sweep::table::{mean_and_deviation, ranges};
+use crate::sweep::table::ranges;
 
 /// The settings that are seeds.
 pub const SEEDS: [&str; 2] = ["train.seed", "data.data_seed"];
@@ -42,7 +43,7 @@ fn together(members: &[&Row]) -> Row {
     let mut seeds = Seeds { n: done.len(), ..Seeds::default() };
     for metric in &METRICS {
         let numbers: Vec<f64> = done.iter().filter_map(|row| metric.value(row)).collect();
-        let (mean, deviation) = mean_and_deviation(&numbers);
+        let Estimate { mean, deviation, .. } = Estimate::of(numbers);
         seeds.means.insert(metric.name, Mean { mean, deviation });
     }
     for row in members {

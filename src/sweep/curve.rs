@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value as Json;
 
-use super::table::mean_and_deviation;
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Overlay, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
@@ -104,7 +103,7 @@ fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize) {
         }
     }
     for cell in cells.values_mut() {
-        (cell.mean, cell.deviation) = mean_and_deviation(&cell.values);
+        *cell = Estimate { diverged: cell.diverged, ..Estimate::of(std::mem::take(&mut cell.values)) };
     }
     let seeds = ended.iter().filter_map(|end| Some(end.settings.get("train.seed")?.to_string()));
     (axes, cells, seeds.collect::<HashSet<_>>().len())

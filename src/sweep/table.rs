@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
+use crate::draw::Estimate;
 use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, word, wrapped};
 use crate::run::results::{CHOSEN_BY, PointEnd};
 
@@ -51,21 +52,13 @@ pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combinati
     let mut rows: Vec<Combination> = rows
         .into_iter()
         .map(|(row, accuracies)| {
-            let (mean, deviation) = mean_and_deviation(&accuracies);
+            let Estimate { mean, deviation, .. } = Estimate::of(accuracies);
             Combination { mean, deviation, ..row }
         })
         .collect();
     let rank = |row: &Combination| row.mean.filter(|_| row.ranked).unwrap_or(-1.0);
     rows.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     rows
-}
-
-/// The mean, and from two numbers on their sample standard deviation.
-pub fn mean_and_deviation(numbers: &[f64]) -> (Option<f64>, Option<f64>) {
-    let n = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / n;
-    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
-    ((n > 0.0).then_some(mean), (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()))
 }
 
 /// As JSON.

@@ -68,6 +68,13 @@ impl Terminal {
         }
     }
 
+    /// The word that stands next, once a blank stands behind it.
+    pub fn word(&mut self) -> String {
+        let start = self.seen;
+        self.read_until(" ");
+        self.text[start..self.seen].trim().to_owned()
+    }
+
     /// Reads on; false where the program has ended.
     fn read(&mut self) -> bool {
         match self.output.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {

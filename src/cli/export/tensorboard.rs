@@ -1,6 +1,6 @@
 //! `adamtrain export RUN --to FOLDER/`: runs as TensorBoard's event files, a folder for each where there are several.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Result;
@@ -10,17 +10,15 @@ use crate::cli::report::judged::{self, Judged};
 use crate::cli::report::weights::Layer;
 use crate::cli::{eval, plot};
 use crate::config::settings::SETTINGS;
+use crate::curves::MOST_METRICS;
 use crate::curves::events::{self, Events, tag};
 use crate::error::{Exit, Failure, described};
 use crate::listing::Row;
+use crate::listing::epochs::{self, Unreadable};
 use crate::report::answer;
-use crate::run::results::{self, ResultLine};
-use crate::run::{read, resolve, write};
+use crate::run::{resolve, write};
 use crate::text::counted;
 use crate::train::Record;
-
-/// The metrics of a run, up to so many bytes.
-const MOST_METRICS: u64 = 1 << 30;
 
 /// Whether `to` is a folder for event files: what ends with a slash.
 pub fn is_meant(to: &Path) -> bool {
@@ -38,11 +36,11 @@ pub fn export(path: &Path, to: &Path, json: bool) -> Result<()> {
         return Err(failure.hint("`adamtrain runs` shows what there is").into());
     }
     let is_alone = rows.len() == 1;
-    let mut lines = Lines::default();
     let mut bytes = 0;
-    for row in &rows {
+    let add = |records: &mut Vec<Record>, record| records.push(record);
+    for (row, records) in rows.iter().zip(epochs::gathered(&rows, MOST_METRICS, add)) {
         let folder = if is_alone { to.to_owned() } else { to.join(name(row, path)) };
-        let mut events = of_row(row, &lines.of(row)?);
+        let mut events = of_row(row, &records.map_err(Unreadable::failure)?);
         if is_alone {
             pictures(row, &mut events)?;
         }
@@ -73,43 +71,9 @@ fn name(row: &Row, asked: &Path) -> String {
     if name.is_empty() { "run".to_owned() } else { name }
 }
 
-/// The metrics of rows; those of a sweep's points are read once.
-#[derive(Default)]
-struct Lines {
-    sweep: PathBuf,
-    points: std::collections::BTreeMap<usize, Vec<Record>>,
-}
-
-impl Lines {
-    fn of(&mut self, row: &Row) -> Result<Vec<Record>> {
-        let Some((sweep, point)) = row.point.and_then(|point| Some((row.path.rsplit_once('#')?.0, point))) else {
-            let path = Path::new(&row.path).join("metrics.jsonl");
-            let mut records = Vec::new();
-            let read =
-                read::lines(&path, MOST_METRICS, |line| records.extend(serde_json::from_slice::<Record>(line).ok()));
-            read.map_err(|error| read::failure(&path, &error))?;
-            return Ok(records);
-        };
-        let sweep = Path::new(sweep);
-        if self.sweep != sweep {
-            sweep.clone_into(&mut self.sweep);
-            self.points.clear();
-            let points = &mut self.points;
-            let read = results::read(sweep, MOST_METRICS, |line| {
-                if let Some(ResultLine::Record(point, record)) = line {
-                    points.entry(point).or_default().push(record);
-                }
-            });
-            read.map_err(|error| read::failure(sweep, &error))?;
-        }
-        Ok(self.points.remove(&point).unwrap_or_default())
-    }
-}
-
 fn of_row(row: &Row, records: &[Record]) -> Events {
     // When the metrics were written last, less the training since: the files themselves do not say.
-    let folder = row.path.rsplit_once('#').map_or(row.path.as_str(), |(sweep, _)| sweep);
-    let file = Path::new(folder).join(if row.point.is_some() { "results.jsonl" } else { "metrics.jsonl" });
+    let file = row.directory.join(if row.point.is_some() { "results.jsonl" } else { "metrics.jsonl" });
     let written = std::fs::metadata(file).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let written = written.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |age| age.as_secs_f64());
     let all: f64 = records.iter().filter(|record| record.event == "epoch").map(|record| record.seconds).sum();
@@ -157,8 +121,8 @@ fn pictures(row: &Row, events: &mut Events) -> Result<()> {
 /// The confusion matrix as a picture.
 #[cfg(feature = "png")]
 fn confusion(judged: &Judged, step: u64, events: &mut Events) -> Result<()> {
-    let counts = judged::confusion(&judged.verdicts, judged.spec.classes.len());
-    let png = crate::cli::png(&judged::confusion_figure(&counts, &judged.spec.classes).to_svg())?;
+    let confusion = judged::confusion(&judged.verdicts, judged.spec.classes.len());
+    let png = crate::cli::png(&judged::confusion_figure(&confusion, &judged.spec.classes).to_svg())?;
     let (width, height) =
         image::ImageReader::new(std::io::Cursor::new(&png)).with_guessed_format()?.into_dimensions()?;
     events.picture(0.0, step, "confusion", &png, [width as usize, height as usize]);

@@ -244,7 +244,7 @@ fn is_resized(picture: &Converted, shape: [usize; 3]) -> bool {
 }
 
 /// The `top` most probable classes with their probabilities, softmax in f64; of equal ones the first.
-fn ranked(logits: &[f64], top: usize) -> Vec<(usize, f64)> {
+pub fn ranked(logits: &[f64], top: usize) -> Vec<(usize, f64)> {
     let most = logits[first_largest(logits)];
     let powers: Vec<f64> = logits.iter().map(|logit| (logit - most).exp()).collect();
     let sum: f64 = powers.iter().sum();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale, label};
+use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale};
 use crate::train::Record;
 
 /// More parameters than these are not drawn.
@@ -57,8 +57,7 @@ fn figure(name: &str, found: BTreeMap<String, Vec<(u64, f64)>>, guides: &[f64], 
     let left_out = found.len().saturating_sub(MOST_PANELS);
     let panels = found.into_iter().take(MOST_PANELS).map(|(title, points)| {
         let place = |epoch: u64| epochs.binary_search(&epoch).unwrap_or_default();
-        let estimate = |number| Estimate { values: vec![number], mean: Some(number), ..Estimate::default() };
-        let cells = points.into_iter().map(|(epoch, number)| ((0, place(epoch)), estimate(number)));
+        let cells = points.into_iter().map(|(epoch, number)| ((0, place(epoch)), Estimate::of(vec![number])));
         Panel { title, cells: cells.collect() }
     });
     let chart = Chart {
@@ -67,12 +66,7 @@ fn figure(name: &str, found: BTreeMap<String, Vec<(u64, f64)>>, guides: &[f64], 
         scale,
         bounds: if is_share { (0.0, 1.0) } else { (f64::MIN_POSITIVE, f64::INFINITY) },
         panels: panels.collect(),
-        x: Axis {
-            name: "epoch".into(),
-            labels: epochs.iter().map(|epoch| label(*epoch as f64)).collect(),
-            numbers: epochs.iter().map(|epoch| *epoch as f64).collect(),
-            is_time: true,
-        },
+        x: Axis::of_time("epoch", epochs.iter().map(|epoch| *epoch as f64).collect()),
         y: Axis { labels: vec![String::new()], ..Axis::default() },
         best: None,
         diverged: false,

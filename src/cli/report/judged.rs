@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use crate::amc::first_largest;
-use crate::cli::eval;
+use crate::cli::eval::{self, Confusion};
+use crate::cli::predict::ranked;
 use crate::data::images::Images;
 use crate::data::{self, Spec, Split};
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale};
@@ -90,48 +90,36 @@ fn verdicts(net: &LinearNet, split: &Split, order: &Tensor, channels: Vec<Channe
     let (labels, order_on_host) = (split.labels.to_vec1::<u32>()?, order.to_vec1::<u32>()?);
     let mut verdicts = Vec::with_capacity(order_on_host.len());
     evaluator.run(net, split, order, |start, logits| {
-        for (k, row) in logits.squeeze(1)?.to_vec2::<f32>()?.iter().enumerate() {
-            let index = order_on_host[start + k] as usize;
-            let predicted = first_largest(row);
-            verdicts.push(Verdict {
-                index,
-                label: labels[index] as usize,
-                predicted,
-                probability: softmax(row, predicted),
-            });
+        let logits = logits.squeeze(1)?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        for (row, &index) in logits.iter().zip(&order_on_host[start..]) {
+            let (index, label) = (index as usize, labels[index as usize] as usize);
+            let (predicted, probability) = ranked(row, 1)[0];
+            verdicts.push(Verdict { index, label, predicted, probability });
         }
         Ok(())
     })?;
     Ok(verdicts)
 }
 
-/// The probability of a class, in f64.
-fn softmax(logits: &[f32], class: usize) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let part = |logit: f32| f64::from(logit - most).exp();
-    part(logits[class]) / logits.iter().map(|&logit| part(logit)).sum::<f64>()
-}
-
-/// How often each class was taken for each: a row for each true class.
-pub fn confusion(verdicts: &[Verdict], classes: usize) -> Vec<Vec<u64>> {
-    let mut counts = vec![vec![0; classes]; classes];
+/// How often each class was taken for each.
+pub fn confusion(verdicts: &[Verdict], classes: usize) -> Confusion {
+    let mut confusion = Confusion::new(classes);
     for verdict in verdicts {
-        counts[verdict.label][verdict.predicted] += 1;
+        confusion.count(verdict.label, verdict.predicted);
     }
-    counts
+    confusion
 }
 
 /// The same as a figure: shares of each true class.
 #[cfg(feature = "png")]
-pub fn confusion_figure(counts: &[Vec<u64>], classes: &[String]) -> Figure {
+pub fn confusion_figure(confusion: &Confusion, classes: &[String]) -> Figure {
     let axis = |name: &str| Axis { name: name.into(), labels: classes.to_vec(), ..Axis::default() };
     let mut panel = Panel::default();
-    for (label, row) in counts.iter().enumerate() {
+    for (label, row) in confusion.rows().iter().enumerate() {
         let all = row.iter().sum::<u64>().max(1) as f64;
         for (predicted, &count) in row.iter().enumerate() {
             let share = count as f64 / all;
-            let cell = Estimate { values: vec![share], mean: Some(share), ..Estimate::default() };
-            panel.cells.insert((label, predicted), cell);
+            panel.cells.insert((label, predicted), Estimate::of(vec![share]));
         }
     }
     let chart = Chart {
@@ -196,17 +184,12 @@ pub fn calibration_error(bins: &[Bin]) -> f64 {
 pub fn calibration(bins: &[Bin]) -> Figure {
     let there: Vec<&Bin> = bins.iter().filter(|bin| bin.count > 0).collect();
     let numbers: Vec<f64> = [0.0].into_iter().chain(there.iter().map(|bin| bin.probability)).chain([1.0]).collect();
-    let at = |value: f64, count: u64| Estimate {
-        values: vec![value; count.min(1) as usize],
-        mean: Some(value),
-        ..Estimate::default()
-    };
     let mut panel = Panel::default();
     for (k, bin) in there.iter().enumerate() {
-        panel.cells.insert((0, k + 1), at(bin.accuracy, bin.count));
+        panel.cells.insert((0, k + 1), Estimate::of(vec![bin.accuracy]));
     }
     for (k, &number) in numbers.iter().enumerate() {
-        panel.cells.insert((1, k), at(number, 1));
+        panel.cells.insert((1, k), Estimate::of(vec![number]));
     }
     let chart = Chart {
         form: Form::Lines,
@@ -243,7 +226,7 @@ mod tests {
     #[test]
     fn mistakes_and_calibration_are_counted() {
         let all = [verdict(0, 0, 0, 0.9), verdict(1, 1, 0, 0.95), verdict(2, 1, 1, 0.35), verdict(3, 0, 1, 1.0)];
-        assert_eq!(confusion(&all, 2), [[1, 1], [1, 1]]);
+        assert_eq!(confusion(&all, 2).rows(), [[1, 1], [1, 1]]);
         assert_eq!(surest_mistakes(&all, 1), [verdict(3, 0, 1, 1.0)]);
         let bins = bins(&all);
         assert_eq!((bins[3].count, bins[9].count), (1, 3));
@@ -251,6 +234,6 @@ mod tests {
         let expected = (3.0 * (0.95 - 1.0 / 3.0) + 0.65) / 4.0;
         assert!((calibration_error(&bins) - expected).abs() < 1e-12, "{}", calibration_error(&bins));
         assert!(calibration(&bins).to_svg().contains("as sure as right"));
-        assert!((softmax(&[0.0, 0.0], 1) - 0.5).abs() < 1e-15 && softmax(&[-1e30, 1e30], 1) == 1.0);
+        assert!((ranked(&[0.0, 0.0], 2)[1].1 - 0.5).abs() < 1e-15 && ranked(&[-1e30, 1e30], 1) == [(1, 1.0)]);
     }
 }

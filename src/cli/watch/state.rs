@@ -53,7 +53,7 @@ impl View {
                 Failure::new(Exit::Run, format!("{}: holds no run, and no sweep that has begun", path.display()));
             return Err(failure.hint("`adamtrain runs` shows what there is").into());
         }
-        view.read();
+        view.look();
         Ok(view)
     }
 
@@ -68,6 +68,11 @@ impl View {
             Err(error) => self.trouble = Some(format!("{error:#}")),
         }
         self.chosen = self.chosen.min(self.rows.len().saturating_sub(1));
+        self.look();
+    }
+
+    /// Reads the metrics of the row that is chosen.
+    fn look(&mut self) {
         let Some(row) = self.rows.get(self.chosen) else { return };
         match plot::members(std::slice::from_ref(row), None) {
             Ok((_, mut members)) => self.member = members.pop().unwrap_or_else(|| Member::alone(1)),
@@ -100,7 +105,7 @@ impl View {
             Key::Down => self.chosen = (self.chosen + 1).min(self.rows.len().saturating_sub(1)),
         }
         if matches!(key, Key::Up | Key::Down) {
-            self.read();
+            self.look();
         }
     }
 }
