@@ -26,7 +26,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::report::table::word;
 use crate::run::provenance::Provenance;
 use crate::run::results::{self, PointEnd, ResultLine};
-use crate::run::{Status, Summary, lock, read, read_summary};
+use crate::run::{Status, Summary, lock, read, read_summary, resolve};
 use crate::text::counted;
 use crate::train::{Record, is_better};
 use find::{Directory, warn};
@@ -225,6 +225,24 @@ pub fn rows(folders: &[PathBuf]) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// The row of the point that `path` names as SWEEP#POINT; none where it names none, or something lies there.
+///
+/// # Errors
+/// If there is no such sweep, or the point has not begun ([`Exit::Run`]).
+pub fn point(path: &Path) -> Result<Option<Row>> {
+    let is_there = read::present(path).map_err(|error| read::failure(path, &error))?.is_some();
+    let Some((sweep, point)) = resolve::point_of(path).filter(|_| !is_there) else { return Ok(None) };
+    let what = if find::below(std::slice::from_ref(&sweep))? == [Directory::Sweep(sweep.clone())] {
+        if let Some(row) = of_sweep(&sweep).into_iter().find(|row| row.point == Some(point)) {
+            return Ok(Some(row));
+        }
+        format!("{}: has no point {point}: no such point has begun", sweep.display())
+    } else {
+        format!("{}: holds no sweep, and so no point {point}", sweep.display())
+    };
+    Err(Failure::new(Exit::Run, what).hint("`adamtrain runs` lists the points of a sweep").into())
 }
 
 fn of_run(path: &Path) -> Row {

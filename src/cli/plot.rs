@@ -15,10 +15,8 @@ use crate::listing::column::{Column, WITHOUT_RESULT};
 use crate::listing::epochs::{self, Unreadable};
 use crate::listing::group::SEEDS;
 use crate::listing::{self, Row, key};
-use crate::read;
 use crate::report::answer;
 use crate::report::table::stdout_width;
-use crate::run::resolve;
 use crate::sweep::curve;
 
 /// Settings that differ, up to so many, are a line's label; of more, its path is.
@@ -127,17 +125,10 @@ pub(super) fn rows(asked: &[PathBuf]) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for path in asked {
-        let is_there = read::present(path).map_err(|error| read::failure(path, &error))?.is_some();
-        let Some((sweep, point)) = resolve::point_of(path).filter(|_| !is_there) else {
-            rows.extend(listing::rows(std::slice::from_ref(path))?);
-            continue;
-        };
-        let found = listing::rows(std::slice::from_ref(&sweep))?.into_iter().find(|row| row.point == Some(point));
-        let Some(row) = found else {
-            let what = format!("{}: has no point {point} that has begun", sweep.display());
-            return Err(Failure::new(Exit::Run, what).hint("`adamtrain runs` lists the points of a sweep").into());
-        };
-        rows.push(row);
+        match listing::point(path)? {
+            Some(row) => rows.push(row),
+            None => rows.extend(listing::rows(std::slice::from_ref(path))?),
+        }
     }
     Ok(rows)
 }

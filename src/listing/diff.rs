@@ -7,11 +7,11 @@ use anyhow::Result;
 use serde_json::{Map, Value as Json, json};
 
 use super::find::{Directory, below};
-use super::{Row, epochs, measures, of_run, of_sweep};
+use super::{Row, epochs, measures, of_run, point};
 use crate::config::Value;
 use crate::config::settings::SETTINGS;
 use crate::error::{Exit, Failure};
-use crate::run::{read, read_summary, resolve};
+use crate::run::read_summary;
 use crate::train::Record;
 
 /// What two rows differ in; of each pair the first is that of the first row.
@@ -95,15 +95,8 @@ fn row_of(path: &Path) -> Result<Row> {
         let failure = Failure::new(Exit::Run, format!("{}: {what}", path.display()));
         failure.hint("give a run directory, or a point as SWEEP#POINT")
     };
-    if read::present(path).map_err(|error| read::failure(path, &error))?.is_none()
-        && let Some((sweep, point)) = resolve::point_of(path)
-    {
-        let found = below(std::slice::from_ref(&sweep))?;
-        if found != [Directory::Sweep(sweep.clone())] {
-            return Err(fail(&format!("{} holds no sweep", sweep.display())).into());
-        }
-        let row = of_sweep(&sweep).into_iter().find(|row| row.point == Some(point));
-        return Ok(row.ok_or_else(|| fail("the sweep has no such point, or it has not begun"))?);
+    if let Some(row) = point(path)? {
+        return Ok(row);
     }
     match &below(&[path.to_owned()])?[..] {
         [Directory::Run(found)] if found == path => Ok(of_run(path)),

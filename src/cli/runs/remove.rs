@@ -120,8 +120,8 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let names = [("path", Side::Left), ("status", Side::Left), ("size", Side::Right)];
     aligned(&names, &rows).lines().for_each(|line| output.line(line));
     if !is_quiet {
-        let (directories, size) =
-            (counted(count as u64, "directory").replace("directorys", "directories"), in_units(bytes));
+        let directories = if count == 1 { "1 directory".to_owned() } else { format!("{count} directories") };
+        let size = in_units(bytes);
         message(&match (count, does) {
             (0, _) => "nothing is meant: no run goes".to_owned(),
             (_, true) => format!("removed {directories}, {size}"),
