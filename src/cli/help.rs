@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command};
 
 use super::{SUBCOMMANDS, WIDTH, refusal};
@@ -72,10 +72,7 @@ pub(super) fn run(typed: &ArgMatches) -> Result<()> {
     if super::command().find_subcommand(topic).is_none() {
         return Err(refusal::unknown_topic(topic, &names()).into());
     }
-    match super::accepted().try_get_matches_from(["adamtrain", topic, "--help"]) {
-        Err(help) => Ok(refusal::printed(help.print())?),
-        Ok(_) => Ok(()),
-    }
+    Ok(refusal::printed(asked_for(&["adamtrain".into(), topic.into(), "--help".into()])?.print())?)
 }
 
 /// The names of all topics, commands first.
@@ -84,15 +81,23 @@ pub(super) fn names() -> Vec<String> {
     std::iter::once("train".to_owned()).chain(commands).chain(TOPICS.map(|(name, _)| name.to_owned())).collect()
 }
 
+/// The help that `words` ask for, with all its texts, as the parser's answer.
+pub(super) fn asked_for(words: &[OsString]) -> Result<clap::Error> {
+    let line = super::accepted(super::command());
+    // What is accepted is the same; only `-h` looks different.
+    let line = if is_brief(words) { in_one_list(line) } else { line };
+    line.try_get_matches_from(words).err().context("words that ask for help are a command")
+}
+
 /// Whether `-h` is among the words: then help comes in the short form.
-pub(super) fn is_brief(words: &[OsString]) -> bool {
+fn is_brief(words: &[OsString]) -> bool {
     let is_short = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.ends_with('h');
     words.iter().any(|word| word.to_str().is_some_and(is_short))
 }
 
 /// The flags of training in one list, without headings, which would take as many lines as what stands under them; but for those that a
 /// sweep has of its own.
-pub(super) fn in_one_list(command: Command) -> Command {
+fn in_one_list(command: Command) -> Command {
     let is_own = |arg: &Arg| arg.get_help_heading() == Some(super::sweep::HEADING);
     let plain = |command: Command| command.mut_args(|arg| if is_own(&arg) { arg } else { arg.help_heading(None) });
     let trains = |command: &Command| matches!(command.get_name(), "train" | "sweep");
