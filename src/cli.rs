@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::builder::{Styles, styling::AnsiColor};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::layers::{Given, PREFIX, Sources};
@@ -146,11 +147,10 @@ pub struct Invocation {
 /// What is wrong with the command line, or if standard output cannot be written.
 pub fn parse() -> Result<Option<Invocation>> {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    // What is accepted is the same; only `-h` looks different.
-    let line = if help::is_brief(&words) { help::in_one_list(accepted()) } else { accepted() };
-    let matches = match line.try_get_matches_from(&words) {
+    let matches = match accepted(parsed()).try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => {
+            let error = if error.kind() == ErrorKind::DisplayHelp { help::asked_for(&words)? } else { error };
             let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             return refusal::told(&error, &command(), &words).map(|()| None);
         }
@@ -201,7 +201,9 @@ fn sources(matches: &ArgMatches) -> Sources {
 
 /// The settings that the words of a command line gave, each with its flag; none where they are no command line of today.
 fn typed_settings(words: &[String]) -> std::collections::BTreeMap<String, String> {
-    let Ok(matches) = accepted().try_get_matches_from(words) else { return std::collections::BTreeMap::new() };
+    let Ok(matches) = accepted(parsed()).try_get_matches_from(words) else {
+        return std::collections::BTreeMap::new();
+    };
     let matches = matches.subcommand_matches("train").unwrap_or(&matches);
     sources(matches).command_line.into_iter().map(|given| (given.key, given.flag)).collect()
 }
@@ -238,11 +240,18 @@ fn environment() -> Vec<(String, String)> {
     variables
 }
 
-/// The whole command line, for parsing, completions and the manual.
+/// The whole command line, for help, completions and the manual.
 pub fn command() -> Command {
+    let end = help::after_help();
+    parsed().after_long_help(end.clone()).mut_subcommand("train", |train| train.after_long_help(end))
+}
+
+/// The command line as it is parsed: without what `--help` of training ends with, which takes as long to write as everything else.
+fn parsed() -> Command {
+    let arguments = train_arguments();
     let trains = |command: Command| {
-        let command = command.after_help(help::EXAMPLES_OF_TRAINING).after_long_help(help::after_help());
-        command.args_override_self(true).args(train_arguments())
+        let command = command.after_help(help::EXAMPLES_OF_TRAINING);
+        command.args_override_self(true).args(arguments.clone())
     };
     let root = Command::new("adamtrain")
         .version(env!("CARGO_PKG_VERSION"))
@@ -256,8 +265,8 @@ pub fn command() -> Command {
     trains(root).subcommand(trains(train)).subcommands(others)
 }
 
-/// The command line with the other spellings of its flags: `--weight_decay` as agents of sweeps type it, and every setting by its key.
-fn accepted() -> Command {
+/// A command line with the other spellings of its flags: `--weight_decay` as agents of sweeps type it, and every setting by its key.
+fn accepted(command: Command) -> Command {
     let spelled = |arg: Arg| match arg.get_long() {
         Some(long) if long.contains('-') => {
             let other = long.replace('-', "_");
@@ -273,7 +282,7 @@ fn accepted() -> Command {
         let hidden = SETTINGS.iter().filter(|setting| setting.flag.is_none());
         command.args(hidden.map(|setting| flag(setting, setting.key).hide(true)))
     };
-    let root = keyed(command()).mut_args(spelled);
+    let root = keyed(command).mut_args(spelled);
     root.mut_subcommands(|command| {
         let trains = matches!(command.get_name(), "train" | "sweep");
         let command = if trains { keyed(command) } else { command };
@@ -337,6 +346,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
-        super::accepted().debug_assert();
+        super::accepted(super::command()).debug_assert();
     }
 }

@@ -148,8 +148,8 @@ impl Placement {
     }
 }
 
-/// Pixels that are looked at side by side: a register of 512 bits.
-const BESIDE: usize = 16;
+/// Pixels that are looked at side by side: as many as a pen mostly touches of a row.
+const BESIDE: usize = 8;
 
 /// Columns of a pen's row: those of the image, and as many more as make whole registers.
 const ROW: usize = SIDE.next_multiple_of(BESIDE);
