@@ -89,18 +89,22 @@ unsafe fn unshifted(pointer: *mut u8) -> *mut u8 {
 unsafe impl GlobalAlloc for ExitWhenEmpty {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is passed on; a shifted buffer is longer than a line.
-        let pointer = match asked(layout) {
-            Asked::Plain(layout) => unsafe { System.alloc(layout) },
-            Asked::Shifted(longer) => unsafe { shifted(System.alloc(longer)) },
+        let pointer = unsafe {
+            match asked(layout) {
+                Asked::Plain(layout) => System.alloc(layout),
+                Asked::Shifted(longer) => shifted(System.alloc(longer)),
+            }
         };
         given(pointer, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        let pointer = match asked(layout) {
-            Asked::Plain(layout) => unsafe { System.alloc_zeroed(layout) },
-            Asked::Shifted(longer) => unsafe { shifted(System.alloc_zeroed(longer)) },
+        let pointer = unsafe {
+            match asked(layout) {
+                Asked::Plain(layout) => System.alloc_zeroed(layout),
+                Asked::Shifted(longer) => shifted(System.alloc_zeroed(longer)),
+            }
         };
         given(pointer, layout.size())
     }
@@ -122,7 +126,9 @@ unsafe impl GlobalAlloc for ExitWhenEmpty {
                     let raw = System.realloc(raw, old, new.size());
                     let raw = given(raw, size);
                     let moved = raw.add(LINE - raw.addr() % LINE);
-                    std::ptr::copy(raw.add(by), moved, kept);
+                    if moved != raw.add(by) {
+                        std::ptr::copy(raw.add(by), moved, kept);
+                    }
                     shifted(raw)
                 }
             }
@@ -140,9 +146,11 @@ unsafe impl GlobalAlloc for ExitWhenEmpty {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise that `pointer` was given under `layout` is passed on.
-        match asked(layout) {
-            Asked::Plain(layout) => unsafe { System.dealloc(pointer, layout) },
-            Asked::Shifted(longer) => unsafe { System.dealloc(unshifted(pointer), longer) },
+        unsafe {
+            match asked(layout) {
+                Asked::Plain(layout) => System.dealloc(pointer, layout),
+                Asked::Shifted(longer) => System.dealloc(unshifted(pointer), longer),
+            }
         }
     }
 }
