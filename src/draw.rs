@@ -230,9 +230,10 @@ impl Figure {
         canvas.into_file(&self.title, &self.note, &measures.join(", "))
     }
 
-    /// As lines of text for 80 columns; of several panels one, where `picture` is the file that has all of them.
-    pub fn to_text(&self, picture: &str) -> String {
-        self.charts.iter().map(|chart| chart.to_text(picture)).collect()
+    /// As lines of text for a terminal of so many columns, but for titles; of several panels one, where `picture` is the file that has all
+    /// of them.
+    pub fn to_text(&self, picture: &str, width: usize) -> String {
+        self.charts.iter().map(|chart| chart.to_text(picture, width)).collect()
     }
 }
 
@@ -274,7 +275,7 @@ mod tests {
         assert!(svg.contains(&format!(" {:.1}L", 400.0 - 320.0 * (1.9 - 0.132) / (1.968 - 0.132))), "{svg}");
         assert_eq!(svg, curves().to_svg());
 
-        let text = curves().to_text("curves.svg");
+        let text = curves().to_text("curves.svg", 80);
         assert!(text.contains("loss\n") && text.contains("split:   o train   + test"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }

@@ -29,7 +29,7 @@ use crate::lanes::splits::Splits;
 use crate::lanes::teacher::SavedTeacher;
 use crate::lanes::{self, Environment, Journal, Lane, Lanes, Parents, Stop};
 use crate::plan;
-use crate::report::table::{duration, word};
+use crate::report::table::{duration, stdout_width, word, wrapped_lines};
 use crate::report::{self, Output, Style, Troubles};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::provenance::Remarks;
@@ -352,16 +352,16 @@ impl<'a> Sweep<'a> {
             });
             self.output.line(&event.to_string());
         } else {
+            let best = self.best_in_words(validates, diverged);
+            let width = stdout_width().unwrap_or(usize::MAX);
+            let mut tell = |text: &str| wrapped_lines(text, width).lines().for_each(|line| self.output.line(line));
             // Of no points there is nothing to show.
             if !rows.is_empty() {
-                let table = table::to_text(&rows, measured, self.points.points[0].config.data_seed);
-                for line in table.lines().chain(figure.to_text(curve::FILE).lines()) {
-                    self.output.line(line);
-                }
+                tell(&table::to_text(&rows, measured, self.points.points[0].config.data_seed));
+                tell(&figure.to_text(curve::FILE, width));
             }
-            let best = self.best_in_words(validates, diverged);
-            self.output.line(&format!("best   {best}"));
-            self.output.line(&format!("out    {path}"));
+            tell(&format!("best   {best}"));
+            tell(&format!("out    {path}"));
         }
 
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;

@@ -75,7 +75,7 @@ impl Figure {
         for chart in &self.charts {
             text += &match chart.form {
                 Form::Lines => chart.to_braille(width.clamp(LEAST_WIDTH, MOST_WIDTH), with_colours),
-                Form::Heat | Form::Dots => chart.to_text(""),
+                Form::Heat | Form::Dots => chart.to_text("", width),
             };
         }
         text

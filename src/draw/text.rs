@@ -1,4 +1,4 @@
-//! A chart as plain text that fits a terminal of 80 columns.
+//! A chart as plain text that fits a terminal.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,9 @@ use super::axis::labelled;
 use super::scale::{Scale, Tick};
 use super::{Axis, Chart, Estimate, Form, MOST_LINES, Panel, longest};
 
-/// Columns of a chart, and lines of a plot without axis and legend.
-const WIDTH: usize = 78;
+/// Columns of a chart at least and at most, and lines of a plot without axis and legend.
+const LEAST_WIDTH: usize = 30;
+const MOST_WIDTH: usize = 78;
 const HEIGHT: usize = 13;
 
 /// Fewer lines than these are joined, more would be a tangle.
@@ -28,8 +29,9 @@ const DIVERGED: char = 'x';
 const SHADES: [char; 9] = ['.', ':', '-', '=', '+', '*', '#', '%', '@'];
 
 impl Chart {
-    /// As lines of text; of several panels the one with the best point.
-    pub(super) fn to_text(&self, picture: &str) -> String {
+    /// As lines of text for so many columns, but for its title; of several panels the one with the best point.
+    pub(super) fn to_text(&self, picture: &str, width: usize) -> String {
+        let width = width.clamp(LEAST_WIDTH, MOST_WIDTH);
         let is_best = |estimate: &Estimate| estimate.mean.is_some() && estimate.mean == self.best;
         let shown = self.panels.iter().find(|panel| panel.cells.values().any(is_best)).unwrap_or(&self.panels[0]);
         let mut text = if self.form == Form::Heat { self.measure.clone() } else { self.title() };
@@ -41,18 +43,18 @@ impl Chart {
         }
         text.push('\n');
         match self.form {
-            Form::Lines => self.write_lines(&mut text, shown),
-            Form::Heat => self.write_heat(&mut text, shown),
-            Form::Dots => self.write_dots(&mut text, shown),
+            Form::Lines => self.write_lines(&mut text, shown, width),
+            Form::Heat => self.write_heat(&mut text, shown, width),
+            Form::Dots => self.write_dots(&mut text, shown, width),
         }
         text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
-    fn write_lines(&self, text: &mut String, panel: &Panel) {
+    fn write_lines(&self, text: &mut String, panel: &Panel, columns: usize) {
         let (lines, values) = (panel.lines(), &self.x.numbers);
         let y_ticks = self.scale.round_ticks();
         let room = longest(y_ticks.iter().map(|(_, label)| label)).max(4);
-        let width = WIDTH - room - 3;
+        let width = columns - room - 3;
         let scale = self.x.scale();
         let x_ticks = scale.ticks(values);
         let column = |k: usize| place(scale.at(values[k]), width);
@@ -83,7 +85,7 @@ impl Chart {
         let _ = writeln!(text, "{:>room$} +-{}", "", axis.iter().collect::<String>());
         let _ = writeln!(text, "{:>room$}   {}", "", under(&x_ticks, width));
         let _ = writeln!(text, "{:>room$}   {:^width$}", "", self.x.name);
-        write_legend(text, &self.y);
+        write_legend(text, &self.y, columns);
     }
 
     /// Draws what joins the means of a line, and what each spreads over.
@@ -104,20 +106,20 @@ impl Chart {
         }
     }
 
-    fn write_heat(&self, text: &mut String, panel: &Panel) {
+    fn write_heat(&self, text: &mut String, panel: &Panel, columns: usize) {
         let (x, y) = (&self.x, &self.y);
         let mut down = y.thinned(MOST_ROWS);
         if !y.numbers.is_empty() {
             down.reverse();
         }
-        let room = longest(down.iter().map(|&k| &y.labels[k]).chain([&y.name])).min(MOST_LABEL);
-        let across = x.thinned(WIDTH - room - 2);
-        let free = (WIDTH - room - 2) / across.len().max(1);
+        let room = longest(down.iter().map(|&k| &y.labels[k]).chain([&y.name])).min(MOST_LABEL).min(columns / 2);
+        let across = x.thinned(columns - room - 2);
+        let free = (columns - room - 2) / across.len().max(1);
         let width = [6, 4].into_iter().find(|width| *width <= free).unwrap_or(1);
-        let _ = writeln!(text, "{:>room$} |", y.name);
+        let cut = |label: &str| label.chars().take(room).collect::<String>();
+        let _ = writeln!(text, "{:>room$} |", cut(&y.name));
         for &k in &down {
-            let label: String = y.labels[k].chars().take(room).collect();
-            let _ = write!(text, "{label:>room$} |");
+            let _ = write!(text, "{:>room$} |", cut(&y.labels[k]));
             for &i in &across {
                 let cell = panel.cells.get(&(k, i)).map(|cell| in_cell(cell, &self.scale, width));
                 let _ = write!(text, "{:>width$}", cell.unwrap_or_default());
@@ -134,15 +136,16 @@ impl Chart {
             let _ = writeln!(text, "from low to high: {}", SHADES.iter().collect::<String>());
         }
         if across.len() < x.labels.len() || down.len() < y.labels.len() {
-            let _ = writeln!(text, "not all values have a place here");
+            let _ = writeln!(text, "some values have no place here");
         }
     }
 
-    fn write_dots(&self, text: &mut String, panel: &Panel) {
+    fn write_dots(&self, text: &mut String, panel: &Panel, columns: usize) {
         let Axis { name, labels, .. } = &self.y;
         let shown = &labels[..labels.len().min(MOST_DOTS)];
-        let room = longest(shown.iter().chain([name]));
-        let width = WIDTH - room - 3;
+        let room = longest(shown.iter().chain([name])).min(columns / 2);
+        let cut = |label: &str| label.chars().take(room).collect::<String>();
+        let width = columns - room - 3;
         let column = |value: f64| place(self.at(value), width);
         for (label, estimate) in shown.iter().zip(panel.cells.values()) {
             let mut line = vec![' '; width];
@@ -154,10 +157,10 @@ impl Chart {
             if estimate.diverged > 0 {
                 line[0] = DIVERGED;
             }
-            let _ = writeln!(text, "{label:>room$} | {}", line.iter().collect::<String>());
+            let _ = writeln!(text, "{:>room$} | {}", cut(label), line.iter().collect::<String>());
         }
         let ticks = self.scale.round_ticks();
-        let _ = writeln!(text, "{name:>room$} +-{}", dashes(&ticks, width).iter().collect::<String>());
+        let _ = writeln!(text, "{:>room$} +-{}", cut(name), dashes(&ticks, width).iter().collect::<String>());
         let _ = writeln!(text, "{:>room$}   {}", "", under(&ticks, width));
         if labels.len() > shown.len() {
             let _ = writeln!(text, "{} more are in the table", labels.len() - shown.len());
@@ -184,13 +187,13 @@ pub fn dashes(ticks: &[Tick], width: usize) -> Vec<char> {
     axis
 }
 
-fn write_legend(text: &mut String, lines: &Axis) {
+fn write_legend(text: &mut String, lines: &Axis, width: usize) {
     if lines.name.is_empty() {
         return;
     }
     let mut line = format!("{}:", lines.name);
     for (label, mark) in lines.labels.iter().zip(MARKS.iter().cycle()) {
-        if line.chars().count() + label.chars().count() + 5 > WIDTH {
+        if line.chars().count() + label.chars().count() + 5 > width {
             let _ = writeln!(text, "{line}");
             line.clear();
         }

@@ -267,10 +267,15 @@ mod tests {
     /// Draws both ways, and checks what holds for every figure.
     fn drawn(ended: &[PointEnd]) -> (String, String) {
         let figure = figure(ended, "digits");
-        let (svg, text) = (figure.to_svg(), figure.to_text(FILE));
+        let (svg, text) = (figure.to_svg(), figure.to_text(FILE, 80));
         assert!(svg.starts_with("<?xml") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{svg}");
         assert!(numbers(&svg).iter().all(|number| number.is_finite() && number.abs() < 1e5));
+        for width in [30, 40, 80] {
+            let text = figure.to_text(FILE, width);
+            // The title is broken by who prints it.
+            assert!(text.lines().skip(1).all(|line| line.chars().count() <= width), "{width} columns:\n{text}");
+        }
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         (svg, text)
     }
@@ -354,7 +359,7 @@ mod tests {
         let svg = figure.to_svg();
         assert!(!svg.contains("<script") && !svg.contains("<b") && !svg.contains('\u{1b}') && !svg.contains('\0'));
         assert!(svg.contains("&lt;b a=&quot;1&quot;&gt;&amp;&apos;"), "{svg}");
-        assert!(!figure.to_text(FILE).contains('\u{1b}'));
+        assert!(!figure.to_text(FILE, 80).contains('\u{1b}'));
     }
 
     #[test]
