@@ -42,6 +42,7 @@ const LINES: &[(&str, &str)] = &[
     ("adamtrain eval runs/f", "adamtrain eval runs/first "),
     ("adamtrain predict runs/s", "adamtrain predict runs/second "),
     ("adamtrain inspect sw", "adamtrain inspect sweeps/swept "),
+    ("adamtrain eval 'sweeps/swept#1", "adamtrain eval 'sweeps/swept#1' "),
     ("adamtrain export 'runs/f", "adamtrain export 'runs/first' "),
     ("adamtrain compress runs/f", "adamtrain compress runs/first "),
     ("adamtrain --init runs/f", "adamtrain --init runs/first "),

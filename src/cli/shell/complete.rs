@@ -11,7 +11,10 @@ use crate::config::value::Kind;
 use crate::listing::find::{Directory, below};
 use crate::optim::{CURVES, FAMILIES, HYPERS, family};
 use crate::read::is_folder;
-use crate::run::read_summary;
+use crate::report::table::{self, leaf};
+use crate::run::results::{self, PointEnd};
+use crate::run::{Status, read_summary};
+use crate::train::Record;
 
 /// What may stand there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +117,8 @@ impl<'a> Place<'a> {
             ("set", ..) => self.keys(typed),
             ("TOPIC", ..) => help::names().into_iter().map(|name| word(name, "")).collect(),
             ("DIR", ..) => vec![Candidate::Folders],
-            (_, "RUN" | "PATH", _) => runs(Candidate::Files),
-            _ if resumes => runs(Candidate::Folders),
+            (_, "RUN" | "PATH", _) => runs(typed, Candidate::Files),
+            _ if resumes => runs("", Candidate::Folders),
             (.., Some(setting)) => self.values_of(setting, typed),
             _ => {
                 let named = arg.get_possible_values();
@@ -143,7 +146,7 @@ impl<'a> Place<'a> {
             Kind::Switch => values(&["true", "false"]),
             Kind::Device => values(&["auto", "cpu", "cuda"]),
             Kind::Augment => values(&[&PARTS[..], &["none"][..usize::from(head.is_empty())]].concat()),
-            Kind::Path if setting.metavar == "RUN" => runs(Candidate::Files),
+            Kind::Path if setting.metavar == "RUN" => runs(typed, Candidate::Files),
             Kind::Path => vec![Candidate::Folders],
             _ => Vec::new(),
         };
@@ -228,8 +231,11 @@ fn looked_for(hint: ValueHint) -> Option<Candidate> {
     }
 }
 
-/// Runs and sweeps below `runs` and `sweeps`, with how they stand; elsewhere the shell looks.
-fn runs(elsewhere: Candidate) -> Vec<Candidate> {
+/// Runs and sweeps below `runs` and `sweeps`, with how they stand, or behind `SWEEP#` its points that have ended; elsewhere the shell looks.
+fn runs(typed: &str, elsewhere: Candidate) -> Vec<Candidate> {
+    if let Some((sweep, _)) = typed.rsplit_once('#') {
+        return points(sweep);
+    }
     let folders = ["runs", "sweeps"].map(PathBuf::from).into_iter().filter(|folder| is_folder(folder).unwrap_or(false));
     // What cannot be read is no candidate.
     let mut found: Vec<PathBuf> =
@@ -242,16 +248,30 @@ fn runs(elsewhere: Candidate) -> Vec<Candidate> {
     named.chain([elsewhere]).collect()
 }
 
+/// The points of a sweep that have ended, with their settings and how they ended.
+fn points(sweep: &str) -> Vec<Candidate> {
+    let ended = results::ended(Path::new(sweep), results::MOST_BYTES).unwrap_or_default();
+    let about = |end: &PointEnd| {
+        let settings = end.settings.iter().map(|(key, value)| format!("{} {}, ", leaf(key), table::word(value)));
+        settings.collect::<String>() + &ending(end.status, end.last.as_ref())
+    };
+    ended.values().map(|end| word(format!("{sweep}#{}", end.point), &about(end))).collect()
+}
+
 fn path_of(directory: Directory) -> PathBuf {
     match directory {
         Directory::Run(path) | Directory::Sweep(path) => path,
     }
 }
 
-/// How a run ended: `finished, 0.9261`.
+/// How a run stands.
 fn state(path: &Path) -> String {
-    let Ok(summary) = read_summary(path) else { return String::new() };
-    let accuracy = summary.last.as_ref().and_then(|last| last.test_accuracy);
+    read_summary(path).map(|summary| ending(summary.status, summary.last.as_ref())).unwrap_or_default()
+}
+
+/// How a run or a point ended: `finished, 0.9261`.
+fn ending(status: Status, last: Option<&Record>) -> String {
+    let accuracy = last.and_then(|last| last.test_accuracy);
     let accuracy = accuracy.map_or(String::new(), |share| format!(", {share:.4}"));
-    format!("{}{accuracy}", summary.status.word())
+    format!("{}{accuracy}", status.word())
 }
