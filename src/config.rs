@@ -10,6 +10,7 @@ mod setting;
 pub mod settings;
 pub mod stretch;
 pub mod value;
+pub mod variant;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,6 +37,7 @@ pub use settings::{Granularity, PruneMethod, Saliency};
 pub use stretch::Stretch;
 pub use value::Value;
 use value::{Kind, closest};
+use variant::Variant;
 
 /// A moving average of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -525,6 +527,7 @@ impl Config {
 /// Fills in the defaults that follow from other settings, and makes paths absolute.
 fn complete(layers: &mut Layers) -> Result<()> {
     let text = |layers: &Layers, key: &str| layers.named(key).map(|(value, _)| value.to_string());
+    apply_variant(layers)?;
     if let Some(family) = text(layers, "optim.optimizer").as_deref().and_then(family) {
         hyperparameters(layers, family)?;
     }
@@ -567,6 +570,38 @@ fn complete(layers: &mut Layers) -> Result<()> {
             .map(str::to_owned)
             .ok_or_else(|| Failure::new(Exit::Usage, format!("`{key}`: {} is no UTF-8 text", absolute.display())))?;
         layers.replace(key, Value::Text(absolute));
+    }
+    Ok(())
+}
+
+/// Sets what a variant says, as if its source had said it. One of which a source that overrules its own says otherwise is none any more.
+fn apply_variant(layers: &mut Layers) -> Result<()> {
+    const KEY: &str = "optim.variant";
+    let Some((Value::Text(text), origin)) = layers.named(KEY).cloned() else { return Ok(()) };
+    let fail = |what: String| Failure::new(Exit::Usage, format!("{origin}: `{KEY}` is `{text}`, {what}"));
+    let variant = Variant::parse(&text).map_err(&fail)?;
+    let mut is_overruled = false;
+    let optimizer = ("optim.optimizer", Value::Text(variant.family.name.to_owned()));
+    for (key, value) in
+        std::iter::once(optimizer).chain(variant.settings.iter().map(|(setting, value)| (setting.key, value.clone())))
+    {
+        let Some(index) = index(key) else { continue };
+        match layers.get(index) {
+            Some((other, from)) if *other != value && from.rank() > origin.rank() => {
+                is_overruled = true;
+                if key == "optim.optimizer" {
+                    break;
+                }
+            }
+            Some((other, from)) if *other != value && from.rank() == origin.rank() => {
+                let hint = "leave one of them out";
+                return Err(fail(format!("and {from} gives `{key}` the value `{other}`")).hint(hint).into());
+            }
+            _ => layers.assign(index, value, origin.clone()),
+        }
+    }
+    if let Some(index) = index(KEY).filter(|_| is_overruled) {
+        layers.assign(index, Value::Unset("none"), Origin::Default);
     }
     Ok(())
 }
@@ -762,6 +797,43 @@ mod tests {
         let mut later = then();
         later.insert("augment.unheard".into(), "1".into());
         assert_eq!(config.departure(&later).unwrap().0, "augment.unheard");
+    }
+
+    #[test]
+    fn a_variant_says_what_its_source_says_unless_another_overrules_it() {
+        let text = |config: &Config, key: &str| config.value(key).unwrap().to_string();
+        let config = load(&[("optim.variant", "sgd momentum=0.9 nesterov"), ("optim.lr", "0.1")]).unwrap();
+        assert_eq!(text(&config, "optim.variant"), "sgd momentum=0.9 nesterov=true");
+        assert_eq!((config.optimizer.name, config.lr()), ("sgd", 0.1));
+        assert_eq!(text(&config, "optim.momentum"), "0.9");
+        // What it decides is what its settings decide.
+        let plain =
+            [("optim.optimizer", "sgd"), ("optim.momentum", "0.9"), ("optim.nesterov", "true"), ("optim.lr", "0.1")];
+        assert_eq!(load(&plain).unwrap().hash(), config.hash());
+
+        let error = load(&[("optim.variant", "adam lr=0.1"), ("optim.lr", "0.2")]).unwrap_err().to_string();
+        assert!(error.contains("`optim.lr` the value `0.2`"), "{error}");
+        load(&[("optim.variant", "adam lr=0.2"), ("optim.lr", "0.2"), ("optim.optimizer", "adam")]).unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config.to_toml(|_| None)).unwrap();
+        let over = |given: &[(&str, &str)]| {
+            let given = given.iter().map(|(key, text)| Given {
+                key: (*key).into(),
+                text: (*text).into(),
+                flag: "--set".into(),
+            });
+            Config::load(&Sources { files: vec![path.clone()], command_line: given.collect(), ..Sources::default() })
+                .unwrap()
+        };
+        assert_eq!(text(&over(&[]), "optim.variant"), "sgd momentum=0.9 nesterov=true");
+        let faster = over(&[("optim.momentum", "0.95")]);
+        assert_eq!((text(&faster, "optim.variant"), text(&faster, "optim.momentum")), ("none".into(), "0.95".into()));
+        assert_eq!(text(&faster, "optim.nesterov"), "true");
+        assert_eq!(over(&[("optim.variant", "lion")]).optimizer.name, "lion");
+        let other = over(&[("optim.optimizer", "lion")]);
+        assert_eq!((text(&other, "optim.variant"), other.optimizer.name), ("none".into(), "lion"));
     }
 
     #[test]

@@ -116,6 +116,41 @@ fn every_point_is_its_own_run_bit_for_bit() {
 }
 
 #[test]
+fn variants_of_optimizers_stand_side_by_side_as_one_axis() {
+    let place = Place::new();
+    let sweep = format!("sweep {SMALL} --epochs 2 --lr 1e-3,1e-2 --checkpoints all --out all");
+    let variants = "adam, amsgrad,sgd momentum=0.9 nesterov schedule=cosine,lion";
+    common::finish(place.adamtrain(&sweep).args(["--variants", variants])).expect(0);
+    for (point, own) in [
+        "--optimizer adam --lr 1e-3",
+        "--optimizer adam --lr 1e-2",
+        "--optimizer adam --set optim.amsgrad=true --lr 1e-3",
+        "--optimizer adam --set optim.amsgrad=true --lr 1e-2",
+        "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true --schedule cosine --lr 1e-3",
+        "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true --schedule cosine --lr 1e-2",
+        "--optimizer lion --lr 1e-3",
+        "--optimizer lion --lr 1e-2",
+    ]
+    .iter()
+    .enumerate()
+    {
+        place.succeed(&format!("{SMALL} --epochs 2 --data-seed 0 {own} --out run-{point}"));
+        let run = common::checkpoint(&place.path(&format!("run-{point}")), "LATEST").unwrap();
+        assert_eq!(tensors(&place.path(&format!("all/ckpt/point-{point:05}.safetensors"))), tensors(&run), "{own}");
+    }
+    let names = results(&place, "all").into_iter().filter(|((event, _), _)| event == "point");
+    let names: Vec<Value> = names.map(|(_, lines)| lines[0]["settings"]["optim.variant"].clone()).collect();
+    let nesterov = "sgd momentum=0.9 nesterov=true schedule.schedule=cosine";
+    assert_eq!(names[2..5], ["adam amsgrad=true", "adam amsgrad=true", nesterov]);
+    // The file that it leaves repeats it.
+    place.succeed("sweep -q --config all/sweep.toml --out again");
+    same(&place, "again", "all", "from its file");
+
+    let refused = common::finish(place.adamtrain(&sweep).args(["--variants", "adam,lion lr=0.1"])).expect(2);
+    assert!(refused.stderr.contains("`lion lr=0.1`") && refused.stderr.contains("--lr gives"), "{refused:?}");
+}
+
+#[test]
 fn a_lane_stops_early_where_its_own_run_does() {
     let early = |place: &Place| {
         let results = results(place, "all");

@@ -158,6 +158,8 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         _ => "Training",
     };
     let argument = flag(setting, setting.flag?).help_heading(heading);
+    // Of a sweep there are several.
+    let argument = if setting.kind == Kind::Variant { argument.visible_alias("variants") } else { argument };
     Some(match BRIEF.iter().find(|(key, _)| *key == setting.key) {
         Some((_, brief)) => {
             let default = setting.default_words();

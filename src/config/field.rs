@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::stretch::Stretch;
 use super::value::{GroupText, Kind, Range, Value};
+use super::variant::Variant;
 use crate::data::own::is_on_hub;
 use crate::data::table::listed;
 use crate::data::{SETS, Scaling, Spec};
@@ -121,6 +122,7 @@ fields! {
     bool, Kind::Switch; Value::Switch(on) => Some(*on);
     Vec<usize>, Kind::Widths { most: MOST_WIDTH };
         Value::Widths(widths) => Some(widths.iter().map(|&width| width as usize).collect());
+    Variant, Kind::Variant; Value::Text(text) => Self::parse(text).ok();
     Vec<GroupText>, Kind::Groups; Value::Groups(groups) => Some(groups.clone());
     PathBuf, Kind::Path; Value::Text(path) => Some(path.into());
     Request, Kind::Device; Value::Text(name) => Self::parse(name);

@@ -194,6 +194,11 @@ impl Layers {
         }
     }
 
+    /// Sets a value.
+    pub fn assign(&mut self, index: usize, value: Value, origin: Origin) {
+        self.slots[index] = Some((value, origin));
+    }
+
     /// Takes a value away.
     pub fn drop(&mut self, index: usize) {
         self.slots[index] = None;

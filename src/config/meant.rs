@@ -202,7 +202,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         Kind::Widths { .. } => widths(setting, text),
         Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
         Kind::Number(_) | Kind::Count { .. } => number(setting, text),
-        Kind::Device | Kind::Groups | Kind::Path | Kind::ImageSize | Kind::Columns { .. } => None,
+        Kind::Device | Kind::Groups | Kind::Variant | Kind::Path | Kind::ImageSize | Kind::Columns { .. } => None,
     });
     match setting.kind {
         Kind::Device => device(text),

@@ -18,6 +18,7 @@ use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
 use super::stretch::Stretch;
 use super::value::{GroupText, Value};
+use super::variant::Variant;
 use crate::data::{SETS, Scaling};
 use crate::device::Request;
 use crate::kernel::gpu::Precision;
@@ -248,6 +249,8 @@ settings! {
             reader: Unless("model.hidden", "none", "a net with hidden layers reads it: --hidden 300,100"), lanes: Own;
     }
     optim {
+        /// Optimizer with settings of its own, like `adam amsgrad=true lr=3e-3`: what stands in one line can be one value of a sweep
+        variant: Option<Variant> = any(), flag, default: Unset("none"), lanes: Own, decides: false;
         /// Optimizer; `adamtrain optimizers` shows each with formula, hyperparameters, defaults and source
         optimizer: &'static Family = any(), flag, default: Is("adam");
         /// Parameters with values of their own, `PATTERN KEY=V …; …`: `*.bias weight_decay=0`; keys are `optimizer`, `lr_factor`

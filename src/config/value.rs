@@ -8,6 +8,7 @@ use std::path::Path;
 use super::augment::{Augment, PARTS};
 use super::field::{ColumnNames, ImageSize};
 use super::stretch::{Stretch, parse_time};
+use super::variant::Variant;
 use crate::data::own::is_on_hub;
 pub use crate::optim::Range;
 use crate::optim::{Accepts, FAMILIES, Family, HYPERS, HyperValue, Shortest};
@@ -47,6 +48,8 @@ pub enum Kind {
     Switch,
     /// An optimizer; its other names are understood.
     Optimizer,
+    /// An optimizer with settings of its own.
+    Variant,
     /// Parameter groups.
     Groups,
     /// A device.
@@ -108,6 +111,7 @@ impl Kind {
             Self::Time => "TIME",
             Self::Switch => "BOOL",
             Self::Groups => "GROUPS",
+            Self::Variant => "VARIANT",
             Self::ImageSize => "RxC",
             Self::Columns { several: false } => "COLUMN",
             Self::Columns { several: true } => "COLUMNS",
@@ -148,6 +152,7 @@ impl Kind {
                 "false" => Ok(Value::Switch(false)),
                 _ => Err(expected()),
             },
+            Self::Variant => Variant::parse(text).map(|variant| Value::Text(variant.to_string())),
             Self::Groups => GroupText::parse(text).map(Value::Groups),
             Self::Number(range) => match text.parse::<f64>() {
                 Ok(number) if range.contains(number) => Ok(Value::Number(number)),
@@ -254,6 +259,7 @@ impl fmt::Display for Kind {
                 let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
                 f.write_str(&names.join(", "))
             }
+            Self::Variant => f.write_str("an optimizer with settings of its own like `sgd momentum=0.9`"),
             Self::Groups => f.write_str("groups like `*.bias weight_decay=0`"),
             Self::Device => f.write_str("auto, cpu, cuda or cuda:N"),
             Self::Path => f.write_str("text"),

@@ -194,7 +194,11 @@ fn warn_of_same(points: &[Point]) {
 pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
     let mut words = Vec::new();
     let unread: Vec<&str> = point.config.unread().map(|(setting, ..)| setting.key).collect();
-    for (setting, value, origin) in point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key)) {
+    let variant = point.config.variant.as_ref();
+    let is_said = |key: &str| variant.is_some_and(|variant| key == "optim.optimizer" || variant.value(key).is_some());
+    let entries =
+        point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key) && !is_said(setting.key));
+    for (setting, value, origin) in entries {
         let is_swept = axes.iter().any(|axis| axis.setting.key == setting.key);
         if !is_swept && origin.rank() == 0 && setting.key != "data.data_seed" {
             continue;

@@ -142,7 +142,7 @@ impl<'a> Place<'a> {
         let found = match setting.kind {
             Kind::Choice(words) => values(words),
             Kind::DataSet(words) => [values(words), vec![Candidate::Files]].concat(),
-            Kind::Optimizer => values(&FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>()),
+            Kind::Optimizer | Kind::Variant => values(&FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>()),
             Kind::Switch => values(&["true", "false"]),
             Kind::Device => values(&["auto", "cpu", "cuda"]),
             Kind::Augment => values(&[&PARTS[..], &["none"][..usize::from(head.is_empty())]].concat()),
