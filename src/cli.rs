@@ -3,6 +3,7 @@
 //! The flags of training come from the table of settings. Reading them does nothing and opens nothing.
 
 mod arguments;
+mod compare;
 mod compress;
 mod compressed;
 mod data;
@@ -67,6 +68,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
         run: |typed, train| sweep::SweepRequest::from_matches(typed).run(train),
         computes: false,
     },
+    // As for a sweep.
+    Subcommand { command: compare::command, run: compare::run, computes: false },
     Subcommand { command: runs::command, run: |typed, _| done(runs::run(typed)), computes: false },
     Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
     Subcommand { command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
@@ -284,7 +287,7 @@ fn accepted(command: Command) -> Command {
     };
     let root = keyed(command).mut_args(spelled);
     root.mut_subcommands(|command| {
-        let trains = matches!(command.get_name(), "train" | "sweep");
+        let trains = matches!(command.get_name(), "train" | "sweep" | "compare");
         let command = if trains { keyed(command) } else { command };
         command.mut_args(spelled)
     })

@@ -11,6 +11,8 @@ pub mod cli;
 pub(crate) mod listing;
 // Runs, sweeps, and the lanes that both train.
 #[cfg(feature = "cli")]
+pub mod compare;
+#[cfg(feature = "cli")]
 pub mod compress;
 #[cfg(feature = "cli")]
 pub mod export;

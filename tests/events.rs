@@ -107,6 +107,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
             "sweep --limit-train 300 --epochs 1 --eval-every 1steps --prune 0.5,0.8 --quantize 4 --set quantize.after=0.2 --out sweeps/b"
                 .to_owned(),
         ),
+        ("compare", "compare adam lion --limit-train 300 --epochs 1 --budget 2 --seed 0 --out c".to_owned()),
         ("sweep --dry-run", "sweep --lr 1e-3,1e-2 --dry-run".to_owned()),
         ("sweep --expand", "sweep --lr 1e-3,1e-2 --expand".to_owned()),
         ("--dry-run", "--dry-run".to_owned()),

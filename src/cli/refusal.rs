@@ -173,7 +173,7 @@ impl Typed<'_> {
             command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(clap::Arg::get_long).collect();
         let meant = |word: &str| format!("did you mean `{word}`?");
         let name = plain(flag);
-        let is_trainer = matches!(command.get_name(), "adamtrain" | "train" | "sweep");
+        let is_trainer = matches!(command.get_name(), "adamtrain" | "train" | "sweep" | "compare");
         let without_flag = || SETTINGS.iter().filter(|setting| setting.flag.is_none() && is_trainer);
         let value = self.value_of(flag);
         let set = |setting: &Setting| {

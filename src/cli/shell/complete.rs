@@ -129,7 +129,7 @@ impl<'a> Place<'a> {
     }
 
     fn trains(&self) -> bool {
-        matches!(self.command.get_name(), "adamtrain" | "train" | "sweep")
+        matches!(self.command.get_name(), "adamtrain" | "train" | "sweep" | "compare")
     }
 
     /// What a setting takes. In a sweep several are joined by commas, and parts of an augmentation by `+` everywhere.

@@ -1,0 +1,228 @@
+//! `adamtrain compare`: which optimizer, on the same data, net, budget and seeds for all.
+//!
+//! Every variant gets as many tuning points, which are trained as a sweep in `tune/`; the best by validation accuracy, of equal ones the
+//! first, is trained with seeds that no tuning saw, as a sweep in `duel/`. The test split is read there alone. Both sweeps go on where they
+//! were stopped, so a comparison does.
+
+pub mod judge;
+pub mod picture;
+pub mod search;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::config::layers::{Given, Sources};
+use crate::config::variant::Variant;
+use crate::error::{Exit, Failure};
+use crate::plan;
+use crate::read;
+use crate::report::{self, Style};
+use crate::run::provenance::Remarks;
+use crate::run::results::{self, PointEnd};
+use crate::run::write;
+use crate::sweep::points::Points;
+use crate::sweep::{Options, Sweep, TrainSweep};
+use crate::text::{counted, quoted_path};
+use judge::{Contestant, Outcome};
+
+/// The validation split where none is asked for.
+const VALID_FRACTION: &str = "0.1";
+
+/// What is compared, and how.
+#[derive(Debug)]
+pub struct Request {
+    /// What is compared; the first is what the others are held against.
+    pub variants: Vec<Variant>,
+    /// Where the settings that all share come from.
+    pub sources: Sources,
+    /// Names of the hyperparameters that are tuned.
+    pub tuned: Vec<String>,
+    /// Tuning points of each variant.
+    pub budget: usize,
+    /// Seeds of the duel, as a sweep takes them.
+    pub seeds: Vec<u64>,
+    /// A validation accuracy that is waited for.
+    pub target: Option<f64>,
+    /// Its folder, if not a new one.
+    pub out: Option<PathBuf>,
+    /// Whether what lies there is gone on with.
+    pub resume: bool,
+    /// Points that train at once, if not what memory and cache suggest.
+    pub lanes: Option<usize>,
+    /// What is said of it.
+    pub remarks: Remarks,
+    /// How much is told.
+    pub style: Style,
+}
+
+/// What came of it, or the code to leave with where it was stopped on its way.
+pub type OrCode<T> = std::result::Result<T, i32>;
+
+/// Trains what there is to train, and judges it; the folder, and what came of it.
+///
+/// # Errors
+/// If a setting is not valid, something cannot be written, or no point of a variant has an end ([`Exit::Diverged`]).
+pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outcome)>> {
+    expect_different(&request.variants)?;
+    let candidates = request.variants.iter().map(|variant| search::candidates(variant, &request.tuned, request.budget));
+    let candidates: Vec<Vec<Variant>> = candidates.collect::<Result<_, Failure>>()?;
+    let course = Course::new(request, train)?;
+
+    let tried = match course.tune(&candidates)? {
+        Ok(tried) => tried,
+        Err(code) => return Ok(Err(code)),
+    };
+    let best = candidates.iter().zip(&tried).map(|(candidates, tried)| chosen(candidates, tried));
+    let best: Vec<Variant> = best.collect::<Result<_>>()?;
+    let ended = match course.train("duel", &course.points(&best, &request.seeds)?)? {
+        Ok(ended) => ended,
+        Err(code) => return Ok(Err(code)),
+    };
+
+    let records = judge::records(&course.out.join("duel"))?;
+    let mut contestants = Vec::new();
+    for (place, (candidates, tried)) in candidates.into_iter().zip(tried).enumerate() {
+        let own = (0..request.seeds.len()).map(|seed| place * request.seeds.len() + seed);
+        let tried = candidates.into_iter().zip(tried);
+        contestants.push(Contestant {
+            label: request.variants[place].to_string(),
+            best: best[place].clone(),
+            ends: own.clone().map(|point| ended.get(&point).cloned()).collect(),
+            records: own.map(|point| records.get(&point).cloned().unwrap_or_default()).collect(),
+            tried: tried.filter_map(|(candidate, end)| Some((candidate, end?))).collect(),
+        });
+    }
+    Ok(Ok((course.out, judge::judged(contestants, request.target))))
+}
+
+/// A comparison on its way.
+struct Course<'a> {
+    request: &'a Request,
+    /// Where the settings that all share come from, a validation split among them.
+    sources: Sources,
+    threads: usize,
+    out: PathBuf,
+    train: TrainSweep,
+}
+
+impl<'a> Course<'a> {
+    /// Checks the settings and makes the folder.
+    fn new(request: &'a Request, train: TrainSweep) -> Result<Self> {
+        let mut sources = request.sources.clone();
+        let first = points(&sources, &request.variants[..1], &request.seeds[..1])?;
+        // It chooses by validation, so there is a split to choose by.
+        if first.points.iter().any(|point| point.config.valid_fraction == 0.0) {
+            sources.command_line.push(given("data.valid_fraction", VALID_FRACTION));
+        }
+        let out = if let Some(out) = &request.out {
+            expect_free(out, request.resume)?;
+            write::folder(out)?;
+            out.clone()
+        } else {
+            let name = |number| format!("{number:03}");
+            write::numbered(Path::new("compares"), |folder| folder.parse().ok(), name)?[0].clone()
+        };
+        let threads = plan::start_threads(first.points[0].config.threads)?;
+        Ok(Self { request, sources, threads, out, train })
+    }
+
+    fn points(&self, variants: &[Variant], seeds: &[u64]) -> Result<Points> {
+        points(&self.sources, variants, seeds)
+    }
+
+    /// How the candidates of each variant ended; where none has a choice, nothing is known.
+    fn tune(&self, candidates: &[Vec<Variant>]) -> Result<OrCode<Vec<Vec<Option<PointEnd>>>>> {
+        if candidates.iter().all(|candidates| candidates.len() == 1) {
+            return Ok(Ok(vec![vec![None]; candidates.len()]));
+        }
+        // The first seed that the duel does not have.
+        let seed = (0..=u64::MAX).find(|seed| !self.request.seeds.contains(seed)).unwrap_or_default();
+        let all: Vec<Variant> = candidates.iter().flatten().cloned().collect();
+        let mut ended = match self.train("tune", &self.points(&all, &[seed])?)? {
+            Ok(ended) => ended,
+            Err(code) => return Ok(Err(code)),
+        };
+        let mut points = 0..all.len();
+        let mut ends = |count: usize| points.by_ref().take(count).map(|point| ended.remove(&point)).collect();
+        Ok(Ok(candidates.iter().map(|candidates| ends(candidates.len())).collect()))
+    }
+
+    /// Trains the points of a sweep in the folder `name`, or reads what came of them.
+    fn train(&self, name: &str, points: &Points) -> Result<OrCode<BTreeMap<usize, PointEnd>>> {
+        let Request { style, lanes, remarks, .. } = self.request;
+        let out = self.out.join(name);
+        let options = Options {
+            lanes: *lanes,
+            all_checkpoints: false,
+            style: Style { json: false, ..*style },
+            threads: self.threads,
+            answers: false,
+        };
+        if !style.quiet {
+            let (count, epochs) = (counted(points.points.len() as u64, "point"), points.points[0].config.epochs);
+            report::message(&format!("{name}: {count} of {}, in {}", counted(epochs, "epoch"), out.display()));
+        }
+        let code = (self.train)(Sweep::open(points, Some(out.clone()), true, options, remarks)?)?;
+        // Where every point diverged there is something to tell all the same.
+        if code != 0 && code != Exit::Diverged as i32 {
+            if !style.quiet {
+                report::message(&format!("go on: the same command with --out {} --resume", quoted_path(&self.out)));
+            }
+            return Ok(Err(code));
+        }
+        Ok(Ok(results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?))
+    }
+}
+
+/// Requires that no variant stands there twice: it would be compared with itself.
+fn expect_different(variants: &[Variant]) -> Result<(), Failure> {
+    let words: Vec<String> = variants.iter().map(ToString::to_string).collect();
+    match words.iter().enumerate().find(|(place, text)| words[..*place].contains(text)) {
+        Some((_, twice)) => {
+            let failure = Failure::new(Exit::Usage, format!("the variant `{twice}` stands there twice"));
+            Err(failure.hint("leave one out, or give it another setting"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Requires that the folder is free, or that it is gone on with.
+fn expect_free(out: &Path, resumes: bool) -> Result<(), Failure> {
+    for path in ["tune", "duel"].map(|name| out.join(name)) {
+        let is_there = read::present(&path).map_err(|error| read::failure(&path, &error))?.is_some();
+        if is_there && !resumes {
+            let what = format!("{}: holds a comparison already", out.display());
+            return Err(Failure::new(Exit::Run, what).hint("give --resume to go on with it, or another --out"));
+        }
+    }
+    Ok(())
+}
+
+/// The points of variants and seeds: a variant's are beside one another.
+fn points(sources: &Sources, variants: &[Variant], seeds: &[u64]) -> Result<Points> {
+    let variants: Vec<String> = variants.iter().map(ToString::to_string).collect();
+    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    let mut sources = sources.clone();
+    sources.command_line.extend([given("optim.variant", &variants.join(",")), given("train.seed", &seeds.join(","))]);
+    Points::load(&sources, None)
+}
+
+fn given(key: &str, text: &str) -> Given {
+    Given { key: key.to_owned(), text: text.to_owned(), flag: "compare".to_owned() }
+}
+
+/// The candidate with the highest validation accuracy at its end, of equal ones the first; a single one untried.
+fn chosen(candidates: &[Variant], ends: &[Option<PointEnd>]) -> Result<Variant> {
+    if let [only] = candidates {
+        return Ok(only.clone());
+    }
+    let scored = candidates.iter().zip(ends).filter_map(|(candidate, end)| Some((end.as_ref()?.score()?, candidate)));
+    let best = scored.reduce(|a, b| if b.0 > a.0 { b } else { a });
+    best.map(|(_, best)| best.clone()).ok_or_else(|| {
+        let name = candidates.first().map_or("", |variant| variant.family.name);
+        let failure = Failure::new(Exit::Diverged, format!("every tuning point of {name} diverged"));
+        failure.hint("give a variant a lower lr of its own, or tune other hyperparameters").into()
+    })
+}

@@ -1,0 +1,139 @@
+//! Where tuning looks: as many points for each variant, spread evenly over ranges that follow from what its rule has by default.
+//!
+//! The first point is the variant as it was given, mostly the middle of all ranges. The others are, from the second on, those of Halton's sequence (Halton 1960, Numer. Math. 2, 84–90), the
+//! same points of the unit cube for every variant: of one hyperparameter van der Corput's sequence, which fills its range evenly for any
+//! number of points.
+
+use crate::config::settings::{SETTINGS, index};
+use crate::config::value::Value;
+use crate::config::variant::Variant;
+use crate::error::{Exit, Failure};
+use crate::optim::{Accepts, Hyper, HyperValue};
+
+/// Bases of the sequence, one a hyperparameter.
+const BASES: [u64; 6] = [2, 3, 5, 7, 11, 13];
+
+/// Decades to each side of a default.
+const DECADES: f64 = 2.0;
+
+/// A range on which a hyperparameter is tuned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tuned {
+    /// Evenly in its logarithm, from the first to the second.
+    Log(f64, f64),
+    /// Evenly in the logarithm of its distance to 1, which lies between these.
+    Complement(f64, f64),
+}
+
+impl Tuned {
+    /// What a rule declares by its default: four decades around it; of what lies below 1, two around its distance to 1, and at least a half
+    /// of it. A weight decay that is off by default is tried from 1e-6 to 1e-2, a momentum as if it were 0.9.
+    pub fn of(hyper: &Hyper) -> Option<Self> {
+        let (Accepts::Number(range), HyperValue::Number(default)) = (hyper.accepts, hyper.default) else { return None };
+        let factor = 10_f64.powf(DECADES);
+        if range.high <= 1.0 && !range.with_high {
+            let distance = if default > 0.0 { 1.0 - default } else { 0.1 };
+            return Some(Self::Complement(distance / factor.sqrt(), (distance * factor.sqrt()).min(0.5)));
+        }
+        Some(match default {
+            default if default > 0.0 => Self::Log(default / factor, (default * factor).min(range.high)),
+            _ => Self::Log(1e-6, 1e-2),
+        })
+    }
+
+    /// The value at a share of the range, to three digits.
+    pub fn at(self, share: f64) -> f64 {
+        let between = |low: f64, high: f64| (low.ln() + share * (high.ln() - low.ln())).exp();
+        let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
+        match self {
+            Self::Log(low, high) => rounded(between(low, high)),
+            Self::Complement(low, high) => {
+                let distance: f64 = rounded(between(low, high));
+                // As many digits as the distance has, so that none are of the subtraction's making.
+                format!("{:.8}", 1.0 - distance).parse().unwrap_or(1.0 - distance)
+            }
+        }
+    }
+}
+
+/// The `count` candidates of a variant; what it sets itself is not tuned.
+///
+/// # Errors
+/// If a name is no hyperparameter that can be tuned, or of the rule ([`Exit::Usage`]).
+pub fn candidates(variant: &Variant, tuned: &[String], count: usize) -> Result<Vec<Variant>, Failure> {
+    let mut ranges = Vec::new();
+    for name in tuned {
+        let key = format!("optim.{name}");
+        let Some(place) = index(&key).filter(|_| variant.value(&key).is_none()) else { continue };
+        // A rule that does not have it has less to tune.
+        let Some(hyper) = variant.family.hypers.iter().find(|hyper| hyper.key == key) else { continue };
+        let range = Tuned::of(hyper).ok_or_else(|| {
+            let failure =
+                Failure::new(Exit::Usage, format!("--tune: `{name}` is no real number, which alone is tuned"));
+            failure.hint("give it to a variant: `adam amsgrad=true`")
+        })?;
+        ranges.push((&SETTINGS[place], range));
+    }
+    let mut candidates = vec![variant.clone()];
+    // Where nothing is left to tune there is one.
+    for number in (1..count as u64).take_while(|_| !ranges.is_empty()) {
+        let mut candidate = variant.clone();
+        for ((setting, range), base) in ranges.iter().zip(BASES) {
+            candidate.settings.push((*setting, Value::Number(range.at(halton(number + 1, base)))));
+        }
+        candidates.push(candidate);
+    }
+    Ok(candidates)
+}
+
+/// How many hyperparameters can be tuned together.
+pub const MOST_TUNED: usize = BASES.len();
+
+/// The number whose digits in this base are those of `index` mirrored at the point: in (0, 1) from 1 on.
+fn halton(mut index: u64, base: u64) -> f64 {
+    let (mut share, mut digit) = (0.0, 1.0);
+    while index > 0 {
+        digit /= base as f64;
+        share += digit * (index % base) as f64;
+        index /= base;
+    }
+    share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_fill_the_range_evenly() {
+        let shares: Vec<f64> = (1..8).map(|number| halton(number, 2)).collect();
+        assert_eq!(shares, [0.5, 0.25, 0.75, 0.125, 0.625, 0.375, 0.875]);
+        assert!((halton(5, 3) - (2.0 / 3.0 + 1.0 / 9.0)).abs() < 1e-15);
+    }
+
+    #[test]
+    fn each_candidate_is_a_variant_that_reads_back_and_the_first_is_as_given() {
+        let variant = Variant::parse("adamw amsgrad beta2=0.99").unwrap();
+        let tuned = ["lr", "weight_decay", "beta1", "beta2", "momentum"].map(str::to_owned);
+        let found = candidates(&variant, &tuned, 32).unwrap();
+        assert_eq!(found.len(), 32);
+        assert_eq!(found[0].to_string(), "adamw amsgrad=true beta2=0.99");
+        for candidate in &found {
+            let text = candidate.to_string();
+            assert_eq!(Variant::parse(&text).unwrap().to_string(), text);
+        }
+        for candidate in &found[1..] {
+            let number = |key: &str| match candidate.value(key) {
+                Some(Value::Number(number)) => *number,
+                other => panic!("{key}: {other:?}"),
+            };
+            assert!((1e-5..=0.1).contains(&number("optim.lr")), "{candidate}");
+            assert!((1e-4..=1.0).contains(&number("optim.weight_decay")), "{candidate}");
+            assert!((0.5..=0.99).contains(&number("optim.beta1")), "{candidate}");
+            assert_eq!(number("optim.beta2"), 0.99);
+            assert!(candidate.value("optim.momentum").is_none());
+        }
+        assert!(candidates(&variant, &["bias_correction".to_owned()], 2).is_ok());
+        assert!(candidates(&Variant::parse("adam").unwrap(), &["amsgrad".to_owned()], 2).is_err());
+    }
+}
