@@ -63,6 +63,17 @@ fn every_variant_has_the_same_budget_and_the_best_by_validation_is_judged_by_the
         assert_eq!(found["rows"][row]["near_best"], expected);
     }
 
+    // A best rate at an end of its range is told.
+    let sentences = found["sentences"].to_string();
+    for (row, range) in [0..6, 6..12].into_iter().enumerate() {
+        let rates = names[range].iter().map(|name| rate(name).map_or(1e-3, |rate| rate.parse::<f64>().unwrap()));
+        let rates: Vec<f64> = rates.collect();
+        let best = rate(found["rows"][row]["best"].as_str().unwrap()).map_or(1e-3, |rate| rate.parse().unwrap());
+        let is_last = rates.iter().all(|rate| *rate <= best) || rates.iter().all(|rate| *rate >= best);
+        let label = found["rows"][row]["variant"].as_str().unwrap();
+        assert_eq!(sentences.contains(&format!("{label}: its best rate")), is_last, "{sentences}");
+    }
+
     // The duel: each best with each seed, the same for all.
     let duel = points(&place, "a/duel");
     assert_eq!(duel.len(), 9);

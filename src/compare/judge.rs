@@ -13,6 +13,7 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 use crate::config::variant::Variant;
 use crate::draw::Estimate;
+use crate::optim::Shortest;
 use crate::run::results::{self, PointEnd, ResultLine};
 use crate::text::counted;
 use crate::train::Record;
@@ -172,6 +173,18 @@ fn near(tried: &[(Variant, PointEnd)]) -> Option<f64> {
     Some(near as f64 / tried.len() as f64)
 }
 
+/// The rate that was chosen, where it is the largest or the smallest of several.
+fn edge(contestant: &Contestant) -> Option<(f64, &'static str)> {
+    let rates = || contestant.tried.iter().map(|(variant, _)| variant.rate());
+    let (low, high) = (rates().reduce(f64::min)?, rates().reduce(f64::max)?);
+    match contestant.best.rate() {
+        _ if low == high => None,
+        rate if rate == low => Some((rate, "smallest")),
+        rate if rate == high => Some((rate, "largest")),
+        _ => None,
+    }
+}
+
 impl Outcome {
     /// What the data allow to be said and what not, a sentence each.
     pub fn sentences(&self) -> Vec<String> {
@@ -201,6 +214,14 @@ impl Outcome {
                 }
             });
         }
+        sentences.extend(self.rows.iter().filter_map(|row| {
+            let (rate, end) = edge(&row.contestant)?;
+            let own = &row.contestant.label;
+            Some(format!(
+                "{own}: its best rate, {}, is the {end} that was tried; beyond it may be a better one",
+                Shortest(rate)
+            ))
+        }));
         if self.rows.len() > 1 {
             let seeds = counted(first.contestant.ends.len() as u64, "seed");
             let comparisons = counted(self.rows.len() as u64 - 1, "comparison");

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::judge::Contestant;
-use crate::config::value::Value;
-use crate::config::variant::Variant;
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale, label};
 use crate::run::results::CHOSEN_BY;
 
@@ -17,7 +15,7 @@ pub const CURVES: &str = "curves.svg";
 pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str) -> Option<Figure> {
     let contestants: Vec<&Contestant> = contestants.collect();
     let mut numbers: Vec<f64> =
-        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|(variant, _)| rate(variant))).collect();
+        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|(variant, _)| variant.rate())).collect();
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     if numbers.len() < 2 {
@@ -26,7 +24,7 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     let mut cells: BTreeMap<(usize, usize), Estimate> = BTreeMap::new();
     for (line, contestant) in contestants.iter().enumerate() {
         for (variant, end) in &contestant.tried {
-            let place = numbers.partition_point(|number| *number < rate(variant));
+            let place = numbers.partition_point(|number| *number < variant.rate());
             let cell = cells.entry((line, place)).or_default();
             match end.score() {
                 Some(score) => cell.values.push(score),
@@ -63,12 +61,4 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
         note: format!("{count} tuning points of each variant"),
         charts: vec![chart],
     })
-}
-
-/// The learning rate of a variant.
-fn rate(variant: &Variant) -> f64 {
-    match variant.value(variant.family.lr().key) {
-        Some(Value::Number(rate)) => *rate,
-        _ => variant.family.defaults().number(variant.family.lr()),
-    }
 }

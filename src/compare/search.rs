@@ -8,7 +8,7 @@ use crate::config::settings::{SETTINGS, index};
 use crate::config::value::Value;
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
-use crate::optim::{Accepts, Hyper, HyperValue};
+use crate::optim::{Accepts, Family, Hyper, HyperValue};
 
 /// Bases of the sequence, one a hyperparameter.
 const BASES: [u64; 6] = [2, 3, 5, 7, 11, 13];
@@ -26,9 +26,12 @@ pub enum Tuned {
 }
 
 impl Tuned {
-    /// What a rule declares by its default: four decades around it; of what lies below 1, two around its distance to 1, and at least a half
+    /// What a rule declares: for its rate what its family has, else by its default: four decades around it; of what lies below 1, two around its distance to 1, and at least a half
     /// of it. A weight decay that is off by default is tried from 1e-6 to 1e-2, a momentum as if it were 0.9.
-    pub fn of(hyper: &Hyper) -> Option<Self> {
+    pub fn of(family: &Family, hyper: &Hyper) -> Option<Self> {
+        if let Some([low, high]) = family.rates.filter(|_| hyper.key == family.lr().key) {
+            return Some(Self::Log(low, high));
+        }
         let (Accepts::Number(range), HyperValue::Number(default)) = (hyper.accepts, hyper.default) else { return None };
         let factor = 10_f64.powf(DECADES);
         if range.high <= 1.0 && !range.with_high {
@@ -67,7 +70,7 @@ pub fn candidates(variant: &Variant, tuned: &[String], count: usize) -> Result<V
         let Some(place) = index(&key).filter(|_| variant.value(&key).is_none()) else { continue };
         // A rule that does not have it has less to tune.
         let Some(hyper) = variant.family.hypers.iter().find(|hyper| hyper.key == key) else { continue };
-        let range = Tuned::of(hyper).ok_or_else(|| {
+        let range = Tuned::of(variant.family, hyper).ok_or_else(|| {
             let failure =
                 Failure::new(Exit::Usage, format!("--tune: `{name}` is no real number, which alone is tuned"));
             failure.hint("give it to a variant: `adam amsgrad=true`")

@@ -61,6 +61,14 @@ impl Variant {
         Ok(Self { family, settings })
     }
 
+    /// Its learning rate: its own, or the default of its optimizer.
+    pub fn rate(&self) -> f64 {
+        match self.value(self.family.lr().key) {
+            Some(Value::Number(rate)) => *rate,
+            _ => self.family.defaults().number(self.family.lr()),
+        }
+    }
+
     /// What it says of a setting.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.settings.iter().find(|(setting, _)| setting.key == key).map(|(_, value)| value)

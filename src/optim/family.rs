@@ -30,6 +30,8 @@ pub struct Family {
     pub state: &'static [&'static str],
     /// Its hyperparameters with their defaults; the first is the learning rate.
     pub hypers: &'static [Hyper],
+    /// Where its learning rate is looked for, from the first to the second; none where it is the four decades around its default.
+    pub rates: Option<[f64; 2]>,
     /// What cannot be together, in words.
     pub refuse: fn(&Hypers) -> Option<&'static str>,
     /// Whether a parameter without gradient and decay stays where it is: false for a rule whose first moment begins elsewhere than at 0.
@@ -54,6 +56,7 @@ impl Family {
             file: "",
             state,
             hypers,
+            rates: None,
             refuse: |_| None,
             starts_at_rest: true,
             build,

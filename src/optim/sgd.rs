@@ -18,6 +18,8 @@ pub static SGD: Family = Family {
     about: "gradient descent, with momentum and Nesterov's look ahead",
     source: "Sutskever et al. 2013; as torch.optim.SGD",
     file: include_str!("sgd.rs"),
+    // Around 0.01, which Bengio 2012, arXiv:1206.5533, 3.1.1, calls a default that mostly works: PyTorch's is a placeholder.
+    rates: Some([1e-4, 1.0]),
     refuse: |hypers| {
         let plain = hypers.number(&MOMENTUM) == 0.0;
         let dampened = hypers.number(&DAMPENING) != 0.0;
