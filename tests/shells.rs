@@ -40,6 +40,8 @@ const LINES: &[(&str, &str)] = &[
     ("adamtrain sweep --optimizer adam,li", "adamtrain sweep --optimizer adam,lion "),
     ("adamtrain --augment flip+cut", "adamtrain --augment flip+cutout "),
     ("adamtrain eval runs/f", "adamtrain eval runs/first "),
+    ("adamtrain compare adam li", "adamtrain compare adam lion "),
+    ("adamtrain compare --tune weight_d", "adamtrain compare --tune weight_decay "),
     ("adamtrain predict runs/s", "adamtrain predict runs/second "),
     ("adamtrain inspect sw", "adamtrain inspect sweeps/swept "),
     ("adamtrain eval 'sweeps/swept#1", "adamtrain eval 'sweeps/swept#1' "),

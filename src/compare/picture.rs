@@ -35,7 +35,14 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     for cell in cells.values_mut() {
         *cell = Estimate { diverged: cell.diverged, ..Estimate::of(std::mem::take(&mut cell.values)) };
     }
-    let seen: Vec<f64> = cells.values().filter_map(|cell| cell.mean).collect();
+    let mut seen: Vec<f64> = cells.values().filter_map(|cell| cell.mean).collect();
+    let low = least(&mut seen);
+    let note = if seen.first().is_some_and(|least| *least < low) {
+        format!("; what lies below {low:.2} is drawn at the edge")
+    } else {
+        String::new()
+    };
+    seen.retain(|accuracy| *accuracy >= low);
     let diverged = cells.values().any(|cell| cell.diverged > 0);
     let axis = |name: &str, labels: Vec<String>, numbers: Vec<f64>| Axis {
         name: name.to_owned(),
@@ -47,7 +54,7 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
         form: Form::Lines,
         measure: CHOSEN_BY.to_owned(),
         scale: Scale::of_fractions(&seen),
-        bounds: (0.0, 1.0),
+        bounds: (low, 1.0),
         x: axis("lr", numbers.iter().map(|number| label(*number)).collect(), numbers.clone()),
         y: axis("variant", contestants.iter().map(|contestant| contestant.label.clone()).collect(), Vec::new()),
         panels: vec![Panel { title: String::new(), cells }],
@@ -58,7 +65,30 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     let count = contestants.iter().map(|contestant| contestant.tried.len()).max().unwrap_or_default();
     Some(Figure {
         title: format!("{CHOSEN_BY} over the learning rate: {title}"),
-        note: format!("{count} tuning points of each variant"),
+        note: format!("up to {count} tuning points of a variant{note}"),
         charts: vec![chart],
     })
+}
+
+/// The least accuracy that is drawn where it lies, of `seen`, which are sorted: rates that learn nothing do not press together the others,
+/// whose better half takes a third of the axis at least.
+fn least(seen: &mut [f64]) -> f64 {
+    seen.sort_by(f64::total_cmp);
+    match (seen.last(), seen.get(seen.len() / 2)) {
+        (Some(best), Some(median)) => (best - 3.0 * (best - median).max(0.01)).max(0.0),
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_that_learn_nothing_do_not_press_the_others_together() {
+        assert!((least(&mut [0.93, 0.1, 0.92, 0.9, 0.11]) - 0.84).abs() < 1e-12);
+        assert!((least(&mut [0.5, 0.1]) - 0.47).abs() < 1e-12);
+        assert_eq!(least(&mut []), 0.0);
+        assert!(least(&mut [0.9, 0.2, 0.1]).abs() < 1e-12);
+    }
 }

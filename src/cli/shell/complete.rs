@@ -9,7 +9,7 @@ use crate::config::augment::PARTS;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::Kind;
 use crate::listing::find::{Directory, below};
-use crate::optim::{CURVES, FAMILIES, HYPERS, family};
+use crate::optim::{Accepts, CURVES, FAMILIES, HYPERS, family};
 use crate::read::is_folder;
 use crate::report::table::{self, leaf};
 use crate::run::results::{self, PointEnd};
@@ -116,6 +116,12 @@ impl<'a> Place<'a> {
         match (id, metavar, setting) {
             ("set", ..) => self.keys(typed),
             ("TOPIC", ..) => help::names().into_iter().map(|name| word(name, "")).collect(),
+            ("VARIANT", ..) => FAMILIES.iter().map(|family| word(family.name, family.about)).collect(),
+            ("tune", ..) => HYPERS
+                .iter()
+                .filter(|hyper| matches!(hyper.accepts, Accepts::Number(_)))
+                .map(|hyper| word(hyper.name(), hyper.about))
+                .collect(),
             ("DIR", ..) => vec![Candidate::Folders],
             (_, "RUN" | "PATH", _) => runs(typed, Candidate::Files),
             _ if resumes => runs("", Candidate::Folders),
