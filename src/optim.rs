@@ -227,6 +227,10 @@ pub trait LaneOptimizer: Send {
     /// What divides the gradient of the parameter with this index in a lane's last step, where the rule has such a denominator.
     fn denominator(&self, index: usize, lane: usize) -> Option<Denominator>;
 
+    /// The scalars of a lane's last step over the parameter with this index, by the rule's names of them: see
+    /// [`Rule::scalars`](crate::rule::Rule::scalars). None before the first step.
+    fn scalars(&self, index: usize, lane: usize) -> Vec<(&'static str, f64)>;
+
     /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
     #[cfg(test)]
     fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>);

@@ -308,6 +308,11 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         self.rules[lane].denominator(self.steps[lane])
     }
 
+    fn scalars(&self, _: usize, lane: usize) -> Vec<(&'static str, f64)> {
+        let numbers = self.scalars.get(lane).into_iter().flat_map(|scalars| scalars.rule);
+        U::Scalars::<f64>::NAMES.into_iter().zip(numbers).collect()
+    }
+
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {
         let denominator = self.rules[lane].denominator(self.steps[lane]);
         let state = |of: &Denominator| U::STATE.iter().position(|name| *name == of.state);

@@ -130,6 +130,14 @@ impl LaneOptimizer for Grouped {
         })
     }
 
+    fn scalars(&self, index: usize, lane: usize) -> Vec<(&'static str, f64)> {
+        let own = |part: &Part| {
+            let own = part.members.iter().position(|&member| member == index)?;
+            Some(part.optimizer.scalars(own, lane))
+        };
+        self.parts.iter().find_map(own).unwrap_or_default()
+    }
+
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>> {
         let shares = self.parts.iter().map(|part| part.optimizer.ruled_by_epsilon(lane));
         Ok(shares.collect::<Result<Vec<_>>>()?.concat())

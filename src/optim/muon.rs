@@ -89,6 +89,8 @@ struct Muon {
     /// What takes the step of each matrix.
     work: Vec<kernel::MuonUpdater>,
     lanes: Vec<Hypers>,
+    /// Of the last step.
+    scalars: Vec<StepScalars>,
     /// Steps that each lane has taken.
     steps: Vec<u64>,
 }
@@ -120,6 +122,7 @@ impl Muon {
             buffers,
             work,
             lanes: lanes.to_vec(),
+            scalars: Vec::with_capacity(lanes.len()),
             steps: vec![0; lanes.len()],
         })
     }
@@ -157,6 +160,8 @@ impl LaneOptimizer for Muon {
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
         self.steps.iter_mut().for_each(|steps| *steps += 1);
+        self.scalars.clear();
+        self.scalars.extend_from_slice(scalars);
         for (matrix, work) in self.matrices.iter().zip(&mut self.work) {
             let (rows, columns) = (matrix.dims()[1], matrix.dims()[2]);
             let lanes = self.lanes.iter().zip(scalars);
@@ -203,6 +208,16 @@ impl LaneOptimizer for Muon {
 
     fn denominator(&self, _: usize, _: usize) -> Option<Denominator> {
         None
+    }
+
+    fn scalars(&self, index: usize, lane: usize) -> Vec<(&'static str, f64)> {
+        let (Some(matrix), Some(scalars)) = (self.matrices.get(index), self.scalars.get(lane)) else {
+            return Vec::new();
+        };
+        let MuonStep { weight, ahead, minus_step, toward, away, .. } =
+            Self::numbers(&self.lanes[lane], *scalars, matrix.dims()[1], matrix.dims()[2]);
+        let numbers = [weight, ahead, minus_step, toward, away].map(f64::from);
+        ["weight", "ahead", "minus_step", "toward", "away"].into_iter().zip(numbers).collect()
     }
 
     fn ruled_by_epsilon(&self, _: usize) -> Result<Vec<(String, Option<f64>)>> {
