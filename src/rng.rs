@@ -4,6 +4,7 @@
 //! starts from the same bits.
 
 mod beta;
+mod normal;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -29,6 +30,8 @@ pub enum Purpose {
     Cutout = 8,
     /// How much a training image keeps of itself when it is mixed; index: as for augmentation.
     Mixup = 9,
+    /// Noise on the gradients of a function, and which loss a step meets; index 0.
+    Gradients = 10,
 }
 
 /// A position in the stream of (seed, purpose, index).

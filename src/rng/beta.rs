@@ -41,7 +41,7 @@ impl Stream {
     }
 
     /// A number uniform inside (0, 1), on a grid of 2³² points.
-    fn inside(&mut self) -> f64 {
+    pub(super) fn inside(&mut self) -> f64 {
         (f64::from(self.word()) + 0.5) / f64::from(2_u32.pow(31)) / 2.0
     }
 }
