@@ -9,9 +9,11 @@
 mod axis;
 mod braille;
 mod canvas;
+mod contour;
 mod dots;
 mod heat;
 mod lines;
+mod map;
 mod overlay;
 #[cfg(feature = "png")]
 mod raster;
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 
 use canvas::Canvas;
 pub use canvas::escaped;
+pub use contour::Heights;
+pub use map::{Map, Way};
 pub use overlay::{Event, Overlay, Strip};
 #[cfg(feature = "png")]
 pub use raster::to_png;
@@ -41,6 +45,8 @@ pub struct Figure {
     pub title: String,
     /// What else is to be known; two lines at most.
     pub note: String,
+    /// Left of the charts, whose legend is its own.
+    pub map: Option<Map>,
     /// From left to right.
     pub charts: Vec<Chart>,
 }
@@ -214,6 +220,9 @@ impl Figure {
     /// As an SVG file.
     pub fn to_svg(&self) -> String {
         let mut canvas = Canvas::default();
+        if let Some(map) = &self.map {
+            map.draw(&mut canvas);
+        }
         for (k, chart) in self.charts.iter().enumerate() {
             let mut alone = Canvas::default();
             // Of charts with the same lines, the last has the legend.
@@ -261,7 +270,7 @@ mod tests {
     fn curves() -> Figure {
         let loss = curve("loss", [1.9, 0.8, 0.4, 0.2], [1.2, 0.7, 0.5, 0.45], Scale::even, f64::INFINITY);
         let accuracy = curve("accuracy", [0.4, 0.8, 0.9, 0.99], [0.5, 0.8, 0.85, 0.87], Scale::of_fractions, 1.0);
-        Figure { title: "runs/a".into(), note: "mnist, linear net".into(), charts: vec![loss, accuracy] }
+        Figure { title: "runs/a".into(), note: "mnist, linear net".into(), map: None, charts: vec![loss, accuracy] }
     }
 
     #[test]

@@ -325,6 +325,6 @@ impl Report {
             overlay: Overlay::default(),
         };
         let note = format!("{} of weights in f32", device::in_units(4 * self.parameters));
-        Figure { title: format!("{run} on {dataset}, compressed"), note, charts: vec![chart] }
+        Figure { title: format!("{run} on {dataset}, compressed"), note, map: None, charts: vec![chart] }
     }
 }

@@ -74,7 +74,7 @@ pub fn of_run(member: &Member, title: &str, note: &str, options: &Options) -> Fi
         chart.overlay.events = events(member, options.along);
         chart
     };
-    Figure { title: escaped(title), note: escaped(note), charts: vec![chart("loss"), chart("accuracy")] }
+    Figure { title: escaped(title), note: escaped(note), map: None, charts: vec![chart("loss"), chart("accuracy")] }
 }
 
 /// The figure of several lines: a chart for each measure.
@@ -98,7 +98,7 @@ pub fn of_lines(lines: &[Line], title: &str, options: &Options) -> Figure {
         chart
     });
     let charts = charts.collect();
-    Figure { title: escaped(title), note: note.join("; "), charts }
+    Figure { title: escaped(title), note: note.join("; "), map: None, charts }
 }
 
 /// The lines, and how many of the last are pale: of more than can be told apart, those that end best come first, each part in its order.

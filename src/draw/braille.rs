@@ -1,14 +1,23 @@
-//! Charts of lines for a terminal, in the dots of braille: two by four in a character.
+//! Charts of lines and maps for a terminal, in the dots of braille: two by four in a character.
 
 use std::fmt::Write as _;
 
 use super::axis::labelled;
+use super::contour::Share;
+use super::map::{clipped, is_inside};
 use super::scale::Tick;
 use super::text::{dashes, place, under};
-use super::{Chart, Estimate, Figure, Form, MOST_LINES, longest};
+use super::{Chart, Estimate, Figure, Form, MOST_LINES, Map, longest};
 
 /// Lines of text of a plot without axis and legend.
 const HEIGHT: usize = 14;
+
+/// The same of a map, and its greatest width.
+const MAP_HEIGHT: usize = 20;
+const MAP_WIDTH: usize = 100;
+
+/// Level curves of a map; more would be a grey area.
+const MAP_LEVELS: usize = 6;
 
 /// Narrower than this no plot is drawn.
 const LEAST_WIDTH: usize = 30;
@@ -39,11 +48,11 @@ struct Dots {
 }
 
 impl Dots {
-    fn new(width: usize) -> Self {
-        Self { width, cells: vec![(0, 0); width * HEIGHT], letters: vec![None; width * HEIGHT] }
+    fn new(width: usize, height: usize) -> Self {
+        Self { width, cells: vec![(0, 0); width * height], letters: vec![None; width * height] }
     }
 
-    /// Sets the dot at a column of 2·width and a row of 4·[`HEIGHT`], from the top.
+    /// Sets the dot at a column of 2·width and a row of 4·height, from the top.
     fn set(&mut self, (x, y): (usize, usize), line: usize) {
         let (bits, drawn) = &mut self.cells[y / 4 * self.width + x / 2];
         *bits |= BITS[x % 2][y % 4];
@@ -71,6 +80,9 @@ impl Figure {
         let mut text = format!("{}\n", self.title);
         if !self.note.is_empty() {
             let _ = writeln!(text, "{}", self.note);
+        }
+        if let Some(map) = &self.map {
+            text += &map.to_braille(width.clamp(LEAST_WIDTH, MAP_WIDTH), with_colours);
         }
         for chart in &self.charts {
             text += &match chart.form {
@@ -127,16 +139,12 @@ impl Chart {
 
     /// Text in the colour of a line.
     fn put(&self, text: &mut String, what: &str, line: usize, with_colours: bool) {
-        let colour = if self.overlay.pale.contains(&line) { PALE } else { COLOURS[line % MOST_LINES] };
-        if with_colours {
-            let _ = write!(text, "\x1b[{colour}m{what}\x1b[0m");
-        } else {
-            text.push_str(what);
-        }
+        let colour = if self.overlay.pale.contains(&line) { PALE } else { colour_of(line) };
+        *text += &coloured(what, colour, with_colours);
     }
 
     fn dots(&self, width: usize) -> Dots {
-        let mut dots = Dots::new(width);
+        let mut dots = Dots::new(width, HEIGHT);
         let scale = self.x.scale();
         let Some(panel) = self.panels.first() else { return dots };
         let lines = panel.lines();
@@ -172,6 +180,89 @@ impl Chart {
     }
 }
 
+/// The line of a map's curves.
+const CURVES: usize = usize::MAX;
+
+impl Map {
+    /// Curves in grey, where there are colours to tell them from ways; ways with a letter at their ends, `*` at a minimum.
+    fn to_braille(&self, width: usize, with_colours: bool) -> String {
+        let [across, up] = self.scales();
+        let ticks = up.round_ticks();
+        let room = longest(ticks.iter().map(|(_, label)| label)).max(4);
+        let dots = self.dots(width - room - 3, with_colours);
+        let mut text = "\ny\n".to_owned();
+        let row = |share: f64| MAP_HEIGHT - 1 - place(share, MAP_HEIGHT);
+        let names: Vec<_> = labelled(&ticks, |_| 1.0 / (MAP_HEIGHT - 1) as f64).collect();
+        let stars: Vec<usize> = self
+            .minima
+            .iter()
+            .map(|minimum| self.share(*minimum))
+            .filter(|share| is_inside(*share))
+            .map(|(x, y)| row(y) * dots.width + place(x, dots.width))
+            .collect();
+        for (k, line) in dots.cells.chunks(dots.width).enumerate() {
+            let label = names.iter().find_map(|(share, label)| label.filter(|_| row(*share) == k)).unwrap_or("");
+            let edge = if label.is_empty() { '│' } else { '┤' };
+            let _ = write!(text, "{label:>room$} {edge}");
+            for (column, (bits, drawn)) in line.iter().enumerate() {
+                let cell = k * dots.width + column;
+                match (*bits, dots.letters[cell]) {
+                    (_, Some(line)) => {
+                        text += &coloured(
+                            &char::from(LETTERS[line % MOST_LINES]).to_string(),
+                            colour_of(line),
+                            with_colours,
+                        )
+                    }
+                    _ if stars.contains(&cell) => text.push('*'),
+                    (0, None) => text.push(' '),
+                    (bits, None) => text += &coloured(&braille(bits).to_string(), colour_of(*drawn), with_colours),
+                }
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
+        }
+        let below = across.round_ticks();
+        let axis: String = dashes(&below, dots.width).into_iter().map(|c| if c == '+' { '┴' } else { '─' }).collect();
+        let _ = writeln!(text, "{:>room$} └{axis}", "");
+        let _ = writeln!(text, "{:>room$}  {}", "", under(&below, dots.width));
+        let _ = writeln!(text, "{:>room$}  {}", "", format!("{:^1$}", "x", dots.width).trim_end());
+        text
+    }
+
+    fn dots(&self, width: usize, with_curves: bool) -> Dots {
+        let mut dots = Dots::new(width, MAP_HEIGHT);
+        let dot = |(x, y): Share| (place(x, 2 * width), 4 * MAP_HEIGHT - 1 - place(y, 4 * MAP_HEIGHT));
+        let every = self.levels.len().div_ceil(MAP_LEVELS).max(1);
+        for &level in self.levels.iter().step_by(every).filter(|_| with_curves) {
+            for pair in self.heights.curves(level).iter().flat_map(|curve| curve.windows(2)) {
+                dots.join(dot(pair[0]), dot(pair[1]), CURVES, false);
+            }
+        }
+        // The first lies on top.
+        for (line, way) in self.ways.iter().enumerate().rev() {
+            let shares: Vec<Share> = way.points.iter().map(|point| self.share(*point)).collect();
+            for (from, to) in shares.windows(2).filter_map(|pair| clipped(pair[0], pair[1])) {
+                dots.join(dot(from), dot(to), line, false);
+            }
+            if let Some(end) = shares.last().filter(|end| is_inside(**end)) {
+                let (x, y) = dot(*end);
+                dots.letters[y / 4 * width + x / 2] = Some(line);
+            }
+        }
+        dots
+    }
+}
+
+fn colour_of(line: usize) -> &'static str {
+    if line == CURVES { PALE } else { COLOURS[line % MOST_LINES] }
+}
+
+/// Text in a colour.
+fn coloured(what: &str, colour: &str, with_colours: bool) -> String {
+    if with_colours { format!("\x1b[{colour}m{what}\x1b[0m") } else { what.to_owned() }
+}
+
 /// The character of these dots.
 fn braille(bits: u8) -> char {
     char::from_u32(BRAILLE + u32::from(bits)).unwrap_or(' ')
@@ -183,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_dot_is_where_it_was_set() {
-        let mut dots = Dots::new(2);
+        let mut dots = Dots::new(2, HEIGHT);
         dots.set((0, 0), 0);
         dots.set((1, 3), 0);
         dots.set((3, 4 * HEIGHT - 1), 5);

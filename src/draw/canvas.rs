@@ -161,6 +161,29 @@ impl Canvas {
         self.path(&path, &format!(r#" fill="{colour}" fill-opacity="0.35""#), "");
     }
 
+    /// A place on a way.
+    pub fn stop(&mut self, (x, y): (f64, f64), colour: &str, tooltip: &str) {
+        let path = format!("M{} {}a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0 -4.8 0Z", n(x - 2.4), n(y));
+        self.path(&path, &format!(r##" fill="#ffffff" stroke="{colour}" stroke-width="1.2""##), tooltip);
+    }
+
+    /// Where ways begin.
+    pub fn ring(&mut self, (x, y): (f64, f64), tooltip: &str) {
+        let path = format!("M{} {}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z", n(x - 5.0), n(y));
+        self.path(&path, &format!(r#" fill="none" stroke="{INK}" stroke-width="1.6""#), tooltip);
+    }
+
+    /// Where ways are to end: a star of five points.
+    pub fn star(&mut self, (x, y): (f64, f64), tooltip: &str) {
+        let corner = |k: u32| {
+            let radius = if k % 2 == 0 { 7.5 } else { 3.0 };
+            let (sin, cos) = (f64::from(k) * std::f64::consts::PI / 5.0).sin_cos();
+            format!("{} {}", n(x + radius * sin), n(y - radius * cos))
+        };
+        let path = format!("M{}Z", (0..10).map(corner).collect::<Vec<_>>().join("L"));
+        self.path(&path, &format!(r##" fill="{INK}" stroke="#ffffff" stroke-width="0.8""##), tooltip);
+    }
+
     /// The cross of a point that diverged.
     pub fn cross(&mut self, (x, y): (f64, f64), colour: &str, tooltip: &str) {
         let (l, r, t, b) = (n(x - 3.5), n(x + 3.5), n(y - 3.5), n(y + 3.5));

@@ -103,6 +103,11 @@ impl Scale {
         Self { spacing: Spacing::Linear, low: low - margin, high: high + margin, zero: None }
     }
 
+    /// Evenly between two numbers, without a margin.
+    pub fn from_to(low: f64, high: f64) -> Self {
+        Self { spacing: Spacing::Linear, low, high, zero: None }
+    }
+
     /// For numbers above 0, by their logarithm.
     pub fn log(values: &[f64]) -> Self {
         let above: Vec<f64> = sorted(values).into_iter().filter(|x| *x > 0.0).collect();

@@ -68,6 +68,7 @@ pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) 
     Figure {
         title: if subject.is_empty() { measure.to_owned() } else { format!("{measure}: {subject}") },
         note: note.join("; "),
+        map: None,
         charts: vec![chart],
     }
 }

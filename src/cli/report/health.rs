@@ -73,5 +73,5 @@ fn figure(name: &str, found: BTreeMap<String, Vec<(u64, f64)>>, guides: &[f64], 
         overlay: Overlay { are_curves: true, guides: guides.to_vec(), ..Overlay::default() },
     };
     let more = if left_out > 0 { format!("; {left_out} more are not drawn") } else { String::new() };
-    Figure { title: name.to_owned(), note: format!("{note}{more}"), charts: vec![chart] }
+    Figure { title: name.to_owned(), note: format!("{note}{more}"), map: None, charts: vec![chart] }
 }

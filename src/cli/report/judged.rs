@@ -134,7 +134,7 @@ pub fn confusion_figure(confusion: &Confusion, classes: &[String]) -> Figure {
         diverged: false,
         overlay: Overlay::default(),
     };
-    Figure { title: "What is taken for what".into(), note: String::new(), charts: vec![chart] }
+    Figure { title: "What is taken for what".into(), note: String::new(), map: None, charts: vec![chart] }
 }
 
 /// The mistakes of which the net was surest, at most so many.
@@ -211,6 +211,7 @@ pub fn calibration(bins: &[Bin]) -> Figure {
     Figure {
         title: "Calibration".into(),
         note: format!("expected calibration error {:.4}", calibration_error(bins)),
+        map: None,
         charts: vec![chart],
     }
 }
