@@ -22,6 +22,7 @@ mod runs;
 mod schedules;
 mod shell;
 mod sweep;
+mod trace;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -33,7 +34,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::layers::{Given, PREFIX, Sources};
-use crate::config::settings::SETTINGS;
+use crate::config::settings::{SETTINGS, Setting};
 use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::read;
@@ -84,6 +85,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
     Subcommand { command: optimizers::command, run: |typed, _| done(optimizers::run(typed)), computes: false },
     Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },
+    Subcommand { command: trace::command, run: |typed, _| done(trace::run(typed)), computes: false },
     Subcommand { command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
     Subcommand { command: shell::completions, run: |typed, _| done(shell::complete(typed)), computes: false },
     Subcommand { command: manual::command, run: |typed, _| done(manual::run(typed)), computes: false },
@@ -179,27 +181,32 @@ pub fn parse() -> Result<Option<Invocation>> {
 
 /// Where the settings on a command line come from.
 fn sources(matches: &ArgMatches) -> Sources {
+    let files = matches.get_many::<PathBuf>("config").into_iter().flatten();
+    Sources {
+        run: None,
+        files: files.cloned().collect(),
+        environment: environment(),
+        command_line: given(matches, SETTINGS.iter()),
+        sweeps: false,
+    }
+}
+
+/// What flags of these settings and `--set` give, in the order typed.
+fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static Setting>) -> Vec<Given> {
     let mut given: Vec<(usize, Given)> = Vec::new();
     let mut gather = |id: &str, make: &dyn Fn(&str) -> Given| {
         let values = matches.get_many::<String>(id).into_iter().flatten();
         let indices = matches.indices_of(id).into_iter().flatten();
         given.extend(indices.zip(values).map(|(index, value)| (index, make(value))));
     };
-    for setting in SETTINGS.iter() {
+    for setting in settings {
         let flag = setting.flag.unwrap_or(setting.key);
         gather(flag, &|text| Given { key: setting.key.to_owned(), text: text.to_owned(), flag: format!("--{flag}") });
     }
     gather("set", &given_by_set);
     // The last one typed wins, whichever way it was spelled.
     given.sort_by_key(|(index, _)| *index);
-    let files = matches.get_many::<PathBuf>("config").into_iter().flatten();
-    Sources {
-        run: None,
-        files: files.cloned().collect(),
-        environment: environment(),
-        command_line: given.into_iter().map(|(_, given)| given).collect(),
-        sweeps: false,
-    }
+    given.into_iter().map(|(_, given)| given).collect()
 }
 
 /// The settings that the words of a command line gave, each with its flag; none where they are no command line of today.

@@ -8,6 +8,8 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+pub mod lab;
+#[cfg(feature = "cli")]
 pub(crate) mod listing;
 // Runs, sweeps, and the lanes that both train.
 #[cfg(feature = "cli")]

@@ -149,7 +149,7 @@ pub(super) fn device_argument() -> Arg {
 }
 
 /// The flag of a setting. Values are read by the configuration, which knows where they came from.
-fn argument(setting: &'static Setting) -> Option<Arg> {
+pub(super) fn argument(setting: &'static Setting) -> Option<Arg> {
     let heading = match setting.key.split('.').next() {
         Some("data" | "augment") => "Data",
         Some("model") => "Model",

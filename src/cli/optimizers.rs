@@ -85,17 +85,22 @@ fn write_family(text: &mut String, family: &Family) {
     text.push('\n');
 }
 
+/// A hyperparameter's value in JSON.
+pub(super) fn plain(value: HyperValue) -> Value {
+    match value {
+        HyperValue::Number(number) => json!(number),
+        HyperValue::Count(count) => json!(count),
+        HyperValue::Switch(on) => json!(on),
+        HyperValue::Word(word) => json!(word),
+    }
+}
+
 fn described(family: &Family) -> Value {
     let hyper = |hyper: &Hyper| {
         json!({
             "key": hyper.key,
             "symbol": hyper.symbol,
-            "default": match hyper.default {
-                HyperValue::Number(number) => json!(number),
-                HyperValue::Count(count) => json!(count),
-                HyperValue::Switch(on) => json!(on),
-                HyperValue::Word(word) => json!(word),
-            },
+            "default": plain(hyper.default),
             "accepts": Kind::from(hyper.accepts).to_string(),
             "about": hyper.about,
         })

@@ -1,0 +1,4 @@
+//! Rules looked at by themselves: the same updates that train, on gradients that a user has, or along functions of one or two variables.
+
+pub mod array;
+pub mod follower;
