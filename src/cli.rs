@@ -14,6 +14,7 @@ mod help;
 mod inspect;
 mod manual;
 mod optimizers;
+mod path;
 mod plot;
 mod predict;
 mod refusal;
@@ -85,6 +86,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
     Subcommand { command: optimizers::command, run: |typed, _| done(optimizers::run(typed)), computes: false },
     Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },
+    Subcommand { command: path::command, run: |typed, _| done(path::run(typed)), computes: false },
     Subcommand { command: trace::command, run: |typed, _| done(trace::run(typed)), computes: false },
     Subcommand { command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
     Subcommand { command: shell::completions, run: |typed, _| done(shell::complete(typed)), computes: false },

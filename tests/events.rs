@@ -81,6 +81,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     place.write("table.csv", "x,y,kind\n1,2,a\n3,4,b\n5,6,a\n");
     place.write("rows.csv", "x,y\n1,2\n3,\n");
     place.succeed("--dataset table.csv --label kind --epochs 1 -q --out runs/table");
+    place.write("gradients.csv", "1,2\n3,-4\n");
     place.write("picture.pgm", "P2 2 2 255\n0 1 2 255\n");
     let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }\n";
     place.write("array.npy", [b"\x93NUMPY\x01\0", &[header.len() as u8, 0][..], header.as_bytes(), b"abcd"].concat());
@@ -130,6 +131,8 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
         ("doctor", "doctor".to_owned()),
         ("optimizers", "optimizers".to_owned()),
         ("schedules", "schedules".to_owned()),
+        ("trace", "trace --gradients gradients.csv --optimizer schedule-free-adamw".to_owned()),
+        ("path", "path --function himmelblau --steps 3".to_owned()),
     ] {
         // One of the pictures is not there.
         let code = if command == "predict" { 3 } else { 0 };

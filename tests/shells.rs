@@ -52,6 +52,9 @@ const LINES: &[(&str, &str)] = &[
     ("adamtrain --config ow", "adamtrain --config own.toml "),
     ("adamtrain --data-dir my", "adamtrain --data-dir my\\ data/"),
     ("adamtrain optimizers mu", "adamtrain optimizers muon "),
+    ("adamtrain trace --optimizer li", "adamtrain trace --optimizer lion "),
+    ("adamtrain path --function ros", "adamtrain path --function rosenbrock "),
+    ("adamtrain path --optimizer adam,amsg", "adamtrain path --optimizer adam,amsgrad "),
     ("adamtrain help ke", "adamtrain help keys "),
     ("adamtrain completions fi", "adamtrain completions fish "),
 ];

@@ -879,6 +879,8 @@ fn help_names_every_flag_of_training_with_groups_and_examples() {
         "doctor",
         "optimizers",
         "schedules",
+        "trace",
+        "path",
         "completions",
         "man",
     ] {
@@ -981,6 +983,7 @@ fn help_explains_commands_keys_events_and_exit_codes() {
 #[test]
 fn everything_fits_a_terminal_of_80_columns() {
     let place = Place::new();
+    place.write("gradients.csv", "1,-2,3,-4,5,-6,7,-8\n");
     let long = "--valid-fraction 0.1 --seed 1234567890 --lr 1e4 --hidden 8 --health";
     let sweep = "sweep --lr log(1e-3,1e3,5) --beta2 0.99,0.999 --weight-decay 0,0.01 --seed 1234567890..1234567892";
     let mut commands: Vec<String> = vec![
@@ -1012,6 +1015,11 @@ fn everything_fits_a_terminal_of_80_columns() {
         "data --help",
         "optimizers --help",
         "doctor --help",
+        "trace --help",
+        "path --help",
+        "path --optimizer adam,amsgrad --function reddi --steps 500",
+        "path --optimizer adam,sgd --tune --steps 50",
+        "trace --gradients gradients.csv --optimizer schedule-free-adamw",
         "completions --help",
         "man --help",
         "help --help",

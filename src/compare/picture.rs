@@ -66,6 +66,7 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     Some(Figure {
         title: format!("{CHOSEN_BY} over the learning rate: {title}"),
         note: format!("up to {count} tuning points of a variant{note}"),
+        map: None,
         charts: vec![chart],
     })
 }

@@ -8,17 +8,20 @@
 use std::fmt;
 
 use super::groups;
+use super::layers::Given;
 use super::setting::Setting;
 use super::settings::{SETTINGS, Sharing, index};
 use super::value::{Kind, Value, closest, plain};
 use crate::optim::{Family, Hyper, family};
 
 /// Names of variants that are no optimizers of their own, and what they are.
-const NAMED: &[(&str, &str)] = &[("amsgrad", "adam amsgrad=true"), ("momentum", "sgd momentum=0.9")];
+pub const SHORT: &[(&str, &str)] = &[("amsgrad", "adam amsgrad=true"), ("momentum", "sgd momentum=0.9")];
 
 /// An optimizer and what is set beside it.
 #[derive(Clone, Debug)]
 pub struct Variant {
+    /// As it was written, with one blank between two words.
+    pub label: String,
     /// The optimizer.
     pub family: &'static Family,
     /// Settings, each once, in the order given.
@@ -31,11 +34,12 @@ impl Variant {
     /// # Errors
     /// What was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let label = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut words = text.split_whitespace();
         let first = words.next().ok_or_else(|| format!("expected {}", Kind::Variant))?;
-        if let Some((_, meant)) = NAMED.iter().find(|(name, _)| plain(name) == plain(first)) {
+        if let Some((_, meant)) = SHORT.iter().find(|(name, _)| plain(name) == plain(first)) {
             let rest: Vec<&str> = words.collect();
-            return Self::parse(&format!("{meant} {}", rest.join(" ")));
+            return Ok(Self { label, ..Self::parse(&format!("{meant} {}", rest.join(" ")))? });
         }
         let Ok(Value::Text(name)) = Kind::Optimizer.parse(first) else {
             return Err(format!("expected an optimizer first, found `{first}`: {}", Kind::Optimizer));
@@ -58,7 +62,31 @@ impl Variant {
             }
             settings.push((setting, value));
         }
-        Ok(Self { family, settings })
+        Ok(Self { label, family, settings })
+    }
+
+    /// The variants between the commas of a text.
+    ///
+    /// # Errors
+    /// The first that is none, or stands there twice.
+    pub fn all(text: &str) -> Result<Vec<Self>, String> {
+        let mut variants: Vec<Self> = Vec::new();
+        for piece in text.split(',') {
+            let variant = Self::parse(piece)?;
+            if variants.iter().any(|other| other.to_string() == variant.to_string()) {
+                return Err(format!("`{}` stands there twice", variant.label));
+            }
+            variants.push(variant);
+        }
+        Ok(variants)
+    }
+
+    /// As the configuration takes it: the optimizer, then its settings; errors call `flag` their place.
+    pub fn given(&self, flag: &str) -> Vec<Given> {
+        let flag = format!("{flag} `{}`", self.label);
+        let given = |key: &str, text: String| Given { key: key.to_owned(), text, flag: flag.clone() };
+        let settings = self.settings.iter().map(|(setting, value)| given(setting.key, value.to_string()));
+        std::iter::once(given("optim.optimizer", self.family.name.to_owned())).chain(settings).collect()
     }
 
     /// Its learning rate: its own, or the default of its optimizer.

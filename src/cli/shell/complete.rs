@@ -8,6 +8,8 @@ use crate::cli::help;
 use crate::config::augment::PARTS;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::value::Kind;
+use crate::config::variant::SHORT;
+use crate::lab::functions::KNOWN;
 use crate::listing::find::{Directory, below};
 use crate::optim::{Accepts, CURVES, FAMILIES, HYPERS, family};
 use crate::read::is_folder;
@@ -115,6 +117,8 @@ impl<'a> Place<'a> {
         let resumes = id == "out" && self.given.iter().any(|word| word == "--resume");
         match (id, metavar, setting) {
             ("set", ..) => self.keys(typed),
+            ("function", ..) => KNOWN.iter().map(|known| word(known.name, known.about)).collect(),
+            ("optimizer", ..) if self.command.get_name() == "path" => rules(typed),
             ("TOPIC", ..) => help::names().into_iter().map(|name| word(name, "")).collect(),
             ("VARIANT", ..) => FAMILIES.iter().map(|family| word(family.name, family.about)).collect(),
             ("tune", ..) => HYPERS
@@ -135,7 +139,7 @@ impl<'a> Place<'a> {
     }
 
     fn trains(&self) -> bool {
-        matches!(self.command.get_name(), "adamtrain" | "train" | "sweep" | "compare")
+        matches!(self.command.get_name(), "adamtrain" | "train" | "sweep" | "compare" | "trace")
     }
 
     /// What a setting takes. In a sweep several are joined by commas, and parts of an augmentation by `+` everywhere.
@@ -179,6 +183,13 @@ impl<'a> Place<'a> {
         };
         SETTINGS.iter().filter(is_had).map(|setting| word(format!("{}=", setting.key), setting.help)).collect()
     }
+}
+
+/// Rules of `path`, with a comma between two.
+fn rules(typed: &str) -> Vec<Candidate> {
+    let head = typed.rfind(',').map_or("", |place| &typed[..=place]);
+    let short = SHORT.iter().map(|(name, long)| word(*name, long));
+    with_prefix(head, FAMILIES.iter().map(|family| word(family.name, family.about)).chain(short).collect())
 }
 
 fn word(value: impl Into<String>, about: &str) -> Candidate {
