@@ -72,7 +72,7 @@ pub fn command() -> Command {
                     names.join(", ")
                 )),
             arg("optimizer", "RULE[,RULE]", "Optimizers, each with key=value for its own settings [default: adam]")
-                .value_parser(|text: &str| Variant::all(text)),
+                .value_parser(Variant::all),
             number("lr", "X", "Learning rate of all that have none of their own [default: each its own]")
                 .value_parser(rate),
             Arg::new("tune")

@@ -1,5 +1,7 @@
 //! A map: level curves of a function of two variables from above, and ways over it.
 
+use std::fmt::Write as _;
+
 use super::axis::{labelled_across, labelled_upwards};
 use super::canvas::{Canvas, END, Frame, INK, MARGIN, MIDDLE, TOP, colour, n};
 use super::contour::{Heights, Share};
@@ -129,9 +131,9 @@ impl Map {
             let Some((from, to)) = clipped(pair[0], pair[1]) else { continue };
             let at = |(x, y): Share| format!("{} {}", n(frame.x(x)), n(frame.y(y)));
             if end != Some(from) {
-                path += &format!("M{}", at(from));
+                let _ = write!(path, "M{}", at(from));
             }
-            path += &format!("L{}", at(to));
+            let _ = write!(path, "L{}", at(to));
             end = Some(to);
         }
         if !path.is_empty() {

@@ -265,11 +265,11 @@ impl Parser<'_> {
     }
 
     fn close(&mut self) -> Result<(), String> {
-        match self.takes(")") {
-            true => Ok(()),
-            false if self.peek().is_none() => Err("has a bracket that is not closed".to_owned()),
-            false => Err(self.unexpected()),
+        if self.takes(")") {
+            return Ok(());
         }
+        let is_open = self.peek().is_none();
+        Err(if is_open { "has a bracket that is not closed".to_owned() } else { self.unexpected() })
     }
 
     fn number(&mut self) -> Result<(), String> {
