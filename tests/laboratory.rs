@@ -284,7 +284,7 @@ fn what_cannot_be_drawn_is_refused() {
         (&["--function", "x +"], &["ends where"]),
         (&["--function", "ln(x - 5)"], &["not finite at the start", "--start"]),
         (&["--optimizer", "adm"], &["adm", "adam"]),
-        (&["--optimizer", "sgd beta1=0.9"], &["no hyperparameter of sgd"]),
+        (&["--optimizer", "sgd beta1=0.9"], &["a hyperparameter of sgd", "`beta1`"]),
         (&["--optimizer", "adam beta1=7"], &["beta1", "[0, 1)"]),
         (&["--optimizer", "adam schedule.warmup=5steps"], &["schedule.warmup", "no net is trained"]),
         (&["--optimizer", "adam,adam"], &["twice"]),

@@ -14,14 +14,12 @@ use crate::optim::FAMILIES;
 use crate::run::provenance::{note, tag};
 
 /// The settings that `-h` of training shows, with what it says of them in a line; it shows the flags of `SHOWN` too, and `--help` all.
-const BRIEF: [(&str, &str); 10] = [
+const BRIEF: [(&str, &str); 8] = [
     ("data.dataset", "A name like mnist, or a path"),
     ("data.data_dir", "Folder with its files"),
-    ("data.valid_fraction", "Part held out for validation"),
     ("model.hidden", "Hidden widths, like 300,100"),
     ("optim.optimizer", "adam, adamw, sgd, lion, muon, …"),
     ("optim.lr", "Learning rate"),
-    ("schedule.schedule", "constant, cosine, linear, …"),
     ("train.epochs", "Passes over the training split"),
     ("train.batch_size", "Samples of one step"),
     ("train.device", "auto, cpu, cuda or cuda:N"),

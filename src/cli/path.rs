@@ -12,7 +12,7 @@ use crate::draw::{Figure, MOST_LINES};
 use crate::error::{Exit, Failure};
 use crate::lab::figure;
 use crate::lab::follower::Recipe;
-use crate::lab::functions::{Choices, Gradients, KNOWN, Point, Problem, known};
+use crate::lab::functions::{Choices, Gradients, KNOWN, Known, Point, Problem, known};
 use crate::lab::walk::{Tuned, Walk, tuned};
 use crate::optim::hyper::{BETA2, LR};
 use crate::optim::{Accepts, Shortest};
@@ -159,7 +159,7 @@ fn problem(typed: &ArgMatches) -> Result<Problem> {
     let refused = |what: String| Failure::new(Exit::Usage, what);
     let mut problem = Problem::of(name, choices).map_err(|what| refused(format!("--function `{name}`: {what}")))?;
     for (flag, is_read, readers) in [
-        ("condition", known(name).is_some_and(|known| known.has_condition()), "quadratic and noisy-quadratic"),
+        ("condition", known(name).is_some_and(Known::has_condition), "quadratic and noisy-quadratic"),
         ("noise", problem.gradients == Gradients::Noisy, "noisy-quadratic"),
         ("seed", problem.gradients.are_random(), "noisy-quadratic and reddi-stochastic"),
     ] {
@@ -317,7 +317,7 @@ fn to_json(problem: &Problem, rules: &[Rule], walks: &[Walk], steps: u64) -> Val
         json!({
             "label": rule.variant.label,
             "optimizer": rule.recipe.family.name,
-            "settings": Map::from_iter(settings),
+            "settings": settings.collect::<Map<_, _>>(),
             "tuned": rule.tuned.is_some(),
             "end": &end[..count],
             "value": value,

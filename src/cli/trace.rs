@@ -142,7 +142,7 @@ impl Trace {
         with_format(json!({
             "event": "start",
             "optimizer": self.recipe.family.name,
-            "hyperparameters": Map::from_iter(hypers),
+            "hyperparameters": hypers.collect::<Map<_, _>>(),
             "dtype": self.precision.name(),
             "shape": self.shape,
             "steps": self.steps().count(),

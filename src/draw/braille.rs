@@ -208,11 +208,8 @@ impl Map {
                 let cell = k * dots.width + column;
                 match (*bits, dots.letters[cell]) {
                     (_, Some(line)) => {
-                        text += &coloured(
-                            &char::from(LETTERS[line % MOST_LINES]).to_string(),
-                            colour_of(line),
-                            with_colours,
-                        )
+                        let letter = char::from(LETTERS[line % MOST_LINES]).to_string();
+                        text += &coloured(&letter, colour_of(line), with_colours);
                     }
                     _ if stars.contains(&cell) => text.push('*'),
                     (0, None) => text.push(' '),

@@ -176,7 +176,7 @@ impl Canvas {
     /// Where ways are to end: a star of five points.
     pub fn star(&mut self, (x, y): (f64, f64), tooltip: &str) {
         let corner = |k: u32| {
-            let radius = if k % 2 == 0 { 7.5 } else { 3.0 };
+            let radius = if k.is_multiple_of(2) { 7.5 } else { 3.0 };
             let (sin, cos) = (f64::from(k) * std::f64::consts::PI / 5.0).sin_cos();
             format!("{} {}", n(x + radius * sin), n(y - radius * cos))
         };

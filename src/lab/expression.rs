@@ -52,8 +52,12 @@ enum Step {
     Two(fn(Dual, Dual) -> Dual),
 }
 
+/// A function of one number, and of two, by their names.
+type NamedOne = (&'static str, fn(Dual) -> Dual);
+type NamedTwo = (&'static str, fn(Dual, Dual) -> Dual);
+
 /// Functions of one number.
-const ONE: [(&str, fn(Dual) -> Dual); 15] = [
+const ONE: [NamedOne; 15] = [
     ("abs", |a| a.mapped(a.value.abs(), if a.value == 0.0 { 0.0 } else { a.value.signum() })),
     ("sqrt", |a| a.mapped(a.value.sqrt(), 0.5 / a.value.sqrt())),
     ("exp", |a| a.mapped(libm::exp(a.value), libm::exp(a.value))),
@@ -72,7 +76,7 @@ const ONE: [(&str, fn(Dual) -> Dual); 15] = [
 ];
 
 /// Functions of two.
-const TWO: [(&str, fn(Dual, Dual) -> Dual); 2] =
+const TWO: [NamedTwo; 2] =
     [("min", |a, b| if b.value < a.value { b } else { a }), ("max", |a, b| if b.value > a.value { b } else { a })];
 
 fn add(a: Dual, b: Dual) -> Dual {
@@ -181,13 +185,11 @@ impl Parser<'_> {
     }
 
     fn unexpected(&mut self) -> String {
-        match self.peek() {
-            None => "ends where a number, x, y or a bracket was expected".to_owned(),
-            Some(_) => {
-                let found: String = self.rest().chars().take(12).collect();
-                format!("`{}` was not expected at character {}", found, 1 + self.text[..self.at].chars().count())
-            }
+        if self.peek().is_none() {
+            return "ends where a number, x, y or a bracket was expected".to_owned();
         }
+        let found: String = self.rest().chars().take(12).collect();
+        format!("`{found}` was not expected at character {}", 1 + self.text[..self.at].chars().count())
     }
 
     /// `a + b - …`

@@ -38,9 +38,9 @@ pub enum Gradients {
     Exact,
     /// To each partial derivative a number of N(0, σ²) is added.
     Noisy,
-    /// Step t has a loss of its own, slope·x: [`RARE`] in every [`PERIOD`]-th step from the first, else [`USUAL`]; x stays in [−1, 1].
+    /// Step t has a loss of its own, slope·x: `RARE` in every `PERIOD`-th step from the first, else `USUAL`; x stays in [−1, 1].
     Online,
-    /// The same with [`RARE`] by a chance of 1 in 100.
+    /// The same with `RARE` by a chance of 1 in 100.
     Stochastic,
 }
 
