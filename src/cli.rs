@@ -36,6 +36,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::config::layers::{Given, PREFIX, Sources};
 use crate::config::settings::{SETTINGS, Setting};
+use crate::draw::Figure;
 use crate::error::{Exit, Failure};
 use crate::plan;
 use crate::read;
@@ -338,6 +339,17 @@ fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<()> {
         return Err(Failure::new(Exit::Output, what).hint(format!("give {flag} the name of a file")).into());
     }
     Ok(replace(path, bytes)?)
+}
+
+/// Writes the files that `--svg` and `--png` ask for.
+fn write_pictures(typed: &ArgMatches, figure: &Figure) -> Result<()> {
+    if let Some(path) = typed.get_one::<PathBuf>("svg") {
+        write_file("--svg", path, figure.to_svg().as_bytes())?;
+    }
+    if let Some(path) = typed.get_one::<PathBuf>("png") {
+        write_file("--png", path, &png(&figure.to_svg())?)?;
+    }
+    Ok(())
 }
 
 /// The PNG file of an SVG file.

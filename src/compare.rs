@@ -178,9 +178,8 @@ impl<'a> Course<'a> {
 
 /// Requires that no variant stands there twice: it would be compared with itself.
 fn expect_different(variants: &[Variant]) -> Result<(), Failure> {
-    let words: Vec<String> = variants.iter().map(ToString::to_string).collect();
-    match words.iter().enumerate().find(|(place, text)| words[..*place].contains(text)) {
-        Some((_, twice)) => {
+    match Variant::twice(variants) {
+        Some(twice) => {
             let failure = Failure::new(Exit::Usage, format!("the variant `{twice}` stands there twice"));
             Err(failure.hint("leave one out, or give it another setting"))
         }

@@ -324,7 +324,7 @@ impl Config {
 
     /// Whether a value is one that the setting has by default: under some schedule, or with this optimizer.
     fn is_default(&self, setting: &Setting, value: &Value) -> bool {
-        if let Some(hyper) = self.optimizer.hypers.iter().find(|hyper| hyper.key == setting.key) {
+        if let Some(hyper) = self.optimizer.hyper(setting.key) {
             return Value::from(hyper.default) == *value;
         }
         match setting.default {
@@ -621,7 +621,7 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
         if layers.get(index).is_some_and(|(_, origin)| *origin == Origin::Run && is_overruled(origin)) {
             layers.drop(index);
         }
-        let Some(own) = family.hypers.iter().find(|own| own.key == hyper.key) else {
+        let Some(own) = family.hyper(hyper.key) else {
             let Some((_, origin)) = layers.get(index) else { continue };
             // A file for another optimizer can be used with this one; what is said beside it is a mistake.
             if origin.rank() >= chosen {
@@ -661,7 +661,7 @@ fn hyperparameters(layers: &mut Layers, family: &'static Family) -> Result<()> {
 
 /// Who has a hyperparameter, behind other words; nothing where they are many.
 fn owners(hyper: &Hyper) -> String {
-    let owners = FAMILIES.iter().filter(|family| family.hypers.iter().any(|own| own.key == hyper.key));
+    let owners = FAMILIES.iter().filter(|family| family.hyper(hyper.key).is_some());
     let names: Vec<&str> = owners.map(|family| family.name).collect();
     match names.len() {
         1..=4 => format!("; `{}` is of {}", hyper.key, names.join(", ")),

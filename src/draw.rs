@@ -194,6 +194,11 @@ impl Estimate {
         Self { values, diverged: 0, mean, deviation }
     }
 
+    /// What its measurements give, with as many that gave none.
+    pub fn settled(self) -> Self {
+        Self { diverged: self.diverged, ..Self::of(self.values) }
+    }
+
     /// Mean − deviation and mean + deviation.
     pub fn spread(&self) -> (f64, f64) {
         let (mean, deviation) = (self.mean.unwrap_or_default(), self.deviation.unwrap_or_default());

@@ -156,6 +156,7 @@ fn mistakes_are_told_before_anything_trains() {
         (&["adam", "adamm"], "", "`adamm`"),
         (&["adam", "Adam"], "", "stands there twice"),
         (&["adam"], "--tune lrr", "`lrr`"),
+        (&["adam"], "--tune optimizer", "`optimizer` is no hyperparameter"),
         (&["adam"], "--tune amsgrad", "`amsgrad` is no real number"),
         (&["adam"], "--lr 1e-3,1e-2", "`optim.lr` has several values"),
         (&["adam lr=0.1"], "--lr 0.2", "--lr gives `optim.lr`"),

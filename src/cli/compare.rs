@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{plot, sources};
 use crate::compare::judge::{Difference, Outcome, Row};
 use crate::compare::{self, Request, picture, search};
 use crate::config::layers::{Layers, Sources};
-use crate::config::settings::{SETTINGS, index};
+use crate::config::settings::SETTINGS;
 use crate::config::value::Value;
 use crate::config::variant::Variant;
 use crate::curves::{self, Along, Measure, Options};
 use crate::error::{Exit, Failure};
+use crate::optim::HYPERS;
 use crate::report::table::{Side, aligned_within, stdout_width, wrapped_lines};
-use crate::report::{FORMAT, answer, csv};
+use crate::report::{answer, csv, with_format};
 use crate::run::write::replace;
 use crate::sweep::TrainSweep;
 
@@ -116,15 +117,12 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         Ok(found) => found,
         Err(code) => return Ok(code),
     };
-    write(&out, &outcome)?;
-    let mut event = json!({"event": "compare", "format": FORMAT, "out": out.display().to_string()});
-    if let (Json::Object(event), Json::Object(found)) = (&mut event, outcome.to_json()) {
-        event.extend(found);
-    }
+    let event = with_format(outcome.to_json(&out));
+    write(&out, &outcome, &event)?;
     replace(&out.join("compare.json"), (event.to_string() + "\n").as_bytes())?;
     let width = stdout_width().unwrap_or(usize::MAX);
     answer(typed.get_flag("json").then_some(&event), || in_words(&outcome, &out, width))?;
-    let has_diverged = outcome.rows.iter().all(|row| row.n == 0);
+    let has_diverged = outcome.rows.iter().all(|row| row.test.values.is_empty());
     Ok(if has_diverged { Exit::Diverged as i32 } else { 0 })
 }
 
@@ -168,7 +166,7 @@ fn expect_tunable(tuned: &[String]) -> Result<(), Failure> {
     let usage = |what: String| {
         Failure::new(Exit::Usage, what).hint("`adamtrain optimizers NAME` shows the hyperparameters of one")
     };
-    if let Some(unknown) = tuned.iter().find(|name| index(&format!("optim.{name}")).is_none()) {
+    if let Some(unknown) = tuned.iter().find(|name| HYPERS.iter().all(|hyper| hyper.name() != *name)) {
         return Err(usage(format!("--tune: `{unknown}` is no hyperparameter of any optimizer")));
     }
     if tuned.len() > search::MOST_TUNED {
@@ -178,7 +176,7 @@ fn expect_tunable(tuned: &[String]) -> Result<(), Failure> {
 }
 
 /// Writes the table and the pictures.
-fn write(out: &Path, outcome: &Outcome) -> Result<()> {
+fn write(out: &Path, outcome: &Outcome, event: &Json) -> Result<()> {
     let rows = plot::rows(&[out.join("duel")])?;
     let title = plot::subject(&rows);
     if let Some(figure) = picture::rates(outcome.rows.iter().map(|row| &row.contestant), &title) {
@@ -191,9 +189,7 @@ fn write(out: &Path, outcome: &Outcome) -> Result<()> {
         let figure = curves::of_lines(&curves::grouped(members), &title, &options);
         replace(&out.join(picture::CURVES), figure.to_svg().as_bytes())?;
     }
-    let found = outcome.to_json();
-    let rows = found["rows"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<_> = rows.iter().filter_map(Json::as_object).cloned().collect();
+    let rows: Vec<_> = event["rows"].as_array().into_iter().flatten().filter_map(Json::as_object).cloned().collect();
     let names = csv::columns(rows.iter().cloned());
     let names: Vec<String> = names.into_iter().filter(|name| name != "test_accuracies").collect();
     let mut text = csv::line(&names) + "\n";
@@ -232,7 +228,12 @@ fn in_words(outcome: &Outcome, out: &Path, width: usize) -> String {
         };
         let mut cells =
             vec![row.contestant.label.clone(), if set.is_empty() { "as given".to_owned() } else { set.to_owned() }];
-        cells.extend([row.n.to_string(), number(row.test.mean, 4), number(row.test.deviation, 4), difference]);
+        cells.extend([
+            row.test.values.len().to_string(),
+            number(row.test.mean, 4),
+            number(row.test.deviation, 4),
+            difference,
+        ]);
         if let Some(target) = row.target {
             let of = format!("{}/{}", target.reached, row.contestant.ends.len());
             cells.extend([of, number(target.epochs, 1), number(target.seconds, 2)]);

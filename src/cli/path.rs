@@ -136,12 +136,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let labels: Vec<String> = rules.iter().map(Rule::label).collect();
     let note = format!("{steps} steps from {}, in f64", told(&problem, problem.start));
     let mut figure = figure::of(&problem, &labels, &walks, &note);
-    if let Some(svg) = typed.get_one::<PathBuf>("svg") {
-        super::write_file("--svg", svg, figure.to_svg().as_bytes())?;
-    }
-    if let Some(png) = typed.get_one::<PathBuf>("png") {
-        super::write_file("--png", png, &super::png(&figure.to_svg())?)?;
-    }
+    super::write_pictures(typed, &figure)?;
     // A terminal has no rings and no bands to explain.
     figure.note = note;
     let json = typed.get_flag("json").then(|| to_json(&problem, &rules, &walks, steps));
@@ -204,7 +199,7 @@ fn rules(typed: &ArgMatches, problem: &Problem, steps: u64) -> Result<Vec<Rule>>
         let mut given = variant.given("--optimizer");
         let mut default = |key: &'static str, text: String, flag: &str| {
             let is_own = given.iter().any(|own| own.key == key);
-            let is_had = variant.family.hypers.iter().any(|hyper| hyper.key == key);
+            let is_had = variant.family.hyper(key).is_some();
             if is_had && !is_own {
                 given.push(Given { key: key.to_owned(), text, flag: flag.to_owned() });
             }

@@ -107,12 +107,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         }
         _ => curves::of_lines(&lines, &title, &options),
     };
-    if let Some(svg) = typed.get_one::<PathBuf>("svg") {
-        super::write_file("--svg", svg, figure.to_svg().as_bytes())?;
-    }
-    if let Some(png) = typed.get_one::<PathBuf>("png") {
-        super::write_file("--png", png, &super::png(&figure.to_svg())?)?;
-    }
+    super::write_pictures(typed, &figure)?;
     let json = typed.get_flag("json").then(|| to_json(&figure));
     let width = stdout_width().unwrap_or(super::WIDTH);
     answer(json.as_ref(), || figure.to_braille(width, crate::terminal::colours_on_stdout()))

@@ -64,9 +64,7 @@ pub struct Target {
 pub struct Row {
     /// The variant.
     pub contestant: Contestant,
-    /// Seeds that ended well.
-    pub n: usize,
-    /// Test accuracy over them.
+    /// Test accuracy over the seeds that ended well.
     pub test: Estimate,
     /// Against the first variant.
     pub difference: Option<Difference>,
@@ -121,7 +119,6 @@ pub fn judged(contestants: Vec<Contestant>, target: Option<f64>) -> Outcome {
         let pairs = own.iter().zip(&first).filter_map(|(own, first)| Some((*own)? - (*first)?));
         let difference = (place > 0).then(|| difference(pairs.collect(), comparisons)).flatten();
         Row {
-            n: test.values.len(),
             test,
             difference,
             target: target.map(|target| reached(&contestant.records, target)),
@@ -232,14 +229,14 @@ impl Outcome {
         sentences
     }
 
-    /// As an event, but for its name.
-    pub fn to_json(&self) -> Json {
+    /// As an event, of a comparison in the folder `out`.
+    pub fn to_json(&self, out: &Path) -> Json {
         let rows = self.rows.iter().map(|row| {
-            let Row { contestant, n, test, difference, target, near } = row;
+            let Row { contestant, test, difference, target, near } = row;
             json!({
                 "variant": contestant.label,
                 "best": contestant.best.to_string(),
-                "n": n,
+                "n": test.values.len(),
                 "diverged": contestant.ends.iter().flatten().filter(|end| end.has_diverged()).count(),
                 "test_accuracy": test.mean,
                 "deviation": test.deviation,
@@ -255,6 +252,8 @@ impl Outcome {
             })
         });
         json!({
+            "event": "compare",
+            "out": out.display().to_string(),
             "confidence": CONFIDENCE,
             "comparisons": self.rows.len().saturating_sub(1),
             "target_accuracy": self.target,

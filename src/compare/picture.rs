@@ -33,7 +33,7 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
         }
     }
     for cell in cells.values_mut() {
-        *cell = Estimate { diverged: cell.diverged, ..Estimate::of(std::mem::take(&mut cell.values)) };
+        *cell = std::mem::take(cell).settled();
     }
     let mut seen: Vec<f64> = cells.values().filter_map(|cell| cell.mean).collect();
     let low = least(&mut seen);

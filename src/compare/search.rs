@@ -69,7 +69,7 @@ pub fn candidates(variant: &Variant, tuned: &[String], count: usize) -> Result<V
         let key = format!("optim.{name}");
         let Some(place) = index(&key).filter(|_| variant.value(&key).is_none()) else { continue };
         // A rule that does not have it has less to tune.
-        let Some(hyper) = variant.family.hypers.iter().find(|hyper| hyper.key == key) else { continue };
+        let Some(hyper) = variant.family.hyper(&key) else { continue };
         let range = Tuned::of(variant.family, hyper).ok_or_else(|| {
             let failure =
                 Failure::new(Exit::Usage, format!("--tune: `{name}` is no real number, which alone is tuned"));

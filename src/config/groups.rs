@@ -140,7 +140,7 @@ pub fn unread<'a>(
 ) -> Option<(&'a str, (&'static str, &'static str, &'static str))> {
     let group = group(text, main, hypers).ok()?;
     let value = |key: &str| {
-        let hyper = group.family.hypers.iter().find(|hyper| hyper.key == key)?;
+        let hyper = group.family.hyper(key)?;
         Some((Value::from(group.hypers.get(hyper)), Value::from(hyper.default)))
     };
     text.pairs.iter().find_map(|(key, _)| {

@@ -157,7 +157,7 @@ fn by_optimizer(key: &str) -> String {
     const FEW: usize = 4;
     let mut values: Vec<(String, Vec<&str>)> = Vec::new();
     for family in FAMILIES {
-        let Some(hyper) = family.hypers.iter().find(|hyper| hyper.key == key) else { continue };
+        let Some(hyper) = family.hyper(key) else { continue };
         let value = hyper.default.to_string();
         match values.iter_mut().find(|(other, _)| *other == value) {
             Some((_, names)) => names.push(family.name),
@@ -190,7 +190,7 @@ mod tests {
                 part.rsplit(' ').next().unwrap().to_owned()
             };
             for family in FAMILIES {
-                if let Some(own) = family.hypers.iter().find(|own| own.key == hyper.key) {
+                if let Some(own) = family.hyper(hyper.key) {
                     assert_eq!(of(family.name), own.default.to_string(), "{} of {}: {words}", hyper.key, family.name);
                 }
             }

@@ -57,7 +57,7 @@ impl Variant {
                 None => return Err(format!("expected {key}=V, found `{key}` alone")),
                 Some(value) => setting.parse(value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?,
             };
-            if let Some(hyper) = hyper(family, setting.key) {
+            if let Some(hyper) = family.hyper(setting.key) {
                 groups::value_of(hyper, &value).map_err(|expected| format!("`{key}` is `{value}`, {expected}"))?;
             }
             settings.push((setting, value));
@@ -70,15 +70,18 @@ impl Variant {
     /// # Errors
     /// The first that is none, or stands there twice.
     pub fn all(text: &str) -> Result<Vec<Self>, String> {
-        let mut variants: Vec<Self> = Vec::new();
-        for piece in text.split(',') {
-            let variant = Self::parse(piece)?;
-            if variants.iter().any(|other| other.to_string() == variant.to_string()) {
-                return Err(format!("`{}` stands there twice", variant.label));
-            }
-            variants.push(variant);
+        let variants: Vec<Self> = text.split(',').map(Self::parse).collect::<Result<_, _>>()?;
+        match Self::twice(&variants) {
+            Some(twice) => Err(format!("`{}` stands there twice", twice.label)),
+            None => Ok(variants),
         }
-        Ok(variants)
+    }
+
+    /// The first that is one of those before it.
+    pub fn twice(variants: &[Self]) -> Option<&Self> {
+        let is_same = |a: &Self, b: &Self| a.to_string() == b.to_string();
+        let mut places = variants.iter().enumerate();
+        places.find(|(place, own)| variants[..*place].iter().any(|other| is_same(other, own))).map(|(_, twice)| twice)
     }
 
     /// As the configuration takes it: the optimizer, then its settings; errors call `flag` their place.
@@ -121,7 +124,7 @@ fn setting(family: &'static Family, name: &str) -> Result<&'static Setting, Stri
     let found = found.iter().find_map(|key| index(key)).map(|index| &SETTINGS[index]);
     let hypers = || family.hypers.iter().map(Hyper::name).collect::<Vec<_>>();
     match found {
-        Some(setting) if hyper(family, setting.key).is_some() => Ok(setting),
+        Some(setting) if family.hyper(setting.key).is_some() => Ok(setting),
         Some(setting) if is_free(setting) => Ok(setting),
         Some(setting) if setting.key.starts_with("optim.") => {
             Err(format!("expected a hyperparameter of {}, found `{name}`: {}", family.name, hypers().join(", ")))
@@ -134,10 +137,6 @@ fn setting(family: &'static Family, name: &str) -> Result<&'static Setting, Stri
             Err(format!("{what}, found `{name}`: {}{like}", hypers().join(", ")))
         }
     }
-}
-
-fn hyper(family: &'static Family, key: &str) -> Option<&'static Hyper> {
-    family.hypers.iter().find(|hyper| hyper.key == key)
 }
 
 /// Whether variants may have a setting of their own that is no hyperparameter: the schedule's, and what lanes of one model may, but for the

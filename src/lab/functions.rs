@@ -200,15 +200,10 @@ pub struct Problem {
     choices: Choices,
 }
 
-/// Whether a formula has the condition K.
-fn has_condition(formula: &str) -> bool {
-    formula.contains('K')
-}
-
 impl Known {
     /// Whether K is in it.
     pub fn has_condition(&self) -> bool {
-        has_condition(self.formula)
+        self.formula.contains('K')
     }
 }
 

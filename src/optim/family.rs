@@ -46,6 +46,11 @@ impl Family {
         &self.hypers[0]
     }
 
+    /// The hyperparameter with this key; none that it does not have.
+    pub fn hyper(&self, key: &str) -> Option<&'static Hyper> {
+        self.hypers.iter().find(|hyper| hyper.key == key)
+    }
+
     /// A family as far as a rule tells; it lacks a name and what is said of it.
     pub const fn new(hypers: &'static [Hyper], state: &'static [&'static str], build: Build) -> Self {
         Self {

@@ -104,7 +104,7 @@ fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize) {
         }
     }
     for cell in cells.values_mut() {
-        *cell = Estimate { diverged: cell.diverged, ..Estimate::of(std::mem::take(&mut cell.values)) };
+        *cell = std::mem::take(cell).settled();
     }
     let seeds = ended.iter().filter_map(|end| Some(end.settings.get("train.seed")?.to_string()));
     (axes, cells, seeds.collect::<HashSet<_>>().len())

@@ -179,7 +179,7 @@ impl<'a> Place<'a> {
         let chosen = self.given.windows(2).rfind(|words| words[0] == "--optimizer").and_then(|words| family(&words[1]));
         let is_had = |setting: &&Setting| {
             let is_hyper = HYPERS.iter().any(|hyper| hyper.key == setting.key);
-            chosen.is_none_or(|family| !is_hyper || family.hypers.iter().any(|own| own.key == setting.key))
+            chosen.is_none_or(|family| !is_hyper || family.hyper(setting.key).is_some())
         };
         SETTINGS.iter().filter(is_had).map(|setting| word(format!("{}=", setting.key), setting.help)).collect()
     }
