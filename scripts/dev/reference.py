@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Write golden optimizer trajectories: θ and the states of an independent peer on given gradients, bit for bit.
 
-Usage: reference.py OUT_DIR          needs Python 3.10 or later and the packages below (CPU is enough)
+Usage: reference.py OUT_DIR [CASE…|all]          needs Python 3.10 or later and the packages below (CPU is enough)
+
+Without names it makes the cases that OUT_DIR lacks or has with other hyperparameters, and leaves the others as they are: the last bits
+of some depend on the processor, whatever PyTorch is asked for.
 
     pip install torch==2.15.0 numpy==2.4.6 adabelief-pytorch==0.2.0 colorama==0.4.6 tabulate==0.10.0 \\
                 lion-pytorch==0.2.5 schedulefree==1.4.1
@@ -551,9 +554,22 @@ def write(directory, name, content):
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
+def kept(directory):
+    """What the index says of the cases that there are: by name, each as its line."""
+    try:
+        with open(os.path.join(directory, "index.json"), encoding="utf-8") as f:
+            cases = json.load(f)["cases"]
+    except FileNotFoundError:
+        return {}
+    return {case["name"]: case for case in cases if os.path.exists(os.path.join(directory, case["name"] + ".bin"))}
+
+
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: reference.py OUT_DIR")
+    if len(sys.argv) < 2:
+        sys.exit("usage: reference.py OUT_DIR [CASE…|all]")
+    asked = set(CASES) if sys.argv[2:] == ["all"] else set(sys.argv[2:])
+    if unknown := asked - CASES.keys():
+        sys.exit(f"unknown cases {', '.join(sorted(unknown))}: they stand in CASES")
     found = {name: metadata.version(name).split("+")[0] for name in PACKAGES}
     if found != PACKAGES:
         hint = " ".join(f"{name}=={version}" for name, version in PACKAGES.items())
@@ -571,19 +587,24 @@ def main():
     head = {"torch": found["torch"], "packages": found, "n": N, "steps": STEPS,
             "free": {"n": FREE_N, "middle": FREE_MIDDLE, "steps": FREE_STEPS, "seed": SEED}, "matrices": SHAPES,
             "inputs": {"file": "inputs.bin", **write(directory, "inputs.bin", packed_inputs)}}
-    lines = []
+    lines, before = [], kept(directory)
     for name, (family, different) in CASES.items():
         defaults = FAMILIES[family][1]
         assert different.keys() <= defaults.keys(), name
         hyper = defaults | different
         slope = {"lr_slope": SLOPES[name]} if name in SLOPES else {}
+        case = {"name": name, "optimizer": family, "hyper": hyper, **slope}
+        if name not in asked and case.items() <= before.get(name, {}).items():
+            lines.append(json.dumps(before[name]))
+            continue
+        print(name)
         rates = [hyper["lr"] * (1 + slope.get("lr_slope", -0.05) * t) for t in range(1, STEPS + 1)]
         if family == "muon":
             peer, content = golden_matrices(family, hyper, rates, *matrices)
         else:
             peer, content = golden(family, hyper, rates, stepwise, free)
-        lines.append(json.dumps({"name": name, "optimizer": family, "hyper": hyper, **slope, "reference": peer.made_by,
-                                 "states": peer.names, **write(directory, f"{name}.bin", content)}))
+        lines.append(json.dumps({**case, "reference": peer.made_by, "states": peer.names,
+                                 **write(directory, f"{name}.bin", content)}))
     index = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())
     cases = ",\n".join(f"    {line}" for line in lines)
     write(directory, "index.json", f'{{\n{index}  "cases": [\n{cases}\n  ]\n}}\n'.encode())

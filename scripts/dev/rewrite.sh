@@ -4,12 +4,13 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: rewrite.sh [PART…]
+Usage: rewrite.sh [PART…] [-- CASE…|all]
 
 Writes again what follows from the rules of src/optim; without PART, all of it, in this order:
 
-  golden     tests/golden: trajectories of each optimizer's peer (scripts/dev/reference.py). Its Python packages, which are pinned,
-             go to an environment in the cache folder at the first call (1 GB and more, mostly PyTorch)
+  golden     tests/golden: trajectories of each optimizer's peer (scripts/dev/reference.py), those of the cases that are missing or have
+             other hyperparameters; what stands behind -- is made anew besides. The Python packages, which are pinned, go to an environment
+             in the cache folder at the first call (1 GB and more, mostly PyTorch)
   pages      src/kernel/gpu/rules.cu, the list in README.md, the sections of docs/optimizers.md
   registers  tests/golden/cuda_kernels.txt (`cuda.sh check --write`, which checks the feature `cuda` besides)
 
@@ -38,7 +39,7 @@ golden() {
             touch "$environment/complete"
         fi
     fi
-    "$python" "$here/reference.py" "$here/../../tests/golden"
+    "$python" "$here/reference.py" "$here/../../tests/golden" "${cases[@]}"
 }
 
 pages() {
@@ -49,15 +50,17 @@ registers() {
     "$here/../cuda.sh" check --write
 }
 
-for part in "$@"; do
-    case $part in
+parts=() cases=()
+while [ $# -gt 0 ]; do
+    case $1 in
         -h | --help) usage && exit ;;
-        golden | pages | registers) ;;
-        *) echo "error: unknown part \`$part\`: see \`rewrite.sh --help\`" >&2 && exit 2 ;;
+        golden | pages | registers) parts+=("$1") ;;
+        --) shift && cases=("$@") && break ;;
+        *) echo "error: unknown part \`$1\`: see \`rewrite.sh --help\`" >&2 && exit 2 ;;
     esac
+    shift
 done
-for part in "${@:-golden pages registers}"; do
-    for one in $part; do
-        "$one"
-    done
+[ ${#parts[@]} -gt 0 ] || parts=(golden pages registers)
+for part in "${parts[@]}"; do
+    "$part"
 done
