@@ -8,6 +8,11 @@ pub fn counted(count: u64, of: &str) -> String {
     if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") }
 }
 
+/// A number to three digits, as it is read: 0.0316 and not 0.03162277660168379.
+pub fn three_digits(x: f64) -> f64 {
+    format!("{x:.2e}").parse().unwrap_or(x)
+}
+
 /// Words as a shell reads them.
 pub fn quoted(words: &[String]) -> String {
     let quote = |word: &String| {

@@ -41,6 +41,7 @@ const LINES: &[(&str, &str)] = &[
     ("adamtrain --augment flip+cut", "adamtrain --augment flip+cutout "),
     ("adamtrain eval runs/f", "adamtrain eval runs/first "),
     ("adamtrain compare adam li", "adamtrain compare adam lion "),
+    ("adamtrain compare adam amsg", "adamtrain compare adam amsgrad "),
     ("adamtrain compare --tune weight_d", "adamtrain compare --tune weight_decay "),
     ("adamtrain predict runs/s", "adamtrain predict runs/second "),
     ("adamtrain inspect sw", "adamtrain inspect sweeps/swept "),

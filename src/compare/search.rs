@@ -9,6 +9,7 @@ use crate::config::value::Value;
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
 use crate::optim::{Accepts, Family, Hyper, HyperValue};
+use crate::text::three_digits;
 
 /// Bases of the sequence, one a hyperparameter.
 const BASES: [u64; 6] = [2, 3, 5, 7, 11, 13];
@@ -47,11 +48,10 @@ impl Tuned {
     /// The value at a share of the range, to three digits.
     pub fn at(self, share: f64) -> f64 {
         let between = |low: f64, high: f64| (low.ln() + share * (high.ln() - low.ln())).exp();
-        let rounded = |x: f64| format!("{x:.2e}").parse().unwrap_or(x);
         match self {
-            Self::Log(low, high) => rounded(between(low, high)),
+            Self::Log(low, high) => three_digits(between(low, high)),
             Self::Complement(low, high) => {
-                let distance: f64 = rounded(between(low, high));
+                let distance = three_digits(between(low, high));
                 // As many digits as the distance has, so that none are of the subtraction's making.
                 format!("{:.8}", 1.0 - distance).parse().unwrap_or(1.0 - distance)
             }

@@ -4,6 +4,8 @@
 //! gives. Crossings lie on edges of the grid, an edge belongs to two cells at most, and so the pieces join to curves by their edges alone.
 //! Of a saddle, a cell with two crossings too many, the mean of its corners decides which of them belong together.
 
+use crate::text::three_digits;
+
 /// Heights at the corners of a grid over a rectangle, from the lower left, row by row.
 #[derive(Clone, Debug)]
 pub struct Heights {
@@ -37,9 +39,8 @@ impl Heights {
         let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
         let share = |k: usize| ((k as f64 + 0.5) / count as f64).powi(2);
         let quantile = |k: usize| sorted[(share(k) * last as f64) as usize];
-        // Three digits, which are read as they are drawn.
-        let rounded = |level: f64| format!("{level:.2e}").parse().unwrap_or(level);
-        let mut levels: Vec<f64> = (0..count).map(quantile).map(rounded).collect();
+        // They are read as they are drawn.
+        let mut levels: Vec<f64> = (0..count).map(quantile).map(three_digits).collect();
         levels.dedup();
         levels
     }

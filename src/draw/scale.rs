@@ -1,5 +1,7 @@
 //! Where a number lies on an axis: evenly, by its logarithm, or by that of its distance to 1.
 
+use crate::text::three_digits;
+
 /// From this ratio of the largest to the smallest on, numbers are seen by their logarithm.
 const WIDE: f64 = 8.0;
 
@@ -257,7 +259,7 @@ fn is_geometric(sorted: &[f64]) -> bool {
 
 /// A number to three digits, as short as it goes.
 pub fn label(x: f64) -> String {
-    let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
+    let rounded = three_digits(x);
     // What three digits cannot tell apart from 1 or from its neighbours keeps its digits: 0.9999.
     let shown = if (rounded - x).abs() > 1e-9 * x.abs() && x.abs() > 0.9 && x.abs() < 1e6 {
         format!("{x:.5}").parse().unwrap_or(x)

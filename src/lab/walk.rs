@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::follower::{Follower, Precision, Recipe};
 use super::functions::{Point, Problem};
+use crate::text::three_digits;
 
 /// Rates that are tried: four a decade, from 10⁻⁵ to 10.
 const RATES: std::ops::RangeInclusive<i32> = -20..=4;
@@ -94,8 +95,7 @@ pub struct Tuned {
 pub fn tuned(problem: &Problem, recipe: &Recipe, steps: u64) -> Result<Tuned> {
     let mut best: Option<(f64, i32, f64)> = None;
     for quarter in RATES {
-        // Three digits: 0.0316 and not 0.03162277660168379.
-        let lr: f64 = format!("{:.2e}", libm::pow(10.0, f64::from(quarter) / 4.0)).parse()?;
+        let lr = three_digits(libm::pow(10.0, f64::from(quarter) / 4.0));
         let least = Walk::along(problem, &recipe.at(lr), steps)?.least();
         if best.is_none_or(|(lowest, ..)| least < lowest) {
             best = Some((least, quarter, lr));

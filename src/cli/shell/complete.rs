@@ -120,7 +120,7 @@ impl<'a> Place<'a> {
             ("function", ..) => KNOWN.iter().map(|known| word(known.name, known.about)).collect(),
             ("optimizer", ..) if self.command.get_name() == "path" => rules(typed),
             ("TOPIC", ..) => help::names().into_iter().map(|name| word(name, "")).collect(),
-            ("VARIANT", ..) => FAMILIES.iter().map(|family| word(family.name, family.about)).collect(),
+            ("VARIANT", ..) => named_rules().collect(),
             ("tune", ..) => HYPERS
                 .iter()
                 .filter(|hyper| matches!(hyper.accepts, Accepts::Number(_)))
@@ -152,7 +152,8 @@ impl<'a> Place<'a> {
         let found = match setting.kind {
             Kind::Choice(words) => values(words),
             Kind::DataSet(words) => [values(words), vec![Candidate::Files]].concat(),
-            Kind::Optimizer | Kind::Variant => values(&FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>()),
+            Kind::Optimizer => values(&FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>()),
+            Kind::Variant => named_rules().collect(),
             Kind::Switch => values(&["true", "false"]),
             Kind::Device => values(&["auto", "cpu", "cuda"]),
             Kind::Augment => values(&[&PARTS[..], &["none"][..usize::from(head.is_empty())]].concat()),
@@ -188,8 +189,13 @@ impl<'a> Place<'a> {
 /// Rules of `path`, with a comma between two.
 fn rules(typed: &str) -> Vec<Candidate> {
     let head = typed.rfind(',').map_or("", |place| &typed[..=place]);
+    with_prefix(head, named_rules().collect())
+}
+
+/// Optimizers, and variants of them that have a name.
+fn named_rules() -> impl Iterator<Item = Candidate> {
     let short = SHORT.iter().map(|(name, long)| word(*name, long));
-    with_prefix(head, FAMILIES.iter().map(|family| word(family.name, family.about)).chain(short).collect())
+    FAMILIES.iter().map(|family| word(family.name, family.about)).chain(short)
 }
 
 fn word(value: impl Into<String>, about: &str) -> Candidate {
