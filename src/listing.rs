@@ -26,7 +26,7 @@ use crate::error::{Exit, Failure, escaped};
 use crate::report::table::word;
 use crate::run::provenance::Provenance;
 use crate::run::results::{self, PointEnd, ResultLine};
-use crate::run::{Status, Summary, lock, read, read_summary, resolve};
+use crate::run::{Status, Summary, lock, read, read_summary, resolve, shard};
 use crate::text::counted;
 use crate::train::{Record, is_better};
 use find::{Directory, warn};
@@ -358,9 +358,17 @@ impl Axes {
 
 fn of_sweep(path: &Path) -> Vec<Row> {
     let (description, results) = (path.join("sweep.toml"), path.join("results.jsonl"));
-    let is_held = lock::is_held(path).unwrap_or_else(|error| {
+    let shards = read::optional(shard::folders(path)).unwrap_or_else(|error| {
         warn(path, error);
-        false
+        None
+    });
+    let shards = shards.into_iter().flatten().map(|(_, folder)| folder);
+    let mut held: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(shards).collect();
+    held.retain(|folder| {
+        lock::is_held(folder).unwrap_or_else(|error| {
+            warn(folder, error);
+            false
+        })
     });
     let text = config(&description).and_then(|text| Ok((Rc::new(glance(&text)?), text)));
     let (common, text) = text.unwrap_or_else(|error| {
@@ -374,14 +382,17 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     let provenance = Rc::new(provenance);
     let axes = Axes::of(&text);
     let count = glance_at_points(&text);
-    let mut points: BTreeMap<usize, (History, Option<PointEnd>)> = BTreeMap::new();
+    // What is known of a point, and whether a process is where it was found.
+    let mut points: BTreeMap<usize, (History, Option<PointEnd>, bool)> = BTreeMap::new();
     let mut lost = 0;
-    let read = results::read(path, MOST_RESULTS, |line| {
+    let read = results::read_folders(path, MOST_RESULTS, |folder, line| {
         let Some(line) = line else {
             lost += 1;
             return;
         };
-        let (history, end) = points.entry(line.point()).or_insert_with(|| (History::of(&common), None));
+        let is_held = || held.iter().any(|held| held == folder);
+        let new = || (History::of(&common), None, is_held());
+        let (history, end, _) = points.entry(line.point()).or_insert_with(new);
         match line {
             ResultLine::Record(_, record) => history.add(record),
             ResultLine::End(ended) => *end = Some(ended),
@@ -391,13 +402,13 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         Ok(true) => (),
         Ok(false) => warn(&results, format!("only the first {MOST_RESULTS} bytes are read")),
         // A sweep that has just begun has none.
-        Err(error) if is_held && error.kind() == std::io::ErrorKind::NotFound => (),
+        Err(error) if !held.is_empty() && error.kind() == std::io::ErrorKind::NotFound => (),
         Err(error) => warn(&results, error),
     }
     if lost > 0 {
         warn(&results, format!("{} and passed over", broken(lost)));
     }
-    let row = |(number, (history, end)): (usize, (History, Option<PointEnd>))| {
+    let row = |(number, (history, end, is_held)): (usize, (History, Option<PointEnd>, bool))| {
         let status = match &end {
             Some(end) => end.status.word(),
             None if is_held => Status::Running.word(),

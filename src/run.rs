@@ -13,6 +13,7 @@ pub mod provenance;
 pub mod remove;
 pub mod resolve;
 pub mod results;
+pub mod shard;
 pub mod signal;
 mod summary;
 pub mod weights;

@@ -34,9 +34,10 @@ use crate::report::{self, Output, Style, Troubles};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::provenance::Remarks;
 use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of};
+use crate::run::shard::Shard;
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
-use crate::text::quoted_path;
+use crate::text::{counted, quoted_path};
 use crate::train::{Record, Trainer, sanity_warnings};
 use directory::SweepDirectory;
 use live::Live;
@@ -129,8 +130,20 @@ impl<'a> Sweep<'a> {
         // Each model sets its own; a point that cannot have it is known before the first trains.
         points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
         let out = out.map_or_else(next, Ok)?;
-        let mut directory = SweepDirectory::open(&out, resume, &description(points, options), points)?;
+        let of_whole = description(points, options, None);
+        let mut directory = match points.shard {
+            Some(shard) => {
+                let own = description(points, options, Some(shard));
+                SweepDirectory::open_shard(&out, shard, resume, [&of_whole, &own], points)?
+            }
+            None => SweepDirectory::open(&out, resume, &of_whole, points)?,
+        };
         directory.begin(remarks, points)?;
+        let gathered = if points.shard.is_none() { directory.gather(points, options.all_checkpoints)? } else { 0 };
+        if gathered > 0 && !options.style.quiet {
+            let (what, all) = (counted(gathered as u64, "point"), points.count());
+            report::message(&format!("{what} of {all} gathered from shards; {} left", all - directory.ended.len()));
+        }
         warn_of_choice(points, options);
         let best = best_of(directory.ended.values()).cloned();
         if !options.all_checkpoints {
@@ -155,13 +168,14 @@ impl<'a> Sweep<'a> {
         sweep.emit(&json!({
             "event": "start",
             "format": crate::report::FORMAT,
-            "points": points.points.len(),
+            "points": points.count(),
+            "shard": points.shard.map(|shard| shard.to_string()),
             "ended": sweep.directory.ended.len(),
             "axes": points.axes.iter().map(|axis| json!({
                 "key": axis.setting.key,
                 "values": axis.values.iter().map(crate::config::Value::to_json).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
-            "out": out.display().to_string(),
+            "out": sweep.directory.path().display().to_string(),
         }));
         Ok(sweep)
     }
@@ -318,10 +332,14 @@ impl<'a> Sweep<'a> {
             None => None,
         };
         if let Some(why) = why {
-            let (ended, all) = (self.directory.ended.len(), self.points.points.len());
+            let (ended, all) = (self.directory.ended.len(), self.points.count());
             self.message(&format!("{why}: saved, {ended} of {all} points have ended"));
             if self.options.answers {
-                self.message(&format!("go on: adamtrain sweep --out {} --resume", quoted_path(self.directory.path())));
+                let (out, part) = match self.points.shard {
+                    Some(shard) => (self.directory.whole(), format!(" --shard {shard}")),
+                    None => (self.directory.path(), String::new()),
+                };
+                self.message(&format!("go on: adamtrain sweep --out {}{part} --resume", quoted_path(out)));
             }
         }
         let stop = stopped.unwrap_or(Stop::Finished);
@@ -329,7 +347,7 @@ impl<'a> Sweep<'a> {
         // What came of the points, as an event or as a table and a curve in text.
         let rows = table::rows(self.points, &self.directory.ended);
         let mut accuracies = self.directory.ended.values().map(PointEnd::accuracy);
-        let validates = self.points.points.iter().any(|point| point.config.valid_fraction > 0.0);
+        let validates = self.points.own().any(|point| point.config.valid_fraction > 0.0);
         let expected = if validates { CHOSEN_BY } else { "test_accuracy" };
         let measured = accuracies.find(|(_, accuracy)| accuracy.is_some()).map_or(expected, |(name, _)| name);
         let diverged = self.directory.ended.values().filter(|end| end.has_diverged()).count();
@@ -341,7 +359,8 @@ impl<'a> Sweep<'a> {
             let event = json!({
                 "event": "end",
                 "status": stop.status(),
-                "points": self.points.points.len(),
+                "points": self.points.count(),
+                "shard": self.points.shard.map(|shard| shard.to_string()),
                 "ended": self.directory.ended.len(),
                 "diverged": diverged,
                 "measure": measured,
@@ -367,11 +386,23 @@ impl<'a> Sweep<'a> {
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
         replace(&self.directory.path().join(results::FILE), results::to_csv(&self.directory.ended).as_bytes())?;
         self.directory.end()?;
-        self.output.finish()?;
-        Ok(match stop {
-            Stop::Finished if diverged == self.points.points.len() => Exit::Diverged as i32,
+        let code = match stop {
+            // A shard may have no points.
+            Stop::Finished if diverged == self.points.count() && diverged > 0 => Exit::Diverged as i32,
             stop => stop.exit_code(),
-        })
+        };
+        if self.directory.ended.len() == self.points.count() {
+            self.directory.finish(&json!({
+                "format": crate::report::FORMAT,
+                "points": self.points.count(),
+                "shard": self.points.shard.map(|shard| shard.to_string()),
+                "diverged": diverged,
+                "best": self.best.as_ref().map(|best| best.point),
+                "exit_code": code,
+            }))?;
+        }
+        self.output.finish()?;
+        Ok(code)
     }
 
     /// The best point and its checkpoint, or why there is none.
@@ -379,7 +410,7 @@ impl<'a> Sweep<'a> {
         let Some(best) = &self.best else {
             let why = match self.directory.ended.len() {
                 0 => "no point has ended",
-                _ if validates && diverged == self.points.points.len() => "every point has diverged",
+                _ if validates && diverged == self.points.count() => "every point has diverged",
                 _ if validates => "every point that has ended has diverged",
                 _ => "no validation split to choose by (--valid-fraction 0.1)",
             };
@@ -513,8 +544,11 @@ fn next() -> Result<PathBuf> {
 }
 
 /// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.
-fn description(points: &Points, options: Options) -> String {
+fn description(points: &Points, options: Options, shard: Option<Shard>) -> String {
     let mut text = format!("[{SWEEP}]\npoints = {}\n", points.points.len());
+    if let Some(shard) = shard {
+        let _ = writeln!(text, "shard = \"{shard}\"");
+    }
     if let Some(random) = points.random {
         let _ = writeln!(text, "random = {random}");
     }
@@ -537,7 +571,7 @@ fn description(points: &Points, options: Options) -> String {
 /// Says that a sweep without a validation split has no best point.
 fn warn_of_choice(points: &Points, options: Options) {
     let has_choice = points.axes.iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
-    if has_choice && !points.points.iter().any(|point| point.config.valid_fraction > 0.0) {
+    if has_choice && !points.own().any(|point| point.config.valid_fraction > 0.0) {
         let kept =
             if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
         tracing::warn!(

@@ -385,7 +385,7 @@ fn a_finished_sweep_resumed_prints_its_table_and_needs_no_data() {
     assert_eq!(before, stamp());
     assert_eq!(
         common::names(&place.path("a")),
-        ["ckpt", "curve.svg", "results.csv", "results.jsonl", "sweep.json", "sweep.toml"]
+        ["ckpt", "curve.svg", "done.json", "results.csv", "results.jsonl", "sweep.json", "sweep.toml"]
     );
 }
 

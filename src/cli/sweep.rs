@@ -1,6 +1,6 @@
 //! `adamtrain sweep`: many configurations as lanes of one model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -12,10 +12,11 @@ use crate::lanes;
 use crate::plan;
 use crate::report::{Output, Style};
 use crate::run::provenance::Remarks;
+use crate::run::shard::Shard;
 use crate::sweep::directory::description_of;
 use crate::sweep::points::{Points, arguments};
 use crate::sweep::{self, Options, TrainSweep, preview};
-use crate::text::{counted, quoted};
+use crate::text::{counted, quoted, quoted_path};
 
 /// A request to sweep.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct SweepRequest {
     out: Option<PathBuf>,
     resume: bool,
     random: Option<usize>,
+    shard: Option<Shard>,
     expand: bool,
     dry_run: bool,
     index: Option<usize>,
@@ -46,7 +48,8 @@ Examples:
   adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
-  adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3";
+  adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3
+  adamtrain sweep --lr 1e-3,1e-2 --out sweeps/b --shard 0/2 --resume";
 
 /// Its command line.
 pub fn command() -> Command {
@@ -76,6 +79,9 @@ pub fn command() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..))
                 .help("N points drawn from all combinations")),
+            own(Arg::new("shard").long("shard").value_name("I/N").value_parser(value_parser!(Shard)).help(
+                "Train part I of N, from 0, in a folder of its own in DIR; without it --resume gathers the parts",
+            )),
             own(Arg::new("lanes")
                 .long("lanes")
                 .value_name("N")
@@ -114,6 +120,7 @@ impl SweepRequest {
             out: matches.get_one::<PathBuf>("out").cloned(),
             resume: matches.get_flag("resume"),
             random: number("random"),
+            shard: matches.get_one::<Shard>("shard").copied(),
             expand: matches.get_flag("expand"),
             dry_run: matches.get_flag("dry-run"),
             index: number("index"),
@@ -133,7 +140,13 @@ impl SweepRequest {
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;
         }
-        let points = Points::load(&sources, self.random)?;
+        let mut points = Points::load(&sources, self.random)?;
+        if let Some(part) = &points.table.shard {
+            return Err(is_a_part(self.out.as_deref(), part).into());
+        }
+        if let Some(shard) = self.shard {
+            points = points.part(shard);
+        }
         if points.axes.is_empty() {
             tracing::warn!("no setting has several values: the sweep is one run");
         }
@@ -155,6 +168,10 @@ impl SweepRequest {
             }
             return preview::show(&points, options).map(|()| 0);
         }
+        if self.shard.is_some() && self.out.is_none() {
+            let failure = Failure::new(Exit::Usage, "--shard needs --out: all parts of a sweep share a folder");
+            return Err(failure.hint("give every part the same --out DIR").into());
+        }
         train(sweep::Sweep::open(&points, self.out, self.resume, options, &self.remarks)?)
     }
 
@@ -169,7 +186,7 @@ impl SweepRequest {
             return Err(Failure::new(Exit::Usage, what).into());
         }
         let mut output = Output::default();
-        for point in points.points.iter().filter(|point| self.index.is_none_or(|index| index == point.index)) {
+        for point in points.own().filter(|point| self.index.is_none_or(|index| index == point.index)) {
             let mut words = arguments(point, &points.axes);
             words.extend(self.remarks.note.iter().flat_map(|note| ["--note".to_owned(), note.clone()]));
             words.extend(self.remarks.tags.iter().flat_map(|tag| ["--tag".to_owned(), tag.clone()]));
@@ -187,4 +204,12 @@ impl SweepRequest {
         }
         output.finish()
     }
+}
+
+/// The failure of a sweep in the folder of a shard.
+fn is_a_part(out: Option<&Path>, part: &str) -> Failure {
+    let whole = out.and_then(Path::parent).filter(|whole| !whole.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let what = format!("{}: is shard {part} of the sweep in {}", out.unwrap_or(whole).display(), whole.display());
+    let hint = format!("go on with --out {} --shard {part} --resume", quoted_path(whole));
+    Failure::new(Exit::Usage, what).hint(hint)
 }

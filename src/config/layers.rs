@@ -120,6 +120,8 @@ pub struct SweepTable {
     pub all_checkpoints: Option<bool>,
     /// How many train at once, if not what memory and cache suggest.
     pub lanes: Option<usize>,
+    /// Which part of a sweep the file belongs to.
+    pub shard: Option<String>,
 }
 
 impl SweepTable {
@@ -131,11 +133,12 @@ impl SweepTable {
             "points" => drop(count()?),
             "random" => self.random = Some(count()?),
             "lanes" => self.lanes = Some(count()?),
+            "shard" => self.shard = Some(text.to_owned()),
             "checkpoints" => {
                 let all = ["best", "all"].iter().position(|word| *word == text);
                 self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
             }
-            _ => return Err("expected one of points, random, lanes, checkpoints".into()),
+            _ => return Err("expected one of points, random, lanes, checkpoints, shard".into()),
         }
         Ok(())
     }

@@ -15,34 +15,84 @@ use crate::read::uninterrupted;
 const RETRIES: u32 = 3;
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How often where a directory is shared: many processes may begin at once, and one of them writes what all of them need.
+const SHARE_RETRIES: u32 = 500;
+
 /// Locks the directory `path` for this process, until the file is closed. Where the file system has no locks it says so and goes on.
 ///
 /// # Errors
 /// If another process `works` there ([`Exit::Busy`]), or it cannot be opened or locked ([`Exit::Output`]).
 pub fn take(path: &Path, works: &str) -> Result<Option<File>, Failure> {
-    let fail = |error: &io::Error| unwritable(path, error);
+    let folder = open(path)?;
+    match hold(&folder) {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(busy(path, works)),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+            warn_of_no_locks(path, &error);
+            Ok(None)
+        }
+        Err(TryLockError::Error(error)) => Err(unlockable(path, &error)),
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
     // What is no folder is not waited for.
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK);
-    let folder = uninterrupted(|| options.open(path)).map_err(|error| fail(&error))?;
-    match hold(&folder) {
-        Ok(()) => Ok(Some(folder)),
-        Err(TryLockError::WouldBlock) => {
-            let busy = Failure::new(Exit::Busy, format!("{}: another process {works}", path.display()));
-            Err(busy.hint("wait for it, or choose another folder with --out"))
+    uninterrupted(|| options.open(path)).map_err(|error| unwritable(path, &error))
+}
+
+fn busy(path: &Path, works: &str) -> Failure {
+    let busy = Failure::new(Exit::Busy, format!("{}: another process {works}", path.display()));
+    busy.hint("wait for it, or choose another folder with --out")
+}
+
+fn unlockable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Output, format!("{}: cannot be locked against other processes: {error}", path.display()))
+}
+
+fn warn_of_no_locks(path: &Path, error: &io::Error) {
+    tracing::warn!(
+        "{}: its file system has no locks ({error}): nothing keeps a second process from writing here",
+        path.display()
+    );
+}
+
+/// Shares the directory `path` with other processes that share it, until the file is closed; nobody can [`take`] it meanwhile. Where it
+/// has not begun, `begin` is called first, while nobody else is there.
+///
+/// # Errors
+/// If another process has taken it ([`Exit::Busy`]), `begin` fails, or it cannot be opened or locked ([`Exit::Output`]).
+pub fn share(
+    path: &Path,
+    works: &str,
+    has_begun: impl Fn() -> Result<bool, Failure>,
+    mut begin: impl FnMut() -> Result<(), Failure>,
+) -> Result<Option<File>, Failure> {
+    let folder = open(path)?;
+    for _ in 0..SHARE_RETRIES {
+        let is_begun = has_begun()?;
+        match if is_begun { folder.try_lock_shared() } else { folder.try_lock() } {
+            Ok(()) if is_begun => return Ok(Some(folder)),
+            Ok(()) => {
+                // It may have begun in between.
+                let begun = has_begun()?.then_some(()).map_or_else(&mut begin, Ok);
+                uninterrupted(|| folder.unlock()).map_err(|error| unwritable(path, &error))?;
+                begun?;
+            }
+            Err(TryLockError::WouldBlock) => sleep(RETRY),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                warn_of_no_locks(path, &error);
+                if !is_begun {
+                    begin()?;
+                }
+                return Ok(None);
+            }
+            Err(TryLockError::Error(error)) => return Err(unlockable(path, &error)),
         }
-        Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-            tracing::warn!(
-                "{}: its file system has no locks ({error}): nothing keeps a second process from writing here",
-                path.display()
-            );
-            Ok(None)
-        }
-        Err(TryLockError::Error(error)) => Err(Failure::new(
-            Exit::Output,
-            format!("{}: cannot be locked against other processes: {error}", path.display()),
-        )),
     }
+    Err(busy(path, works))
 }
 
 /// Whether the file system, and not this folder, is why there is no lock.

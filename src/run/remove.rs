@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::lock;
+use super::shard::Shard;
 use super::write::{is_unfinished, unwritable};
 use crate::error::{Exit, Failure};
 use crate::read;
@@ -17,7 +18,8 @@ use crate::read;
 const REMOVING: &str = ".removing";
 
 /// Files of runs and sweeps, in the order in which they go.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
+    "done.json",
     "curve.svg",
     "curves.svg",
     "results.csv",
@@ -91,6 +93,9 @@ impl Removable {
         }
         for name in &names {
             let name = name.to_string_lossy();
+            if Shard::of_folder(&name).is_some() && found.look_into_shard(&path.join(&*name))? {
+                continue;
+            }
             let is_ours = FILES.contains(&name.as_ref()) || is_unfinished(&name);
             let is_folder = [CHECKPOINTS, BOARD].contains(&name.as_ref());
             if is_folder && found.look_into(&path.join(&*name))? {
@@ -101,6 +106,27 @@ impl Removable {
         let place = |file: &PathBuf| FILES.iter().position(|name| file.ends_with(name) && file.parent() == Some(&path));
         found.files.sort_by_key(|file| place(file).map_or(0, |place| place + 1));
         Ok(found)
+    }
+
+    /// Adds what the folder of a shard holds; no, if it is no folder.
+    fn look_into_shard(&mut self, folder: &Path) -> Result<bool, Failure> {
+        let unreadable = |error: io::Error| read::failure(folder, &error);
+        if !read::present(folder).map_err(unreadable)?.is_some_and(|there| there.is_dir()) {
+            return Ok(false);
+        }
+        if lock::is_held(folder).map_err(unreadable)? {
+            return Err(busy(folder));
+        }
+        for name in read::names(folder).map_err(unreadable)? {
+            let path = folder.join(&name);
+            if name == CHECKPOINTS && self.look_into(&path)? {
+                continue;
+            }
+            let name = name.to_string_lossy();
+            self.add(&path, FILES.contains(&name.as_ref()) || is_unfinished(&name))?;
+        }
+        self.folders.push(folder.to_owned());
+        Ok(true)
     }
 
     /// Adds what a folder of checkpoints or of TensorBoard's files holds; no, if it is no folder.

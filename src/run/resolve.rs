@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use super::results::{self, PointEnd, best_of};
-use super::{list, named};
+use super::{list, named, shard};
 use crate::error::{Exit, Failure};
 use crate::read;
 
@@ -14,6 +14,14 @@ use crate::read;
 pub fn of_point(sweep: &Path, point: usize, best: bool) -> PathBuf {
     let best = if best { "-best" } else { "" };
     sweep.join("ckpt").join(format!("point-{point:05}{best}.safetensors"))
+}
+
+/// The same where it lies: in the sweep's own folder, or in that of a shard that has not been gathered.
+fn found(sweep: &Path, point: usize, best: bool) -> PathBuf {
+    let own = of_point(sweep, point, best);
+    let is_there = |path: &PathBuf| read::is_file(path).unwrap_or_default();
+    let shards = if is_there(&own) { Vec::new() } else { shard::folders(sweep).unwrap_or_default() };
+    shards.into_iter().map(|(_, folder)| of_point(&folder, point, best)).find(is_there).unwrap_or(own)
 }
 
 /// The checkpoint that `path` means, and its file: the file itself; of a run the newest that is whole, or with `best` the one with the
@@ -118,13 +126,13 @@ fn of_sweep(sweep: &Path, point: Option<usize>, best: bool) -> Result<(PathBuf, 
         };
         return Err(missing(sweep, what, hint));
     };
-    let path = of_point(sweep, point, best);
+    let path = found(sweep, point, best);
     if !read::is_file(&path).map_err(|error| read::failure(&path, &error))? {
         let (what, hint) = match ended.get(&point) {
             Some(end) if best && end.best.is_none() => {
                 (format!("point {point} has no best evaluation"), "only a sweep with --valid-fraction has one")
             }
-            Some(_) if best && read::is_file(&of_point(sweep, point, false)).unwrap_or_default() => (
+            Some(_) if best && read::is_file(&found(sweep, point, false)).unwrap_or_default() => (
                 format!("holds no checkpoint of the best epoch of point {point}"),
                 "without --best it is that of its end",
             ),

@@ -1,14 +1,19 @@
-//! `results.jsonl` of a sweep: a line for each point and evaluation, and one for the end of each point.
+//! `results.jsonl` of a sweep or of a shard of one: a line for each point and evaluation, and one for the end of each point.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, ErrorKind};
+use std::iter;
 use std::path::Path;
 
 use serde::Deserialize as _;
 use serde_json::{Map, Value as Json, json};
 
-use super::Status;
+use super::{Status, shard};
 use crate::read;
 use crate::train::Record;
+
+/// Its name.
+pub const RESULTS: &str = "results.jsonl";
 
 /// Results longer than this are no sweep's.
 pub const MOST_BYTES: u64 = 16 << 30;
@@ -145,20 +150,46 @@ pub fn best_of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>) -> Option<&'a 
     scored.reduce(better).map(|(_, end)| end)
 }
 
-/// Hands the whole lines of the results in `sweep` to `each`, up to `most` bytes; a line that is none of a sweep's is handed on as
-/// none. Answers whether these are all.
+/// Hands the whole lines of the results in `sweep` and in its shards to `each`, up to `most` bytes of a file; a line that is none of a
+/// sweep's is handed on as none. Answers whether these are all.
 ///
 /// # Errors
-/// If the file is missing or cannot be read.
-pub fn read(sweep: &Path, most: u64, mut each: impl FnMut(Option<ResultLine>)) -> std::io::Result<bool> {
-    read::lines(&sweep.join("results.jsonl"), most, |line| each(ResultLine::parse(line)))
+/// If there is no such file or one cannot be read.
+pub fn read(sweep: &Path, most: u64, mut each: impl FnMut(Option<ResultLine>)) -> io::Result<bool> {
+    read_folders(sweep, most, |_, line| each(line))
+}
+
+/// The same with the folder of each line: the sweep's own, or a shard's. What one folder tells of a point, no later one tells again:
+/// shards stay when they have been gathered.
+///
+/// # Errors
+/// If there is no such file or one cannot be read.
+pub fn read_folders(sweep: &Path, most: u64, mut each: impl FnMut(&Path, Option<ResultLine>)) -> io::Result<bool> {
+    let shards = read::optional(shard::folders(sweep))?.unwrap_or_default();
+    let mut is_all = true;
+    let mut told_by: HashMap<usize, usize> = HashMap::new();
+    let folders = iter::once(sweep).chain(shards.iter().map(|(_, folder)| folder.as_path()));
+    for (place, folder) in folders.enumerate() {
+        let read = read::lines(&folder.join(RESULTS), most, |line| {
+            let line = ResultLine::parse(line);
+            if line.as_ref().is_none_or(|line| *told_by.entry(line.point()).or_insert(place) == place) {
+                each(folder, line);
+            }
+        });
+        match read {
+            // What has just begun has none.
+            Err(error) if error.kind() == ErrorKind::NotFound && !shards.is_empty() => {}
+            read => is_all &= read?,
+        }
+    }
+    Ok(is_all)
 }
 
 /// The points of the results in `sweep` that have ended, by number, as its first `most` bytes tell.
 ///
 /// # Errors
 /// If the file is missing or cannot be read.
-pub fn ended(sweep: &Path, most: u64) -> std::io::Result<BTreeMap<usize, PointEnd>> {
+pub fn ended(sweep: &Path, most: u64) -> io::Result<BTreeMap<usize, PointEnd>> {
     let mut ended = BTreeMap::new();
     read(sweep, most, |line| {
         if let Some(ResultLine::End(end)) = line {

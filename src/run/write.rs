@@ -212,7 +212,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
 pub fn is_unfinished(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "config.toml",
         "run.json",
         "sweep.toml",
@@ -224,6 +224,7 @@ pub fn is_unfinished(name: &str) -> bool {
         "curves.svg",
         "LATEST",
         "BEST",
+        "done.json",
         "probe",
     ];
     name.strip_suffix(UNFINISHED).is_some_and(|name| {

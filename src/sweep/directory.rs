@@ -5,9 +5,11 @@
 //! sweep.json          where and when it was computed, and what its owner says of it
 //! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
 //! results.csv         a row a point that has ended
+//! done.json           once all points have ended
 //! lanes.safetensors   the lanes in progress, until the sweep has ended
 //! ckpt/               point-00012.safetensors: the best point's, or every point's, at its end; with a validation split
 //!                     point-00012-best.safetensors beside it, where its validation loss was lowest
+//! shard-003-of-100/   the same of a part that its own process trains, in `sweep --shard 3/100`
 //! ```
 
 use std::collections::BTreeMap;
@@ -26,7 +28,8 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::provenance::{OF_SWEEP, Provenance, Remarks, rewrite};
-use crate::run::results::{self, PointEnd, ResultLine};
+use crate::run::results::{self, PointEnd, ResultLine, best_of};
+use crate::run::shard::{self, Shard};
 use crate::run::write::{folder, folders, growing, is_folder, remove, remove_unfinished, replace, unwritable};
 use crate::run::{lock, only_unfinished, read, resolve};
 
@@ -35,6 +38,8 @@ use crate::run::{lock, only_unfinished, read, resolve};
 pub struct SweepDirectory {
     path: PathBuf,
     _lock: Option<File>,
+    /// Of a shard, the directory of its sweep, which no process takes meanwhile.
+    whole: Option<(PathBuf, Option<File>)>,
     results: File,
     /// Length of the results.
     results_bytes: u64,
@@ -59,14 +64,12 @@ impl SweepDirectory {
         let unwritten = |error: std::io::Error| unwritable(out, &error);
         is_folder(out)?;
         folders(out).map_err(unwritten)?;
-        let lock = lock::take(out, "sweeps in this directory")?;
+        let lock = lock::take(out, "sweeps in this directory").map_err(|busy| of_running_shard(out).unwrap_or(busy))?;
         let names = read::names(out).map_err(unwritten)?;
         // What a process leaves that was killed before its sweep began is nothing.
         let holds_something = !only_unfinished(out, &names)?;
         if holds_something && !resume {
-            let what = format!("{}: holds something, expected an absent or empty folder", out.display());
-            let hint = "go on with that sweep by --resume, or choose another folder with --out";
-            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+            return Err(not_empty(out).into());
         }
         let begun = if holds_something { expect_same(out, description, points)? } else { description.to_owned() };
         // A sweep that an earlier version began is known by what that one wrote.
@@ -74,15 +77,16 @@ impl SweepDirectory {
         let description = if is_of_now { description } else { &begun };
         let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
         let (saved, results) = if holds_something { resumed(out, &digest, points)? } else { Default::default() };
-        replace(&out.join("sweep.toml"), description.as_bytes())?;
+        replace(&out.join(DESCRIPTION), description.as_bytes())?;
         folder(&out.join("ckpt"))?;
         remove_unfinished(out)?;
         remove_unfinished(&out.join("ckpt"))?;
-        let lines = out.join("results.jsonl");
+        let lines = out.join(results::RESULTS);
         let open = growing(&lines);
         Ok(Self {
             path: out.to_owned(),
             _lock: lock,
+            whole: None,
             results: open.map_err(|error| unwritable(&lines, &error))?,
             results_bytes: results.text.len() as u64,
             sweep: digest,
@@ -92,13 +96,108 @@ impl SweepDirectory {
         })
     }
 
+    /// Takes the folder of a shard in the directory `out` of a sweep, which is shared with the processes of the other shards; the first of
+    /// them describes the sweep there. `descriptions` are the whole sweep's and the shard's.
+    ///
+    /// # Errors
+    /// As [`SweepDirectory::open`], and if `out` holds another sweep or one that is cut otherwise ([`Exit::Run`]).
+    pub fn open_shard(
+        out: &Path,
+        shard: Shard,
+        resume: bool,
+        descriptions: [&str; 2],
+        points: &Points,
+    ) -> Result<Self> {
+        let [of_whole, own] = descriptions;
+        let unwritten = |error: std::io::Error| unwritable(out, &error);
+        is_folder(out)?;
+        folders(out).map_err(unwritten)?;
+        let file = out.join(DESCRIPTION);
+        let is_described = || read::is_file(&file).map_err(|error| read::failure(&file, &error));
+        let describe = || {
+            let names = read::names(out).map_err(unwritten)?;
+            if only_unfinished(out, &names)? { replace(&file, of_whole.as_bytes()) } else { Err(not_empty(out)) }
+        };
+        let whole = lock::share(out, "works on the whole sweep in this directory", is_described, describe)?;
+        expect_same(out, of_whole, points)?;
+        let shards = shard::folders(out).map_err(|error| read::failure(out, &error))?;
+        if let Some((other, _)) = shards.iter().find(|(other, _)| other.count != shard.count) {
+            let what = format!("{}: is cut into {} shards, not {}", out.display(), other.count, shard.count);
+            let failure = Failure::new(Exit::Run, what);
+            return Err(failure.hint(format!("give --shard I/{}, or another --out", other.count)).into());
+        }
+        let directory = Self::open(&out.join(shard.folder()), resume, own, points)?;
+        Ok(Self { whole: Some((out.to_owned(), whole)), ..directory })
+    }
+
+    /// Takes over what the shards in the folder have computed of points that have neither ended nor are in progress here: their lines, and
+    /// their checkpoints where they are kept. A line counts only where its settings are those of the point. The shards stay as they are.
+    /// Answers how many points these are.
+    ///
+    /// # Errors
+    /// If a shard is another sweep's or cannot be read ([`Exit::Run`]), or something cannot be written ([`Exit::Output`]).
+    pub fn gather(&mut self, points: &Points, all_checkpoints: bool) -> Result<usize> {
+        let before = self.ended.len();
+        let in_progress = self.saved.as_ref().map_or(Vec::new(), |saved| saved.manifest.points.clone());
+        let file = self.path.join(DESCRIPTION);
+        let description = read::text(&file, MOST_DESCRIPTION).map_err(|error| read::failure(&file, &error))?;
+        for (_, folder) in shard::folders(&self.path).map_err(|error| read::failure(&self.path, &error))? {
+            let lines = folder.join(results::RESULTS);
+            let text = read::optional(read::bytes(&lines, results::MOST_BYTES));
+            // One that was killed before it began has none.
+            let Some(text) = text.map_err(|error| read::failure(&lines, &error))? else { continue };
+            expect_same(&folder, &description, points)?;
+            let mut found = Results::of_ended(&text);
+            found.ended.retain(|index, end| {
+                let wrong = points.wrong(*index, end);
+                if let Some(wrong) = &wrong {
+                    tracing::warn!("{}: {wrong}: passed over", lines.display());
+                }
+                wrong.is_none() && !self.ended.contains_key(index) && !in_progress.contains(index)
+            });
+            self.take_over(&folder, found, all_checkpoints)?;
+        }
+        Ok(self.ended.len() - before)
+    }
+
+    /// Adds the results of a shard. Checkpoints come before the lines that say that they are there.
+    fn take_over(&mut self, folder: &Path, found: Results, all_checkpoints: bool) -> Result<()> {
+        let best = |ended: &BTreeMap<usize, PointEnd>| best_of(ended.values()).map(|best| best.point);
+        let best_found = best_of(self.ended.values().chain(found.ended.values())).map(|best| best.point);
+        for index in found.ended.keys().filter(|index| all_checkpoints || best_found == Some(**index)) {
+            for is_best in [true, false] {
+                let path = resolve::of_point(folder, *index, is_best);
+                let bytes = read::optional(read::bytes(&path, MOST_CHECKPOINT));
+                if let Some(bytes) = bytes.map_err(|error| read::failure(&path, &error))? {
+                    replace(&self.checkpoint(*index, is_best), &bytes)?;
+                }
+            }
+        }
+        let own = |line: &&str| {
+            ResultLine::parse(line.as_bytes()).is_some_and(|line| found.ended.contains_key(&line.point()))
+        };
+        let text: String = found.text.split_inclusive('\n').filter(own).collect();
+        self.write(&text)?;
+        self.sync()?;
+        let old = best(&self.ended);
+        self.ended.extend(found.ended);
+        if let Some(old) = old.filter(|old| !all_checkpoints && best(&self.ended) != Some(*old)) {
+            self.forget(old);
+        }
+        Ok(())
+    }
+
     /// Writes where and since when the sweep is computed, and what is said of it; of one that has ended, what is said alone.
     ///
     /// # Errors
     /// If it cannot be read ([`Exit::Run`]) or written ([`Exit::Output`]).
     pub fn begin(&mut self, remarks: &Remarks, points: &Points) -> Result<(), Failure> {
         let before = Provenance::of_sweep(&self.path)?;
-        if before.end.is_none() || self.ended.len() < points.points.len() {
+        if self.ended.len() < points.count() {
+            let done = self.path.join(DONE);
+            remove(&done).map_err(|error| unwritable(&done, &error))?;
+        }
+        if before.end.is_none() || self.ended.len() < points.count() {
             let provenance = Provenance::begun(before, remarks);
             provenance.write_of_sweep(&self.path)?;
             self.provenance = Some(provenance);
@@ -117,9 +216,22 @@ impl SweepDirectory {
         provenance.ended().write_of_sweep(&self.path)
     }
 
-    /// The directory.
+    /// Says that all is done: what waits for a file, such as make, waits for this one.
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn finish(&self, outcome: &serde_json::Value) -> Result<(), Failure> {
+        replace(&self.path.join(DONE), format!("{outcome}\n").as_bytes())
+    }
+
+    /// The directory; of a shard its own folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory of the whole sweep.
+    pub fn whole(&self) -> &Path {
+        self.whole.as_ref().map_or(&self.path, |(whole, _)| whole)
     }
 
     /// Appends lines to the results. They are on disk once the lanes are saved after them.
@@ -130,8 +242,12 @@ impl SweepDirectory {
         if lines.is_empty() {
             return Ok(());
         }
-        let text = lines.iter().map(|line| line.to_json().to_string() + "\n").collect::<Vec<_>>().concat();
-        let path = self.path.join("results.jsonl");
+        self.write(&lines.iter().map(|line| line.to_json().to_string() + "\n").collect::<String>())
+    }
+
+    /// Appends text to the results.
+    fn write(&mut self, text: &str) -> Result<()> {
+        let path = self.path.join(results::RESULTS);
         self.results.write_all(text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
         self.results_bytes += text.len() as u64;
         Ok(())
@@ -139,7 +255,7 @@ impl SweepDirectory {
 
     /// Puts the results on disk.
     fn sync(&self) -> Result<()> {
-        let path = self.path.join("results.jsonl");
+        let path = self.path.join(results::RESULTS);
         Ok(read::uninterrupted(|| self.results.sync_data()).map_err(|error| unwritable(&path, &error))?)
     }
 
@@ -209,9 +325,24 @@ impl SweepDirectory {
     }
 }
 
+fn not_empty(out: &Path) -> Failure {
+    let what = format!("{}: holds something, expected an absent or empty folder", out.display());
+    Failure::new(Exit::Usage, what).hint("go on with that sweep by --resume, or choose another folder with --out")
+}
+
+/// The failure of a sweep that cannot be taken while one of its shards trains; none where none does.
+fn of_running_shard(out: &Path) -> Option<Failure> {
+    let shards = shard::folders(out).ok()?;
+    let running = shards.iter().find(|(_, folder)| lock::is_held(folder).unwrap_or_default());
+    running.map(|(shard, folder)| {
+        let busy = Failure::new(Exit::Busy, format!("{}: another process trains shard {shard}", folder.display()));
+        busy.hint("wait until it has ended; `adamtrain runs` shows how all stand")
+    })
+}
+
 /// Requires that the sweep in `out` is the one that `description` describes; answers with how it describes itself.
 fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String, Failure> {
-    let file = out.join("sweep.toml");
+    let file = out.join(DESCRIPTION);
     let then = read::optional(read::text(&file, MOST_DESCRIPTION)).map_err(|error| read::failure(&file, &error))?;
     let fail = |what: &str| Failure::new(Exit::Run, format!("{}: {what}", out.display()));
     let then =
@@ -260,7 +391,7 @@ fn is_same(a: Option<&toml::Value>, b: Option<&toml::Value>) -> bool {
 /// The lanes to go on with and the results that stay, of which the file then holds no other: those that the lanes count on, or where
 /// there are none those of the points that have ended.
 fn resumed(out: &Path, digest: &str, points: &Points) -> Result<(Option<SavedLanes>, Results)> {
-    let (lanes, lines) = (out.join(LANES), out.join("results.jsonl"));
+    let (lanes, lines) = (out.join(LANES), out.join(results::RESULTS));
     let text =
         read::optional(read::bytes(&lines, results::MOST_BYTES)).map_err(|error| read::failure(&lines, &error))?;
     let text = text.unwrap_or_default();
@@ -299,10 +430,19 @@ pub fn description_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
     if !is_folder(path)? {
         return Ok(None);
     }
-    let file = path.join("sweep.toml");
+    let file = path.join(DESCRIPTION);
     let is_there = read::is_file(&file).map_err(|error| read::failure(&file, &error))?;
     Ok(Some(file).filter(|_| is_there))
 }
+
+/// A checkpoint longer than this is no file of ours.
+const MOST_CHECKPOINT: u64 = 1 << 40;
+
+/// The file that describes a sweep.
+const DESCRIPTION: &str = "sweep.toml";
+
+/// The file that is there once all is done.
+const DONE: &str = "done.json";
 
 /// A description longer than this is another file.
 const MOST_DESCRIPTION: u64 = 1 << 20;
@@ -333,13 +473,7 @@ impl Results {
     /// Requires that the line of each point that has ended tells the settings of that point.
     fn expect_own(&self, points: &Points) -> Result<(), String> {
         for (index, end) in &self.ended {
-            let point = points.points.get(*index);
-            let point = point.ok_or_else(|| format!("it tells of point {index}, of {} points", points.points.len()))?;
-            let expected = points.settings(point);
-            if end.settings != expected {
-                let [found, expected] = [&end.settings, &expected].map(|settings| serde_json::json!(settings));
-                return Err(format!("point {index} has the settings {found}, expected {expected}"));
-            }
+            points.wrong(*index, end).map_or(Ok(()), Err)?;
         }
         Ok(())
     }
@@ -366,7 +500,9 @@ fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
 /// Whether an entry of `sweep.toml` decides what is computed.
 fn decides(key: &str) -> bool {
     let setting = index(key).map(|index| &SETTINGS[index]);
-    setting.map_or(key != "sweep.lanes", |setting| setting.decides || setting.key == "train.epochs")
+    setting.map_or(!["sweep.lanes", "sweep.shard"].contains(&key), |setting| {
+        setting.decides || setting.key == "train.epochs"
+    })
 }
 
 /// The lines of a description that decide what is computed.

@@ -78,7 +78,7 @@ impl Live {
             diverged: 0,
             work_before: None,
             work_ended: 0.0,
-            work: points.points.iter().map(work).sum(),
+            work: points.own().map(work).sum(),
             started: Instant::now(),
             drawn: None,
         };
@@ -126,7 +126,7 @@ impl Live {
         let status = format!(
             "{} of {} points, {left} left; epoch {}/{} {percent}%; {running} running, {} diverged",
             self.count,
-            points.points.len(),
+            points.count(),
             (lanes.epoch + 1).min(lanes.config.epochs),
             lanes.config.epochs,
             self.diverged,

@@ -1,10 +1,10 @@
 //! The points of a sweep: every combination of its axes, each a valid configuration of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::config::layers::{Layers, Origin, Sources, SweepTable};
 use crate::config::settings::{SETTINGS, Setting, Sharing};
@@ -12,6 +12,8 @@ use crate::config::value::Kind;
 use crate::config::{Config, Value};
 use crate::error::{Exit, Failure};
 use crate::rng::{Purpose, Stream};
+use crate::run::results::PointEnd;
+use crate::run::shard::Shard;
 use crate::text::counted;
 
 /// More points than this are a slip of the hand.
@@ -50,6 +52,10 @@ pub struct Points {
     pub random: Option<usize>,
     /// What a file says of the sweep itself.
     pub table: SweepTable,
+    /// The part that is trained, if not all.
+    pub shard: Option<Shard>,
+    /// Its points.
+    of_shard: BTreeSet<usize>,
 }
 
 impl Points {
@@ -107,13 +113,43 @@ impl Points {
         let axes: Vec<Axis> =
             axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
         let derived = derived(&axes, &points);
-        Ok(Self { axes, points, derived, random, table: layers.sweep })
+        Ok(Self { axes, points, derived, random, table: layers.sweep, shard: None, of_shard: BTreeSet::new() })
+    }
+
+    /// The same with a part of them to train. Groups stand behind one another before they are cut, so that a part is contiguous in each
+    /// group and its lanes are as full as those of the whole sweep.
+    pub fn part(self, shard: Shard) -> Self {
+        let all: Vec<usize> = self.groups().into_iter().flatten().map(|point| point.index).collect();
+        let of_shard = all[shard.cut(all.len())].iter().copied().collect();
+        Self { shard: Some(shard), of_shard, ..self }
+    }
+
+    /// The points to train: all of them, or those of the shard.
+    pub fn own(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter().filter(|point| self.shard.is_none() || self.of_shard.contains(&point.index))
+    }
+
+    /// How many there are to train.
+    pub fn count(&self) -> usize {
+        if self.shard.is_some() { self.of_shard.len() } else { self.points.len() }
     }
 
     /// The swept settings of a point, by key.
     pub fn settings(&self, point: &Point) -> Map<String, Json> {
         let axes = self.axes.iter().zip(&point.choice);
         axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
+    }
+
+    /// What is wrong with the end of a point: there is no such point, or it has other settings.
+    pub fn wrong(&self, index: usize, end: &PointEnd) -> Option<String> {
+        let Some(point) = self.points.get(index) else {
+            return Some(format!("it tells of point {index}, of {} points", self.points.len()));
+        };
+        let expected = self.settings(point);
+        (end.settings != expected).then(|| {
+            let [found, expected] = [&end.settings, &expected].map(|settings| json!(settings));
+            format!("point {index} has the settings {found}, expected {expected}")
+        })
     }
 
     /// The settings of a point that follow from swept ones, by key: those that are not swept and not the same for all points.
@@ -145,10 +181,10 @@ impl Points {
         entries.find(|(setting, ..)| setting.key == key).map(|(_, value, _)| value.to_string())
     }
 
-    /// The points in groups whose members can be lanes of one model.
+    /// The points to train, in groups whose members can be lanes of one model.
     pub fn groups(&self) -> Vec<Vec<&Point>> {
         let mut groups: Vec<(String, Vec<&Point>)> = Vec::new();
-        for point in &self.points {
+        for point in self.own() {
             let shape = shape(&point.config);
             match groups.iter_mut().find(|(key, _)| *key == shape) {
                 Some((_, members)) => members.push(point),

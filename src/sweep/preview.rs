@@ -40,7 +40,7 @@ pub fn show(points: &Points, options: Options) -> Result<()> {
     let first = &points.points[0].config;
     let on = first.device.open_at(first.precision)?;
     first.warn_of_unread_on(&on);
-    points.points.iter().try_for_each(|point| point.config.expect_computed_on(&on))?;
+    points.own().try_for_each(|point| point.config.expect_computed_on(&on))?;
     let groups = points.groups().into_iter().map(|group| PlannedGroup::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
@@ -99,7 +99,8 @@ fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json 
         "device": device::name(on),
         "groups": groups.iter().map(group).collect::<Vec<_>>(),
         "memory_bytes": groups.iter().map(|group| group.bytes).max(),
-        "points": points.points.iter().map(|point| json!({
+        "shard": points.shard.map(|shard| shard.to_string()),
+        "points": points.own().map(|point| json!({
             "point": point.index,
             "settings": points.settings(point),
             "derived": points.derived(point),
@@ -117,8 +118,9 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
         let _ = writeln!(text, "{}", wrapped(&line, width, 9));
     }
     let drawn = if points.random.is_some() { ", drawn from all combinations" } else { "" };
-    let count = points.points.len() as u64;
-    let _ = writeln!(text, "points   {count}{drawn}, in {}", counted(groups.len() as u64, "group"));
+    let count = points.count() as u64;
+    let part = points.shard.map(|shard| format!(", shard {shard} of {}", points.points.len())).unwrap_or_default();
+    let _ = writeln!(text, "points   {count}{part}{drawn}, in {}", counted(groups.len() as u64, "group"));
     let memory = groups.iter().map(|group| group.bytes).max().unwrap_or_default();
     let _ = writeln!(text, "memory   about {}", device::in_units(memory));
     let _ = writeln!(text, "device   {}\n", device::name(on));
@@ -150,7 +152,7 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
         std::iter::once(point.index.to_string()).chain(settings.values().map(word)).collect()
     };
     text.push('\n');
-    text + &aligned(&names, &points.points.iter().map(row).collect::<Vec<_>>())
+    text + &aligned(&names, &points.own().map(row).collect::<Vec<_>>())
 }
 
 /// A list that is longer than its column, cut.

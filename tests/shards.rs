@@ -1,0 +1,207 @@
+//! `adamtrain sweep --shard I/N`: parts of a sweep that processes train side by side, and what gathers them.
+
+#![cfg(feature = "cli")]
+#![cfg(unix)]
+// Helpers panic as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::Place;
+
+/// Ten points in two groups, with a split to choose by.
+const SWEEP: &str = "sweep --lr log(1e-4,1e-1,5) --hidden none;6 --limit-train 120 --epochs 3 --valid-fraction 0.2 --checkpoints all --threads 1 -q";
+
+/// What stands in the folder of a sweep and does not depend on the clock: the table of its points, and its checkpoints.
+fn kept(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut kept = vec![("results.csv".to_owned(), fs::read(out.join("results.csv")).unwrap())];
+    let mut names: Vec<_> = fs::read_dir(out.join("ckpt")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    kept.extend(names.into_iter().map(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, tensors(&path))
+    }));
+    kept
+}
+
+/// The part of a checkpoint behind its header, which knows the clock.
+fn tensors(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// The lines of results by point, without what the clock says, in the order of each point.
+fn lines(out: &Path) -> Vec<String> {
+    let text = fs::read_to_string(out.join("results.jsonl")).unwrap();
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for line in text.lines() {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let strip = |line: &mut serde_json::Value| {
+            if let Some(fields) = line.as_object_mut() {
+                fields.remove("seconds");
+                fields.remove("samples_per_second");
+            }
+        };
+        strip(&mut line);
+        strip(&mut line["best"]);
+        lines.push((line["point"].as_u64().unwrap(), line.to_string()));
+    }
+    lines.sort_by_key(|(point, _)| *point);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn started(place: &Place, arguments: &str) -> Child {
+    place.adamtrain(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn gathered_shards_are_the_sweep_itself_for_any_cut() {
+    let place = Place::new();
+    place.succeed(&format!("{SWEEP} --out whole"));
+    let whole = place.path("whole");
+    assert!(whole.join("done.json").exists());
+    for count in [1, 2, 3, 7, 100] {
+        let out = format!("cut-{count}");
+        for index in 0..count {
+            // The first of a hundred have something to do now and then; all of them end.
+            place.succeed(&format!("{SWEEP} --out {out} --shard {index}/{count}"));
+            let folder = place.path(&out).join(format!("shard-{index:03}-of-{count:03}"));
+            assert!(folder.join("done.json").exists(), "{index}/{count}");
+            assert!(!place.path(&out).join("done.json").exists(), "{index}/{count}");
+        }
+        let outcome = place.succeed(&format!("{} --out {out} --resume", SWEEP.trim_end_matches(" -q")));
+        outcome.says(&["10 points of 10 gathered from shards; 0 left"]);
+        let out = place.path(&out);
+        assert!(out.join("done.json").exists());
+        assert_eq!(kept(&out), kept(&whole), "{count}");
+        assert_eq!(lines(&out), lines(&whole), "{count}");
+        // Once more changes nothing.
+        place.succeed(&format!("{SWEEP} --out cut-{count} --resume"));
+        assert_eq!(lines(&out), lines(&whole), "{count}");
+    }
+}
+
+#[test]
+fn killed_and_missing_shards_are_made_up_for() {
+    let place = Place::new();
+    let sweep = format!("{SWEEP} --save-every 1step");
+    place.succeed(&format!("{sweep} --out whole"));
+    for wait in [20, 60, 120] {
+        let out = format!("killed-{wait}");
+        for index in 0..2 {
+            let mut child = started(&place, &format!("{sweep} --out {out} --shard {index}/3"));
+            sleep(Duration::from_millis(wait));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        // One is taken up again, one is left as it is, and one was never begun.
+        place.succeed(&format!("{sweep} --out {out} --shard 1/3 --resume"));
+        place.succeed(&format!("{sweep} --out {out} --resume"));
+        let [out, whole] = [out.as_str(), "whole"].map(|name| place.path(name));
+        assert_eq!(kept(&out), kept(&whole), "{wait}");
+        assert_eq!(lines(&out), lines(&whole), "{wait}");
+    }
+}
+
+#[test]
+fn without_checkpoints_of_all_the_best_one_is_kept() {
+    let place = Place::new();
+    let sweep = SWEEP.replace("--checkpoints all", "");
+    place.succeed(&format!("{sweep} --out whole"));
+    for index in [2, 0, 1] {
+        place.succeed(&format!("{sweep} --out cut --shard {index}/3"));
+    }
+    // Before they are gathered the best point is found where it lies.
+    let seen = |place: &Place, what: &str| place.answer(&format!("eval {what} --split valid"))["accuracy"].clone();
+    assert_eq!(seen(&place, "cut"), seen(&place, "whole"));
+    place.succeed(&format!("{sweep} --out cut --resume"));
+    assert_eq!(kept(&place.path("cut")), kept(&place.path("whole")));
+    assert_eq!(seen(&place, "cut"), seen(&place, "whole"));
+}
+
+#[test]
+fn a_shard_in_progress_is_named_and_others_are_not_disturbed() {
+    let place = Place::new();
+    let long = "sweep --lr 1e-3,1e-2 --limit-train 500 --epochs 100000 --out out";
+    let mut child = started(&place, &format!("{long} --shard 1/2 -q"));
+    let folder = place.path("out/shard-001-of-002");
+    let began = || folder.join("results.jsonl").exists();
+    for _ in 0..600 {
+        if began() {
+            break;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    assert!(began());
+    let refused = |arguments: &str, code: i32, word: &str| {
+        place.run(&format!("{arguments} -q")).refused(code, &[word]);
+    };
+    refused(&format!("{long} --resume"), 6, "shard-001-of-002: another process trains shard 1/2");
+    refused(&format!("{long} --shard 1/2 --resume"), 6, "shard-001-of-002");
+    refused(&format!("{long} --shard 0/3"), 4, "is cut into 2 shards, not 3");
+    // The other part runs beside it, and the listing tells of both.
+    let mut other = started(&place, &format!("{long} --shard 0/2 -q --max-time 1s"));
+    assert_eq!(other.wait().unwrap().code(), Some(75));
+    sleep(Duration::from_millis(300));
+    let events = place.succeed("runs out --json").events();
+    let status: Vec<_> = events.iter().map(|row| (row["point"].as_u64(), row["status"].as_str())).collect();
+    assert!(status.contains(&(Some(0), Some("interrupted"))), "{status:?}");
+    assert!(status.contains(&(Some(1), Some("running"))), "{status:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What is another sweep stays so.
+    refused(&format!("{} --shard 0/2 --resume", long.replace("1e-2", "2e-2")), 4, "is another sweep");
+    refused("sweep --out out/shard-001-of-002 --resume", 2, "--out out --shard 1/2 --resume");
+    place.succeed("runs rm out --yes");
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn many_shards_begin_at_once_in_one_folder() {
+    let place = Place::new();
+    let sweep = "sweep --lr log(1e-4,1e-1,5) --limit-train 60 --epochs 1 --threads 1 --out out -q";
+    let children: Vec<Child> = (0..40).map(|index| started(&place, &format!("{sweep} --shard {index}/40"))).collect();
+    for (index, mut child) in children.into_iter().enumerate() {
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{index}");
+    }
+    place.succeed(&format!("{sweep} --resume"));
+    assert_eq!(fs::read_to_string(place.path("out/results.csv")).unwrap().lines().count(), 6);
+}
+
+#[test]
+fn a_line_with_other_settings_does_not_count() {
+    let place = Place::new();
+    place.succeed(&format!("{SWEEP} --out whole"));
+    for index in 0..2 {
+        place.succeed(&format!("{SWEEP} --out cut --shard {index}/2"));
+    }
+    let file = place.path("cut/shard-000-of-002/results.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let changed = text.replacen("\"optim.lr\":0.0001}", "\"optim.lr\":0.5}", 1);
+    assert_ne!(changed, text);
+    fs::write(&file, changed).unwrap();
+    place.succeed(&format!("{SWEEP} --out cut --resume")).says(&["passed over"]);
+    assert_eq!(kept(&place.path("cut")), kept(&place.path("whole")));
+}
+
+#[test]
+fn parts_are_refused_that_are_none() {
+    let place = Place::new();
+    for shard in ["3/3", "1", "-1/2", "a/b", "0/0"] {
+        place.run(&format!("sweep --lr 1e-3,1e-2 --out out --shard={shard}")).refused(2, &["I/N"]);
+    }
+    place.run("sweep --lr 1e-3,1e-2 --shard 0/2").refused(2, &["--shard needs --out"]);
+    assert!(place.entries().is_empty());
+    // What a part will train is told beforehand, and its commands.
+    let outcome = place.succeed("sweep --lr 1e-3,1e-2,1e-1 --shard 1/2 --dry-run");
+    assert!(outcome.stdout.contains("points   2, shard 1/2 of 3"), "{}", outcome.stdout);
+    let outcome = place.succeed("sweep --lr 1e-3,1e-2,1e-1 --shard 1/2 --expand");
+    assert_eq!(outcome.stdout.lines().count(), 2, "{}", outcome.stdout);
+}
