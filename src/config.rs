@@ -183,6 +183,7 @@ impl Config {
             initial_factor: self.initial_factor,
             rise: self.rise,
             decay_fraction: self.decay_fraction,
+            period_factor: self.period_factor,
         }
     }
 
@@ -536,8 +537,8 @@ fn complete(layers: &mut Layers) -> Result<()> {
     }
     let schedule = text(layers, "schedule.schedule").unwrap_or_default();
     for setting in SETTINGS.iter() {
-        if let Default::BySchedule(decay, its, other) = setting.default {
-            let number = if schedule == decay.name() { its } else { other };
+        if let Default::BySchedule(decays, its, other) = setting.default {
+            let number = if decays.iter().any(|decay| schedule == decay.name()) { its } else { other };
             layers.fill(setting.key, Value::Number(number), Origin::Follows("schedule.schedule"));
         }
     }
@@ -747,7 +748,7 @@ mod tests {
     fn a_setting_that_nothing_reads_is_refused_and_its_readers_are_named() {
         for (given, reader) in [
             (&[("model.dropout", "0.5")][..], "--hidden"),
-            (&[("schedule.gamma", "0.5")], "--schedule step, exponential, plateau"),
+            (&[("schedule.gamma", "0.5")], "--schedule step, milestones, exponential, exponential-steps, plateau"),
             (&[("schedule.schedule", "linear"), ("schedule.gamma", "0.3")], "--schedule step"),
             (&[("schedule.schedule", "cosine"), ("schedule.plateau_patience", "3")], "--schedule plateau"),
         ] {

@@ -33,7 +33,7 @@ use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Mi
 use crate::metrics::Sums;
 use crate::model::backprop::{Activations, Backprop};
 use crate::model::{LinearNet, Shape};
-use crate::optim::{Grouped, Hypers, LaneOptimizer, Parameter, Part, Schedule, StepScalars, Store};
+use crate::optim::{Decay, Grouped, Hypers, LaneOptimizer, Parameter, Part, Schedule, StepScalars, Store};
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
@@ -547,21 +547,37 @@ fn optimizer(lanes: &[Config], net: &LinearNet) -> Result<Box<dyn LaneOptimizer>
     Ok(Box::new(Grouped::new(&parameters, parts)))
 }
 
+/// τ of an inverse root without a warm-up: that of big_vision's rsqrt.
+const TIMESCALE: u64 = 10_000;
+
 /// The schedule that a configuration describes, for `examples` training examples.
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
     let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
     let steps = config.epochs.saturating_mul(epoch_steps);
     let round = config.is_rewound().then(|| projection::round_steps(config, steps));
+    let total_steps = round.unwrap_or(steps);
+    let in_steps = |stretch: Stretch| match stretch {
+        Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
+        Stretch::Steps(steps) => steps,
+        Stretch::Seconds(_) => 0,
+    };
+    let form = config.form();
+    let warmup_steps = in_steps(config.warmup);
+    let timescale = match (config.timescale, form.decay) {
+        (Some(timescale), _) => in_steps(timescale),
+        (None, Decay::InverseSqrt) if warmup_steps > 0 => warmup_steps,
+        (None, Decay::InverseSqrt) => TIMESCALE,
+        (None, _) => epoch_steps,
+    };
     Schedule {
         lr: config.lr(),
-        form: config.form(),
-        warmup_steps: match config.warmup {
-            Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
-            Stretch::Steps(steps) => steps,
-            Stretch::Seconds(_) => 0,
-        },
-        total_steps: round.unwrap_or(steps),
+        form,
+        warmup_steps,
+        total_steps,
         epoch_steps,
+        period_steps: in_steps(config.period).max(1),
+        timescale_steps: timescale.max(1),
+        milestones: config.milestones.steps(epoch_steps, total_steps),
         falls: Vec::new(),
         round,
     }

@@ -86,6 +86,11 @@ fn every_point_is_its_own_run_bit_for_bit() {
         ("--set train.ema_decay=0.5,0.9 --lr 1e-3,1e-2", "--valid-fraction 0.2"),
         ("--set train.ema_decay=0.5,0.9 --set train.ema_warmup=true --lr 1e-3,1e-2", ""),
         ("--schedule plateau,cosine --set schedule.plateau_patience=0,1", "--valid-fraction 0.2 --lr 0.1 --epochs 8"),
+        (
+            "--schedule cosine-restarts,exponential-steps,inverse-sqrt --warmup 0steps,3steps",
+            "--set schedule.timescale=4steps",
+        ),
+        ("--set schedule.milestones=0.3,0.6;4steps;1,2epochs --lr 1e-3,1e-2", "--schedule milestones --epochs 3"),
         ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
         ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),
         ("--lr 1e-3,1e-2,0.1 --optimizer adam,sgd", "--health --hidden 12,5 --clip-norm 0.1"),
@@ -119,7 +124,8 @@ fn every_point_is_its_own_run_bit_for_bit() {
 fn variants_of_optimizers_stand_side_by_side_as_one_axis() {
     let place = Place::new();
     let sweep = format!("sweep {SMALL} --epochs 2 --lr 1e-3,1e-2 --checkpoints all --out all");
-    let variants = "adam, amsgrad,sgd momentum=0.9 nesterov schedule=cosine,lion";
+    let variants =
+        "adam, amsgrad,sgd momentum=0.9 nesterov schedule=cosine,lion schedule=milestones milestones=[0.3,0.6]";
     common::finish(place.adamtrain(&sweep).args(["--variants", variants])).expect(0);
     for (point, own) in [
         "--optimizer adam --lr 1e-3",
@@ -128,8 +134,8 @@ fn variants_of_optimizers_stand_side_by_side_as_one_axis() {
         "--optimizer adam --set optim.amsgrad=true --lr 1e-2",
         "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true --schedule cosine --lr 1e-3",
         "--optimizer sgd --set optim.momentum=0.9 --set optim.nesterov=true --schedule cosine --lr 1e-2",
-        "--optimizer lion --lr 1e-3",
-        "--optimizer lion --lr 1e-2",
+        "--optimizer lion --schedule milestones --set schedule.milestones=0.3,0.6 --lr 1e-3",
+        "--optimizer lion --schedule milestones --set schedule.milestones=0.3,0.6 --lr 1e-2",
     ]
     .iter()
     .enumerate()

@@ -56,6 +56,9 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--set train.non_finite=skip",
         "--valid-fraction 0.2 --schedule plateau --set schedule.plateau_patience=0 --lr 0.5",
         "--schedule one-cycle",
+        "--schedule cosine-restarts --set schedule.period=3steps --set schedule.period_factor=2 --warmup 2steps",
+        "--schedule milestones --set schedule.milestones=0.3,0.6 --set schedule.gamma=0.5",
+        "--schedule inverse-sqrt --warmup 3steps",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.regrow=0.1 --valid-fraction 0.2",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.saliency=fisher --set prune.clustering=0.5 --set prune.l1=1e-3",
         "--prune 0.8 --hidden 8 --set prune.method=iterative --set prune.rounds=3 --set prune.rewind=1steps",
@@ -150,7 +153,21 @@ fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
 #[test]
 fn the_listing_of_schedules_shows_formula_settings_and_end_of_each() {
     let place = Place::new();
-    let names = ["constant", "linear", "cosine", "step", "exponential", "polynomial", "one-cycle", "wsd", "plateau"];
+    let names = [
+        "constant",
+        "linear",
+        "cosine",
+        "cosine-restarts",
+        "step",
+        "milestones",
+        "exponential",
+        "exponential-steps",
+        "inverse-sqrt",
+        "polynomial",
+        "one-cycle",
+        "wsd",
+        "plateau",
+    ];
     let text = place.succeed("schedules").stdout;
     let answer = place.answer("schedules --json");
     // Lines are broken where a terminal ends.
@@ -209,6 +226,18 @@ fn mistakes_around_optimizers_are_told() {
         ("--set optim.group=*.bias", &["optim.group"]),
         ("--schedule plateau", &["plateau", "--valid-fraction"]),
         ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),
+        ("--schedule milestones --set schedule.milestones=", &["schedule.milestones", "`30,60epochs`"]),
+        (
+            "--schedule milestones --set schedule.milestones=0.75,0.5",
+            &["`0.5` does not lie behind `0.75`", "did you mean `0.5,0.75`"],
+        ),
+        ("--schedule milestones --set schedule.milestones=30,60", &["schedule.milestones", "`30,60epochs`"]),
+        ("--set schedule.milestones=0.3", &["schedule.milestones", "--schedule milestones reads it"]),
+        ("--schedule cosine-restarts --set schedule.period=0", &["schedule.period", "`500steps`"]),
+        ("--schedule cosine-restarts --set schedule.period_factor=0", &["schedule.period_factor", ">= 1"]),
+        ("--schedule cosine-restarts --set schedule.period_factor=1.5", &["schedule.period_factor", "whole number"]),
+        ("--schedule inverse-sqrt --set schedule.timescale=0steps", &["schedule.timescale", "`auto`"]),
+        ("--schedule inverse-sqrt --set schedule.gamma=0.5", &["schedule.gamma", "exponential-steps"]),
         ("--set train.accumulate=0", &["train.accumulate"]),
         ("--set train.ema_decay=1", &["train.ema_decay"]),
         ("--set train.ema_warmup=true", &["train.ema_warmup", "does nothing", "train.ema_decay"]),

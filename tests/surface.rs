@@ -128,6 +128,8 @@ fn a_word_of_another_program_leads_to_what_is_meant() {
         ("--optimizer adamw8bit", &["`--optimizer adamw --state 8bit`"]),
         ("--schedule warmup_cosine", &["`--schedule cosine --warmup 1epoch`"]),
         ("--schedule StepLR", &["`--schedule step --set schedule.step_epochs=10"]),
+        ("--schedule MultiStepLR", &["`--schedule milestones --set schedule.milestones="]),
+        ("--schedule SGDR", &["`cosine-restarts`"]),
         ("--schedule reduce_on_plateau", &["`plateau`"]),
         ("--dataset cifar", &["`cifar10`"]),
         ("--dataset fmnist", &["`fashion-mnist`"]),
@@ -404,6 +406,11 @@ fn what_is_merely_odd_is_a_warning() {
         ("--warmup 2000steps --limit-train 300 --epochs 2", "schedule.warmup"),
         ("--batch-size 400 --limit-train 300 --epochs 2", "train.batch_size"),
         ("--schedule step --epochs 2 --limit-train 300", "schedule.step_epochs"),
+        (
+            "--schedule milestones --set schedule.milestones=1,2epochs --epochs 2 --limit-train 300",
+            "schedule.milestones",
+        ),
+        ("--schedule cosine-restarts --set schedule.period=2epochs --epochs 3 --limit-train 300", "schedule.period"),
     ] {
         place.succeed(&format!("{words} --dry-run")).says(&["WARN", found]);
         place.succeed(&format!("{words} -q")).says(&["WARN", found]);

@@ -238,7 +238,9 @@ impl Typed<'_> {
         let is_sweep = self.command.is_some_and(|command| command.get_name() == "sweep");
         let hint = match setting.map(|setting| setting.kind) {
             Some(Kind::Switch) => format!("did you mean `{flag}={}`?", values.join(" ")),
-            Some(Kind::Widths { .. } | Kind::Columns { .. }) => format!("did you mean `{flag} {}`?", joined(&values)),
+            Some(Kind::Widths { .. } | Kind::Milestones | Kind::Columns { .. }) => {
+                format!("did you mean `{flag} {}`?", joined(&values))
+            }
             Some(Kind::Path) => self.see(),
             Some(_) if is_sweep => format!("several values are joined by commas: `{flag} {}`", joined(&values)),
             Some(_) => format!("several values are a sweep: `adamtrain sweep {flag} {}`", joined(&values)),

@@ -14,8 +14,8 @@ const MOST: usize = 10_000;
 
 /// The values that `text` gives a setting, in order.
 ///
-/// `a,b`; `a..b`, whole numbers and both ends; `lin(a,b,n)` and `log(a,b,n)`, n numbers a difference or a factor apart. Widths have
-/// commas of their own: their lists take `;`. A path and parameter groups are one value.
+/// `a,b`; `a..b`, whole numbers and both ends; `lin(a,b,n)` and `log(a,b,n)`, n numbers a difference or a factor apart. Lists have
+/// commas of their own: several take `;`. A path and parameter groups are one value.
 pub fn values(setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     for piece in pieces(setting, text) {
@@ -37,16 +37,16 @@ pub fn pieces<'a>(setting: &Setting, text: &'a str) -> Vec<&'a str> {
     match setting.kind {
         Kind::Path | Kind::Groups | Kind::Device | Kind::Columns { .. } => vec![text],
         Kind::DataSet(_) if matches!(read::present(Path::new(text)), Ok(Some(_))) => vec![text],
-        Kind::Widths { .. } => text.split(';').collect(),
+        kind if kind.is_list() => text.split(';').collect(),
         _ => outside_brackets(text),
     }
 }
 
 /// `text` cut at the commas that stand in no brackets.
-fn outside_brackets(text: &str) -> Vec<&str> {
+pub(super) fn outside_brackets(text: &str) -> Vec<&str> {
     let mut depth = 0_i32;
     text.split(|c: char| {
-        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth += i32::from("([".contains(c)) - i32::from(")]".contains(c));
         c == ',' && depth == 0
     })
     .collect()

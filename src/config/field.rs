@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::stretch::Stretch;
+use super::stretch::{Milestones, Stretch};
 use super::value::{GroupText, Kind, Range, Value};
 use super::variant::Variant;
 use crate::data::own::is_on_hub;
@@ -122,6 +122,7 @@ fields! {
     bool, Kind::Switch; Value::Switch(on) => Some(*on);
     Vec<usize>, Kind::Widths { most: MOST_WIDTH };
         Value::Widths(widths) => Some(widths.iter().map(|&width| width as usize).collect());
+    Milestones, Kind::Milestones; Value::Milestones(milestones) => Some(milestones.clone());
     Variant, Kind::Variant; Value::Text(text) => Self::parse(text).ok();
     Vec<GroupText>, Kind::Groups; Value::Groups(groups) => Some(groups.clone());
     PathBuf, Kind::Path; Value::Text(path) => Some(path.into());

@@ -377,7 +377,7 @@ pub fn glance_at_axes(text: &str) -> Vec<(usize, Vec<Value>)> {
             };
             let is_one = match SETTINGS[index].kind {
                 Kind::Groups | Kind::Columns { .. } => true,
-                Kind::Widths { .. } => !items.iter().any(|item| item.get_ref().is_array()),
+                kind if kind.is_list() => !items.iter().any(|item| item.get_ref().is_array()),
                 _ => false,
             };
             let values = items.iter().map(|item| words(item.get_ref(), false).ok().map(|text| lenient(index, &text)));
@@ -461,7 +461,7 @@ fn words(value: &DeValue<'_>, sweeps: bool) -> Result<String, String> {
         DeValue::Array(items) if !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()) => {
             items.iter().map(|item| group(item.get_ref())).collect::<Result<Vec<_>, _>>()?.join("; ")
         }
-        // Several lists of widths, for a sweep.
+        // Several lists, for a sweep.
         DeValue::Array(items)
             if sweeps && !items.is_empty() && items.iter().all(|item| matches!(item.get_ref(), DeValue::Array(_))) =>
         {

@@ -68,13 +68,42 @@ const SCHEDULES: &Synonyms = &[
     (&["constantwithwarmup", "warmupconstant"], "--schedule constant --warmup 1epoch"),
     (&["warmup", "linearwarmup", "warmuplr"], "--warmup 1epoch"),
     (&["linearwithwarmup", "warmuplinear", "warmuplineardecay"], "--schedule linear --warmup 1epoch"),
-    (&["cos", "cosineannealing", "cosineannealinglr", "cosinedecay", "cosinelr", "halfcosine", "sgdr"], "cosine"),
-    (&["cosinewithrestarts", "cosinewarmrestarts", "cosineannealingwarmrestarts"], "cosine"),
+    (&["cos", "cosineannealing", "cosineannealinglr", "cosinedecay", "cosinelr", "halfcosine"], "cosine"),
     (
-        &["steplr", "stepdecay", "multistep", "multisteplr", "piecewise", "piecewiseconstant", "staircase"],
-        "--schedule step --set schedule.step_epochs=10 --set schedule.gamma=0.1",
+        &[
+            "sgdr",
+            "restarts",
+            "warmrestarts",
+            "cosinewithrestarts",
+            "cosinewarmrestarts",
+            "cosineannealingwarmrestarts",
+            "cosinewithhardrestarts",
+            "sgdrschedule",
+        ],
+        "cosine-restarts",
     ),
-    (&["exp", "exponentiallr", "exponentialdecay", "expdecay"], "exponential"),
+    (&["steplr", "stepdecay", "staircase"], "--schedule step --set schedule.step_epochs=10 --set schedule.gamma=0.1"),
+    (
+        &["multistep", "multisteplr", "multistepdecay", "piecewise", "piecewiseconstant", "piecewiseconstantdecay"],
+        "--schedule milestones --set schedule.milestones=0.5,0.75",
+    ),
+    (&["exp", "exponentiallr", "expdecay"], "exponential"),
+    (&["exponentialdecay", "expsteps", "exponentialstep"], "exponential-steps"),
+    (
+        &[
+            "inversesquareroot",
+            "inversesqrtlr",
+            "invsqrt",
+            "rsqrt",
+            "sqrt",
+            "noam",
+            "noamlr",
+            "transformer",
+            "vaswani",
+            "inversesqrtschedule",
+        ],
+        "inverse-sqrt",
+    ),
     (&["poly", "polynomiallr", "polynomialdecay"], "polynomial"),
     (&["linearlr", "lineardecay", "lindecay"], "linear"),
     (&["onecyclelr", "1cycle", "superconvergence", "cyclic", "cycliclr", "cyclical", "triangular"], "one-cycle"),
@@ -201,6 +230,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         Kind::Switch => switch(text).map(|on| on.to_string()),
         Kind::Widths { .. } => widths(setting, text),
         Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
+        Kind::Milestones => milestones(setting, text),
         Kind::Number(_) | Kind::Count { .. } => number(setting, text),
         Kind::Device | Kind::Groups | Kind::Variant | Kind::Path | Kind::ImageSize | Kind::Columns { .. } => None,
     });
@@ -215,7 +245,11 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
 pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
     let values = axes::values(setting, text).ok().filter(|values| values.len() > 1)?;
     // Widths of one net that are parted wrongly are no sweep.
-    let is_list = !matches!(setting.kind, Kind::Widths { .. }) || values.iter().any(is_deep);
+    let is_list = match setting.kind {
+        Kind::Milestones => text.contains(';'),
+        Kind::Widths { .. } => values.iter().any(is_deep),
+        _ => true,
+    };
     let word = match flag {
         "--set" => format!("--set {}={text}", setting.key),
         flag if flag.starts_with("--") => format!("{flag} {text}"),
@@ -276,6 +310,18 @@ fn widths(setting: &Setting, text: &str) -> Option<String> {
     };
     let joined = if hidden.is_empty() { "none".to_owned() } else { hidden.join(",") };
     (!pieces.is_empty() && setting.kind.parse(&joined).is_ok()).then_some(joined)
+}
+
+/// Milestones parted otherwise, out of order, or without a unit: then they are epochs.
+fn milestones(setting: &Setting, text: &str) -> Option<String> {
+    let is_mark = |c: char| c.is_whitespace() || ",;:/+|[](){}".contains(c);
+    let mut pieces: Vec<&str> = text.split(is_mark).filter(|piece| !piece.is_empty()).collect();
+    let number = |piece: &str| piece.trim_end_matches(char::is_alphabetic).parse().unwrap_or(f64::NAN);
+    pieces.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    pieces.dedup();
+    let joined = pieces.join(",");
+    let found = [&joined, &format!("{joined}epochs")].into_iter().find_map(|text| setting.kind.parse(text).ok());
+    found.map(|value| value.to_string())
 }
 
 /// A stretch with a unit of another name, or without one.
@@ -407,6 +453,11 @@ mod tests {
             ("train.epochs", "10.0", "`10`"),
             ("data.limit_train", "1_000", "`1000`"),
             ("model.dropout", "50%", "`0.5`"),
+            ("schedule.milestones", "30,60", "`30,60epochs`"),
+            ("schedule.milestones", "[60, 30, 90]", "`30,60,90epochs`"),
+            ("schedule.milestones", "0.75 0.5", "`0.5,0.75`"),
+            ("schedule.milestones", "500/800steps", "`500,800steps`"),
+            ("schedule.schedule", "MultiStepLR", "--schedule milestones"),
             ("optim.lr", "0,001", "`0.001`"),
             ("train.save_every", "10", "`10s`"),
             ("train.save_every", "5 minutes", "`5m`"),

@@ -36,8 +36,8 @@ pub enum Default {
     Unset(&'static str),
     /// What follows from another setting, in words.
     Follows(&'static str),
-    /// The first number with this schedule, the second with the others.
-    BySchedule(Decay, f64, f64),
+    /// The first number with these schedules, the second with the others.
+    BySchedule(&'static [Decay], f64, f64),
     /// What follows from the kind of augmentation.
     ByAugment(ByAugment),
     /// What each optimizer has for this hyperparameter.
@@ -131,8 +131,9 @@ impl Setting {
     pub fn default_words(&self) -> String {
         match self.default {
             Default::Is(text) | Default::Unset(text) | Default::Follows(text) => text.to_owned(),
-            Default::BySchedule(decay, its, other) => {
-                format!("{}; for {} {}", Shortest(other), decay.name(), Shortest(its))
+            Default::BySchedule(decays, its, other) => {
+                let names: Vec<&str> = decays.iter().map(|decay| decay.name()).collect();
+                format!("{}; for {} {}", Shortest(other), names.join(", "), Shortest(its))
             }
             Default::ByAugment(texts) => by_augment(texts),
             Default::ByOptimizer => by_optimizer(self.key),

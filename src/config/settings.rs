@@ -16,7 +16,7 @@ use super::setting::Default::{ByAugment, ByOptimizer, BySchedule, Follows, Is, U
 use super::setting::ReadBy::{DataByPath, Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
-use super::stretch::Stretch;
+use super::stretch::{Milestones, Stretch};
 use super::value::{GroupText, Value};
 use super::variant::Variant;
 use crate::data::{SETS, Scaling};
@@ -262,15 +262,35 @@ settings! {
         schedule: Decay = any(), flag, default: Is("constant"), lanes: Own;
         /// Linear warm-up, in optimizer steps or epochs; part of the schedule's steps
         warmup: Stretch = stretch(Some("steps"), false, true), flag, default: Is("0steps"), lanes: Own;
-        /// Where linear, cosine, polynomial, one-cycle and wsd end, and below which plateau does not fall, as a part of the rate
-        final_factor: f64 = number(from(0.0).to(1.0)), default: BySchedule(Decay::OneCycle, 4e-6, 0.0),
-            reader: Schedules(&[Decay::Linear, Decay::Cosine, Decay::Polynomial, Decay::OneCycle, Decay::Wsd, Decay::Plateau]),
+        /// Where linear, cosine, polynomial, one-cycle, wsd and each period of cosine-restarts end, and below which plateau and
+        /// exponential-steps do not fall, as a part of the rate
+        final_factor: f64 = number(from(0.0).to(1.0)), default: BySchedule(&[Decay::OneCycle], 4e-6, 0.0),
+            reader: Schedules(&[
+                Decay::Linear, Decay::Cosine, Decay::CosineRestarts, Decay::ExponentialSteps, Decay::Polynomial, Decay::OneCycle,
+                Decay::Wsd, Decay::Plateau,
+            ]),
             lanes: Own;
-        /// Factor of each fall of `step` and `plateau`, and of each epoch of `exponential`
-        gamma: f64 = number(above(0.0).to(1.0)), default: BySchedule(Decay::Exponential, 0.95, 0.1),
-            reader: Schedules(&[Decay::Step, Decay::Exponential, Decay::Plateau]), lanes: Own;
+        /// Factor of each fall of `step`, `milestones` and `plateau`, of each epoch of `exponential` and of each timescale of
+        /// `exponential-steps`
+        gamma: f64 = number(above(0.0).to(1.0)),
+            default: BySchedule(&[Decay::Exponential, Decay::ExponentialSteps], 0.95, 0.1),
+            reader: Schedules(&[
+                Decay::Step, Decay::Milestones, Decay::Exponential, Decay::ExponentialSteps, Decay::Plateau,
+            ]),
+            lanes: Own;
+        /// First period of `cosine-restarts`, in optimizer steps or epochs
+        period: Stretch = stretch(Some("steps"), false, false), default: Is("1epoch"),
+            reader: Schedules(&[Decay::CosineRestarts]), lanes: Own;
+        /// Factor of each period of `cosine-restarts` to the last one
+        period_factor: u64 = count(1, MOST), default: Is("1"), reader: Schedules(&[Decay::CosineRestarts]), lanes: Own;
         /// Epochs between two falls of `step`
         step_epochs: u64 = count(1, MOST), default: Is("10"), reader: Schedules(&[Decay::Step]), lanes: Own;
+        /// Where the rate of `milestones` falls, in steps, epochs or parts of the run
+        milestones: Milestones = any(), default: Is("0.5,0.75"), reader: Schedules(&[Decay::Milestones]), lanes: Own;
+        /// τ of `exponential-steps` and `inverse-sqrt`, in optimizer steps or epochs; `auto`: for the first an epoch, for the second
+        /// the warm-up, and 10,000 steps without one
+        timescale: Option<Stretch> = stretch(Some("steps"), false, false), default: Unset("auto"),
+            reader: Schedules(&[Decay::ExponentialSteps, Decay::InverseSqrt]), lanes: Own;
         /// Exponent of `polynomial`
         power: f64 = number(above(0.0).to(100.0)), default: Is("2"), reader: Schedules(&[Decay::Polynomial]),
             lanes: Own;

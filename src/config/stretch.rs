@@ -1,6 +1,8 @@
-//! Stretches of training, and lengths of time.
+//! Stretches of training, points in it, and lengths of time.
 
 use std::fmt;
+
+use crate::optim::Shortest;
 
 /// A stretch of training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +51,101 @@ pub fn parse_time(text: &str) -> Option<f64> {
         rest = &rest[digits + unit..];
     }
     (!text.is_empty()).then_some(seconds)
+}
+
+/// Points in a run, in order, each behind the last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Milestones {
+    /// After so many optimizer steps.
+    Steps(Vec<u64>),
+    /// After so many epochs.
+    Epochs(Vec<u64>),
+    /// After these parts of all steps, in (0, 1).
+    Parts(Vec<f64>),
+}
+
+impl Milestones {
+    /// Reads `30,60epochs`, `500steps,800steps` or `0.5,0.75`, in brackets or not.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words; nothing where it is no such list at all.
+    pub fn parse(text: &str) -> Result<Self, Option<String>> {
+        let inside = |open, close| text.strip_prefix(open).and_then(|text: &str| text.strip_suffix(close));
+        let text = inside('[', ']').or_else(|| inside('(', ')')).unwrap_or(text);
+        let pieces: Vec<&str> = text.split(',').map(str::trim).collect();
+        let unit = |piece: &str| Stretch::parse(piece, None);
+        let milestones = match pieces.last().and_then(|last| unit(last)) {
+            Some(last @ (Stretch::Steps(_) | Stretch::Epochs(_))) => {
+                let bare = if let Stretch::Steps(_) = last { "steps" } else { "epochs" };
+                let count = |piece: &&str| match (Stretch::parse(piece, Some(bare)), last) {
+                    (Some(Stretch::Steps(count)), Stretch::Steps(_)) => Some(count),
+                    (Some(Stretch::Epochs(count)), Stretch::Epochs(_)) => Some(count),
+                    _ => None,
+                };
+                let counts = pieces.iter().map(count).collect::<Option<Vec<_>>>().ok_or(None)?;
+                expect_ascending(&pieces, counts.iter().map(|count| *count as f64))?;
+                if let Stretch::Steps(_) = last { Self::Steps(counts) } else { Self::Epochs(counts) }
+            }
+            _ => {
+                let part = |piece: &&str| piece.parse::<f64>().ok().filter(|part| *part < 1.0);
+                let parts = pieces.iter().map(part).collect::<Option<Vec<_>>>().ok_or(None)?;
+                expect_ascending(&pieces, parts.iter().copied())?;
+                Self::Parts(parts)
+            }
+        };
+        Ok(milestones)
+    }
+
+    /// The steps of a run at which they stand; a part at the nearest.
+    pub fn steps(&self, epoch_steps: u64, total_steps: u64) -> Vec<u64> {
+        match self {
+            Self::Steps(counts) => counts.clone(),
+            Self::Epochs(counts) => counts.iter().map(|count| count.saturating_mul(epoch_steps)).collect(),
+            Self::Parts(parts) => parts.iter().map(|part| (part * total_steps as f64).round() as u64).collect(),
+        }
+    }
+
+    /// As a TOML array.
+    pub fn to_toml(&self) -> String {
+        match self {
+            Self::Steps(counts) => {
+                format!("{:?}", counts.iter().map(|count| format!("{count}steps")).collect::<Vec<_>>())
+            }
+            Self::Epochs(counts) => {
+                format!("{:?}", counts.iter().map(|count| format!("{count}epochs")).collect::<Vec<_>>())
+            }
+            Self::Parts(parts) => format!("{parts:?}"),
+        }
+    }
+}
+
+/// Requires that numbers lie above 0, each above the last.
+fn expect_ascending(pieces: &[&str], numbers: impl Iterator<Item = f64>) -> Result<(), Option<String>> {
+    let mut last: Option<(&str, f64)> = None;
+    for (piece, number) in pieces.iter().zip(numbers) {
+        let floor = last.map_or(0.0, |(_, number)| number);
+        if number <= floor {
+            let after = last.map_or("the start".to_owned(), |(piece, _)| format!("`{piece}`"));
+            return Err(Some(format!("`{piece}` does not lie behind {after}")));
+        }
+        last = Some((piece, number));
+    }
+    Ok(())
+}
+
+impl fmt::Display for Milestones {
+    /// The unit stands once, behind the last.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        match self {
+            Self::Steps(counts) => write!(f, "{}steps", joined(counts)),
+            Self::Epochs(counts) => write!(f, "{}epochs", joined(counts)),
+            Self::Parts(parts) => {
+                let words: Vec<String> = parts.iter().map(|part| Shortest(*part).to_string()).collect();
+                f.write_str(&words.join(","))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Stretch {

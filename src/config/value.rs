@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::augment::{Augment, PARTS};
 use super::field::{ColumnNames, ImageSize};
-use super::stretch::{Stretch, parse_time};
+use super::stretch::{Milestones, Stretch, parse_time};
 use super::variant::Variant;
 use crate::data::own::is_on_hub;
 pub use crate::optim::Range;
@@ -44,6 +44,8 @@ pub enum Kind {
     },
     /// A length of time above 0.
     Time,
+    /// Points in a run.
+    Milestones,
     /// On or off.
     Switch,
     /// An optimizer; its other names are understood.
@@ -90,6 +92,8 @@ pub enum Value {
     Stretch(Stretch),
     /// Seconds.
     Time(f64),
+    /// Points in a run.
+    Milestones(Milestones),
 }
 
 /// Greatest number of layers; more is a mistake in a script.
@@ -101,6 +105,11 @@ impl Kind {
         matches!(self, Self::Number(_) | Self::Count { .. })
     }
 
+    /// Whether a value is a list with commas of its own.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Widths { .. } | Self::Milestones)
+    }
+
     /// What such a value is called in help.
     pub fn metavar(self) -> &'static str {
         match self {
@@ -109,6 +118,7 @@ impl Kind {
             Self::Widths { .. } => "N,N",
             Self::Stretch { .. } => "STRETCH",
             Self::Time => "TIME",
+            Self::Milestones => "LIST",
             Self::Switch => "BOOL",
             Self::Groups => "GROUPS",
             Self::Variant => "VARIANT",
@@ -193,6 +203,10 @@ impl Kind {
                 let seconds = seconds.filter(|s: &f64| *s > 0.0 && s.is_finite());
                 seconds.map(Value::Time).ok_or_else(expected)
             }
+            Self::Milestones => Milestones::parse(text).map(Value::Milestones).map_err(|wrong| match wrong {
+                Some(wrong) => format!("{}: {wrong}", expected()),
+                None => expected(),
+            }),
             Self::Device => {
                 let text = text.to_ascii_lowercase();
                 crate::device::Request::parse(&text).map(|_| Value::Text(text)).ok_or_else(expected)
@@ -254,6 +268,9 @@ impl fmt::Display for Kind {
                 bare.map_or(Ok(()), |unit| write!(f, " or a number of {unit}"))
             }
             Self::Time => f.write_str("a time like `90s`, `10m`, `1h30m`"),
+            Self::Milestones => {
+                f.write_str("ascending milestones like `30,60epochs`, `500,800steps`, `0.5,0.75` of the run")
+            }
             Self::Switch => f.write_str("true or false"),
             Self::Optimizer => {
                 let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
@@ -280,6 +297,7 @@ impl Value {
                 format!("[{}]", tables.join(", "))
             }
             Self::Widths(widths) => format!("{widths:?}"),
+            Self::Milestones(milestones) => milestones.to_toml(),
             // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
             _ => serde_json::Value::String(self.to_string()).to_string().replace('\u{7f}', "\\u007f"),
         }
@@ -294,7 +312,7 @@ impl Value {
             Self::Switch(on) => (*on).into(),
             Self::Groups(groups) => groups.iter().map(GroupText::to_json).collect(),
             Self::Widths(widths) => widths.clone().into(),
-            Self::Text(_) | Self::Stretch(_) | Self::Time(_) => self.to_string().into(),
+            Self::Text(_) | Self::Stretch(_) | Self::Time(_) | Self::Milestones(_) => self.to_string().into(),
         }
     }
 }
@@ -329,6 +347,7 @@ impl fmt::Display for Value {
                 f.write_str(&words.join(","))
             }
             Self::Stretch(stretch) => write!(f, "{stretch}"),
+            Self::Milestones(milestones) => write!(f, "{milestones}"),
             Self::Time(seconds) => write!(f, "{seconds}s"),
         }
     }
@@ -456,6 +475,48 @@ mod tests {
         assert_eq!(Kind::Time.parse("90"), Ok(Value::Time(90.0)));
         assert!(Kind::Time.parse("nan").is_err());
         assert!(Kind::Time.parse("inf").is_err());
+    }
+
+    #[test]
+    fn milestones_are_read_in_one_unit_and_in_order() {
+        let read = |text: &str| Kind::Milestones.parse(text);
+        for (text, written, toml) in [
+            ("30, 60epochs", "30,60epochs", r#"["30epochs", "60epochs"]"#),
+            ("[500steps,800 steps]", "500,800steps", r#"["500steps", "800steps"]"#),
+            ("(0.5,0.75)", "0.5,0.75", "[0.5, 0.75]"),
+            (".5", "0.5", "[0.5]"),
+            ("1epoch", "1epochs", r#"["1epochs"]"#),
+        ] {
+            let value = read(text).unwrap();
+            assert_eq!((value.to_string().as_str(), value.to_toml().as_str()), (written, toml), "{text}");
+            assert_eq!(read(written), Ok(value));
+        }
+        for text in [
+            "",
+            "[]",
+            "30,60",
+            "0.5,1",
+            "1.5",
+            "nan",
+            "-0.5",
+            "0.5,",
+            ",0.5",
+            "30steps,60epochs",
+            "30,0.5",
+            "10s",
+            "0.5epochs",
+            "[0.5",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for (text, words) in [
+            ("60,30epochs", "`30epochs` does not lie behind `60`"),
+            ("0.5,0.5", "`0.5` does not lie behind `0.5`"),
+            ("0,0.5", "`0` does not lie behind the start"),
+            ("0steps", "`0steps` does not lie behind the start"),
+        ] {
+            assert!(read(text).unwrap_err().contains(words), "{text}: {:?}", read(text));
+        }
     }
 
     #[test]

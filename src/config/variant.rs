@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::axes;
 use super::groups;
 use super::layers::Given;
 use super::setting::Setting;
@@ -65,12 +66,13 @@ impl Variant {
         Ok(Self { label, family, settings })
     }
 
-    /// The variants between the commas of a text.
+    /// The variants between the commas of a text; a list of numbers stands in brackets.
     ///
     /// # Errors
     /// The first that is none, or stands there twice.
     pub fn all(text: &str) -> Result<Vec<Self>, String> {
-        let variants: Vec<Self> = text.split(',').map(Self::parse).collect::<Result<_, _>>()?;
+        let variants: Vec<Self> =
+            axes::outside_brackets(text).into_iter().map(Self::parse).collect::<Result<_, _>>()?;
         match Self::twice(&variants) {
             Some(twice) => Err(format!("`{}` stands there twice", twice.label)),
             None => Ok(variants),
@@ -111,7 +113,9 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.family.name)?;
         for (setting, value) in &self.settings {
-            write!(f, " {}={value}", setting.key.strip_prefix("optim.").unwrap_or(setting.key))?;
+            let name = setting.key.strip_prefix("optim.").unwrap_or(setting.key);
+            // Several variants have commas between them.
+            if setting.kind.is_list() { write!(f, " {name}=[{value}]")? } else { write!(f, " {name}={value}")? }
         }
         Ok(())
     }
@@ -163,6 +167,7 @@ mod tests {
             ("sgd momentum=0.9 nesterov=true", "sgd momentum=0.9 nesterov=true"),
             ("sf-adamw optim.lr=0.003", "schedule-free-adamw lr=0.003"),
             ("adamw weight-decay=0.1 schedule=cosine", "adamw weight_decay=0.1 schedule.schedule=cosine"),
+            ("sgd milestones=0.5,0.75", "sgd schedule.milestones=[0.5,0.75]"),
         ] {
             let found = written(text).unwrap();
             assert_eq!(found, expected, "{text}");

@@ -3,20 +3,25 @@
 //! `adamtrain schedules` prints what is set in here, and `docs/schedules.md` repeats it.
 //!
 //! ```text
-//!     letters      s: the step, from 0; T: all steps, W: those of the warm-up; p = (s − W)/(T − W); e: the epoch, from 0
+//!     letters            s: the step, from 0; T: all steps, W: those of the warm-up; p = (s − W)/(T − W); e: the epoch, from 0
 //!
-//!     warm-up      α·(s + 1)/W                           for s < W; all but one-cycle have it
-//!     constant     α
-//!     linear       α·(1 − (1 − f)·p)                     f: final_factor
-//!     cosine       α·(f + (1 − f)·(1 + cos(π·p))/2)      f: final_factor
-//!     step         α·γ^⌊e/E⌋                             γ: gamma, E: step_epochs
-//!     exponential  α·γ^e                                 γ: gamma
-//!     polynomial   α·(f + (1 − f)·(1 − p)^k)             f: final_factor, k: power
-//!     one-cycle    α·c(i, 1, s/(r·T − 1))                for s < r·T − 1; i: initial_factor, r: rise
-//!                  α·c(1, f, (s − r·T + 1)/(T − r·T))    from there on; f: final_factor
-//!                  c(a, b, x) = b + (a − b)·(1 + cos(π·x))/2
-//!     wsd          α·(1 − (1 − f)·max(0, 1 − (T − s)/D)) D = min(d·T, T − W), d: decay_fraction, f: final_factor
-//!     plateau      α·max(γⁿ, f)                          after n falls; γ: gamma, f: final_factor
+//!     warm-up            α·(s + 1)/W                           for s < W; all but one-cycle have it
+//!     constant           α
+//!     linear             α·(1 − (1 − f)·p)                     f: final_factor
+//!     cosine             α·(f + (1 − f)·(1 + cos(π·p))/2)      f: final_factor
+//!     cosine-restarts    α·(f + (1 − f)·(1 + cos(π·c/Tᵢ))/2)   c: steps since the warm-up or the last restart; f: final_factor
+//!                        Tᵢ = T₀·kⁱ                            after i restarts; T₀: period, k: period_factor
+//!     step               α·γ^⌊e/E⌋                             γ: gamma, E: step_epochs
+//!     milestones         α·γⁿ                                  n: milestones at or before s; γ: gamma
+//!     exponential        α·γ^e                                 γ: gamma
+//!     exponential-steps  α·max(γ^((s − W)/τ), f)               γ: gamma, τ: timescale, f: final_factor
+//!     inverse-sqrt       α/√(1 + (s − W)/τ)                    τ: timescale
+//!     polynomial         α·(f + (1 − f)·(1 − p)^k)             f: final_factor, k: power
+//!     one-cycle          α·c(i, 1, s/(r·T − 1))                for s < r·T − 1; i: initial_factor, r: rise
+//!                        α·c(1, f, (s − r·T + 1)/(T − r·T))    from there on; f: final_factor
+//!                        c(a, b, x) = b + (a − b)·(1 + cos(π·x))/2
+//!     wsd                α·(1 − (1 − f)·max(0, 1 − (T − s)/D)) D = min(d·T, T − W), d: decay_fraction, f: final_factor
+//!     plateau            α·max(γⁿ, f)                          after n falls; γ: gamma, f: final_factor
 //! ```
 //!
 //! [`CURVES`] has the source of each and what it ends with. The warm-up is that of Goyal et al. 2017, arXiv:1706.02677, §2.2, over
@@ -33,10 +38,18 @@ pub enum Decay {
     Linear,
     /// Along half a cosine to `final_factor` of its start.
     Cosine,
+    /// As [`Decay::Cosine`] over each of several periods, from the whole rate again at the start of each.
+    CosineRestarts,
     /// By the factor `gamma`, every `step_epochs` epochs.
     Step,
+    /// By the factor `gamma`, at given steps.
+    Milestones,
     /// By the factor `gamma`, every epoch.
     Exponential,
+    /// By the factor `gamma` over every timescale, a little in each step.
+    ExponentialSteps,
+    /// As one over the root of the step.
+    InverseSqrt,
     /// As a power of what is left.
     Polynomial,
     /// Up and down once; its rise is its warm-up.
@@ -81,7 +94,7 @@ pub struct Curve {
 }
 
 /// The schedules, from simple to complex.
-pub const CURVES: [Curve; 9] = [
+pub const CURVES: [Curve; 13] = [
     Curve {
         name: "constant",
         decay: Decay::Constant,
@@ -104,6 +117,13 @@ pub const CURVES: [Curve; 9] = [
         source: "Loshchilov & Hutter 2016, arXiv:1608.03983, one cycle; as torch.optim.lr_scheduler.CosineAnnealingLR over T − W",
     },
     Curve {
+        name: "cosine-restarts",
+        decay: Decay::CosineRestarts,
+        about: "along half a cosine, again and again from the whole rate",
+        end: "the last step has the rate of its place in its period",
+        source: "Loshchilov & Hutter 2016, arXiv:1608.03983, eq. 5; as torch.optim.lr_scheduler.CosineAnnealingWarmRestarts over steps",
+    },
+    Curve {
         name: "step",
         decay: Decay::Step,
         about: "down by a factor every few epochs",
@@ -111,11 +131,32 @@ pub const CURVES: [Curve; 9] = [
         source: "as torch.optim.lr_scheduler.StepLR, epoch by epoch",
     },
     Curve {
+        name: "milestones",
+        decay: Decay::Milestones,
+        about: "down by a factor at given steps, epochs or parts of the run",
+        end: "the last step has the rate after the last milestone",
+        source: "as torch.optim.lr_scheduler.MultiStepLR",
+    },
+    Curve {
         name: "exponential",
         decay: Decay::Exponential,
         about: "down by a factor every epoch",
         end: "the last step has the rate of its epoch",
         source: "as torch.optim.lr_scheduler.ExponentialLR, epoch by epoch",
+    },
+    Curve {
+        name: "exponential-steps",
+        decay: Decay::ExponentialSteps,
+        about: "down by a factor over every timescale, a little in each step",
+        end: "the last step has s = T − 1",
+        source: "as optax.exponential_decay; as torch.optim.lr_scheduler.ExponentialLR of γ^(1/τ), step by step",
+    },
+    Curve {
+        name: "inverse-sqrt",
+        decay: Decay::InverseSqrt,
+        about: "as one over the root of the step: no end is needed",
+        end: "the last step has s = T − 1",
+        source: "Vaswani et al. 2017, arXiv:1706.03762, eq. 3; as fairseq's inverse_sqrt with τ = W, as big_vision's rsqrt with any τ",
     },
     Curve {
         name: "polynomial",
@@ -166,7 +207,7 @@ pub fn warm_up() -> String {
 
 /// The lines that the head of this file sets in under a name, without it.
 fn set_in(name: &str) -> String {
-    const WIDTH: usize = 13;
+    const WIDTH: usize = 19;
     let lines = include_str!("schedule.rs").lines().map_while(|line| line.strip_prefix("//!"));
     let lines = lines.filter_map(|line| line.strip_prefix("     ")).map(|line| line.split_at(line.len().min(WIDTH)));
     let starts = |(head, _): &(&str, &str)| head.trim_end() == name;
@@ -194,6 +235,8 @@ pub struct ScheduleConfig {
     pub rise: f64,
     /// d, in (0, 1].
     pub decay_fraction: f64,
+    /// k of restarts, ≥ 1.
+    pub period_factor: u64,
 }
 
 /// A learning rate for each step of a run.
@@ -209,6 +252,12 @@ pub struct Schedule {
     pub total_steps: u64,
     /// Steps of one epoch, ≥ 1.
     pub epoch_steps: u64,
+    /// T₀ of restarts, in steps, ≥ 1.
+    pub period_steps: u64,
+    /// τ, in steps, ≥ 1.
+    pub timescale_steps: u64,
+    /// The steps from which on the rate of milestones is lower.
+    pub milestones: Vec<u64>,
     /// The steps from which on a plateau's rate is lower, in order.
     pub falls: Vec<u64>,
     /// After how many steps it begins again, if it does; then T is as many.
@@ -231,13 +280,19 @@ impl Schedule {
         debug_assert!((0.0..=1.0).contains(&progress));
         let falling = 1.0 - final_factor;
         let epoch = step / self.epoch_steps;
+        let behind = |steps: &[u64]| steps.iter().filter(|from| step >= **from).count() as f64;
+        let timescales = (step - self.warmup_steps) as f64 / self.timescale_steps as f64;
         self.lr
             * match decay {
                 Decay::Constant | Decay::OneCycle => 1.0,
                 Decay::Linear => 1.0 - falling * progress,
                 Decay::Cosine => final_factor + falling * 0.5 * (1.0 + (PI * progress).cos()),
+                Decay::CosineRestarts => final_factor + falling * 0.5 * (1.0 + (PI * self.of_period(step)).cos()),
                 Decay::Step => gamma.powf((epoch / step_epochs) as f64),
+                Decay::Milestones => gamma.powf(behind(&self.milestones)),
                 Decay::Exponential => gamma.powf(epoch as f64),
+                Decay::ExponentialSteps => gamma.powf(timescales).max(final_factor),
+                Decay::InverseSqrt => 1.0 / (1.0 + timescales).sqrt(),
                 Decay::Polynomial => final_factor + falling * (1.0 - progress).powf(power),
                 Decay::Wsd => {
                     // The fall does not begin before the warm-up ends.
@@ -245,11 +300,21 @@ impl Schedule {
                     let left = self.total_steps.saturating_sub(step) as f64 / last;
                     1.0 - falling * (1.0 - left).clamp(0.0, 1.0)
                 }
-                Decay::Plateau => {
-                    let falls = self.falls.iter().filter(|from| step >= **from).count();
-                    gamma.powf(falls as f64).max(final_factor)
-                }
+                Decay::Plateau => gamma.powf(behind(&self.falls)).max(final_factor),
             }
+    }
+
+    /// How much of its period a step behind the warm-up has passed, in [0, 1).
+    pub fn of_period(&self, step: u64) -> f64 {
+        let (mut passed, mut period) = (step - self.warmup_steps, self.period_steps);
+        if self.form.period_factor == 1 {
+            passed %= period;
+        }
+        while passed >= period {
+            passed -= period;
+            period = period.saturating_mul(self.form.period_factor);
+        }
+        passed as f64 / period as f64
     }
 
     /// The factor of one-cycle: its top is reached at step r·T − 1, its end at step T − 1.
@@ -280,6 +345,7 @@ mod tests {
             initial_factor: 0.04,
             rise: 0.3,
             decay_fraction: 0.25,
+            period_factor: 2,
         };
         Schedule {
             lr: 0.1,
@@ -287,6 +353,9 @@ mod tests {
             warmup_steps: 10,
             total_steps: 110,
             epoch_steps: 11,
+            period_steps: 11,
+            timescale_steps: 11,
+            milestones: vec![40, 55, 82],
             falls: vec![40, 70],
             round: None,
         }
@@ -304,7 +373,7 @@ mod tests {
         };
         expect(letters());
         expect(set_in(&warm_up()));
-        // Ten epochs of ten steps at α = 1, one of them warm-up; the numbers are the defaults but E = 3.
+        // Ten epochs of ten steps at α = 1, one of them warm-up; the numbers are the defaults but E = 3 and T₀ = 40.
         let form = ScheduleConfig {
             decay: Decay::Constant,
             final_factor: 0.0,
@@ -314,19 +383,29 @@ mod tests {
             initial_factor: 0.04,
             rise: 0.3,
             decay_fraction: 0.2,
+            period_factor: 1,
         };
         for curve in CURVES {
             expect(format!("## {}\n\n{}\n", curve.name, set_in(&curve.formula())));
             expect(curve.end.to_owned());
             let (gamma, final_factor) = match curve.decay {
-                Decay::Exponential => (0.95, 0.0),
+                Decay::Exponential | Decay::ExponentialSteps => (0.95, 0.0),
                 Decay::OneCycle => (0.1, 4e-6),
                 _ => (0.1, 0.0),
             };
             let form = ScheduleConfig { decay: curve.decay, gamma, final_factor, ..form };
-            let falls = vec![35, 75];
-            let run =
-                Schedule { lr: 1.0, form, warmup_steps: 10, total_steps: 100, epoch_steps: 10, falls, round: None };
+            let run = Schedule {
+                lr: 1.0,
+                form,
+                warmup_steps: 10,
+                total_steps: 100,
+                epoch_steps: 10,
+                period_steps: 40,
+                timescale_steps: 10,
+                milestones: vec![50, 75],
+                falls: vec![35, 75],
+                round: None,
+            };
             let rates = [0, 9, 10, 40, 70, 90, 99].map(|step| format!("{:.4}", run.lr(step)));
             expect(format!("| `{}` | {} |", curve.name, rates.join(" | ")));
         }
@@ -396,6 +475,175 @@ mod tests {
         for (step, lr) in torch {
             assert!((schedule.lr(step) - lr).abs() < 1e-15, "step {step}: {} {lr}", schedule.lr(step));
         }
+    }
+
+    /// The rates of some steps behind the warm-up, as PyTorch 2.15, optax 0.2.8 and transformers 5.24 have them:
+    /// `scripts/dev/schedules.py` prints them.
+    #[test]
+    #[allow(clippy::unreadable_literal)]
+    fn the_others_are_those_of_the_libraries_named() {
+        const STEPS: [u64; 12] = [10, 11, 20, 21, 39, 40, 54, 55, 60, 81, 82, 109];
+        let of = |decay: Decay, change: fn(&mut Schedule)| {
+            let mut schedule = schedule(decay);
+            change(&mut schedule);
+            schedule
+        };
+        let cases = [
+            (
+                of(Decay::CosineRestarts, |own| own.form.period_factor = 1),
+                [
+                    0.1,
+                    0.0983797189445799,
+                    0.021620281055420108,
+                    0.1,
+                    0.04338339947992455,
+                    0.0338055706421886,
+                    0.1,
+                    0.0983797189445799,
+                    0.0543074064690686,
+                    0.0656925935309314,
+                    0.0543074064690686,
+                    0.1,
+                ],
+            ),
+            (
+                of(Decay::CosineRestarts, |_| ()),
+                [
+                    0.1,
+                    0.0983797189445799,
+                    0.021620281055420108,
+                    0.1,
+                    0.02634985868675276,
+                    0.023614720185819275,
+                    0.08828427124746191,
+                    0.08619442935781141,
+                    0.07397856718396395,
+                    0.023614720185819275,
+                    0.02252201100000954,
+                    0.08828427124746191,
+                ],
+            ),
+            (
+                of(Decay::CosineRestarts, |own| (own.period_steps, own.form.period_factor) = (10, 3)),
+                [
+                    0.1,
+                    0.09804226065180616,
+                    0.1,
+                    0.09978087581473094,
+                    0.043730534276968006,
+                    0.040000000000000015,
+                    0.09961072274966282,
+                    0.09939231012048833,
+                    0.09758770483143635,
+                    0.07877886251143564,
+                    0.0775348458715631,
+                    0.04122113748856439,
+                ],
+            ),
+            (of(Decay::Milestones, |_| ()), [0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125, 0.0125]),
+            (
+                of(Decay::ExponentialSteps, |own| own.form.final_factor = 0.0),
+                [
+                    0.1,
+                    0.09389309106617064,
+                    0.053252054471998114,
+                    0.04999999999999998,
+                    0.016083311225117875,
+                    0.01510111805505557,
+                    0.006249999999999987,
+                    0.005868318191635653,
+                    0.004282346827250378,
+                    0.0011402188325636267,
+                    0.0010705867068125936,
+                    0.00019531249999999914,
+                ],
+            ),
+            (
+                of(Decay::ExponentialSteps, |_| ()),
+                [
+                    0.1,
+                    0.09389309106617064,
+                    0.053252054471998135,
+                    0.05,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                    0.020000000000000004,
+                ],
+            ),
+            (
+                of(Decay::InverseSqrt, |own| own.timescale_steps = 10),
+                [
+                    0.1,
+                    0.09534625892455922,
+                    0.07071067811865475,
+                    0.06900655593423542,
+                    0.05063696835418333,
+                    0.05,
+                    0.04303314829119352,
+                    0.04264014327112209,
+                    0.04082482904638631,
+                    0.03513641844631533,
+                    0.034921514788478915,
+                    0.030289126640769132,
+                ],
+            ),
+            (
+                of(Decay::InverseSqrt, |own| own.timescale_steps = 25),
+                [
+                    0.1,
+                    0.09805806756909202,
+                    0.08451542547285167,
+                    0.08333333333333334,
+                    0.06804138174397717,
+                    0.06741998624632421,
+                    0.060192926542884606,
+                    0.05976143046671968,
+                    0.05773502691896259,
+                    0.051031036307982884,
+                    0.05076730825668096,
+                    0.04490132550669373,
+                ],
+            ),
+            (
+                of(Decay::InverseSqrt, |own| (own.warmup_steps, own.timescale_steps) = (0, 10_000)),
+                [
+                    0.09995003746877733,
+                    0.09994504533344625,
+                    0.0999001497504367,
+                    0.09989516508612453,
+                    0.09980556852758496,
+                    0.09980059800697491,
+                    0.09973108860238811,
+                    0.09972612920067925,
+                    0.09970134328524718,
+                    0.09959744388432287,
+                    0.0995925043924715,
+                    0.0994594152875741,
+                ],
+            ),
+        ];
+        for (schedule, rates) in cases {
+            for (step, lr) in STEPS.into_iter().zip(rates) {
+                let (own, name) = (schedule.lr(step), schedule.form.decay.name());
+                assert!((own - lr).abs() < 1e-15, "{name}, step {step}: {own} {lr}");
+            }
+        }
+    }
+
+    #[test]
+    fn periods_end_where_the_next_begins_however_long_they_grow() {
+        let mut restarts = schedule(Decay::CosineRestarts);
+        restarts.form.period_factor = 1 << 20;
+        assert_eq!(restarts.of_period(20), 10.0 / 11.0);
+        assert_eq!(restarts.of_period(21), 0.0);
+        assert!(restarts.of_period(u64::MAX).is_finite());
+        restarts.form.period_factor = 1;
+        assert_eq!(restarts.of_period(10 + 11 * 1_000_000), 0.0);
     }
 
     #[test]

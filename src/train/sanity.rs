@@ -38,6 +38,28 @@ pub fn sanity_warnings(config: &Config, examples: usize) -> Vec<String> {
             config.epochs
         ));
     }
+    if config.form().decay == Decay::CosineRestarts {
+        let behind = plan.total_steps.saturating_sub(plan.warmup_steps);
+        if plan.period_steps >= behind {
+            odd.push(format!(
+                "`schedule.period` is {}, and the run has no more: the learning rate never restarts",
+                counted(plan.period_steps, "step")
+            ));
+        } else if plan.of_period(plan.total_steps) > 0.0 {
+            let rate = plan.lr(plan.total_steps - 1) / plan.lr.max(f64::MIN_POSITIVE);
+            odd.push(format!(
+                "`schedule.period` and `schedule.period_factor`: the run ends inside a period, at {rate:.2} of `optim.lr`"
+            ));
+        }
+    }
+    if config.form().decay == Decay::Milestones
+        && let Some(late) = plan.milestones.iter().find(|milestone| **milestone >= plan.total_steps)
+    {
+        odd.push(format!(
+            "`schedule.milestones` has one at step {late}, and the run has {}: the learning rate does not fall there",
+            plan.total_steps
+        ));
+    }
     odd
 }
 
@@ -56,12 +78,17 @@ mod tests {
         };
         assert!(found(&[]).is_empty());
         assert!(found(&[("schedule.warmup", "10epochs"), ("train.batch_size", "1000")]).is_empty());
+        assert!(found(&[("schedule.schedule", "milestones")]).is_empty());
+        assert!(found(&[("schedule.schedule", "cosine-restarts")]).is_empty());
         for (settings, word) in [
             (&[("schedule.warmup", "11epochs")][..], "schedule.warmup"),
             (&[("train.batch_size", "1001")], "train.batch_size"),
             (&[("data.limit_train", "1001")], "data.limit_train"),
             (&[("train.patience", "10"), ("data.valid_fraction", "0.1")], "train.patience"),
             (&[("schedule.schedule", "step"), ("train.epochs", "5")], "schedule.step_epochs"),
+            (&[("schedule.schedule", "milestones"), ("schedule.milestones", "5,10epochs")], "schedule.milestones"),
+            (&[("schedule.schedule", "cosine-restarts"), ("schedule.period", "10epochs")], "never restarts"),
+            (&[("schedule.schedule", "cosine-restarts"), ("schedule.period", "3epochs")], "inside a period, at 0.80"),
         ] {
             let told = found(settings);
             assert!(told.len() == 1 && told[0].contains(word), "{told:?}");
