@@ -17,7 +17,7 @@ pub use element::Element;
 pub use gpu::is_on_gpu;
 pub use gpu::kernel::{Kernel, Parts};
 pub use host::borrow::Views;
-pub use host::muon::MuonStep;
+pub use host::muon::{MuonStep, NewtonSchulz};
 pub use host::sums::{ACCUMULATORS, piece_size};
 pub use host::update::Scalars;
 pub use host::warp::ImageSize;

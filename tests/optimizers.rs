@@ -59,6 +59,7 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--schedule cosine-restarts --set schedule.period=3steps --set schedule.period_factor=2 --warmup 2steps",
         "--schedule milestones --set schedule.milestones=0.3,0.6 --set schedule.gamma=0.5",
         "--schedule inverse-sqrt --warmup 3steps",
+        "--optimizer muon --set optim.ns_coefficients=2,-1.5,0.5",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.regrow=0.1 --valid-fraction 0.2",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.saliency=fisher --set prune.clustering=0.5 --set prune.l1=1e-3",
         "--prune 0.8 --hidden 8 --set prune.method=iterative --set prune.rounds=3 --set prune.rewind=1steps",
@@ -220,6 +221,10 @@ fn mistakes_around_optimizers_are_told() {
             &["--state", "`optim.state` is no hyperparameter of sgd", "is of adam, adamw"],
         ),
         ("--optimizer schedule-free --state 4bit", &["--state", "is of adam, adamw"]),
+        (
+            "--optimizer muon --set optim.ns_coefficients=3,-4",
+            &["optim.ns_coefficients", "three numbers in [-100, 100]"],
+        ),
         ("--state 16bit", &["--state", "`16bit`", "32bit, 8bit, 4bit"]),
         ("--state 8bit --set optim.cautious=true", &["optim.cautious", "optim.state"]),
         ("--state 8bit --device cuda", &["optim.state", "GPU", "--device cpu"]),

@@ -92,6 +92,7 @@ pub(super) fn plain(value: HyperValue) -> Value {
         HyperValue::Count(count) => json!(count),
         HyperValue::Switch(on) => json!(on),
         HyperValue::Word(word) => json!(word),
+        HyperValue::Triple(numbers) => json!(numbers),
     }
 }
 

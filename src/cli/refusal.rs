@@ -238,7 +238,7 @@ impl Typed<'_> {
         let is_sweep = self.command.is_some_and(|command| command.get_name() == "sweep");
         let hint = match setting.map(|setting| setting.kind) {
             Some(Kind::Switch) => format!("did you mean `{flag}={}`?", values.join(" ")),
-            Some(Kind::Widths { .. } | Kind::Milestones | Kind::Columns { .. }) => {
+            Some(Kind::Widths { .. } | Kind::Milestones | Kind::Triple(_) | Kind::Columns { .. }) => {
                 format!("did you mean `{flag} {}`?", joined(&values))
             }
             Some(Kind::Path) => self.see(),

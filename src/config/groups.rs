@@ -176,6 +176,9 @@ pub fn value_of(hyper: &Hyper, value: &Value) -> Result<HyperValue, String> {
     match (hyper.accepts, value) {
         (Accepts::Number(range), Value::Number(number)) if range.contains(*number) => Ok(HyperValue::Number(*number)),
         (Accepts::Count(most), Value::Count(count)) if *count <= most => Ok(HyperValue::Count(*count)),
+        (Accepts::Triple(_), Value::Triple(numbers)) => {
+            hyper.accepts.fitted(HyperValue::Triple(*numbers)).ok_or_else(expected)
+        }
         (Accepts::Switch, Value::Switch(on)) => Ok(HyperValue::Switch(*on)),
         (Accepts::Word(words), Value::Text(text)) => {
             words.iter().find(|word| *word == text).map(|word| HyperValue::Word(word)).ok_or_else(expected)

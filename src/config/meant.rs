@@ -232,6 +232,7 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
         Kind::Stretch { .. } | Kind::Time => stretch(setting, text),
         Kind::Milestones => milestones(setting, text),
         Kind::Number(_) | Kind::Count { .. } => number(setting, text),
+        Kind::Triple(_) => triple(setting, text),
         Kind::Device | Kind::Groups | Kind::Variant | Kind::Path | Kind::ImageSize | Kind::Columns { .. } => None,
     });
     match setting.kind {
@@ -246,7 +247,7 @@ pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
     let values = axes::values(setting, text).ok().filter(|values| values.len() > 1)?;
     // Widths of one net that are parted wrongly are no sweep.
     let is_list = match setting.kind {
-        Kind::Milestones => text.contains(';'),
+        Kind::Milestones | Kind::Triple(_) => text.contains(';'),
         Kind::Widths { .. } => values.iter().any(is_deep),
         _ => true,
     };
@@ -322,6 +323,13 @@ fn milestones(setting: &Setting, text: &str) -> Option<String> {
     let joined = pieces.join(",");
     let found = [&joined, &format!("{joined}epochs")].into_iter().find_map(|text| setting.kind.parse(text).ok());
     found.map(|value| value.to_string())
+}
+
+/// Three numbers parted otherwise.
+fn triple(setting: &Setting, text: &str) -> Option<String> {
+    let is_mark = |c: char| c.is_whitespace() || ",;:/|[](){}".contains(c);
+    let pieces: Vec<&str> = text.split(is_mark).filter(|piece| !piece.is_empty()).collect();
+    setting.kind.parse(&pieces.join(",")).ok().map(|value| value.to_string())
 }
 
 /// A stretch with a unit of another name, or without one.
@@ -453,6 +461,7 @@ mod tests {
             ("train.epochs", "10.0", "`10`"),
             ("data.limit_train", "1_000", "`1000`"),
             ("model.dropout", "50%", "`0.5`"),
+            ("optim.ns_coefficients", "2 -1.5 0.5", "`2,-1.5,0.5`"),
             ("schedule.milestones", "30,60", "`30,60epochs`"),
             ("schedule.milestones", "[60, 30, 90]", "`30,60,90epochs`"),
             ("schedule.milestones", "0.75 0.5", "`0.5,0.75`"),

@@ -17,7 +17,7 @@ use super::setting::ReadBy::{DataByPath, Schedules, Unless};
 use super::setting::Sharing::{Own, Sweep};
 pub use super::setting::{Default, ReadBy, Setting, Sharing};
 use super::stretch::{Milestones, Stretch};
-use super::value::{GroupText, Value};
+use super::value::{GroupText, Kind, Value};
 use super::variant::Variant;
 use crate::data::{SETS, Scaling};
 use crate::device::Request;
@@ -40,7 +40,11 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
             flag: FLAGGED.contains(&hyper.key).then(|| setting.flag_of_its_name()),
             default: ByOptimizer,
             reader: beside.map_or(ReadBy::Every, |(_, reader)| *reader),
-            lanes: if setting.kind.is_number() { Own } else { Sharing::Model },
+            lanes: if setting.kind.is_number() || matches!(setting.kind, Kind::Triple(_)) {
+                Own
+            } else {
+                Sharing::Model
+            },
             ..setting
         }
     });

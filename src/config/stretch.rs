@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::value::inside;
 use crate::optim::Shortest;
 
 /// A stretch of training.
@@ -70,9 +71,7 @@ impl Milestones {
     /// # Errors
     /// What is wrong with it, in words; nothing where it is no such list at all.
     pub fn parse(text: &str) -> Result<Self, Option<String>> {
-        let inside = |open, close| text.strip_prefix(open).and_then(|text: &str| text.strip_suffix(close));
-        let text = inside('[', ']').or_else(|| inside('(', ')')).unwrap_or(text);
-        let pieces: Vec<&str> = text.split(',').map(str::trim).collect();
+        let pieces: Vec<&str> = inside(text).split(',').map(str::trim).collect();
         let unit = |piece: &str| Stretch::parse(piece, None);
         let milestones = match pieces.last().and_then(|last| unit(last)) {
             Some(last @ (Stretch::Steps(_) | Stretch::Epochs(_))) => {

@@ -21,6 +21,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A real number.
     Number(Range),
+    /// Three real numbers.
+    Triple(Range),
     /// A whole number.
     Count {
         /// Least value.
@@ -82,6 +84,8 @@ pub enum Value {
     Count(u64),
     /// A real number.
     Number(f64),
+    /// Three real numbers.
+    Triple([f64; 3]),
     /// On or off.
     Switch(bool),
     /// Parameter groups, as written.
@@ -107,13 +111,14 @@ impl Kind {
 
     /// Whether a value is a list with commas of its own.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::Widths { .. } | Self::Milestones)
+        matches!(self, Self::Widths { .. } | Self::Milestones | Self::Triple(_))
     }
 
     /// What such a value is called in help.
     pub fn metavar(self) -> &'static str {
         match self {
             Self::Number(_) => "F",
+            Self::Triple(_) => "F,F,F",
             Self::Count { .. } => "N",
             Self::Widths { .. } => "N,N",
             Self::Stretch { .. } => "STRETCH",
@@ -169,6 +174,11 @@ impl Kind {
                 Ok(number) if number > range.high => Err(format!("{}, at most {}", expected(), Shortest(range.high))),
                 _ => Err(expected()),
             },
+            Self::Triple(range) => {
+                let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| range.contains(*number));
+                let numbers: Option<Vec<f64>> = inside(text).split(',').map(number).collect();
+                numbers.and_then(|numbers| numbers.try_into().ok()).map(Value::Triple).ok_or_else(expected)
+            }
             Self::Count { least, most } => match text.parse::<u64>() {
                 Ok(count) if (least..=most).contains(&count) => Ok(Value::Count(count)),
                 // Too large for the setting, or for any count.
@@ -217,6 +227,12 @@ impl Kind {
     }
 }
 
+/// What stands in the brackets of a list, which may have none.
+pub(super) fn inside(text: &str) -> &str {
+    let between = |open, close| text.strip_prefix(open).and_then(|text: &str| text.strip_suffix(close));
+    between('[', ']').or_else(|| between('(', ')')).unwrap_or(text)
+}
+
 /// The one of some words that a text is, however it is written.
 fn named(words: &[&str], text: &str) -> Option<Value> {
     words.iter().find(|word| plain(word) == plain(text)).map(|word| Value::Text((*word).to_owned()))
@@ -241,6 +257,7 @@ impl From<Accepts> for Kind {
             Accepts::Count(most) => Self::Count { least: 0, most },
             Accepts::Switch => Self::Switch,
             Accepts::Word(words) => Self::Choice(words),
+            Accepts::Triple(range) => Self::Triple(range),
         }
     }
 }
@@ -256,6 +273,7 @@ impl fmt::Display for Kind {
             Self::Columns { several: true } => f.write_str("names of columns like `island,sex`"),
             Self::DataSet(words) => write!(f, "{}, a path, or OWNER/NAME of the hub's cache", words.join(", ")),
             Self::Number(range) => write!(f, "a number {range}"),
+            Self::Triple(range) => write!(f, "three numbers {range} like `3.4445,-4.775,2.0315`"),
             Self::Count { least, most } if *most >= u64::from(u32::MAX) => {
                 write!(f, "a whole number >= {least}")
             }
@@ -297,6 +315,7 @@ impl Value {
                 format!("[{}]", tables.join(", "))
             }
             Self::Widths(widths) => format!("{widths:?}"),
+            Self::Triple(numbers) => format!("{numbers:?}"),
             Self::Milestones(milestones) => milestones.to_toml(),
             // A JSON string is a TOML basic string, but for one control character that TOML wants escaped.
             _ => serde_json::Value::String(self.to_string()).to_string().replace('\u{7f}', "\\u007f"),
@@ -312,6 +331,7 @@ impl Value {
             Self::Switch(on) => (*on).into(),
             Self::Groups(groups) => groups.iter().map(GroupText::to_json).collect(),
             Self::Widths(widths) => widths.clone().into(),
+            Self::Triple(numbers) => numbers.to_vec().into(),
             Self::Text(_) | Self::Stretch(_) | Self::Time(_) | Self::Milestones(_) => self.to_string().into(),
         }
     }
@@ -324,6 +344,7 @@ impl From<HyperValue> for Value {
             HyperValue::Count(count) => Self::Count(count),
             HyperValue::Switch(on) => Self::Switch(on),
             HyperValue::Word(word) => Self::Text(word.to_owned()),
+            HyperValue::Triple(numbers) => Self::Triple(numbers),
         }
     }
 }
@@ -341,6 +362,7 @@ impl fmt::Display for Value {
                 f.write_str(&words.join("; "))
             }
             Self::Number(number) => write!(f, "{}", Shortest(*number)),
+            Self::Triple(numbers) => write!(f, "{}", HyperValue::Triple(*numbers)),
             Self::Widths(widths) if widths.is_empty() => f.write_str("none"),
             Self::Widths(widths) => {
                 let words: Vec<String> = widths.iter().map(u64::to_string).collect();

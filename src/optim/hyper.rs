@@ -61,6 +61,8 @@ pub enum Accepts {
     Switch,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Three real numbers.
+    Triple(Range),
 }
 
 impl Accepts {
@@ -72,6 +74,9 @@ impl Accepts {
             (Self::Count(most), HyperValue::Count(count)) => (count <= most).then_some(value),
             (Self::Switch, HyperValue::Switch(_)) => Some(value),
             (Self::Word(words), HyperValue::Word(word)) => words.contains(&word).then_some(value),
+            (Self::Triple(range), HyperValue::Triple(numbers)) => {
+                numbers.iter().all(|number| range.contains(*number)).then_some(value)
+            }
             _ => None,
         }
     }
@@ -84,6 +89,7 @@ impl fmt::Display for Accepts {
             Self::Count(_) => f.write_str("a count"),
             Self::Switch => f.write_str("true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Triple(range) => write!(f, "three numbers {range}"),
         }
     }
 }
@@ -99,6 +105,8 @@ pub enum HyperValue {
     Switch(bool),
     /// A word.
     Word(&'static str),
+    /// Three real numbers.
+    Triple([f64; 3]),
 }
 
 macro_rules! values {
@@ -116,7 +124,8 @@ values!(
     u64 => Self::Count,
     i32 => |value: i32| u64::try_from(value).map_or(Self::Number(value.into()), Self::Count),
     bool => Self::Switch,
-    &'static str => Self::Word
+    &'static str => Self::Word,
+    [f64; 3] => Self::Triple
 );
 
 impl fmt::Display for HyperValue {
@@ -126,6 +135,7 @@ impl fmt::Display for HyperValue {
             Self::Count(count) => f.pad(&count.to_string()),
             Self::Switch(on) => f.pad(if *on { "true" } else { "false" }),
             Self::Word(word) => f.pad(word),
+            Self::Triple(numbers) => f.pad(&numbers.map(|number| Shortest(number).to_string()).join(",")),
         }
     }
 }
@@ -199,6 +209,10 @@ const fn switch(on: bool) -> (Accepts, HyperValue) {
     (Accepts::Switch, HyperValue::Switch(on))
 }
 
+const fn triple(range: Range, default: [f64; 3]) -> (Accepts, HyperValue) {
+    (Accepts::Triple(range), HyperValue::Triple(default))
+}
+
 const fn word(words: &'static [&'static str]) -> (Accepts, HyperValue) {
     (Accepts::Word(words), HyperValue::Word(words[0]))
 }
@@ -260,6 +274,8 @@ hypers! {
     STEP_POWER = "r", "r", number(POWER, 0.0), "power of the step in the average's weights";
     LR_POWER = "weight_lr_power", "p", number(POWER, 2.0), "power of the learning rate in the average's weights";
     NS_STEPS = "ns_steps", "", count(100, 5), "Newton–Schulz iterations";
+    NS_COEFFICIENTS = "ns_coefficients", "a, b, c", triple(range(-100.0, true, 100.0, true), [3.4445, -4.775, 2.0315]),
+        "coefficients of a Newton–Schulz iteration: of X, of G·X and of G²·X";
     ADJUST = "adjust", "", word(&["original", "match_rms_adamw", "spectral_unclamped"]),
         "scale of a matrix's step: √max(1, rows/columns), 0.2·√max(rows, columns) or √(rows/columns)";
     ADAM_LR = "adam_lr", "α′", number(RATE, 1e-3), "learning rate of what is left to AdamW";
@@ -274,7 +290,7 @@ pub const SMOOTHING: Hyper = ALPHA.within(SHARE).or(0.99).meaning("a", "decay of
 /// α of AdEMAMix, which is a weight.
 pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
 
-/// A field of a rule: `f64`, `u64`, `bool` or a word.
+/// A field of a rule: `f64`, `u64`, `bool`, a word or three numbers.
 pub trait RuleField: Sized {
     /// The value as a field; `None` where it is of another kind.
     fn of(value: HyperValue) -> Option<Self>;
@@ -297,6 +313,7 @@ field!(f64: HyperValue::Number(number) => number, HyperValue::Count(count) => co
 field!(u64: HyperValue::Count(count) => count);
 field!(bool: HyperValue::Switch(on) => on);
 field!(&'static str: HyperValue::Word(word) => word);
+field!([f64; 3]: HyperValue::Triple(numbers) => numbers);
 
 /// The hyperparameters of one optimizer, by key.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -319,7 +336,7 @@ impl Hypers {
         self.0.get(hyper.key).copied().unwrap_or(hyper.default)
     }
 
-    /// The value as a number, whole number, switch or word; `None` where it is of another kind.
+    /// The value as a number, whole number, switch, word or three numbers; `None` where it is of another kind.
     pub fn field<T: RuleField>(&self, hyper: &Hyper) -> Option<T> {
         T::of(self.get(hyper))
     }

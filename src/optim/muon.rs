@@ -3,14 +3,15 @@
 //! ```text
 //!     bₜ = μ·bₜ₋₁ + (1−μ)·gₜ
 //!     uₜ = bₜ                                    nesterov: (1−μ)·gₜ + μ·bₜ
-//!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix
+//!     Oₜ = NewtonSchulz(uₜ)                      near the nearest orthogonal matrix: ns_steps times from uₜ/‖uₜ‖
+//!                                                X ← a·X + (b·G + c·G²)·X, G = X·Xᵀ; ns_coefficients: a, b, c
 //!     θₜ = θₜ₋₁ − α·λ·θₜ₋₁ − α·s·Oₜ
 //!     s = √max(1, rows/columns)                  adjust = match_rms_adamw: 0.2·√max(rows, columns)
 //!                                                adjust = spectral_unclamped: √(rows/columns)
 //! ```
 //!
 //! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; as torch.optim.Muon, but in f32 where it
-//! computes in bf16. A weight has a row for each output and a column for each input. The second scale is that of Liu et al. 2025,
+//! computes in bf16; the norm is not taken for less than its `eps`, 10⁻⁷. A weight has a row for each output and a column for each input. The second scale is that of Liu et al. 2025,
 //! arXiv:2502.16982, the third that of Bernstein 2025, "Deriving Muon"; it takes smaller steps than the first where a layer
 //! narrows. Biases and the output layer, where orthogonality has no meaning, follow AdamW at the rate `adam_lr`, with the same
 //! schedule, decay, and β₁, β₂ and ε.
@@ -22,11 +23,12 @@ use super::adam::Adam;
 use super::family::Family;
 use super::groups::{Grouped, Part};
 use super::hyper::{
-    ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_STEPS, WEIGHT_DECAY,
+    ADAM_LR, ADJUST, BETA1, BETA2, CAUTIOUS_DECAY, EPS, Hypers, LR, MOMENTUM, NESTEROV, NS_COEFFICIENTS, NS_STEPS,
+    WEIGHT_DECAY,
 };
 use super::parameter::{Parameter, Parameters};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
-use crate::kernel::{self, MuonStep};
+use crate::kernel::{self, MuonStep, NewtonSchulz};
 use crate::rule::{Denominator, Rule as _};
 
 /// Muon.
@@ -42,6 +44,7 @@ pub static MUON: Family = Family {
             NESTEROV.on(),
             WEIGHT_DECAY.or(0.1),
             NS_STEPS,
+            NS_COEFFICIENTS,
             ADJUST,
             ADAM_LR,
             BETA1,
@@ -99,7 +102,7 @@ impl Muon {
     fn new(parameters: &Parameters, lanes: &[Hypers]) -> Result<Self> {
         expect_numbers(parameters)?;
         let (mut matrices, mut buffers, mut work) = (Vec::new(), Vec::new(), Vec::new());
-        let iterations: Vec<u64> = lanes.iter().map(|lane| lane.count(&NS_STEPS)).collect();
+        let iterations: Vec<NewtonSchulz> = lanes.iter().map(iterations).collect();
         for Parameter { name, var, .. } in parameters {
             let matrix = match *var.dims() {
                 [count, rows, columns] if count == lanes.len() => var.reshape((count, rows, columns))?,
@@ -141,12 +144,16 @@ impl Muon {
             weight: (1.0 - momentum) as f32,
             ahead: if hypers.is_on(&NESTEROV) { momentum as f32 } else { 1.0 },
             gradient: scalars.gradient_scale as f32,
-            iterations: hypers.count(&NS_STEPS),
             minus_step: (-scalars.lr * scale) as f32,
             toward: decay as f32,
             away: if hypers.is_on(&CAUTIOUS_DECAY) { 0.0 } else { decay as f32 },
         }
     }
+}
+
+fn iterations(hypers: &Hypers) -> NewtonSchulz {
+    let coefficients = hypers.field(&NS_COEFFICIENTS).unwrap_or([f64::NAN; 3]);
+    NewtonSchulz { iterations: hypers.count(&NS_STEPS), coefficients: coefficients.map(|number| number as f32) }
 }
 
 impl LaneOptimizer for Muon {

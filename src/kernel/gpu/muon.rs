@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use super::memory::{Buffer, ToBytes as _, address};
 use super::queue::{Address, FEW_THREADS, Gemm, Operand, Queue, THREADS};
 use super::update::{PieceTable, Squares, Whole};
-use crate::kernel::host::muon::{COEFFICIENTS, MuonStep};
+use crate::kernel::host::muon::{MuonStep, NewtonSchulz};
 
 /// The buffers of a matrix with all its lanes, `[K, rows, columns]`.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct MuonTables {
     rows: usize,
     columns: usize,
     /// Iterations of each lane.
-    iterations: Vec<u64>,
+    iterations: Vec<NewtonSchulz>,
     /// A lane's numbers, f32 `[K, 6]`.
     steps: Buffer,
     /// X and what follows it, by turns.
@@ -27,7 +27,7 @@ pub struct MuonTables {
 
 impl MuonTables {
     /// For a matrix `[K, rows, columns]`.
-    pub fn new(queue: &dyn Queue, theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
+    pub fn new(queue: &dyn Queue, theta: &Tensor, iterations: Vec<NewtonSchulz>) -> Result<Self> {
         let (lanes, rows, columns) = theta.dims3()?;
         let least = rows.min(columns);
         let zeros = |shape: (usize, usize, usize)| Tensor::zeros(shape, DType::F32, theta.device());
@@ -83,7 +83,7 @@ impl MuonTables {
 
         let theta = address::<f32>(theta)?;
         let mut first = 0;
-        // Lanes with as many iterations go together: all of them, as a rule.
+        // Lanes with the same iterations go together: all of them, as a rule.
         for lanes in self.iterations.chunk_by(|a, b| a == b) {
             let at = |address: Address| address.after::<f32>(first * size);
             let u = self.iterate(queue, first, lanes.len(), lanes[0], [at(x), at(next)])?;
@@ -102,10 +102,9 @@ impl MuonTables {
         queue: &dyn Queue,
         first: usize,
         lanes: usize,
-        iterations: u64,
+        NewtonSchulz { iterations, coefficients: [a, b, c] }: NewtonSchulz,
         [mut x, mut next]: [Address; 2],
     ) -> Result<Address> {
-        let [a, b, c] = COEFFICIENTS;
         let (least, size) = (self.rows.min(self.columns), self.rows * self.columns);
         let square_size = least * least;
         let inside =

@@ -7,8 +7,8 @@
 //!     Xₖ₊₁ = a·Xₖ + (b·G + c·G²)·Xₖ,  G = Xₖ·Xₖᵀ      rows ≤ columns; else X·(b·G + c·G²) with G = Xᵀ·X
 //! ```
 //!
-//! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", whose coefficients these are: they drive all
-//! singular values to between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
+//! Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", whose coefficients drive all singular values to
+//! between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
 //! which computes in bf16; here it is f32.
 
 use super::product::{Matrix, multiply};
@@ -16,11 +16,17 @@ use super::simd::{Width, vectorised};
 use super::sums::sum_of_squares_in_pieces;
 use crate::kernel::element::Number;
 
-/// a, b, c.
-pub const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
-
 /// The norm is not taken for less.
 const LEAST_NORM: f64 = 1e-7;
+
+/// The iterations of a lane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewtonSchulz {
+    /// How many.
+    pub iterations: u64,
+    /// a, b, c.
+    pub coefficients: [f32; 3],
+}
 
 /// The numbers of a step of Muon, rounded to f32.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +37,6 @@ pub struct MuonStep {
     pub ahead: f32,
     /// Factor on every gradient.
     pub gradient: f32,
-    /// Newton–Schulz iterations.
-    pub iterations: u64,
     /// −α·s.
     pub minus_step: f32,
     /// Decay −α·λ where the update has the parameter's sign.
@@ -93,18 +97,17 @@ impl Orthogonal {
         }
     }
 
-    /// Replaces X after `steps` iterations.
-    pub fn run(&mut self, steps: u64) {
+    /// Replaces X after the iterations.
+    pub fn run(&mut self, NewtonSchulz { iterations, coefficients: [a, b, c] }: NewtonSchulz) {
         let Self { rows, columns, x, gram, square, next } = self;
         let (rows, columns) = (*rows, *columns);
         let least = rows.min(columns);
         let width = Width::detect();
-        let [a, b, c] = COEFFICIENTS;
         let norm = sum_of_squares_in_pieces(x).sqrt();
         // A NaN is not less: it stays one.
         let norm = if norm < LEAST_NORM { LEAST_NORM } else { norm };
         blend(width, 0.0, &[], (1.0 / norm) as f32, x);
-        for _ in 0..steps {
+        for _ in 0..iterations {
             let of_x = Matrix::rows(x, rows, columns, columns);
             let (left, right) = if rows <= columns { (of_x, of_x.transposed()) } else { (of_x.transposed(), of_x) };
             multiply(gram, least, left, right);
@@ -144,6 +147,8 @@ mod tests {
     use super::*;
     use crate::rng::{Purpose, Stream};
 
+    const JORDAN: NewtonSchulz = NewtonSchulz { iterations: 5, coefficients: [3.4445, -4.7750, 2.0315] };
+
     #[test]
     fn singular_values_come_near_one_whatever_the_shape() {
         let mut stream = Stream::new(3, Purpose::Weights, 0);
@@ -151,7 +156,7 @@ mod tests {
             let mut work = Orthogonal::new(rows, columns);
             work.x.iter_mut().for_each(|x| *x = stream.symmetric(1e-3));
             // More than Muon's five: a small singular value takes longer.
-            work.run(9);
+            work.run(NewtonSchulz { iterations: 9, ..JORDAN });
             // The mean square of the singular values is ‖X‖²/n.
             let mean = sum_of_squares(Width::detect(), &work.x) / rows.min(columns) as f64;
             assert!((0.4..1.5).contains(&mean), "{rows}x{columns}: {mean}");
@@ -159,9 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn coefficients_that_leave_one_where_it_is_bring_singular_values_to_it() {
+        // x ← (15·x − 10·x³ + 3·x⁵)/8 has 1 as its fixed point, and no slope there.
+        let mut work = Orthogonal::new(3, 7);
+        let mut stream = Stream::new(5, Purpose::Weights, 0);
+        work.x.iter_mut().for_each(|x| *x = stream.symmetric(1.0));
+        work.run(NewtonSchulz { iterations: 30, coefficients: [1.875, -1.25, 0.375] });
+        for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+            let row = |i: usize| &work.x[7 * i..7 * i + 7];
+            let product: f32 = row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum();
+            assert!((product - if i == j { 1.0 } else { 0.0 }).abs() < 1e-5, "{i}, {j}: {product}");
+        }
+    }
+
+    #[test]
     fn nothing_stays_nothing() {
         let mut work = Orthogonal::new(3, 4);
-        work.run(5);
+        work.run(JORDAN);
         assert_eq!(work.x, [0.0; 12]);
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::kernel::gpu::{self, muon::MuonTables};
-use crate::kernel::host::muon::{MuonStep, Orthogonal, decay_and_move, look_ahead};
+use crate::kernel::host::muon::{MuonStep, NewtonSchulz, Orthogonal, decay_and_move, look_ahead};
 use crate::kernel::host::simd::Width;
 use crate::kernel::lend::{by_type, lend_all};
 
@@ -14,6 +14,8 @@ pub enum MuonUpdater {
     OnHost {
         /// The buffers.
         work: Orthogonal,
+        /// The iterations of each lane.
+        iterations: Vec<NewtonSchulz>,
         /// The numbers of the step, an entry per lane; kept so that a step allocates nothing.
         steps: Vec<MuonStep>,
     },
@@ -26,11 +28,14 @@ impl MuonUpdater {
     ///
     /// # Errors
     /// If it is no matrix with lanes, or memory does not suffice.
-    pub fn new(theta: &Tensor, iterations: Vec<u64>) -> Result<Self> {
+    pub fn new(theta: &Tensor, iterations: Vec<NewtonSchulz>) -> Result<Self> {
         let (_, rows, columns) = theta.dims3()?;
         Ok(match gpu::queue_of(theta)? {
             Some(queue) => Self::OnGpu(MuonTables::new(&*queue, theta, iterations)?),
-            None => Self::OnHost { work: Orthogonal::new(rows, columns), steps: Vec::with_capacity(iterations.len()) },
+            None => {
+                let steps = Vec::with_capacity(iterations.len());
+                Self::OnHost { work: Orthogonal::new(rows, columns), iterations, steps }
+            }
         })
     }
 
@@ -52,9 +57,9 @@ impl MuonUpdater {
     /// Takes the step: θ, its gradient and the buffer b `[K, rows, columns]`. On a GPU `factors` f32 `[K]` scale the gradients further.
     pub fn apply(&mut self, theta: &Tensor, gradient: &Tensor, b: &Tensor, factors: Option<&Tensor>) -> Result<()> {
         match self {
-            Self::OnHost { work, steps } => {
-                for (lane, step) in steps.iter().enumerate() {
-                    one_lane(step, lane, theta, gradient, b, work)?;
+            Self::OnHost { work, iterations, steps } => {
+                for (lane, (step, iterations)) in steps.iter().zip(iterations.iter()).enumerate() {
+                    one_lane(step, *iterations, lane, theta, gradient, b, work)?;
                 }
                 Ok(())
             }
@@ -68,6 +73,7 @@ impl MuonUpdater {
 
 fn one_lane(
     step: &MuonStep,
+    iterations: NewtonSchulz,
     lane: usize,
     theta: &Tensor,
     gradient: &Tensor,
@@ -80,7 +86,7 @@ fn one_lane(
         lend_all!([gradient: R, mut b: R] => {
             look_ahead(Width::detect(), step, &gradient[lane.clone()], &mut b[lane.clone()], &mut work.x);
         })?;
-        work.run(step.iterations);
+        work.run(iterations);
         lend_all!([mut theta: R] => decay_and_move(Width::detect(), step, &work.x, &mut theta[lane]))
     })
 }

@@ -369,43 +369,86 @@ fn a_schedule_free_net_goes_to_its_evaluation_point_and_back_without_a_trace() {
     }
 }
 
-/// Two matrices through Muon in f32 against the transcription of PyTorch's rule in f64.
-#[test]
-fn muon_in_f32_follows_its_f64_transcription() {
-    for case in cases().filter(|case| case.free.is_none()) {
-        let mut draws = Draws::new();
-        let theta = draws.theta0(93);
-        let shapes = [(5, 9, 0..45), (12, 4, 45..93)];
-        let cube = |numbers: &[f64], rows: usize, columns: usize| {
-            tensor(numbers, DType::F32).reshape((1, rows, columns)).unwrap()
-        };
-        let parameters = shapes.clone().map(|(rows, columns, own)| {
-            let var = Var::from_tensor(&cube(&theta[own], rows, columns)).unwrap();
-            Parameter { is_hidden: true, ..Parameter::new(&format!("layers.{rows}.weight"), &var) }
-        });
-        let mut optimizer = (case.family.build)(&parameters, std::slice::from_ref(&case.hypers)).unwrap();
-        for (t, golden) in case.steps64.iter().enumerate() {
-            let gradient = draws.gradient(93, t + 1);
-            let gradients: Vec<Tensor> =
-                shapes.clone().map(|(rows, columns, own)| cube(&gradient[own], rows, columns)).into();
-            let scalars = StepScalars { lr: case.lr_of_step(t + 1), gradient_scale: 1.0 };
-            optimizer.step(&gradients, &[scalars]).unwrap();
-            let state = optimizer.state().unwrap();
-            for (k, parameter) in parameters.iter().enumerate() {
-                for (found, golden) in [(read(&parameter.var), &golden[2 * k]), (read(&state[k].1), &golden[2 * k + 1])]
-                {
-                    let scale = golden.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
-                    for (found, golden) in found.iter().zip(golden) {
-                        // Five iterations of products of up to 12 rounded numbers.
-                        assert!(
-                            (found - golden).abs() < 2e-6 * scale,
-                            "{}, step {}: {found} {golden}",
-                            case.name,
-                            t + 1
-                        );
+/// How far two matrices through Muon in f32 come from the transcription of PyTorch's rule in f64, in the largest element, and in which
+/// step that is.
+fn muon_s_difference(case: &Case, hypers: &Hypers) -> (f64, usize) {
+    let mut draws = Draws::new();
+    let theta = draws.theta0(93);
+    let shapes = [(5, 9, 0..45), (12, 4, 45..93)];
+    let cube =
+        |numbers: &[f64], rows: usize, columns: usize| tensor(numbers, DType::F32).reshape((1, rows, columns)).unwrap();
+    let parameters = shapes.clone().map(|(rows, columns, own)| {
+        let var = Var::from_tensor(&cube(&theta[own], rows, columns)).unwrap();
+        Parameter { is_hidden: true, ..Parameter::new(&format!("layers.{rows}.weight"), &var) }
+    });
+    let mut optimizer = (case.family.build)(&parameters, std::slice::from_ref(hypers)).unwrap();
+    let mut worst = (0.0, 0);
+    for (t, golden) in case.steps64.iter().enumerate() {
+        let gradient = draws.gradient(93, t + 1);
+        let gradients: Vec<Tensor> =
+            shapes.clone().map(|(rows, columns, own)| cube(&gradient[own], rows, columns)).into();
+        let scalars = StepScalars { lr: case.lr_of_step(t + 1), gradient_scale: 1.0 };
+        optimizer.step(&gradients, &[scalars]).unwrap();
+        let state = optimizer.state().unwrap();
+        for (k, parameter) in parameters.iter().enumerate() {
+            for (found, golden) in [(read(&parameter.var), &golden[2 * k]), (read(&state[k].1), &golden[2 * k + 1])] {
+                let scale = golden.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+                for (found, golden) in found.iter().zip(golden) {
+                    let difference = (found - golden).abs() / scale;
+                    let difference = if difference.is_nan() { f64::INFINITY } else { difference };
+                    if difference > worst.0 {
+                        worst = (difference, t + 1);
                     }
                 }
             }
+        }
+    }
+    worst
+}
+
+/// Five iterations of products of up to 12 rounded numbers.
+const MUON_BOUND: f64 = 2e-6;
+
+fn muon_cases() -> impl Iterator<Item = &'static Case> {
+    cases().filter(|case| case.free.is_none())
+}
+
+#[test]
+fn muon_in_f32_follows_its_f64_transcription() {
+    for case in muon_cases() {
+        let (worst, step) = muon_s_difference(case, &case.hypers);
+        assert!(worst < MUON_BOUND, "{}, step {step}: {worst:.1e}", case.name);
+    }
+}
+
+/// What another option, another count or coefficients in another order do is seen, so that none of them can be mistaken.
+#[test]
+fn every_mutant_of_muon_is_found() {
+    use HyperValue::{Count, Number, Switch, Triple, Word};
+    let mutants: [(&str, fn(HyperValue) -> HyperValue); 10] = [
+        ("ns_coefficients", |_| Triple([3.4445, 2.0315, -4.775])),
+        ("ns_coefficients", |_| Triple([-4.775, 3.4445, 2.0315])),
+        ("ns_coefficients", |own| match own {
+            Triple([a, b, c]) => Triple([a, b, c * 1.01]),
+            other => other,
+        }),
+        ("ns_coefficients", |own| match own {
+            Triple([3.4445, ..]) => Triple([2.0, -1.5, 0.5]),
+            _ => Triple([3.4445, -4.775, 2.0315]),
+        }),
+        ("ns_steps", |own| if let Count(steps) = own { Count(steps + 1) } else { own }),
+        ("ns_steps", |own| if let Count(steps) = own { Count(steps - 1) } else { own }),
+        ("nesterov", |own| Switch(own != Switch(true))),
+        ("adjust", |own| if own == Word("original") { Word("spectral_unclamped") } else { Word("original") }),
+        ("momentum", |own| if let Number(own) = own { Number(own * 0.999) } else { own }),
+        ("weight_decay", |_| Number(0.0)),
+    ];
+    for case in muon_cases() {
+        for (name, changed) in mutants {
+            let hyper = case.family.hypers.iter().find(|hyper| hyper.name() == name).unwrap();
+            let mutant = changed(case.hypers.get(hyper));
+            let (worst, _) = muon_s_difference(case, &case.hypers.clone().with(hyper, mutant));
+            assert!(worst > 4.0 * MUON_BOUND, "{}: `{name}` as {mutant} is not found: {worst:.1e}", case.name);
         }
     }
 }

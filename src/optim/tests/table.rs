@@ -154,6 +154,7 @@ fn case(entry: &Value) -> Case {
             Accepts::Number(_) => HyperValue::Number(value.as_f64().unwrap()),
             Accepts::Count(_) => HyperValue::Count(value.as_u64().unwrap()),
             Accepts::Switch => HyperValue::Switch(value.as_bool().unwrap()),
+            Accepts::Triple(_) => HyperValue::Triple([0, 1, 2].map(|place: usize| value[place].as_f64().unwrap())),
             Accepts::Word(words) => HyperValue::Word(words.iter().find(|word| *word == value).unwrap()),
         };
         hypers = hypers.with(hyper, value);
