@@ -474,15 +474,16 @@ impl Config {
                 "give --valid-fraction, for example 0.1",
             );
         }
-        if self.ema_decay.is_some() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+        let elsewhere = self.groups.iter().map(|group| group.family).find(|family| family.evaluates_elsewhere);
+        if let Some(Family { name, .. }) = elsewhere.filter(|_| self.ema_decay.is_some()) {
             return usage(
-                "`train.ema_decay` has no meaning for schedule-free-adamw, which evaluates at an average of its own",
+                &format!("`train.ema_decay` has no meaning for {name}, which evaluates at an average of its own"),
                 "leave train.ema_decay out, or choose another optimizer",
             );
         }
-        if self.is_projected() && self.groups.iter().any(|group| group.family.name == "schedule-free-adamw") {
+        if let Some(Family { name, .. }) = elsewhere.filter(|_| self.is_projected()) {
             return usage(
-                "schedule-free-adamw evaluates at an average of its own, which is neither pruned nor quantized",
+                &format!("{name} evaluates at an average of its own, which is neither pruned nor quantized"),
                 "choose another optimizer",
             );
         }

@@ -20,6 +20,7 @@ mod groups;
 pub mod hyper;
 mod lamb;
 mod lion;
+mod lookahead;
 mod muon;
 mod nadam;
 mod parameter;
@@ -70,6 +71,7 @@ pub static FAMILIES: &[&Family] = &[
     &ademamix::ADEMAMIX,
     &lamb::LAMB,
     &stableadamw::STABLEADAMW,
+    &lookahead::LOOKAHEAD,
     &schedule_free::SCHEDULE_FREE,
     &muon::MUON,
 ];

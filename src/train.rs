@@ -724,7 +724,10 @@ mod tests {
                     ("train.health", "true"),
                     ("train.clip_value", "1"),
                     // Schedule-free rules evaluate at an average of their own.
-                    ("train.ema_decay", if optimizer.starts_with("schedule") { "none" } else { "0.9" }),
+                    (
+                        "train.ema_decay",
+                        if optimizer.starts_with("schedule") || optimizer == "lookahead" { "none" } else { "0.9" },
+                    ),
                 ];
                 let given = given.map(|(key, text)| Given { key: key.into(), text: text.into(), flag: "--set".into() });
                 Config::load(&Sources { command_line: given.to_vec(), ..Sources::default() })

@@ -51,6 +51,7 @@ const OPTIMIZERS: &Synonyms = &[
     (&["adaminf", "adaminfinity"], "adamax"),
     (&["nesterovadam", "adamnesterov"], "nadam"),
     (&["rectifiedadam", "ranger"], "radam"),
+    (&["lookaheadoptimizer", "lookaheadradam"], "lookahead"),
     (&["rms", "rmspropcentered"], "rmsprop"),
     (&["lars"], "lamb"),
     (

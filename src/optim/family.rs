@@ -36,6 +36,8 @@ pub struct Family {
     pub refuse: fn(&Hypers) -> Option<&'static str>,
     /// Whether a parameter without gradient and decay stays where it is: false for a rule whose first moment begins elsewhere than at 0.
     pub starts_at_rest: bool,
+    /// Whether a net is evaluated at another point than where it trains.
+    pub evaluates_elsewhere: bool,
     /// Builds it over parameters, with the hyperparameters of each lane.
     pub build: Build,
 }
@@ -64,6 +66,7 @@ impl Family {
             rates: None,
             refuse: |_| None,
             starts_at_rest: true,
+            evaluates_elsewhere: false,
             build,
         }
     }

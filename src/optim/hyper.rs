@@ -279,6 +279,9 @@ hypers! {
     ADJUST = "adjust", "", word(&["original", "match_rms_adamw", "spectral_unclamped"]),
         "scale of a matrix's step: √max(1, rows/columns), 0.2·√max(rows, columns) or √(rows/columns)";
     ADAM_LR = "adam_lr", "α′", number(RATE, 1e-3), "learning rate of what is left to AdamW";
+    SYNC_PERIOD = "sync_period", "K", count(i64::MAX as u64, 5), "steps between two of the slow weights";
+    SLOW_STEP = "slow_step_size", "a", number(range(0.0, false, 1.0, true), 0.5),
+        "part of the way that the slow weights go after the fast ones";
     CAUTIOUS = "cautious", "", switch(false), "move only where update and gradient agree in sign (Liang et al. 2024)";
     CAUTIOUS_DECAY = "cautious_decay", "", switch(false),
         "decay only where update and parameter agree in sign (Chen et al. 2025)";

@@ -21,6 +21,7 @@ pub static SCHEDULE_FREE: Family = Family {
     about: "AdamW that averages its path in place of a schedule",
     source: "Defazio et al. 2024, arXiv:2405.15682; as facebookresearch/schedule_free",
     file: include_str!("schedule_free.rs"),
+    evaluates_elsewhere: true,
     ..Family::one_pass::<ScheduleFree, _, _, _>()
 };
 

@@ -8,6 +8,7 @@
 mod cautious;
 mod coded;
 mod kernels;
+mod lookahead;
 mod pages;
 mod properties;
 mod table;

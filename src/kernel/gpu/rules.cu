@@ -827,6 +827,43 @@ extern "C" __global__ void __launch_bounds__(256) update_lion_cautious_decay(
     elementwise::update<lion_cautious_decay>(chunks, scalars, factors);
 }
 
+struct lookahead {
+    static constexpr unsigned S = 3, H = 6;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], minus_step = h[2], eps = h[3], decoupled = h[4], pull = h[5];
+        const float m = state[0], v = state[1], slow = state[2];
+        const float t0 = fmaf(0.0f, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + eps;
+        const float t7 = new_m / t6;
+        const float t8 = minus_step * t7;
+        const float t9 = fmaf(decoupled, theta, t8);
+        const float t10 = theta + t9;
+        const float t11 = t10 - slow;
+        const float t12 = fmaf(pull, t11, slow);
+        const float new_slow = 0.0f < pull ? t12 : slow;
+        const float new_theta = 0.0f < pull ? new_slow : t10;
+        state[0] = new_m;
+        state[1] = new_v;
+        state[2] = new_slow;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_lookahead(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<lookahead>(chunks, scalars, factors);
+}
+
 struct nadam {
     static constexpr unsigned S = 2, H = 7;
 
