@@ -1,4 +1,4 @@
-//! `adamtrain trace` on every file of `conformance/`, which PyTorch made: docs/conformance.md.
+//! `adamtrain trace` and candle-nn on the files of `conformance/`, which PyTorch made: docs/conformance.md.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
@@ -8,6 +8,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use candle_core::{Device, Var};
+use candle_nn::{AdamW, Optimizer, ParamsAdamW, SGD};
 use common::{Place, finish};
 use serde_json::Value;
 
@@ -64,4 +66,61 @@ fn every_file_is_followed_in_parameter_and_state() {
         count += 1;
     }
     assert!(count >= 22, "{count} files");
+}
+
+/// θ after each step of candle-nn; none where it has no such optimizer.
+fn of_candle(case: &Value) -> Option<Vec<Vec<f64>>> {
+    fn steps<O: Optimizer>(case: &Value, config: O::Config) -> Vec<Vec<f64>> {
+        let theta = Var::new(numbers(&case["theta"]), &Device::Cpu).unwrap();
+        let mut optimizer = O::new(vec![theta.clone()], config).unwrap();
+        let mut step = |gradient: &Value| {
+            let gradient = candle_core::Tensor::new(numbers(gradient), &Device::Cpu).unwrap();
+            let loss = (theta.as_tensor() * gradient).unwrap().sum_all().unwrap();
+            optimizer.backward_step(&loss).unwrap();
+            theta.to_vec1().unwrap()
+        };
+        case["gradients"].as_array().unwrap().iter().map(&mut step).collect()
+    }
+    let hypers = &case["hyperparameters"];
+    let number = |name: &str| hypers[name].as_f64().unwrap();
+    let is_on = |name: &str| hypers[name].as_bool().unwrap_or(false);
+    match case["optimizer"].as_str().unwrap() {
+        "sgd" if number("momentum") == 0.0 && number("weight_decay") == 0.0 => Some(steps::<SGD>(case, number("lr"))),
+        // AdamW without decay is Adam.
+        name @ ("adam" | "adamw") if !is_on("amsgrad") && (name == "adamw" || number("weight_decay") == 0.0) => {
+            let [lr, beta1, beta2, eps] = ["lr", "beta1", "beta2", "eps"].map(number);
+            let config = ParamsAdamW { lr, beta1, beta2, eps, weight_decay: number("weight_decay") };
+            Some(steps::<AdamW>(case, config))
+        }
+        _ => None,
+    }
+}
+
+/// The column of candle-nn in the page's table of libraries; `libraries.py` and `burn.rs` made the others.
+#[test]
+fn candle_nn_follows_the_files_that_the_page_says_it_follows() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
+    let page = include_str!("../docs/conformance.md");
+    let (_, table) = page.split_once("| file | PyTorch | optax | candle-nn | burn |").unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.trim_matches(['|', ' ']).split(" | ").collect()).collect();
+    for file in common::names(&folder) {
+        let case: Value = serde_json::from_slice(&fs::read(folder.join(&file)).unwrap()).unwrap();
+        let name = format!("`{}`", case["name"].as_str().unwrap());
+        let row =
+            rows.iter().find(|row| row.len() == 5 && row[0] == name).unwrap_or_else(|| panic!("no row of {name}"));
+        let Some(found) = of_candle(&case) else {
+            assert!(row[3].starts_with("not offered"), "{name}: {}", row[3]);
+            continue;
+        };
+        assert_eq!(row[3], "passes", "{name}");
+        for (t, (found, expected)) in found.iter().zip(case["steps"].as_array().unwrap()).enumerate() {
+            for (found, expected) in found.iter().zip(numbers(&expected["theta"])) {
+                assert!(
+                    (found - expected).abs() <= BOUND * expected.abs(),
+                    "{name}, step {}: {found} {expected}",
+                    t + 1
+                );
+            }
+        }
+    }
 }

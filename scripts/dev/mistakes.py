@@ -10,9 +10,24 @@ relative difference in theta over the 12 steps.
 import json
 import math
 import pathlib
+import struct
 import sys
 
 BOUND = 1e-12
+
+
+def single(x):
+    """`x` rounded to float32."""
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
+def single_power(base, exponent):
+    """A power in float32, by squares."""
+    power = 1.0
+    while exponent:
+        power = single(power * base) if exponent & 1 else power
+        base, exponent = single(base * base), exponent >> 1
+    return power
 
 
 def adam(h, t, x, g, s, bug):
@@ -35,6 +50,8 @@ def adam(h, t, x, g, s, bug):
     correct1, correct2 = 1 - beta1 ** (t + late), 1 - beta2 ** (t + late)
     if bug == "no bias correction":
         correct1 = correct2 = 1.0
+    if bug in ("corrections in float32", "factors in float32"):
+        correct1, correct2 = (single(1 - single_power(beta, t)) for beta in (beta1, beta2))
     v = s["v"] / correct2
     if h.get("amsgrad"):
         of_corrected = bug == "the maximum of corrected moments"
@@ -46,6 +63,9 @@ def adam(h, t, x, g, s, bug):
     if bug == "epsilon added before the correction":
         root = (math.sqrt(s["v"]) + eps) / math.sqrt(correct2)
     u = s["m"] / correct1 / root
+    if bug == "factors in float32":
+        root2 = single(math.sqrt(correct2))
+        u = s["m"] * single(root2 / correct1) / (math.sqrt(s.get("most", s["v"])) + single(eps * root2))
     if bug == "decay of the update":
         u += decay * before
     x = x - lr * u
@@ -103,6 +123,8 @@ def radam(h, t, x, g, s, bug):
         return x if bug == "no step before that" else x - lr * m
     scale = max((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho), 0.0)
     rectified = 1.0 if bug == "no rectification" else math.sqrt(scale)
+    if bug == "epsilon added after the correction":
+        return x - lr * m * rectified / (math.sqrt(s["v"] / (1 - beta2**t)) + h["eps"])
     return x - lr * m * rectified * math.sqrt(1 - beta2**t) / (math.sqrt(s["v"]) + h["eps"])
 
 
@@ -183,7 +205,9 @@ MISTAKES = {
     "adamw-amsgrad": ["the maximum of corrected moments", "decay through the gradient"],
     "nadam": ["a constant beta1", "the schedule a step too early", "the schedule a step too late"],
     "nadam-l2": ["decay of theta itself"],
-    "radam": ["no wait for the variance", "no rectification", "no step before that"],
+    "radam": [
+        "no wait for the variance", "no rectification", "no step before that", "epsilon added after the correction",
+    ],
     "radam-decoupled": ["decay through the gradient"],
     "adamax": ["epsilon added to the maximum", "a correction of the maximum"],
     "adagrad": ["epsilon inside the root", "a mean in place of the sum"],
