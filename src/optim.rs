@@ -4,6 +4,7 @@
 //! variables, lanes, checkpoints and errors.
 
 mod adabelief;
+mod adabound;
 mod adadelta;
 mod adagrad;
 mod adam;
@@ -11,6 +12,7 @@ mod adamax;
 mod adan;
 mod ademamix;
 mod adopt;
+mod asgd;
 mod candle;
 mod cautious;
 mod define;
@@ -21,17 +23,21 @@ pub mod hyper;
 mod lamb;
 mod lion;
 mod lookahead;
+mod mars;
 mod muon;
 mod nadam;
 mod parameter;
 pub mod prelude;
 mod radam;
 mod rmsprop;
+mod rprop;
 mod schedule;
 mod schedule_free;
+mod schedule_free_sgd;
 mod sgd;
 mod stableadamw;
 mod store;
+mod yogi;
 
 pub use adam::Adam;
 pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
@@ -72,6 +78,12 @@ pub static FAMILIES: &[&Family] = &[
     &lamb::LAMB,
     &stableadamw::STABLEADAMW,
     &lookahead::LOOKAHEAD,
+    &yogi::YOGI,
+    &adabound::ADABOUND,
+    &schedule_free_sgd::SCHEDULE_FREE_SGD,
+    &mars::MARS,
+    &rprop::RPROP,
+    &asgd::ASGD,
     &schedule_free::SCHEDULE_FREE,
     &muon::MUON,
 ];

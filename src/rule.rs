@@ -56,6 +56,12 @@ pub trait Real:
         Self::select(bound.less(self), bound, Self::select(self.less(-bound), -bound, self))
     }
 
+    /// The number, or the nearest from `low` to `high`; a NaN stays one.
+    #[inline(always)]
+    fn within(self, low: Self, high: Self) -> Self {
+        Self::select(high.less(self), high, Self::select(self.less(low), low, self))
+    }
+
     /// 1, −1, or the number itself where it is 0 or NaN. `f32::signum` has no 0.
     #[inline(always)]
     fn sign(self) -> Self {

@@ -713,6 +713,7 @@ mod tests {
     #[test]
     fn a_lane_that_skips_steps_leaves_the_others_alone_and_keeps_what_it_held() -> Result<()> {
         let families = crate::optim::FAMILIES.iter().map(|family| (("optim.optimizer", family.name), family.name));
+        let averages = |name: &str| crate::optim::family(name).is_some_and(|family| family.evaluates_elsewhere);
         let coded = ["8bit", "4bit"].map(|state| (("optim.state", state), state));
         for (setting, optimizer) in families.chain(coded) {
             let config = |lr: &str| {
@@ -723,11 +724,8 @@ mod tests {
                     ("train.non_finite", "skip"),
                     ("train.health", "true"),
                     ("train.clip_value", "1"),
-                    // Schedule-free rules evaluate at an average of their own.
-                    (
-                        "train.ema_decay",
-                        if optimizer.starts_with("schedule") || optimizer == "lookahead" { "none" } else { "0.9" },
-                    ),
+                    // Some evaluate at an average of their own.
+                    ("train.ema_decay", if averages(optimizer) { "none" } else { "0.9" }),
                 ];
                 let given = given.map(|(key, text)| Given { key: key.into(), text: text.into(), flag: "--set".into() });
                 Config::load(&Sources { command_line: given.to_vec(), ..Sources::default() })

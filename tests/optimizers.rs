@@ -49,6 +49,9 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--optimizer rmsprop --set optim.centered=true --set optim.momentum=0.5",
         "--optimizer nadamw --weight-decay 0.1 --set optim.constant_beta1=true",
         "--optimizer ademamix --set optim.alpha_warmup=5 --set optim.beta3_warmup=7",
+        "--optimizer nadamw --weight-decay 0.1 --set optim.cautious=true --set optim.cautious_decay=true",
+        "--optimizer adabound --set optim.amsgrad=true --schedule cosine",
+        "--optimizer asgd --set optim.t0=2",
         "--set train.ema_decay=0.5 --valid-fraction 0.2",
         "--set train.ema_decay=0.999 --set train.ema_warmup=true",
         "--health --set train.clip_value=0.01 --set train.clip_adaptive=0.1 --clip-norm 0.1",
@@ -211,6 +214,14 @@ fn mistakes_around_optimizers_are_told() {
         ("--optimizer sgd --beta1 0.5", &["--beta1", "`optim.beta1` is no hyperparameter of sgd", "momentum"][..]),
         ("--optimizer schedule-free --beta1 0", &["--beta1", "`optim.beta1` is `0`", "in [0.01, 1)"]),
         ("--optimizer sgd --set optim.nesterov=true", &["optim.nesterov", "optim.momentum"]),
+        ("--optimizer sgd --set optim.cautious=true", &["optim.cautious", "optim.momentum"]),
+        ("--optimizer rmsprop --set optim.cautious=true", &["optim.cautious", "optim.momentum"]),
+        (
+            "--optimizer radam --weight-decay 0.1 --set optim.cautious_decay=true",
+            &["optim.cautious_decay", "optim.decoupled"],
+        ),
+        ("--optimizer rprop --set optim.step_min=100", &["optim.step_min", "optim.step_max"]),
+        ("--optimizer rprop --weight-decay 0.1", &["--weight-decay", "no hyperparameter of rprop"]),
         ("--set optim.amsgrad=yes", &["`yes`", "true or false"]),
         ("--set optim.amsgrad=true --set optim.cautious=true", &["optim.cautious", "optim.amsgrad"]),
         (
@@ -252,6 +263,7 @@ fn mistakes_around_optimizers_are_told() {
         ("--set train.ema_warmup=true", &["train.ema_warmup", "does nothing", "train.ema_decay"]),
         ("--health=maybe", &["--health", "`maybe`"]),
         ("--optimizer schedule-free --set train.ema_decay=0.9", &["train.ema_decay", "schedule-free-adamw"]),
+        ("--optimizer asgd --set train.ema_decay=0.9", &["train.ema_decay", "asgd"]),
     ] {
         place.run(arguments).refused(2, words);
     }

@@ -7,7 +7,7 @@ Without names it makes the cases that OUT_DIR lacks or has with other hyperparam
 of some depend on the processor, whatever PyTorch is asked for.
 
     pip install torch==2.15.0 numpy==2.4.6 adabelief-pytorch==0.2.0 colorama==0.4.6 tabulate==0.10.0 \\
-                lion-pytorch==0.2.5 schedulefree==1.4.1
+                lion-pytorch==0.2.5 schedulefree==1.4.1 adabound==0.0.5 torch-optimizer==0.3.0 pytorch-ranger==0.1.1
     python3 scripts/dev/reference.py tests/golden
 
 Gradients are given, so no autograd, data or random number of PyTorch's takes part. Every case runs once in float64
@@ -26,11 +26,11 @@ it, the names of its states in order, and the SHA-256 and length of its file. Al
                     float64  free-running [1+S][48] after step 1000, θ [48] after step 3000
                     float32  stepwise [12][1+S][37]
                     float32  free-running θ [48] after step 3000
-                    float64  schedule-free only, whose θ is the training point y: the evaluation point x [48] after 3000
+                    float64  the evaluation point [48] after 3000, of those that evaluate elsewhere than at θ
     muon*.bin       float64  [12]: θ [5][9], b [5][9], θ [12][4], b [12][4] after each step
 
 The learning rate of step t = 1, 2, … is lr · (1 + slope·t) stepwise, where slope is −0.05 unless the case has an
-`lr_slope`, and lr · (1 − 0.5·t/3000) free-running.
+`lr_slope`, and lr · (1 − 0.5·t/3000) free-running. Where a case has a `gradient_scale`, all its gradients are times that.
 
 The free-running inputs are not stored. splitmix64 from state 2014 gives z; u = (z >> 40)·2⁻²³ − 1. First θ₀[i] = u/8
 for i = 0, 1, …, n−1; then at each step, for every i in order, g[i] = (u + 1/4)·2^((i mod 12) − 8), but 0 (the draw is
@@ -39,11 +39,15 @@ first matrix, then the second, each row by row.
 
 Peers, and where they come from:
 
-    sgd adam adamw nadam nadamw radam adamax adagrad adadelta rmsprop    torch.optim
+    sgd adam adamw nadam nadamw radam adamax adagrad adadelta rmsprop rprop asgd    torch.optim
     lion                    lion-pytorch; arXiv:2302.06675
     adabelief               adabelief-pytorch, degenerated_to_sgd on; arXiv:2010.07468
     lookahead               torch.optim.AdamW, and slow weights transcribed; arXiv:1907.08610
+    yogi                    torch-optimizer, whose rule is that of optax.yogi
+    adabound                adabound, by its authors
     schedule-free-adamw     schedulefree, no warm-up; arXiv:2405.15682
+    schedule-free-sgd       likewise
+    cautious and cautious_decay of what is not transcribed below: C-Optim's mask around the peer, see Cautious
     transcribed below, in either precision:
     constant_beta1          optax 0.2.8, scale_by_adam(nesterov=True)
     adan                    arXiv:2208.06677, github.com/sail-sg/Adan
@@ -52,6 +56,7 @@ Peers, and where they come from:
     ademamix                arXiv:2409.03137, github.com/apple/ml-ademamix, pytorch/
     lamb                    arXiv:1904.00962, as optax.lamb
     stableadamw             arXiv:2304.13013, Algorithm 2
+    mars                    arXiv:2411.10438, github.com/AGI-Arena/MARS with optimize_1d
     cautious                arXiv:2411.16085, github.com/kyleliang919/C-Optim
     cautious_decay          arXiv:2510.12402
     muon                    torch.optim.Muon, with Newton-Schulz in float64 instead of bfloat16
@@ -65,16 +70,21 @@ import os
 import random
 import struct
 import sys
+import warnings
 from importlib import metadata
 from types import SimpleNamespace
 
 os.environ["ATEN_CPU_CAPABILITY"] = "default"  # before torch is imported
 import adabelief_pytorch
+import adabound
 import lion_pytorch
 import schedulefree
 import torch
+import torch_optimizer
 
-PACKAGES = {"torch": "2.15.0", "adabelief-pytorch": "0.2.0", "lion-pytorch": "0.2.5", "schedulefree": "1.4.1"}
+PACKAGES = {"torch": "2.15.0", "adabelief-pytorch": "0.2.0", "lion-pytorch": "0.2.5", "schedulefree": "1.4.1",
+            "adabound": "0.0.5", "torch-optimizer": "0.3.0"}
+warnings.filterwarnings("ignore", "This overload of add")  # AdaBound's calls are of 2019
 N, STEPS = 37, 12  # stepwise
 FREE_N, FREE_MIDDLE, FREE_STEPS = 48, 1000, 3000  # free-running
 SHAPES = [(5, 9), (12, 4)]  # muon
@@ -191,7 +201,48 @@ class Transcribed:
         return self.arrays
 
 
+class Cautious:
+    """C-Optim's mask, arXiv:2411.16085, and cautious decay, arXiv:2510.12402, around a peer.
+
+    From θ = 0 and without decay the peer's step is −α·u, to the last bit. The mask asks the first moment where u has its sign, which
+    it then has too where u is so small that its product with g would vanish.
+    """
+
+    def __init__(self, theta, family, hyper):
+        self.theta, self.hyper = theta.data, SimpleNamespace(**{"cautious": False, "cautious_decay": False} | hyper)
+        self.is_coupled = not hyper.get("decoupled", family in ("nadamw", "ademamix"))
+        self.first = 2 if family == "adopt" else 1  # the step in which decay begins
+        bare = {key: value for key, value in hyper.items() if not key.startswith("cautious")} | {"weight_decay": 0.0}
+        self.peer, self.t = peer_of(family, torch.nn.Parameter(torch.zeros_like(self.theta)), bare), 0
+        self.names = self.peer.names
+        self.asked = "m" if family in ("radam", "adabelief", "adopt", "yogi", "adabound") else None
+        parts = ["C-Optim" if self.hyper.cautious else "", "cautious weight decay" if self.hyper.cautious_decay else ""]
+        self.made_by = " and ".join(filter(None, parts)) + " around " + self.peer.made_by
+
+    def step(self, lr, g):
+        h, self.t = self.hyper, self.t + 1
+        decay = h.weight_decay * (self.t >= self.first)
+        if self.is_coupled:
+            g, decay = g + h.weight_decay * self.theta, 0.0
+        self.peer.theta.data.zero_()
+        self.peer.step(lr, g.clone())
+        way = self.peer.theta.data
+        taken = way
+        if h.cautious:
+            sign = self.states()[self.names.index(self.asked)] if self.asked else -way
+            taken = way * mask(sign * g)
+        if h.cautious_decay:
+            theta = self.theta + taken - lr * decay * self.theta * (way * self.theta <= 0)
+        else:
+            theta = self.theta * (1 - lr * decay) + taken
+        self.theta.copy_(theta)
+
+    def states(self):
+        return self.peer.states()
+
+
 CHOOSING = ("cautious", "cautious_decay", "constant_beta1")  # options that choose a rule, see OPTIONS
+PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("step_min", "step_max")}
 RENAMED = {"initial_accumulator": "initial_accumulator_value", "decoupled": "decoupled_weight_decay"}
 
 
@@ -202,8 +253,9 @@ def packaged(build, keys, renamed=RENAMED, **fixed):
 
     def make(theta, hyper):
         arguments = {renamed.get(key, key): value for key, value in hyper.items() if key not in CHOOSING} | fixed
-        if "beta1" in arguments:
-            arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
+        for pair, (a, b) in PAIRS.items():
+            if a in arguments:
+                arguments[pair] = (arguments.pop(a), arguments.pop(b))
         return Packaged(theta, build, keys(hyper) if callable(keys) else keys, made_by, arguments)
 
     return make
@@ -363,6 +415,16 @@ def stableadamw(h, t, lr, theta, g, m, v):
     return theta * (1 - lr * h.weight_decay) - lr * m / (v.sqrt() + h.eps), m, v
 
 
+@transcribed("m v g", "AGI-Arena/MARS, mars-adamw, approximate, arXiv:2411.10438")
+def mars(h, t, lr, theta, g, m, v, previous):
+    c = (g - previous) * (h.gamma * (h.beta1 / (1 - h.beta1))) + g
+    length = c.square().sum().sqrt()
+    c = c / length if length > 1 else c
+    m, v = adam_moments(h, c, m, v)
+    denominator = (v.sqrt() * (1 / math.sqrt(1 - h.beta2**t)) + h.eps) * (1 - h.beta1**t)
+    return theta - lr * (theta * h.weight_decay + m / denominator), m, v, g
+
+
 def product(a, b):
     """A matrix product in the order of a plain sum, so that no library of linear algebra decides the bits."""
     return (a[:, :, None] * b[None, :, :]).sum(1)
@@ -425,6 +487,17 @@ FAMILIES = {
     "lamb": (lamb, dict(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0)),
     "stableadamw": (stableadamw, dict(lr=1e-3, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.01)),
     "lookahead": (Lookahead, dict(lr=1e-3, **ADAM, weight_decay=0.01, sync_period=5, slow_step_size=0.5)),
+    "yogi": (packaged(torch_optimizer.Yogi, MV, {}),
+             dict(lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=0.0, initial_accumulator=1e-6, cautious=False)),
+    "adabound": (packaged(adabound.AdaBound, with_maximum, {"amsgrad": "amsbound"}),
+                 dict(lr=1e-3, **ADAM, weight_decay=0.0, final_lr=0.1, gamma=1e-3, amsgrad=False, cautious=False)),
+    "schedule-free-sgd": (packaged(schedulefree.SGDScheduleFree, {"z": "z"}, foreach=False),
+                          dict(lr=1.0, momentum=0.9, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
+    "mars": (mars, dict(lr=3e-3, beta1=0.95, beta2=0.99, eps=1e-8, weight_decay=0.0, gamma=0.025)),
+    "rprop": (packaged(optim.Rprop, {"g": "prev", "step": "step_size"}, foreach=False),
+              dict(lr=1e-2, eta_minus=0.5, eta_plus=1.2, step_min=1e-6, step_max=50.0)),
+    "asgd": (packaged(optim.ASGD, {"ax": "ax"}, foreach=False),
+             dict(lr=1e-2, alpha=0.75, lambd=1e-4, t0=1e6, weight_decay=0.0)),
     "schedule-free-adamw": (packaged(schedulefree.AdamWScheduleFree, {"z": "z", "v": "exp_avg_sq"}, foreach=False),
                             dict(lr=2.5e-3, **ADAM, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
@@ -450,6 +523,8 @@ CASES = {
     "sgd-momentum": ("sgd", dict(momentum=0.9)),
     "sgd-dampening": ("sgd", dict(lr=0.01, momentum=0.8, dampening=0.3, weight_decay=0.01)),
     "sgd-nesterov": ("sgd", dict(lr=0.01, momentum=0.95, nesterov=True, weight_decay=1e-3)),
+    "sgd-cautious": ("sgd", dict(lr=0.01, momentum=0.9, weight_decay=0.01, cautious=True)),
+    "sgd-nesterov-cautious": ("sgd", dict(lr=0.01, momentum=0.9, nesterov=True, cautious=True)),
     "adam": ("adam", {}),
     "adam-l2": ("adam", dict(weight_decay=0.01)),
     "adam-amsgrad": ("adam", dict(amsgrad=True)),
@@ -465,14 +540,21 @@ CASES = {
     "nadam-l2": ("nadam", dict(weight_decay=0.01)),
     "nadam-other": ("nadam", dict(lr=5e-4, beta1=0.8, beta2=0.95, eps=1e-6, momentum_decay=0.02)),
     "nadam-constant": ("nadam", dict(lr=1e-3, beta2=0.99, weight_decay=0.01, constant_beta1=True)),
+    "nadam-cautious": ("nadam", dict(weight_decay=0.01, cautious=True)),
     "nadamw": ("nadamw", dict(weight_decay=0.01)),
     "nadamw-other": ("nadamw", dict(lr=5e-4, beta1=0.95, beta2=0.98, eps=1e-6, weight_decay=0.1, momentum_decay=0.02)),
     "nadamw-constant": ("nadamw", dict(weight_decay=0.1, constant_beta1=True)),
+    "nadamw-cautious": ("nadamw", dict(beta2=0.95, weight_decay=0.1, cautious=True)),
+    "nadamw-cautious-decay": ("nadamw", dict(weight_decay=0.1, cautious_decay=True)),
+    "nadamw-cautious-both": ("nadamw", dict(weight_decay=0.1, cautious=True, cautious_decay=True)),
     "radam": ("radam", {}),
     "radam-l2": ("radam", dict(weight_decay=0.01)),
     "radam-decoupled": ("radam", dict(weight_decay=0.01, decoupled=True)),
     "radam-other": ("radam", dict(lr=3e-4, beta1=0.8, beta2=0.9, eps=1e-6, weight_decay=0.1, decoupled=True)),
     "radam-never": ("radam", dict(beta2=0.6)),  # ρ∞ is 4: never rectified
+    "radam-cautious": ("radam", dict(weight_decay=0.01, cautious=True)),
+    "radam-cautious-decay": ("radam", dict(weight_decay=0.1, decoupled=True, cautious_decay=True)),
+    "radam-cautious-both": ("radam", dict(weight_decay=0.1, decoupled=True, cautious=True, cautious_decay=True)),
     "adamax": ("adamax", {}),
     "adamax-other": ("adamax", dict(lr=5e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.01)),
     "adagrad": ("adagrad", {}),
@@ -484,6 +566,8 @@ CASES = {
     "rmsprop-momentum": ("rmsprop", dict(momentum=0.9)),
     "rmsprop-centered": ("rmsprop", dict(centered=True)),
     "rmsprop-centered-momentum": ("rmsprop", dict(lr=1e-3, alpha=0.95, momentum=0.8, centered=True, weight_decay=0.01)),
+    "rmsprop-cautious": ("rmsprop", dict(lr=1e-3, momentum=0.9, weight_decay=0.01, cautious=True)),
+    "rmsprop-centered-cautious": ("rmsprop", dict(lr=1e-3, momentum=0.8, centered=True, cautious=True)),
     "lion": ("lion", {}),
     "lion-other": ("lion", dict(lr=3e-4, beta1=0.95, beta2=0.98, weight_decay=0.1)),
     "lion-cautious": ("lion", dict(weight_decay=0.1, cautious=True)),
@@ -492,6 +576,10 @@ CASES = {
     "adabelief": ("adabelief", {}),
     "adabelief-other": ("adabelief", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-12, weight_decay=0.1)),
     "adabelief-plain": ("adabelief", dict(eps=1e-8, weight_decay=0.01, decoupled=False, rectify=False)),
+    "adabelief-cautious": ("adabelief", dict(weight_decay=0.1, cautious=True)),
+    "adabelief-cautious-coupled": ("adabelief", dict(weight_decay=0.01, decoupled=False, cautious=True)),
+    "adabelief-cautious-decay": ("adabelief", dict(weight_decay=0.1, cautious_decay=True)),
+    "adabelief-cautious-both": ("adabelief", dict(weight_decay=0.1, cautious=True, cautious_decay=True)),
     "adan": ("adan", {}),
     "adan-decay": ("adan", dict(weight_decay=0.02)),
     "adan-other": ("adan", dict(lr=3e-4, beta1=0.9, beta2=0.8, beta3=0.95, eps=1e-6, weight_decay=0.1, proximal=False)),
@@ -499,10 +587,16 @@ CASES = {
     "adopt-l2": ("adopt", dict(weight_decay=0.01)),
     "adopt-other": ("adopt", dict(lr=3e-4, beta1=0.8, beta2=0.99, eps=1e-4, weight_decay=0.1, decoupled=True,
                                   clip_exponent=0.5)),
+    "adopt-cautious": ("adopt", dict(weight_decay=0.01, cautious=True)),
+    "adopt-cautious-decay": ("adopt", dict(weight_decay=0.1, decoupled=True, cautious_decay=True)),
+    "adopt-cautious-both": ("adopt", dict(weight_decay=0.1, decoupled=True, cautious=True, cautious_decay=True)),
     "ademamix": ("ademamix", {}),
     "ademamix-warmup": ("ademamix", dict(weight_decay=0.01, alpha_warmup=8, beta3_warmup=10)),
     "ademamix-other": ("ademamix", dict(lr=3e-4, beta1=0.8, beta2=0.95, beta3=0.999, alpha=5.0, alpha_warmup=2000,
                                         beta3_warmup=1500, eps=1e-6, weight_decay=0.1)),
+    "ademamix-cautious": ("ademamix", dict(beta3=0.95, alpha=8.0, weight_decay=0.1, cautious=True)),
+    "ademamix-cautious-decay": ("ademamix", dict(weight_decay=0.1, cautious_decay=True)),
+    "ademamix-cautious-both": ("ademamix", dict(weight_decay=0.1, cautious=True, cautious_decay=True)),
     "lamb": ("lamb", {}),
     "lamb-other": ("lamb", dict(lr=0.01, beta1=0.8, beta2=0.95, eps=1e-8, weight_decay=0.1)),
     "stableadamw": ("stableadamw", {}),
@@ -510,6 +604,26 @@ CASES = {
     "lookahead": ("lookahead", {}),
     "lookahead-other": ("lookahead", dict(lr=3e-3, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1, sync_period=3,
                                           slow_step_size=0.8)),
+    "yogi": ("yogi", {}),
+    "yogi-other": ("yogi", dict(lr=3e-3, beta1=0.8, beta2=0.95, eps=1e-5, weight_decay=0.01, initial_accumulator=1e-3)),
+    "yogi-cautious": ("yogi", dict(weight_decay=0.01, cautious=True)),
+    "adabound": ("adabound", {}),
+    "adabound-other": ("adabound", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1, final_lr=0.02,
+                                        gamma=0.01)),
+    "adabound-amsgrad": ("adabound", dict(final_lr=0.5, weight_decay=0.01, amsgrad=True)),
+    "adabound-cautious": ("adabound", dict(weight_decay=0.01, final_lr=0.01, gamma=0.05, cautious=True)),
+    "schedule-free-sgd": ("schedule-free-sgd", {}),
+    "schedule-free-sgd-decay": ("schedule-free-sgd", dict(lr=0.1, momentum=0.95, weight_decay=0.01)),
+    "schedule-free-sgd-rising": ("schedule-free-sgd", dict(lr=0.05, momentum=0.8, weight_decay=1e-3, r=0.5,
+                                                           weight_lr_power=1.0)),
+    "mars": ("mars", {}),
+    "mars-other": ("mars", dict(lr=3e-4, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1, gamma=0.5)),
+    "mars-small": ("mars", dict(weight_decay=0.01)),  # of gradients whose norm is below 1, but for some steps
+    "rprop": ("rprop", {}),
+    "rprop-other": ("rprop", dict(lr=1e-3, eta_minus=0.7, eta_plus=1.5, step_min=8e-4, step_max=2e-3)),
+    "asgd": ("asgd", {}),
+    "asgd-average": ("asgd", dict(lambd=0.0, t0=5.0)),
+    "asgd-other": ("asgd", dict(lr=0.05, alpha=0.6, lambd=0.01, t0=2.0, weight_decay=0.01)),
     "schedule-free-adamw": ("schedule-free-adamw", {}),
     "schedule-free-adamw-decay": ("schedule-free-adamw", dict(beta1=0.95, weight_decay=0.1)),
     "schedule-free-adamw-rising": ("schedule-free-adamw", dict(lr=1e-3, beta2=0.95, eps=1e-6, weight_decay=0.01, r=0.5,
@@ -520,12 +634,16 @@ CASES = {
     "muon-spectral": ("muon", dict(adjust="spectral_unclamped")),
     "muon-coefficients": ("muon", dict(ns_steps=6, ns_coefficients=[2.0, -1.5, 0.5])),
 }
-SLOPES = {"schedule-free-adamw-rising": 0.05}  # its averaging looks at the largest lr so far
+SLOPES = {"schedule-free-adamw-rising": 0.05, "schedule-free-sgd-rising": 0.05}  # averages look at the largest lr so far
+SCALES = {"mars-small": 2.0**-34}
 
 
 def peer_of(family, theta, hyper):
     """The peer that makes a case."""
+    masked = hyper.get("cautious") or hyper.get("cautious_decay")
     chosen = [rule for (of, *options), rule in OPTIONS.items() if of == family and all(map(hyper.get, options))]
+    if masked and not chosen:
+        return Cautious(theta, family, hyper)
     own = chosen[0] if chosen else FAMILIES[family][0]
     return Transcribed(theta, own, hyper) if hasattr(own, "names") else own(theta, hyper)
 
@@ -535,7 +653,7 @@ def trajectory(family, hyper, rates, theta0, gradients, dtype):
     torch.set_default_dtype(dtype)  # torch's step counters and NAdam's product of µ follow it
     theta = torch.nn.Parameter(torch.tensor(theta0, dtype=dtype))
     peer = peer_of(family, theta, hyper)
-    if family == "schedule-free-adamw":
+    if family.startswith("schedule-free"):
         peer.optimizer.train()
     for lr, g in zip(rates, gradients, strict=True):
         peer.step(lr, torch.tensor(g, dtype=dtype))
@@ -559,9 +677,11 @@ def golden(family, hyper, rates, stepwise, free):
             if t == FREE_MIDDLE and dtype == torch.float64:
                 parts.append(packed(arrays))
         parts.append(packed(arrays[:1]))
-        if family == "schedule-free-adamw" and dtype == torch.float64:
+        if family.startswith("schedule-free") and dtype == torch.float64:
             peer.optimizer.eval()  # y becomes x, in place
             end = packed(arrays[:1])
+        if family == "asgd" and hyper["t0"] < FREE_STEPS and dtype == torch.float64:
+            end = packed(arrays[1:])
     return peer, b"".join(parts) + end
 
 
@@ -621,10 +741,11 @@ def main():
     lines, before = [], kept(directory)
     for name, (family, different) in CASES.items():
         defaults = FAMILIES[family][1]
-        assert different.keys() <= defaults.keys() | LATER.get(family, set()), name
+        assert different.keys() <= defaults.keys() | LATER.get(family, set()) | set(CHOOSING), name
         hyper = defaults | different
         slope = {"lr_slope": SLOPES[name]} if name in SLOPES else {}
-        case = {"name": name, "optimizer": family, "hyper": hyper, **slope}
+        scale = {"gradient_scale": SCALES[name]} if name in SCALES else {}
+        case = {"name": name, "optimizer": family, "hyper": hyper, **slope, **scale}
         if name not in asked and case.items() <= before.get(name, {}).items():
             lines.append(json.dumps(before[name]))
             continue
@@ -633,7 +754,8 @@ def main():
         if family == "muon":
             peer, content = golden_matrices(family, hyper, rates, *matrices)
         else:
-            peer, content = golden(family, hyper, rates, stepwise, free)
+            scaled = lambda run: (run[0], [[x * SCALES.get(name, 1.0) for x in g] for g in run[1]])
+            peer, content = golden(family, hyper, rates, scaled(stepwise), scaled(free))
         lines.append(json.dumps({**case, "reference": peer.made_by, "states": peer.names,
                                  **write(directory, f"{name}.bin", content)}))
     index = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())

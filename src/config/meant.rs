@@ -54,10 +54,10 @@ const OPTIMIZERS: &Synonyms = &[
     (&["lookaheadoptimizer", "lookaheadradam"], "lookahead"),
     (&["rms", "rmspropcentered"], "rmsprop"),
     (&["lars"], "lamb"),
-    (
-        &["schedulefreeadam", "schedulefreesgd", "sgdschedulefree", "adamschedulefree", "sfadam", "sfsgd", "sf"],
-        "schedule-free-adamw",
-    ),
+    (&["amsbound", "adaboundamsgrad"], "--optimizer adabound --set optim.amsgrad=true"),
+    (&["irprop", "rpropminus", "resilientbackprop", "resilientbackpropagation"], "rprop"),
+    (&["averagedsgd", "averagesgd", "polyakruppert"], "asgd"),
+    (&["schedulefreeadam", "adamschedulefree", "sfadam", "sf"], "schedule-free-adamw"),
 ];
 
 const SCHEDULES: &Synonyms = &[

@@ -13,14 +13,15 @@
 //! stored sₜ in every step and to its root again, and the first steps are rectified.
 
 use super::prelude::*;
-use super::radam::rectification;
+use super::radam::{rectification, without_decoupling};
 
 pub static ADABELIEF: Family = Family {
     name: "adabelief",
     about: "Adam scaled by how far gradients stray from their average",
     source: "Zhuang et al. 2020, arXiv:2010.07468; as adabelief-pytorch 0.2.0",
     file: include_str!("adabelief.rs"),
-    ..Family::one_pass::<AdaBelief, _, _, _>()
+    refuse: without_decoupling,
+    ..Family::with_options::<AdaBelief, _, _, _>()
 };
 
 hyperparameters! {
@@ -33,6 +34,8 @@ hyperparameters! {
         weight_decay: f64 = WEIGHT_DECAY,
         decoupled: bool = DECOUPLED.on(),
         rectify: bool = RECTIFY,
+        + CAUTIOUS,
+        + CAUTIOUS_DECAY,
     }
 }
 
@@ -62,10 +65,18 @@ impl Rule<2, 0, 8> for AdaBelief {
 
 impl OnePass<2, 0, 8> for AdaBelief {
     #[inline(always)]
-    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, s]: [R; 2]) -> (R, [R; 2]) {
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        Self::propose(h, theta, g, state).taken(theta)
+    }
+}
+
+impl Propose<2, 0, 8> for AdaBelief {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, [m, s]: [R; 2]) -> Proposal<R, 2> {
         let g = h.coupled.mul_add(theta, g);
         let m = m.averaged(h.weight1, g);
         let s = s.averaged_square(h.weight2, g - m) + h.eps;
-        (theta.moved(h.decoupled, h.minus_step * (m / h.of_root.mul_add(s.sqrt(), h.rest))), [m, s])
+        let u = m / h.of_root.mul_add(s.sqrt(), h.rest);
+        Proposal { u, sign: m, g, rate: h.minus_step, decay: h.decoupled, state: [m, s] }
     }
 }

@@ -18,7 +18,7 @@ pub static ADEMAMIX: Family = Family {
     about: "AdamW with a second, slow average of the gradient",
     source: "Pagliardini et al. 2024, arXiv:2409.03137; as apple/ml-ademamix",
     file: include_str!("ademamix.rs"),
-    ..Family::one_pass::<AdEmaMix, _, _, _>()
+    ..Family::with_options::<AdEmaMix, _, _, _>()
 };
 
 hyperparameters! {
@@ -33,6 +33,8 @@ hyperparameters! {
         alpha: f64 = MIX,
         alpha_warmup: u64 = MIX_WARMUP,
         beta3_warmup: u64 = BETA3_WARMUP,
+        + CAUTIOUS,
+        + CAUTIOUS_DECAY,
     }
 }
 
@@ -49,9 +51,9 @@ impl AdEmaMix {
     }
 }
 
-named!(Scalars { weight1, weight3, weight2, of_fast, of_slow, eps, decay });
+named!(Scalars { weight1, weight3, weight2, of_fast, of_slow, minus_step, eps, decay });
 
-impl Rule<3, 0, 7> for AdEmaMix {
+impl Rule<3, 0, 8> for AdEmaMix {
     const NAME: &'static str = "ademamix";
     const STATE: [&'static str; 3] = ["m", "slow", "v"];
 
@@ -60,13 +62,13 @@ impl Rule<3, 0, 7> for AdEmaMix {
     fn scalars(&self, _: &mut [f64; 0], lr: f64, t: u64) -> Scalars<f64> {
         let alpha = if t < self.alpha_warmup { self.alpha * t as f64 / self.alpha_warmup as f64 } else { self.alpha };
         let correction2 = bias_correction(self.beta2, t).sqrt();
-        let step = -lr * correction2;
         Scalars {
             weight1: 1.0 - self.beta1,
             weight3: 1.0 - self.slow_decay(t),
             weight2: 1.0 - self.beta2,
-            of_fast: step / bias_correction(self.beta1, t),
-            of_slow: step * alpha,
+            of_fast: 1.0 / bias_correction(self.beta1, t),
+            of_slow: alpha,
+            minus_step: -lr * correction2,
             eps: self.eps * correction2,
             decay: -lr * self.weight_decay,
         }
@@ -77,13 +79,20 @@ impl Rule<3, 0, 7> for AdEmaMix {
     }
 }
 
-impl OnePass<3, 0, 7> for AdEmaMix {
+impl OnePass<3, 0, 8> for AdEmaMix {
     #[inline(always)]
-    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, slow, v]: [R; 3]) -> (R, [R; 3]) {
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 3]) -> (R, [R; 3]) {
+        Self::propose(h, theta, g, state).taken(theta)
+    }
+}
+
+impl Propose<3, 0, 8> for AdEmaMix {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, _: R, g: R, [m, slow, v]: [R; 3]) -> Proposal<R, 3> {
         let m = m.averaged(h.weight1, g);
         let slow = slow.averaged(h.weight3, g);
         let v = v.averaged_square(h.weight2, g);
-        let step = h.of_fast.mul_add(m, h.of_slow * slow);
-        (theta.moved(h.decay, step / (v.sqrt() + h.eps)), [m, slow, v])
+        let u = h.of_fast.mul_add(m, h.of_slow * slow) / (v.sqrt() + h.eps);
+        Proposal { u, sign: u, g, rate: h.minus_step, decay: h.decay, state: [m, slow, v] }
     }
 }

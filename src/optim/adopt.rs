@@ -12,13 +12,15 @@
 //! of November 2024, c = ¼.
 
 use super::prelude::*;
+use super::radam::without_decoupling;
 
 pub static ADOPT: Family = Family {
     name: "adopt",
     about: "Adam that converges for every β₂",
     source: "Taniguchi et al. 2024, arXiv:2411.02853; as iShohei220/adopt",
     file: include_str!("adopt.rs"),
-    ..Family::one_pass::<Adopt, _, _, _>()
+    refuse: without_decoupling,
+    ..Family::with_options::<Adopt, _, _, _>()
 };
 
 hyperparameters! {
@@ -31,6 +33,8 @@ hyperparameters! {
         weight_decay: f64 = WEIGHT_DECAY,
         decoupled: bool = DECOUPLED,
         clip_exponent: f64 = CLIP_EXPONENT,
+        + CAUTIOUS,
+        + CAUTIOUS_DECAY,
     }
 }
 
@@ -60,12 +64,19 @@ impl Rule<2, 0, 7> for Adopt {
 
 impl OnePass<2, 0, 7> for Adopt {
     #[inline(always)]
-    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        Self::propose(h, theta, g, state).taken(theta)
+    }
+}
+
+impl Propose<2, 0, 7> for Adopt {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> Proposal<R, 2> {
         let g = h.coupled.mul_add(theta, g);
         let scaled = g / v.sqrt().larger(h.eps);
         let clipped = scaled.clamped(h.bound);
         let m = m.averaged(h.weight1, clipped);
         let v = v.averaged_square(h.weight2, g);
-        (theta.moved(h.decoupled, h.minus_lr * m), [m, v])
+        Proposal { u: m, sign: m, g, rate: h.minus_lr, decay: h.decoupled, state: [m, v] }
     }
 }

@@ -30,7 +30,8 @@ use crate::rule::{Denominator, Evaluation, OnePass, Real, Rule, TwoPass, named};
 
 /// A rule whose step goes along an update u, so that options may have their say on it.
 pub trait Propose<const S: usize, const P: usize, const H: usize>: OnePass<S, P, H> {
-    /// u, and what else a step is made of. [`OnePass::update`] is [`Proposal::taken`] of it.
+    /// u, and what else a step is made of. [`OnePass::update`] is [`Proposal::taken`] of it, or [`Proposal::taken_without_decay`]
+    /// where there is no decoupled decay.
     fn propose<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Proposal<R, S>;
 }
 
@@ -58,7 +59,13 @@ impl<R: Real, const S: usize> Proposal<R, S> {
         self.taken_as(self.u, theta)
     }
 
-    /// The same, but so much of u as `u`.
+    /// The same where nothing decays, with one rounding less.
+    #[inline(always)]
+    pub fn taken_without_decay(self, theta: R) -> (R, [R; S]) {
+        (self.rate.mul_add(self.u, theta), self.state)
+    }
+
+    /// As [`Proposal::taken`], but so much of u as `u`.
     #[inline(always)]
     fn taken_as(self, u: R, theta: R) -> (R, [R; S]) {
         (theta.moved(self.decay, self.rate * u), self.state)

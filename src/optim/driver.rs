@@ -288,7 +288,12 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
             for (lane, rule) in self.rules.iter().enumerate() {
                 if let Some(Evaluation { state: s, weight }) = rule.evaluation() {
                     let of = |tensor: &Tensor| lane_of(tensor, lane, self.rules.len());
-                    kernel::average(weight, &of(&state.get(s)?)?, &of(var)?)?;
+                    let state = of(&state.get(s)?)?;
+                    if weight == 1.0 {
+                        kernel::copy(&state, &of(var)?)?;
+                    } else {
+                        kernel::average(weight, &state, &of(var)?)?;
+                    }
                 }
             }
         }

@@ -267,6 +267,16 @@ hypers! {
     DECOUPLED = "decoupled", "", switch(false), "weight decay acts on the parameter itself, not through the gradient";
     RECTIFY = "rectify", "", switch(true), "rectify the variance of the first steps, as RAdam does";
     PROXIMAL = "proximal", "", switch(true), "decay as a division by 1 + αλ after the step";
+    FINAL_LR = "final_lr", "α∞", number(RATE, 0.1), "what the rates of all elements end at, that of SGD";
+    GAMMA = "gamma", "γ", number(range(1e-30, true, 1.0, false), 1e-3), "how fast the bounds of the rates close";
+    ETA_MINUS = "eta_minus", "η⁻", number(range(0.0, false, 1.0, false), 0.5),
+        "factor on an element's step where its gradient has changed sign";
+    ETA_PLUS = "eta_plus", "η⁺", number(range(1.0, false, MOST, true), 1.2),
+        "factor on an element's step where its gradient has kept its sign";
+    STEP_MIN = "step_min", "Δ₋", number(RATE, 1e-6), "the shortest step";
+    STEP_MAX = "step_max", "Δ₊", number(RATE, 50.0), "the longest step";
+    LAMBD = "lambd", "λ′", number(NOT_NEGATIVE, 1e-4), "how fast the rate falls, and decay of the parameter by it";
+    AVERAGED_FROM = "t0", "t₀", number(NOT_NEGATIVE, 1e6), "the step after which the average begins";
     CLIP_EXPONENT = "clip_exponent", "c", number(range(0.0, true, 1.0, true), 0.25),
         "bounds the scaled gradient by (t−1)ᶜ";
     MIX_WARMUP = "alpha_warmup", "", steps(), "steps over which the slow average's weight rises from 0; 0 for none";
@@ -292,6 +302,12 @@ hypers! {
 pub const SMOOTHING: Hyper = ALPHA.within(SHARE).or(0.99).meaning("a", "decay of the second moment");
 /// α of AdEMAMix, which is a weight.
 pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
+
+/// α of ASGD, which is a power.
+pub const FALL: Hyper = ALPHA.or(0.75).meaning("a", "power of the steps by which the rate falls");
+/// γ of MARS, which is a weight.
+pub const CORRECTION: Hyper =
+    GAMMA.within(NOT_NEGATIVE).or(0.025).meaning("γ", "weight of the correction by the last gradient");
 
 /// A field of a rule: `f64`, `u64`, `bool`, a word or three numbers.
 pub trait RuleField: Sized {

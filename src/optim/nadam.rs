@@ -14,6 +14,7 @@
 //! it is optax.nadamw; AlgoPerf's NAdamW divides mₜ by 1−β₁ᵗ where this divides by 1−β₁ᵗ⁺¹. Mₜ is the rule's history, in f64;
 //! PyTorch keeps it in f32. Averages and the division are rewritten as in `adam.rs`.
 
+use super::hyper::{BETA1, BETA2, CAUTIOUS, CAUTIOUS_DECAY, CONSTANT_BETA1, EPS, LR, MOMENTUM_DECAY, WEIGHT_DECAY};
 use super::prelude::*;
 
 pub static NADAM: Family = Family {
@@ -21,16 +22,15 @@ pub static NADAM: Family = Family {
     about: "Adam with Nesterov's momentum, coupled weight decay (L2)",
     source: "Dozat 2016; as torch.optim.NAdam",
     file: include_str!("nadam.rs"),
-    ..Family::one_pass::<NAdam, _, _, _>()
+    ..Family::with_options::<NAdam, _, _, _>()
 };
 
 pub static NADAMW: Family = Family {
     name: "nadamw",
     about: "Adam with Nesterov's momentum, decoupled weight decay",
     source: "Dozat 2016; as torch.optim.NAdam with decoupled_weight_decay",
-    build: |parameters, lanes| {
-        one_pass(parameters, lanes.iter().map(|lane| NAdam { decoupled: true, ..NAdam::new(lane) }))
-    },
+    hypers: &[LR.or(2e-3), BETA1, BETA2, EPS, WEIGHT_DECAY, MOMENTUM_DECAY, CONSTANT_BETA1, CAUTIOUS, CAUTIOUS_DECAY],
+    build: |parameters, lanes| with_options(parameters, lanes, |lane| NAdam { decoupled: true, ..NAdam::new(lane) }),
     ..NADAM
 };
 
@@ -46,6 +46,7 @@ hyperparameters! {
         decoupled: bool,
         momentum_decay: f64 = MOMENTUM_DECAY,
         constant_beta1: bool = CONSTANT_BETA1,
+        + CAUTIOUS,
     }
 }
 
@@ -57,9 +58,9 @@ impl NAdam {
     }
 }
 
-named!(Scalars { weight1, weight2, of_gradient, of_moment, eps, coupled, decoupled });
+named!(Scalars { weight1, weight2, of_gradient, of_moment, minus_step, eps, coupled, decoupled });
 
-impl Rule<2, 1, 7> for NAdam {
+impl Rule<2, 1, 8> for NAdam {
     const NAME: &'static str = "nadam";
     const STATE: [&'static str; 2] = ["m", "v"];
 
@@ -77,8 +78,9 @@ impl Rule<2, 1, 7> for NAdam {
         Scalars {
             weight1: 1.0 - self.beta1,
             weight2: 1.0 - self.beta2,
-            of_gradient: -lr * correction2 * (1.0 - mu) / (1.0 - *product),
-            of_moment: -lr * correction2 * mu_next / (1.0 - *product * mu_next),
+            of_gradient: (1.0 - mu) / (1.0 - *product),
+            of_moment: mu_next / (1.0 - *product * mu_next),
+            minus_step: -lr * correction2,
             eps: self.eps * correction2,
             coupled,
             decoupled,
@@ -90,13 +92,20 @@ impl Rule<2, 1, 7> for NAdam {
     }
 }
 
-impl OnePass<2, 1, 7> for NAdam {
+impl OnePass<2, 1, 8> for NAdam {
     #[inline(always)]
-    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        Self::propose(h, theta, g, state).taken(theta)
+    }
+}
+
+impl Propose<2, 1, 8> for NAdam {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> Proposal<R, 2> {
         let g = h.coupled.mul_add(theta, g);
         let m = m.averaged(h.weight1, g);
         let v = v.averaged_square(h.weight2, g);
-        let step = h.of_gradient.mul_add(g, h.of_moment * m);
-        (theta.moved(h.decoupled, step / (v.sqrt() + h.eps)), [m, v])
+        let u = h.of_gradient.mul_add(g, h.of_moment * m) / (v.sqrt() + h.eps);
+        Proposal { u, sign: u, g, rate: h.minus_step, decay: h.decoupled, state: [m, v] }
     }
 }

@@ -12,6 +12,7 @@
 //! Liu et al. 2019, arXiv:1908.03265, Algorithm 2. As torch.optim.RAdam: the bound is 5 (the paper's is 4), ε is added to the
 //! uncorrected root, and decay is coupled unless `decoupled` is on (the authors' code decouples it).
 
+use super::hyper::{CAUTIOUS_DECAY, DECOUPLED, Hypers};
 use super::prelude::*;
 
 pub static RADAM: Family = Family {
@@ -19,7 +20,8 @@ pub static RADAM: Family = Family {
     about: "Adam with rectified first steps in place of a warm-up",
     source: "Liu et al. 2019, arXiv:1908.03265; as torch.optim.RAdam",
     file: include_str!("radam.rs"),
-    ..Family::one_pass::<RAdam, _, _, _>()
+    refuse: without_decoupling,
+    ..Family::with_options::<RAdam, _, _, _>()
 };
 
 hyperparameters! {
@@ -31,7 +33,15 @@ hyperparameters! {
         eps: f64 = EPS,
         weight_decay: f64 = WEIGHT_DECAY,
         decoupled: bool = DECOUPLED,
+        + CAUTIOUS,
+        + CAUTIOUS_DECAY,
     }
+}
+
+/// Refuses cautious decay where decay is coupled.
+pub(super) fn without_decoupling(hypers: &Hypers) -> Option<&'static str> {
+    let coupled = hypers.is_on(&CAUTIOUS_DECAY) && !hypers.is_on(&DECOUPLED);
+    coupled.then_some("`optim.cautious_decay` needs `optim.decoupled`: coupled decay is part of the gradient")
 }
 
 /// √ of the variance rectification and √(1−β₂ᵗ), or none while ρₜ is below `least` or, if not `with_least`, at it.
@@ -75,10 +85,18 @@ impl Rule<2, 0, 7> for RAdam {
 
 impl OnePass<2, 0, 7> for RAdam {
     #[inline(always)]
-    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
+    fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
+        Self::propose(h, theta, g, state).taken(theta)
+    }
+}
+
+impl Propose<2, 0, 7> for RAdam {
+    #[inline(always)]
+    fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, [m, v]: [R; 2]) -> Proposal<R, 2> {
         let g = h.coupled.mul_add(theta, g);
         let m = m.averaged(h.weight1, g);
         let v = v.averaged_square(h.weight2, g);
-        (theta.moved(h.decoupled, h.minus_step * (m / h.of_root.mul_add(v.sqrt(), h.rest))), [m, v])
+        let u = m / h.of_root.mul_add(v.sqrt(), h.rest);
+        Proposal { u, sign: m, g, rate: h.minus_step, decay: h.decoupled, state: [m, v] }
     }
 }

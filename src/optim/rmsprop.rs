@@ -12,7 +12,7 @@
 //! the root, the learning rate outside the buffer. Where a gradient hardly changes, rounding can make vₜ − ḡₜ² negative and
 //! σₜ NaN; PyTorch has the same defect, and the run then ends as diverged. `a` is `optim.alpha`.
 
-use super::hyper::{CENTERED, MOMENTUM};
+use super::hyper::{CAUTIOUS, CENTERED, MOMENTUM};
 use super::prelude::*;
 
 pub static RMSPROP: Family = Family {
@@ -20,15 +20,19 @@ pub static RMSPROP: Family = Family {
     about: "the gradient over its recent size; with momentum, centred",
     source: "Tieleman & Hinton 2012, lecture 6.5; as torch.optim.RMSprop",
     file: include_str!("rmsprop.rs"),
+    refuse: |hypers| {
+        let alone = hypers.is_on(&CAUTIOUS) && hypers.number(&MOMENTUM) == 0.0;
+        alone.then_some("`optim.cautious` needs `optim.momentum` above 0")
+    },
     ..Family::new(RmsProp::HYPERS, &Variant::<true, true>::STATE, |parameters, lanes| {
         let rules = lanes.iter().map(RmsProp::new);
         let buffer = lanes.iter().any(|lane| lane.number(&MOMENTUM) != 0.0);
         let centered = lanes.iter().any(|lane| lane.is_on(&CENTERED));
         match (centered, buffer) {
             (false, false) => one_pass(parameters, rules.map(Variant::<false, false>)),
-            (false, true) => one_pass(parameters, rules.map(Variant::<false, true>)),
+            (false, true) => with_options(parameters, lanes, |lane| Variant::<false, true>(RmsProp::new(lane))),
             (true, false) => one_pass(parameters, rules.map(Variant::<true, false>)),
-            (true, true) => one_pass(parameters, rules.map(Variant::<true, true>)),
+            (true, true) => with_options(parameters, lanes, |lane| Variant::<true, true>(RmsProp::new(lane))),
         }
     })
 };
@@ -42,6 +46,7 @@ hyperparameters! {
         weight_decay: f64 = WEIGHT_DECAY,
         momentum: f64 = MOMENTUM,
         + CENTERED,
+        + CAUTIOUS,
     }
 }
 
@@ -54,7 +59,7 @@ pub struct Variant<const MEAN: bool, const BUFFER: bool>(pub RmsProp);
 impl<const MEAN: bool, const BUFFER: bool> Variant<MEAN, BUFFER> {
     /// The formula with all of its state; what a variant lacks goes in as 0 and is left behind.
     #[inline(always)]
-    fn step<R: Real>(h: Scalars<R>, theta: R, g: R, [v, mean, b]: [R; 3]) -> (R, [R; 3]) {
+    fn step<R: Real>(h: Scalars<R>, theta: R, g: R, [v, mean, b]: [R; 3]) -> Proposal<R, 3> {
         let g = h.decay.mul_add(theta, g);
         let v = v.averaged_square(h.weight, g);
         let mean = if MEAN { mean.averaged(h.weight, g) } else { mean };
@@ -67,7 +72,7 @@ impl<const MEAN: bool, const BUFFER: bool> Variant<MEAN, BUFFER> {
         };
         let scaled = g / (deviation + h.eps);
         let b = if BUFFER { h.momentum.mul_add(b, scaled).flushed() } else { scaled };
-        (h.minus_lr.mul_add(b, theta), [v, mean, b])
+        Proposal { u: b, sign: b, g, rate: h.minus_lr, decay: R::constant(0.0), state: [v, mean, b] }
     }
 }
 
@@ -92,12 +97,19 @@ macro_rules! variant {
 
         impl OnePass<$count, 0, 5> for Variant<$mean, $buffer> {
             #[inline(always)]
-            #[allow(unused_variables)]
             fn update<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; $count]) -> (R, [R; $count]) {
+                Self::propose(h, theta, g, state).taken_without_decay(theta)
+            }
+        }
+
+        impl Propose<$count, 0, 5> for Variant<$mean, $buffer> {
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn propose<R: Real>(h: Scalars<R>, theta: R, g: R, state: [R; $count]) -> Proposal<R, $count> {
                 let [$v, $m, $b] = [R::constant(0.0); 3];
                 let [$($own),*] = state;
-                let (theta, [$v, $m, $b]) = Self::step(h, theta, g, [$v, $m, $b]);
-                (theta, [$($own),*])
+                let Proposal { u, sign, g, rate, decay, state: [$v, $m, $b] } = Self::step(h, theta, g, [$v, $m, $b]);
+                Proposal { u, sign, g, rate, decay, state: [$($own),*] }
             }
         }
     };

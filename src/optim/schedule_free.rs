@@ -39,6 +39,26 @@ hyperparameters! {
     }
 }
 
+/// cₜ, the weight of zₜ in the average, from the sum of all weights so far and the largest rate.
+pub(super) fn share([sum, most]: &mut [f64; 2], lr: f64, t: u64, step_power: f64, lr_power: f64) -> f64 {
+    *most = most.max(lr);
+    let weight = (t as f64).powf(step_power) * most.powf(lr_power);
+    *sum += weight;
+    // A weight may underflow at tiny rates; then nothing is averaged yet.
+    if *sum > 0.0 { weight / *sum } else { 0.0 }
+}
+
+/// x, where z is the first state number and `beta` how near y lies to x.
+pub(super) fn evaluation(beta: f64) -> Option<Evaluation> {
+    Some(Evaluation { state: 0, weight: 1.0 - 1.0 / beta })
+}
+
+/// y and z after a step along d; `of_y` is −α·(1 − β·(1−cₜ)).
+#[inline(always)]
+pub(super) fn moved<R: Real>([y, z]: [R; 2], d: R, c: R, of_y: R, minus_lr: R) -> [R; 2] {
+    [y + c.mul_add(z - y, of_y * d), minus_lr.mul_add(d, z)]
+}
+
 named!(Scalars { weight2, correction2, eps, decay, c, of_y, minus_lr });
 
 impl Rule<2, 2, 7> for ScheduleFree {
@@ -47,12 +67,8 @@ impl Rule<2, 2, 7> for ScheduleFree {
 
     type Scalars<R: Real> = Scalars<R>;
 
-    fn scalars(&self, [sum, most]: &mut [f64; 2], lr: f64, t: u64) -> Scalars<f64> {
-        *most = most.max(lr);
-        let weight = (t as f64).powf(self.step_power) * most.powf(self.lr_power);
-        *sum += weight;
-        // A weight may underflow at tiny rates; then nothing is averaged yet.
-        let c = if *sum > 0.0 { weight / *sum } else { 0.0 };
+    fn scalars(&self, history: &mut [f64; 2], lr: f64, t: u64) -> Scalars<f64> {
+        let c = share(history, lr, t, self.step_power, self.lr_power);
         let correction2 = bias_correction(self.beta2, t).sqrt();
         Scalars {
             weight2: 1.0 - self.beta2,
@@ -66,7 +82,7 @@ impl Rule<2, 2, 7> for ScheduleFree {
     }
 
     fn evaluation(&self) -> Option<Evaluation> {
-        Some(Evaluation { state: 0, weight: 1.0 - 1.0 / self.beta1 })
+        evaluation(self.beta1)
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {
@@ -79,8 +95,7 @@ impl OnePass<2, 2, 7> for ScheduleFree {
     fn update<R: Real>(h: Scalars<R>, y: R, g: R, [z, v]: [R; 2]) -> (R, [R; 2]) {
         let v = v.averaged_square(h.weight2, g);
         let d = h.decay.mul_add(y, h.correction2 * g / (v.sqrt() + h.eps));
-        let y = y + h.c.mul_add(z - y, h.of_y * d);
-        let z = h.minus_lr.mul_add(d, z);
+        let [y, z] = moved([y, z], d, h.c, h.of_y, h.minus_lr);
         (y, [z, v])
     }
 }

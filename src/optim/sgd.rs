@@ -10,7 +10,7 @@
 //! Robbins & Monro 1951; Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013. As torch.optim.SGD: the learning rate
 //! stands outside the buffer, the first gradient enters it undampened, and Nesterov's form knows no dampening.
 
-use super::hyper::{DAMPENING, MOMENTUM, NESTEROV};
+use super::hyper::{CAUTIOUS, DAMPENING, MOMENTUM, NESTEROV};
 use super::prelude::*;
 
 pub static SGD: Family = Family {
@@ -27,15 +27,15 @@ pub static SGD: Family = Family {
             true if plain => Some("`optim.nesterov` needs `optim.momentum` above 0"),
             true if dampened => Some("`optim.nesterov` is not defined with `optim.dampening`"),
             _ if plain && dampened => Some("`optim.dampening` needs `optim.momentum` above 0"),
+            _ if plain && hypers.is_on(&CAUTIOUS) => Some("`optim.cautious` needs `optim.momentum` above 0"),
             _ => None,
         }
     },
     ..Family::new(Sgd::HYPERS, &Momentum::STATE, |parameters, lanes| {
-        let rules = lanes.iter().map(Sgd::new);
         if lanes.iter().any(|lane| lane.number(&MOMENTUM) != 0.0) {
-            one_pass(parameters, rules.map(Momentum))
+            with_options(parameters, lanes, |lane| Momentum(Sgd::new(lane)))
         } else {
-            one_pass(parameters, rules)
+            one_pass(parameters, lanes.iter().map(Sgd::new))
         }
     })
 };
@@ -48,6 +48,7 @@ hyperparameters! {
         dampening: f64 = DAMPENING,
         nesterov: bool = NESTEROV,
         weight_decay: f64 = WEIGHT_DECAY,
+        + CAUTIOUS,
     }
 }
 
@@ -95,10 +96,17 @@ impl Rule<1, 0, 6> for Momentum {
 
 impl OnePass<1, 0, 6> for Momentum {
     #[inline(always)]
-    fn update<R: Real>(h: MomentumScalars<R>, theta: R, g: R, [b]: [R; 1]) -> (R, [R; 1]) {
+    fn update<R: Real>(h: MomentumScalars<R>, theta: R, g: R, state: [R; 1]) -> (R, [R; 1]) {
+        Self::propose(h, theta, g, state).taken_without_decay(theta)
+    }
+}
+
+impl Propose<1, 0, 6> for Momentum {
+    #[inline(always)]
+    fn propose<R: Real>(h: MomentumScalars<R>, theta: R, g: R, [b]: [R; 1]) -> Proposal<R, 1> {
         let g = h.decay.mul_add(theta, g);
         let b = h.momentum.mul_add(b, h.fresh * g).flushed();
-        let direction = h.of_buffer.mul_add(b, h.of_gradient * g);
-        (h.minus_lr.mul_add(direction, theta), [b])
+        let u = h.of_buffer.mul_add(b, h.of_gradient * g);
+        Proposal { u, sign: u, g, rate: h.minus_lr, decay: R::constant(0.0), state: [b] }
     }
 }

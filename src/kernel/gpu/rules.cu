@@ -39,6 +39,358 @@ extern "C" __global__ void __launch_bounds__(256) update_adabelief(
     elementwise::update<adabelief>(chunks, scalars, factors);
 }
 
+struct adabelief_cautious {
+    static constexpr unsigned S = 2, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], coupled = h[6];
+        const float m = state[0];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], minus_step = h[3], of_root = h[4], rest = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float spread = a[0];
+        const float m = state[0], s = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - new_m;
+        const float t4 = fmaf(t3, t3, -s);
+        const float t5 = fmaf(weight2, t4, s);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float new_s = t6 + eps;
+        const float t7 = sqrtf(new_s);
+        const float t8 = fmaf(of_root, t7, rest);
+        const float t9 = new_m / t8;
+        const float t10 = new_m * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = t9 * t12;
+        const float t14 = minus_step * t13;
+        const float t15 = fmaf(decoupled, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_s;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adabelief_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adabelief_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adabelief_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adabelief_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adabelief_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adabelief_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct adabelief_cautious_both {
+    static constexpr unsigned S = 2, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], coupled = h[6];
+        const float m = state[0];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], minus_step = h[3], of_root = h[4], rest = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float spread = a[0];
+        const float m = state[0], s = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - new_m;
+        const float t4 = fmaf(t3, t3, -s);
+        const float t5 = fmaf(weight2, t4, s);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float new_s = t6 + eps;
+        const float t7 = sqrtf(new_s);
+        const float t8 = fmaf(of_root, t7, rest);
+        const float t9 = new_m / t8;
+        const float t10 = new_m * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = t9 * theta;
+        const float t14 = t13 < 0.0f ? 0.0f : decoupled;
+        const float t15 = t9 * t12;
+        const float t16 = minus_step * t15;
+        const float t17 = fmaf(t14, theta, t16);
+        const float new_theta = theta + t17;
+        state[0] = new_m;
+        state[1] = new_s;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adabelief_cautious_both_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adabelief_cautious_both>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adabelief_cautious_both_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adabelief_cautious_both>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adabelief_cautious_both_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adabelief_cautious_both>(chunks, scalars, factors, reduced);
+}
+
+struct adabelief_cautious_decay {
+    static constexpr unsigned S = 2, H = 8;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], minus_step = h[3], of_root = h[4], rest = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float m = state[0], s = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - new_m;
+        const float t4 = fmaf(t3, t3, -s);
+        const float t5 = fmaf(weight2, t4, s);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float new_s = t6 + eps;
+        const float t7 = sqrtf(new_s);
+        const float t8 = fmaf(of_root, t7, rest);
+        const float t9 = new_m / t8;
+        const float t10 = t9 * theta;
+        const float t11 = t10 < 0.0f ? 0.0f : decoupled;
+        const float t12 = minus_step * t9;
+        const float t13 = fmaf(t11, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_s;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adabelief_cautious_decay(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adabelief_cautious_decay>(chunks, scalars, factors);
+}
+
+struct adabound {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float decay = h[0], weight1 = h[1], weight2 = h[2], eps = h[3], minus_step = h[4], minus_upper = h[5];
+        const float minus_lower = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + eps;
+        const float t7 = minus_step / t6;
+        const float t8 = t7 < minus_upper ? minus_upper : t7;
+        const float t9 = minus_lower < t7 ? minus_lower : t8;
+        const float new_theta = fmaf(t9, new_m, theta);
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adabound(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adabound>(chunks, scalars, factors);
+}
+
+struct adabound_amsgrad {
+    static constexpr unsigned S = 3, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float decay = h[0], weight1 = h[1], weight2 = h[2], eps = h[3], minus_step = h[4], minus_upper = h[5];
+        const float minus_lower = h[6];
+        const float m = state[0], v = state[1], v_max = state[2];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = v_max + new_v;
+        const float t6 = new_v <= v_max ? v_max : t5;
+        const float new_v_max = v_max < new_v ? new_v : t6;
+        const float t7 = sqrtf(new_v_max);
+        const float t8 = t7 + eps;
+        const float t9 = minus_step / t8;
+        const float t10 = t9 < minus_upper ? minus_upper : t9;
+        const float t11 = minus_lower < t9 ? minus_lower : t10;
+        const float new_theta = fmaf(t11, new_m, theta);
+        state[0] = new_m;
+        state[1] = new_v;
+        state[2] = new_v_max;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adabound_amsgrad(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adabound_amsgrad>(chunks, scalars, factors);
+}
+
+struct adabound_cautious {
+    static constexpr unsigned S = 2, H = 7, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float decay = h[0], weight1 = h[1];
+        const float m = state[0];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float decay = h[0], weight1 = h[1], weight2 = h[2], eps = h[3], minus_step = h[4], minus_upper = h[5];
+        const float minus_lower = h[6];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = t5 + eps;
+        const float t7 = minus_step / t6;
+        const float t8 = t7 < minus_upper ? minus_upper : t7;
+        const float t9 = minus_lower < t7 ? minus_lower : t8;
+        const float t10 = new_m * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = new_m * t12;
+        const float t14 = t9 * t13;
+        const float t15 = fmaf(0.0f, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adabound_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adabound_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adabound_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adabound_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adabound_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adabound_cautious>(chunks, scalars, factors, reduced);
+}
+
 struct adadelta {
     static constexpr unsigned S = 2, H = 4;
 
@@ -468,11 +820,11 @@ extern "C" __global__ void __launch_bounds__(256) update_adan(
 }
 
 struct ademamix {
-    static constexpr unsigned S = 3, H = 7;
+    static constexpr unsigned S = 3, H = 8;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
-        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], eps = h[5];
-        const float decay = h[6];
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], minus_step = h[5];
+        const float eps = h[6], decay = h[7];
         const float m = state[0], slow = state[1], v = state[2];
         const float t0 = g - m;
         const float t1 = fmaf(weight1, t0, m);
@@ -488,8 +840,9 @@ struct ademamix {
         const float t8 = sqrtf(new_v);
         const float t9 = t8 + eps;
         const float t10 = t7 / t9;
-        const float t11 = fmaf(decay, theta, t10);
-        const float new_theta = theta + t11;
+        const float t11 = minus_step * t10;
+        const float t12 = fmaf(decay, theta, t11);
+        const float new_theta = theta + t12;
         state[0] = new_m;
         state[1] = new_slow;
         state[2] = new_v;
@@ -502,6 +855,236 @@ extern "C" __global__ void __launch_bounds__(256) update_ademamix(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<ademamix>(chunks, scalars, factors);
+}
+
+struct ademamix_cautious {
+    static constexpr unsigned S = 3, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], eps = h[6];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(weight1, t0, m);
+        const float t2 = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t3 = g - slow;
+        const float t4 = fmaf(weight3, t3, slow);
+        const float t5 = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t6 = fmaf(g, g, -v);
+        const float t7 = fmaf(weight2, t6, v);
+        const float t8 = fabsf(t7) < 0x1p-126f ? 0.0f : t7;
+        const float t9 = of_slow * t5;
+        const float t10 = fmaf(of_fast, t2, t9);
+        const float t11 = sqrtf(t8);
+        const float t12 = t11 + eps;
+        const float t13 = t10 / t12;
+        const float t14 = t13 * g;
+        const float term_agreeing = 0.0f < t14 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], minus_step = h[5];
+        const float eps = h[6], decay = h[7];
+        const float spread = a[0];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(weight1, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = g - slow;
+        const float t3 = fmaf(weight3, t2, slow);
+        const float new_slow = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = fmaf(g, g, -v);
+        const float t5 = fmaf(weight2, t4, v);
+        const float new_v = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = of_slow * new_slow;
+        const float t7 = fmaf(of_fast, new_m, t6);
+        const float t8 = sqrtf(new_v);
+        const float t9 = t8 + eps;
+        const float t10 = t7 / t9;
+        const float t11 = t10 * g;
+        const float t12 = 0.0f < t11 ? 1.0f : 0.0f;
+        const float t13 = t12 * spread;
+        const float t14 = t10 * t13;
+        const float t15 = minus_step * t14;
+        const float t16 = fmaf(decay, theta, t15);
+        const float new_theta = theta + t16;
+        state[0] = new_m;
+        state[1] = new_slow;
+        state[2] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_ademamix_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<ademamix_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_ademamix_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<ademamix_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_ademamix_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<ademamix_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct ademamix_cautious_both {
+    static constexpr unsigned S = 3, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], eps = h[6];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(weight1, t0, m);
+        const float t2 = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t3 = g - slow;
+        const float t4 = fmaf(weight3, t3, slow);
+        const float t5 = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t6 = fmaf(g, g, -v);
+        const float t7 = fmaf(weight2, t6, v);
+        const float t8 = fabsf(t7) < 0x1p-126f ? 0.0f : t7;
+        const float t9 = of_slow * t5;
+        const float t10 = fmaf(of_fast, t2, t9);
+        const float t11 = sqrtf(t8);
+        const float t12 = t11 + eps;
+        const float t13 = t10 / t12;
+        const float t14 = t13 * g;
+        const float term_agreeing = 0.0f < t14 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], minus_step = h[5];
+        const float eps = h[6], decay = h[7];
+        const float spread = a[0];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(weight1, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = g - slow;
+        const float t3 = fmaf(weight3, t2, slow);
+        const float new_slow = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = fmaf(g, g, -v);
+        const float t5 = fmaf(weight2, t4, v);
+        const float new_v = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = of_slow * new_slow;
+        const float t7 = fmaf(of_fast, new_m, t6);
+        const float t8 = sqrtf(new_v);
+        const float t9 = t8 + eps;
+        const float t10 = t7 / t9;
+        const float t11 = t10 * g;
+        const float t12 = 0.0f < t11 ? 1.0f : 0.0f;
+        const float t13 = t12 * spread;
+        const float t14 = t10 * theta;
+        const float t15 = t14 < 0.0f ? 0.0f : decay;
+        const float t16 = t10 * t13;
+        const float t17 = minus_step * t16;
+        const float t18 = fmaf(t15, theta, t17);
+        const float new_theta = theta + t18;
+        state[0] = new_m;
+        state[1] = new_slow;
+        state[2] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_ademamix_cautious_both_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<ademamix_cautious_both>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_ademamix_cautious_both_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<ademamix_cautious_both>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_ademamix_cautious_both_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<ademamix_cautious_both>(chunks, scalars, factors, reduced);
+}
+
+struct ademamix_cautious_decay {
+    static constexpr unsigned S = 3, H = 8;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight3 = h[1], weight2 = h[2], of_fast = h[3], of_slow = h[4], minus_step = h[5];
+        const float eps = h[6], decay = h[7];
+        const float m = state[0], slow = state[1], v = state[2];
+        const float t0 = g - m;
+        const float t1 = fmaf(weight1, t0, m);
+        const float new_m = fabsf(t1) < 0x1p-126f ? 0.0f : t1;
+        const float t2 = g - slow;
+        const float t3 = fmaf(weight3, t2, slow);
+        const float new_slow = fabsf(t3) < 0x1p-126f ? 0.0f : t3;
+        const float t4 = fmaf(g, g, -v);
+        const float t5 = fmaf(weight2, t4, v);
+        const float new_v = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = of_slow * new_slow;
+        const float t7 = fmaf(of_fast, new_m, t6);
+        const float t8 = sqrtf(new_v);
+        const float t9 = t8 + eps;
+        const float t10 = t7 / t9;
+        const float t11 = t10 * theta;
+        const float t12 = t11 < 0.0f ? 0.0f : decay;
+        const float t13 = minus_step * t10;
+        const float t14 = fmaf(t12, theta, t13);
+        const float new_theta = theta + t14;
+        state[0] = new_m;
+        state[1] = new_slow;
+        state[2] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_ademamix_cautious_decay(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<ademamix_cautious_decay>(chunks, scalars, factors);
 }
 
 struct adopt {
@@ -539,6 +1122,253 @@ extern "C" __global__ void __launch_bounds__(256) update_adopt(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<adopt>(chunks, scalars, factors);
+}
+
+struct adopt_cautious {
+    static constexpr unsigned S = 2, H = 7, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], eps = h[2], bound = h[3], coupled = h[5];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + eps;
+        const float t3 = eps <= t1 ? t1 : t2;
+        const float t4 = t1 < eps ? eps : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -bound ? -bound : t5;
+        const float t7 = bound < t5 ? bound : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(weight1, t8, m);
+        const float t10 = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t11 = t10 * t0;
+        const float term_agreeing = 0.0f < t11 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], bound = h[3], minus_lr = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + eps;
+        const float t3 = eps <= t1 ? t1 : t2;
+        const float t4 = t1 < eps ? eps : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -bound ? -bound : t5;
+        const float t7 = bound < t5 ? bound : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(weight1, t8, m);
+        const float new_m = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t10 = fmaf(t0, t0, -v);
+        const float t11 = fmaf(weight2, t10, v);
+        const float new_v = fabsf(t11) < 0x1p-126f ? 0.0f : t11;
+        const float t12 = new_m * t0;
+        const float t13 = 0.0f < t12 ? 1.0f : 0.0f;
+        const float t14 = t13 * spread;
+        const float t15 = new_m * t14;
+        const float t16 = minus_lr * t15;
+        const float t17 = fmaf(decoupled, theta, t16);
+        const float new_theta = theta + t17;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adopt_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adopt_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adopt_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adopt_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adopt_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adopt_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct adopt_cautious_both {
+    static constexpr unsigned S = 2, H = 7, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], eps = h[2], bound = h[3], coupled = h[5];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + eps;
+        const float t3 = eps <= t1 ? t1 : t2;
+        const float t4 = t1 < eps ? eps : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -bound ? -bound : t5;
+        const float t7 = bound < t5 ? bound : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(weight1, t8, m);
+        const float t10 = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t11 = t10 * t0;
+        const float term_agreeing = 0.0f < t11 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], bound = h[3], minus_lr = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + eps;
+        const float t3 = eps <= t1 ? t1 : t2;
+        const float t4 = t1 < eps ? eps : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -bound ? -bound : t5;
+        const float t7 = bound < t5 ? bound : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(weight1, t8, m);
+        const float new_m = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t10 = fmaf(t0, t0, -v);
+        const float t11 = fmaf(weight2, t10, v);
+        const float new_v = fabsf(t11) < 0x1p-126f ? 0.0f : t11;
+        const float t12 = new_m * t0;
+        const float t13 = 0.0f < t12 ? 1.0f : 0.0f;
+        const float t14 = t13 * spread;
+        const float t15 = new_m * theta;
+        const float t16 = t15 < 0.0f ? 0.0f : decoupled;
+        const float t17 = new_m * t14;
+        const float t18 = minus_lr * t17;
+        const float t19 = fmaf(t16, theta, t18);
+        const float new_theta = theta + t19;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_adopt_cautious_both_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<adopt_cautious_both>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_adopt_cautious_both_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<adopt_cautious_both>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_adopt_cautious_both_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<adopt_cautious_both>(chunks, scalars, factors, reduced);
+}
+
+struct adopt_cautious_decay {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], eps = h[2], bound = h[3], minus_lr = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = sqrtf(v);
+        const float t2 = t1 + eps;
+        const float t3 = eps <= t1 ? t1 : t2;
+        const float t4 = t1 < eps ? eps : t3;
+        const float t5 = t0 / t4;
+        const float t6 = t5 < -bound ? -bound : t5;
+        const float t7 = bound < t5 ? bound : t6;
+        const float t8 = t7 - m;
+        const float t9 = fmaf(weight1, t8, m);
+        const float new_m = fabsf(t9) < 0x1p-126f ? 0.0f : t9;
+        const float t10 = fmaf(t0, t0, -v);
+        const float t11 = fmaf(weight2, t10, v);
+        const float new_v = fabsf(t11) < 0x1p-126f ? 0.0f : t11;
+        const float t12 = new_m * theta;
+        const float t13 = t12 < 0.0f ? 0.0f : decoupled;
+        const float t14 = minus_lr * new_m;
+        const float t15 = fmaf(t13, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_adopt_cautious_decay(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<adopt_cautious_decay>(chunks, scalars, factors);
+}
+
+struct asgd {
+    static constexpr unsigned S = 1, H = 4;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float coupled = h[0], decay = h[1], minus_eta = h[2], mu = h[3];
+        const float ax = state[0];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = minus_eta * t0;
+        const float t2 = fmaf(decay, theta, t1);
+        const float new_theta = theta + t2;
+        const float t3 = new_theta - ax;
+        const float t4 = fmaf(mu, t3, ax);
+        const float t5 = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float new_ax = 1.0f <= mu ? new_theta : t5;
+        state[0] = new_ax;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_asgd(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<asgd>(chunks, scalars, factors);
 }
 
 struct lamb {
@@ -864,12 +1694,87 @@ extern "C" __global__ void __launch_bounds__(256) update_lookahead(
     elementwise::update<lookahead>(chunks, scalars, factors);
 }
 
+struct mars {
+    static constexpr unsigned S = 3, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float gain = h[0];
+        const float last_g = state[2];
+        const float t0 = g - last_g;
+        const float t1 = t0 * gain;
+        const float t2 = t1 + g;
+        const float term_of_c = t2 * t2;
+        term[0] = term_of_c;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double of_c = sum[0];
+        const double t0 = sqrt(of_c);
+        const double t1 = t0 + 1.0;
+        const double t2 = 1.0 <= t0 ? t0 : t1;
+        const double new_length = t0 < 1.0 ? 1.0 : t2;
+        a[0] = new_length;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float gain = h[0], weight1 = h[1], weight2 = h[2], minus_step = h[3], eps = h[4], decay = h[5];
+        const float length = a[0];
+        const float m = state[0], v = state[1], last_g = state[2];
+        const float t0 = g - last_g;
+        const float t1 = t0 * gain;
+        const float t2 = t1 + g;
+        const float t3 = t2 / length;
+        const float t4 = t3 - m;
+        const float t5 = fmaf(weight1, t4, m);
+        const float new_m = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t6 = fmaf(t3, t3, -v);
+        const float t7 = fmaf(weight2, t6, v);
+        const float new_v = fabsf(t7) < 0x1p-126f ? 0.0f : t7;
+        const float t8 = sqrtf(new_v);
+        const float t9 = t8 + eps;
+        const float t10 = new_m / t9;
+        const float t11 = minus_step * t10;
+        const float t12 = fmaf(decay, theta, t11);
+        const float new_theta = theta + t12;
+        state[0] = new_m;
+        state[1] = new_v;
+        state[2] = g;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_mars_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<mars>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_mars_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<mars>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_mars_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<mars>(chunks, scalars, factors, reduced);
+}
+
 struct nadam {
-    static constexpr unsigned S = 2, H = 7;
+    static constexpr unsigned S = 2, H = 8;
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
-        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], eps = h[4], coupled = h[5];
-        const float decoupled = h[6];
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], minus_step = h[4], eps = h[5];
+        const float coupled = h[6], decoupled = h[7];
         const float m = state[0], v = state[1];
         const float t0 = fmaf(coupled, theta, g);
         const float t1 = t0 - m;
@@ -883,8 +1788,9 @@ struct nadam {
         const float t7 = sqrtf(new_v);
         const float t8 = t7 + eps;
         const float t9 = t6 / t8;
-        const float t10 = fmaf(decoupled, theta, t9);
-        const float new_theta = theta + t10;
+        const float t10 = minus_step * t9;
+        const float t11 = fmaf(decoupled, theta, t10);
+        const float new_theta = theta + t11;
         state[0] = new_m;
         state[1] = new_v;
         theta = new_theta;
@@ -896,6 +1802,223 @@ extern "C" __global__ void __launch_bounds__(256) update_nadam(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<nadam>(chunks, scalars, factors);
+}
+
+struct nadam_cautious {
+    static constexpr unsigned S = 2, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], eps = h[5], coupled = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = fmaf(t0, t0, -v);
+        const float t5 = fmaf(weight2, t4, v);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t7 = of_moment * t3;
+        const float t8 = fmaf(of_gradient, t0, t7);
+        const float t9 = sqrtf(t6);
+        const float t10 = t9 + eps;
+        const float t11 = t8 / t10;
+        const float t12 = t11 * t0;
+        const float term_agreeing = 0.0f < t12 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], minus_step = h[4], eps = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = of_moment * new_m;
+        const float t6 = fmaf(of_gradient, t0, t5);
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + eps;
+        const float t9 = t6 / t8;
+        const float t10 = t9 * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = t9 * t12;
+        const float t14 = minus_step * t13;
+        const float t15 = fmaf(decoupled, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_nadam_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<nadam_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_nadam_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<nadam_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_nadam_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<nadam_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct nadam_cautious_both {
+    static constexpr unsigned S = 2, H = 8, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], eps = h[5], coupled = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = fmaf(t0, t0, -v);
+        const float t5 = fmaf(weight2, t4, v);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t7 = of_moment * t3;
+        const float t8 = fmaf(of_gradient, t0, t7);
+        const float t9 = sqrtf(t6);
+        const float t10 = t9 + eps;
+        const float t11 = t8 / t10;
+        const float t12 = t11 * t0;
+        const float term_agreeing = 0.0f < t12 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], minus_step = h[4], eps = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = of_moment * new_m;
+        const float t6 = fmaf(of_gradient, t0, t5);
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + eps;
+        const float t9 = t6 / t8;
+        const float t10 = t9 * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = t9 * theta;
+        const float t14 = t13 < 0.0f ? 0.0f : decoupled;
+        const float t15 = t9 * t12;
+        const float t16 = minus_step * t15;
+        const float t17 = fmaf(t14, theta, t16);
+        const float new_theta = theta + t17;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_nadam_cautious_both_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<nadam_cautious_both>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_nadam_cautious_both_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<nadam_cautious_both>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_nadam_cautious_both_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<nadam_cautious_both>(chunks, scalars, factors, reduced);
+}
+
+struct nadam_cautious_decay {
+    static constexpr unsigned S = 2, H = 8;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], of_gradient = h[2], of_moment = h[3], minus_step = h[4], eps = h[5];
+        const float coupled = h[6], decoupled = h[7];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = of_moment * new_m;
+        const float t6 = fmaf(of_gradient, t0, t5);
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + eps;
+        const float t9 = t6 / t8;
+        const float t10 = t9 * theta;
+        const float t11 = t10 < 0.0f ? 0.0f : decoupled;
+        const float t12 = minus_step * t9;
+        const float t13 = fmaf(t11, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_nadam_cautious_decay(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<nadam_cautious_decay>(chunks, scalars, factors);
 }
 
 struct radam {
@@ -929,6 +2052,201 @@ extern "C" __global__ void __launch_bounds__(256) update_radam(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<radam>(chunks, scalars, factors);
+}
+
+struct radam_cautious {
+    static constexpr unsigned S = 2, H = 7, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], coupled = h[5];
+        const float m = state[0];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], minus_step = h[2], of_root = h[3], rest = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = fmaf(of_root, t5, rest);
+        const float t7 = new_m / t6;
+        const float t8 = new_m * t0;
+        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
+        const float t10 = t9 * spread;
+        const float t11 = t7 * t10;
+        const float t12 = minus_step * t11;
+        const float t13 = fmaf(decoupled, theta, t12);
+        const float new_theta = theta + t13;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_radam_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<radam_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_radam_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<radam_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_radam_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<radam_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct radam_cautious_both {
+    static constexpr unsigned S = 2, H = 7, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float weight1 = h[0], coupled = h[5];
+        const float m = state[0];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], minus_step = h[2], of_root = h[3], rest = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = fmaf(of_root, t5, rest);
+        const float t7 = new_m / t6;
+        const float t8 = new_m * t0;
+        const float t9 = 0.0f < t8 ? 1.0f : 0.0f;
+        const float t10 = t9 * spread;
+        const float t11 = t7 * theta;
+        const float t12 = t11 < 0.0f ? 0.0f : decoupled;
+        const float t13 = t7 * t10;
+        const float t14 = minus_step * t13;
+        const float t15 = fmaf(t12, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_radam_cautious_both_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<radam_cautious_both>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_radam_cautious_both_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<radam_cautious_both>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_radam_cautious_both_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<radam_cautious_both>(chunks, scalars, factors, reduced);
+}
+
+struct radam_cautious_decay {
+    static constexpr unsigned S = 2, H = 7;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float weight1 = h[0], weight2 = h[1], minus_step = h[2], of_root = h[3], rest = h[4], coupled = h[5];
+        const float decoupled = h[6];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(coupled, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = fmaf(t0, t0, -v);
+        const float t4 = fmaf(weight2, t3, v);
+        const float new_v = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = sqrtf(new_v);
+        const float t6 = fmaf(of_root, t5, rest);
+        const float t7 = new_m / t6;
+        const float t8 = t7 * theta;
+        const float t9 = t8 < 0.0f ? 0.0f : decoupled;
+        const float t10 = minus_step * t7;
+        const float t11 = fmaf(t9, theta, t10);
+        const float new_theta = theta + t11;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_radam_cautious_decay(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<radam_cautious_decay>(chunks, scalars, factors);
 }
 
 struct rmsprop {
@@ -1024,6 +2342,99 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_centered_moment
     elementwise::update<rmsprop_centered_momentum>(chunks, scalars, factors);
 }
 
+struct rmsprop_centered_momentum_cautious {
+    static constexpr unsigned S = 3, H = 5, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float decay = h[0], weight = h[1], eps = h[2], momentum = h[3];
+        const float v = state[0], mean = state[1], b = state[2];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(weight, t1, v);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t0 - mean;
+        const float t5 = fmaf(weight, t4, mean);
+        const float t6 = fabsf(t5) < 0x1p-126f ? 0.0f : t5;
+        const float t7 = fmaf(-t6, t6, t3);
+        const float t8 = t3 < 0x1p-126f ? t3 : t7;
+        const float t9 = sqrtf(t8);
+        const float t10 = t9 + eps;
+        const float t11 = t0 / t10;
+        const float t12 = fmaf(momentum, b, t11);
+        const float t13 = fabsf(t12) < 0x1p-126f ? 0.0f : t12;
+        const float t14 = t13 * t0;
+        const float term_agreeing = 0.0f < t14 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float decay = h[0], weight = h[1], eps = h[2], momentum = h[3], minus_lr = h[4];
+        const float spread = a[0];
+        const float v = state[0], mean = state[1], b = state[2];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(weight, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 - mean;
+        const float t4 = fmaf(weight, t3, mean);
+        const float new_mean = fabsf(t4) < 0x1p-126f ? 0.0f : t4;
+        const float t5 = fmaf(-new_mean, new_mean, new_v);
+        const float t6 = new_v < 0x1p-126f ? new_v : t5;
+        const float t7 = sqrtf(t6);
+        const float t8 = t7 + eps;
+        const float t9 = t0 / t8;
+        const float t10 = fmaf(momentum, b, t9);
+        const float new_b = fabsf(t10) < 0x1p-126f ? 0.0f : t10;
+        const float t11 = new_b * t0;
+        const float t12 = 0.0f < t11 ? 1.0f : 0.0f;
+        const float t13 = t12 * spread;
+        const float t14 = new_b * t13;
+        const float t15 = minus_lr * t14;
+        const float t16 = fmaf(0.0f, theta, t15);
+        const float new_theta = theta + t16;
+        state[0] = new_v;
+        state[1] = new_mean;
+        state[2] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_rmsprop_centered_momentum_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<rmsprop_centered_momentum_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_rmsprop_centered_momentum_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<rmsprop_centered_momentum_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_centered_momentum_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<rmsprop_centered_momentum_cautious>(chunks, scalars, factors, reduced);
+}
+
 struct rmsprop_momentum {
     static constexpr unsigned S = 2, H = 5;
 
@@ -1051,6 +2462,119 @@ extern "C" __global__ void __launch_bounds__(256) update_rmsprop_momentum(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<rmsprop_momentum>(chunks, scalars, factors);
+}
+
+struct rmsprop_momentum_cautious {
+    static constexpr unsigned S = 2, H = 5, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float decay = h[0], weight = h[1], eps = h[2], momentum = h[3];
+        const float v = state[0], b = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(weight, t1, v);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = sqrtf(t3);
+        const float t5 = t4 + eps;
+        const float t6 = t0 / t5;
+        const float t7 = fmaf(momentum, b, t6);
+        const float t8 = fabsf(t7) < 0x1p-126f ? 0.0f : t7;
+        const float t9 = t8 * t0;
+        const float term_agreeing = 0.0f < t9 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float decay = h[0], weight = h[1], eps = h[2], momentum = h[3], minus_lr = h[4];
+        const float spread = a[0];
+        const float v = state[0], b = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fmaf(t0, t0, -v);
+        const float t2 = fmaf(weight, t1, v);
+        const float new_v = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = sqrtf(new_v);
+        const float t4 = t3 + eps;
+        const float t5 = t0 / t4;
+        const float t6 = fmaf(momentum, b, t5);
+        const float new_b = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
+        const float t7 = new_b * t0;
+        const float t8 = 0.0f < t7 ? 1.0f : 0.0f;
+        const float t9 = t8 * spread;
+        const float t10 = new_b * t9;
+        const float t11 = minus_lr * t10;
+        const float t12 = fmaf(0.0f, theta, t11);
+        const float new_theta = theta + t12;
+        state[0] = new_v;
+        state[1] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_rmsprop_momentum_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<rmsprop_momentum_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_rmsprop_momentum_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<rmsprop_momentum_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_rmsprop_momentum_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<rmsprop_momentum_cautious>(chunks, scalars, factors, reduced);
+}
+
+struct rprop {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float start = h[0], eta_minus = h[1], eta_plus = h[2], step_min = h[3], step_max = h[4];
+        const float last_g = state[0], step = state[1];
+        const float t0 = g * last_g;
+        const float t1 = t0 < 0.0f ? eta_minus : 1.0f;
+        const float t2 = 0.0f < t0 ? eta_plus : t1;
+        const float t3 = step + start;
+        const float t4 = t3 * t2;
+        const float t5 = t4 < step_min ? step_min : t4;
+        const float new_step = step_max < t4 ? step_max : t5;
+        const float new_g = t0 < 0.0f ? 0.0f : g;
+        const float t6 = new_g < 0.0f ? -1.0f : new_g;
+        const float t7 = 0.0f < new_g ? 1.0f : t6;
+        const float t8 = t7 * new_step;
+        const float new_theta = theta - t8;
+        state[0] = new_g;
+        state[1] = new_step;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_rprop(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<rprop>(chunks, scalars, factors);
 }
 
 struct schedule_free {
@@ -1084,6 +2608,30 @@ extern "C" __global__ void __launch_bounds__(256) update_schedule_free(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<schedule_free>(chunks, scalars, factors);
+}
+
+struct schedule_free_sgd {
+    static constexpr unsigned S = 1, H = 4;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float decay = h[0], c = h[1], of_y = h[2], minus_lr = h[3];
+        const float z = state[0];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = z - theta;
+        const float t2 = of_y * t0;
+        const float t3 = fmaf(c, t1, t2);
+        const float new_theta = theta + t3;
+        const float new_z = fmaf(minus_lr, t0, z);
+        state[0] = new_z;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_schedule_free_sgd(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<schedule_free_sgd>(chunks, scalars, factors);
 }
 
 struct sgd {
@@ -1127,6 +2675,81 @@ extern "C" __global__ void __launch_bounds__(256) update_sgd_momentum(
     const float* __restrict__ scalars,
     const float* __restrict__ factors) {
     elementwise::update<sgd_momentum>(chunks, scalars, factors);
+}
+
+struct sgd_momentum_cautious {
+    static constexpr unsigned S = 1, H = 6, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float decay = h[0], momentum = h[1], fresh = h[2], of_gradient = h[3], of_buffer = h[4];
+        const float b = state[0];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fresh * t0;
+        const float t2 = fmaf(momentum, b, t1);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = of_gradient * t0;
+        const float t5 = fmaf(of_buffer, t3, t4);
+        const float t6 = t5 * t0;
+        const float term_agreeing = 0.0f < t6 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float decay = h[0], momentum = h[1], fresh = h[2], of_gradient = h[3], of_buffer = h[4], minus_lr = h[5];
+        const float spread = a[0];
+        const float b = state[0];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = fresh * t0;
+        const float t2 = fmaf(momentum, b, t1);
+        const float new_b = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = of_gradient * t0;
+        const float t4 = fmaf(of_buffer, new_b, t3);
+        const float t5 = t4 * t0;
+        const float t6 = 0.0f < t5 ? 1.0f : 0.0f;
+        const float t7 = t6 * spread;
+        const float t8 = t4 * t7;
+        const float t9 = minus_lr * t8;
+        const float t10 = fmaf(0.0f, theta, t9);
+        const float new_theta = theta + t10;
+        state[0] = new_b;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_sgd_momentum_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<sgd_momentum_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_sgd_momentum_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<sgd_momentum_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_sgd_momentum_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<sgd_momentum_cautious>(chunks, scalars, factors, reduced);
 }
 
 struct stableadamw {
@@ -1207,4 +2830,116 @@ extern "C" __global__ void __launch_bounds__(256) update_stableadamw_second(
     const float* __restrict__ factors,
     const float* __restrict__ reduced) {
     elementwise::second<stableadamw>(chunks, scalars, factors, reduced);
+}
+
+struct yogi {
+    static constexpr unsigned S = 2, H = 5;
+
+    static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
+        const float decay = h[0], weight1 = h[1], weight2 = h[2], minus_step = h[3], eps = h[4];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 * t0;
+        const float t4 = t3 < v ? -weight2 : 0.0f;
+        const float t5 = v < t3 ? weight2 : t4;
+        const float t6 = fmaf(t5, t3, v);
+        const float new_v = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + eps;
+        const float t9 = new_m / t8;
+        const float new_theta = fmaf(minus_step, t9, theta);
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256) update_yogi(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors) {
+    elementwise::update<yogi>(chunks, scalars, factors);
+}
+
+struct yogi_cautious {
+    static constexpr unsigned S = 2, H = 5, N = 1, A = 1;
+
+    static __device__ __forceinline__ void first(const float* h, float theta, float g, const float* state, float* term) {
+        const float decay = h[0], weight1 = h[1];
+        const float m = state[0];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float t3 = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t4 = t3 * t0;
+        const float term_agreeing = 0.0f < t4 ? 1.0f : 0.0f;
+        term[0] = term_agreeing;
+    }
+
+    static __device__ __forceinline__ void reduce(const double* h, const double* sum, double count, double* a) {
+        const double agreeing = sum[0];
+        const double t0 = agreeing / count;
+        const double t1 = t0 + 0x1.0624dd2f1a9fcp-10;
+        const double t2 = 0x1.0624dd2f1a9fcp-10 <= t0 ? t0 : t1;
+        const double t3 = t0 < 0x1.0624dd2f1a9fcp-10 ? 0x1.0624dd2f1a9fcp-10 : t2;
+        const double new_spread = 1.0 / t3;
+        a[0] = new_spread;
+    }
+
+    static __device__ __forceinline__ void second(const float* h, const float* a, float& theta, float g, float* state) {
+        const float decay = h[0], weight1 = h[1], weight2 = h[2], minus_step = h[3], eps = h[4];
+        const float spread = a[0];
+        const float m = state[0], v = state[1];
+        const float t0 = fmaf(decay, theta, g);
+        const float t1 = t0 - m;
+        const float t2 = fmaf(weight1, t1, m);
+        const float new_m = fabsf(t2) < 0x1p-126f ? 0.0f : t2;
+        const float t3 = t0 * t0;
+        const float t4 = t3 < v ? -weight2 : 0.0f;
+        const float t5 = v < t3 ? weight2 : t4;
+        const float t6 = fmaf(t5, t3, v);
+        const float new_v = fabsf(t6) < 0x1p-126f ? 0.0f : t6;
+        const float t7 = sqrtf(new_v);
+        const float t8 = t7 + eps;
+        const float t9 = new_m / t8;
+        const float t10 = new_m * t0;
+        const float t11 = 0.0f < t10 ? 1.0f : 0.0f;
+        const float t12 = t11 * spread;
+        const float t13 = t9 * t12;
+        const float t14 = minus_step * t13;
+        const float t15 = fmaf(0.0f, theta, t14);
+        const float new_theta = theta + t15;
+        state[0] = new_m;
+        state[1] = new_v;
+        theta = new_theta;
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(32) update_yogi_cautious_first(
+    const Chunk* __restrict__ pieces,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived) {
+    elementwise::first<yogi_cautious>(pieces, scalars, factors, sums, arrived);
+}
+
+extern "C" __global__ void __launch_bounds__(32) update_yogi_cautious_reduce(
+    const TensorPieces* __restrict__ tensors,
+    const double* __restrict__ scalars,
+    double* __restrict__ sums,
+    unsigned* __restrict__ arrived,
+    float* __restrict__ reduced) {
+    elementwise::reduce<yogi_cautious>(tensors, scalars, sums, arrived, reduced);
+}
+
+extern "C" __global__ void __launch_bounds__(256) update_yogi_cautious_second(
+    const Chunk* __restrict__ chunks,
+    const float* __restrict__ scalars,
+    const float* __restrict__ factors,
+    const float* __restrict__ reduced) {
+    elementwise::second<yogi_cautious>(chunks, scalars, factors, reduced);
 }

@@ -192,7 +192,7 @@ fn two_groups_are_two_optimizers() {
 
 #[test]
 fn a_zero_gradient_without_decay_moves_only_what_does_not_start_at_rest() {
-    for case in cases().filter(|case| case.number("weight_decay") == 0.0) {
+    for case in cases().filter(|case| !case.decays()) {
         let mut lone = Lone::of(case, &[0.25, -3.0, 1e-3], DType::F32);
         let before = lone.theta();
         for _ in 0..3 {
@@ -218,11 +218,12 @@ fn a_missing_gradient_changes_nothing_and_is_named() {
 fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
     // (learning rate, steps) where the default is made for larger nets.
     let tuned = |name: &str| match name {
-        "sgd" => 0.05,
+        "sgd" | "asgd" => 0.05,
         "adagrad" => 0.5,
         "adadelta" => 10.0,
         "lion" => 3e-3,
         "muon" | "lamb" => 1e-2,
+        "schedule-free-sgd" => 0.1,
         _ => 2e-2,
     };
     for family in FAMILIES {
@@ -240,8 +241,10 @@ fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
         // Rosenbrock 1960: (1 − a)² + 100·(b − a²)², 24.2 at the start, 0 at (1, 1).
         // Steps that are not yet scaled must stay below the valley's curvature.
         let lr = match family.name {
-            "sgd" => 1e-3,
+            "sgd" | "asgd" | "schedule-free-sgd" => 1e-3,
             "radam" | "adabelief" => 3e-3,
+            // It ends as SGD at a hundred times the rate.
+            "adabound" => 1e-4,
             _ => lr,
         };
         let mut lone = Lone::new(family, &family.defaults(), &[-1.2, 1.0], DType::F64);
@@ -361,7 +364,9 @@ fn a_schedule_free_net_goes_to_its_evaluation_point_and_back_without_a_trace() {
         lone.optimizer.at_evaluation_point().unwrap();
         let evaluated = lone.theta();
         for i in 0..count {
-            assert!((evaluated[i] - expected[i]).abs() < 1e-12, "{}", case.name);
+            // The steps of SGD are as long as the gradients, and lead far.
+            let scale = if case.family.name == "schedule-free-adamw" { 1.0 } else { expected[i].abs().max(1.0) };
+            assert!((evaluated[i] - expected[i]).abs() < 1e-12 * scale, "{}", case.name);
         }
         lone.optimizer.at_training_point().unwrap();
         assert_eq!(lone.theta(), training, "{}", case.name);

@@ -39,6 +39,8 @@ pub struct Case {
     pub steps32: Vec<Vec<Vec<f64>>>,
     pub free: Option<Free>,
     lr_slope: f64,
+    /// Factor on all gradients.
+    gradient_scale: f64,
     is_coupled: bool,
 }
 
@@ -50,6 +52,21 @@ impl Case {
     /// The rate of step t ≥ 1 of the stepwise part.
     pub fn lr_of_step(&self, t: usize) -> f64 {
         self.lr() * (1.0 + self.lr_slope * t as f64)
+    }
+
+    /// The gradient of step t ≥ 1 of the stepwise part.
+    pub fn gradient(&self, t: usize) -> Vec<f64> {
+        inputs().gradients[t - 1].iter().map(|g| g * self.gradient_scale).collect()
+    }
+
+    /// The gradient of step t ≥ 1 of the free run.
+    pub fn drawn(&self, draws: &mut Draws, t: usize) -> Vec<f64> {
+        draws.gradient(FREE.2, t).iter().map(|g| g * self.gradient_scale).collect()
+    }
+
+    /// Whether a parameter without gradient decays.
+    pub fn decays(&self) -> bool {
+        ["weight_decay", "lambd"].iter().any(|name| self.number(name) != 0.0)
     }
 
     /// λ where decay goes through the gradient, else 0.
@@ -67,7 +84,7 @@ impl Case {
     pub fn bound64(&self, state: Option<&str>) -> f64 {
         match (self.family.name, state) {
             // Squares of numbers that both sides have rounded several times.
-            ("adadelta", Some("d")) | ("adan", Some("n")) => 4.0,
+            ("adadelta", Some("d")) | ("adan", Some("n")) | ("mars", Some("v")) => 4.0,
             // The reference rounds λ·θ and g + λ·θ before it squares; the rule fuses both.
             (_, Some("v" | "v_max")) if self.coupled_decay() > 0.0 => 4.0,
             // The reference forms 1 − β̂ by a subtraction that loses up to six bits.
@@ -123,7 +140,7 @@ pub fn golden() -> &'static [Case] {
 
 /// Whether weight decay goes through the gradient: it then reaches the state where the gradient itself is 0.
 fn is_coupled(family: &Family, hypers: &Hypers) -> bool {
-    let weight_decay = family.hypers.iter().find(|hyper| hyper.name() == "weight_decay").unwrap();
+    let Some(weight_decay) = family.hyper("optim.weight_decay") else { return false };
     let state = |decay: f64| -> Vec<f64> {
         let theta = [0.7];
         let mut lone =
@@ -185,9 +202,10 @@ fn case(entry: &Value) -> Case {
         free = Some(Free { middle, end64, end32, evaluated });
     }
     assert!(reader.0.is_empty(), "{name}.bin is too long");
-    let lr_slope = entry["lr_slope"].as_f64().unwrap_or(-0.05);
+    let number = |key: &str, default: f64| entry[key].as_f64().unwrap_or(default);
+    let (lr_slope, gradient_scale) = (number("lr_slope", -0.05), number("gradient_scale", 1.0));
     let (reference, is_coupled) = (text("reference"), is_coupled(family, &hypers));
-    Case { name, family, hypers, reference, states, steps64, steps32, free, lr_slope, is_coupled }
+    Case { name, family, hypers, reference, states, steps64, steps32, free, lr_slope, gradient_scale, is_coupled }
 }
 
 /// The numbers of the free run: splitmix64 (Steele, Lea & Flood 2014), 24 bits each.
