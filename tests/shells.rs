@@ -31,7 +31,7 @@ const LINES: &[(&str, &str)] = &[
     ("adamtrain --optimizer li", "adamtrain --optimizer lion "),
     ("adamtrain --optimizer=li", "adamtrain --optimizer=lion "),
     ("adamtrain --dataset fash", "adamtrain --dataset fashion-mnist "),
-    ("adamtrain --schedule cos", "adamtrain --schedule cosine "),
+    ("adamtrain --schedule lin", "adamtrain --schedule linear "),
     ("adamtrain train --sched", "adamtrain train --schedule "),
     ("adamtrain --set opt", "adamtrain --set optim."),
     ("adamtrain --set optim.weight_d", "adamtrain --set optim.weight_decay="),

@@ -73,26 +73,23 @@ impl Milestones {
     pub fn parse(text: &str) -> Result<Self, Option<String>> {
         let pieces: Vec<&str> = inside(text).split(',').map(str::trim).collect();
         let unit = |piece: &str| Stretch::parse(piece, None);
-        let milestones = match pieces.last().and_then(|last| unit(last)) {
-            Some(last @ (Stretch::Steps(_) | Stretch::Epochs(_))) => {
-                let bare = if let Stretch::Steps(_) = last { "steps" } else { "epochs" };
-                let count = |piece: &&str| match (Stretch::parse(piece, Some(bare)), last) {
-                    (Some(Stretch::Steps(count)), Stretch::Steps(_)) => Some(count),
-                    (Some(Stretch::Epochs(count)), Stretch::Epochs(_)) => Some(count),
-                    _ => None,
-                };
-                let counts = pieces.iter().map(count).collect::<Option<Vec<_>>>().ok_or(None)?;
-                expect_ascending(&pieces, counts.iter().map(|count| *count as f64))?;
-                if let Stretch::Steps(_) = last { Self::Steps(counts) } else { Self::Epochs(counts) }
-            }
-            _ => {
-                let part = |piece: &&str| piece.parse::<f64>().ok().filter(|part| *part < 1.0);
-                let parts = pieces.iter().map(part).collect::<Option<Vec<_>>>().ok_or(None)?;
-                expect_ascending(&pieces, parts.iter().copied())?;
-                Self::Parts(parts)
-            }
+        let last = pieces.last().and_then(|last| unit(last));
+        let Some(last @ (Stretch::Steps(_) | Stretch::Epochs(_))) = last else {
+            let part = |piece: &&str| piece.parse::<f64>().ok().filter(|part| *part < 1.0);
+            let parts = pieces.iter().map(part).collect::<Option<Vec<_>>>().ok_or(None)?;
+            expect_ascending(&pieces, parts.iter().copied())?;
+            return Ok(Self::Parts(parts));
         };
-        Ok(milestones)
+        let in_steps = matches!(last, Stretch::Steps(_));
+        let bare = if in_steps { "steps" } else { "epochs" };
+        let count = |piece: &&str| match Stretch::parse(piece, Some(bare)) {
+            Some(Stretch::Steps(count)) if in_steps => Some(count),
+            Some(Stretch::Epochs(count)) if !in_steps => Some(count),
+            _ => None,
+        };
+        let counts = pieces.iter().map(count).collect::<Option<Vec<_>>>().ok_or(None)?;
+        expect_ascending(&pieces, counts.iter().map(|count| *count as f64))?;
+        Ok(if in_steps { Self::Steps(counts) } else { Self::Epochs(counts) })
     }
 
     /// The steps of a run at which they stand; a part at the nearest.

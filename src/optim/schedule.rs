@@ -480,7 +480,7 @@ mod tests {
     /// The rates of some steps behind the warm-up, as PyTorch 2.15, optax 0.2.8 and transformers 5.24 have them:
     /// `scripts/dev/schedules.py` prints them.
     #[test]
-    #[allow(clippy::unreadable_literal)]
+    #[allow(clippy::unreadable_literal, clippy::too_many_lines)]
     fn the_others_are_those_of_the_libraries_named() {
         const STEPS: [u64; 12] = [10, 11, 20, 21, 39, 40, 54, 55, 60, 81, 82, 109];
         let of = |decay: Decay, change: fn(&mut Schedule)| {

@@ -49,8 +49,8 @@ pub(super) fn share([sum, most]: &mut [f64; 2], lr: f64, t: u64, step_power: f64
 }
 
 /// x, where z is the first state number and `beta` how near y lies to x.
-pub(super) fn evaluation(beta: f64) -> Option<Evaluation> {
-    Some(Evaluation { state: 0, weight: 1.0 - 1.0 / beta })
+pub(super) fn evaluation(beta: f64) -> Evaluation {
+    Evaluation { state: 0, weight: 1.0 - 1.0 / beta }
 }
 
 /// y and z after a step along d; `of_y` is −α·(1 − β·(1−cₜ)).
@@ -82,7 +82,7 @@ impl Rule<2, 2, 7> for ScheduleFree {
     }
 
     fn evaluation(&self) -> Option<Evaluation> {
-        evaluation(self.beta1)
+        Some(evaluation(self.beta1))
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {

@@ -54,7 +54,7 @@ impl Rule<1, 2, 4> for ScheduleFreeSgd {
     }
 
     fn evaluation(&self) -> Option<Evaluation> {
-        evaluation(self.momentum)
+        Some(evaluation(self.momentum))
     }
 }
 

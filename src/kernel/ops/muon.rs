@@ -30,13 +30,11 @@ impl MuonUpdater {
     /// If it is no matrix with lanes, or memory does not suffice.
     pub fn new(theta: &Tensor, iterations: Vec<NewtonSchulz>) -> Result<Self> {
         let (_, rows, columns) = theta.dims3()?;
-        Ok(match gpu::queue_of(theta)? {
-            Some(queue) => Self::OnGpu(MuonTables::new(&*queue, theta, iterations)?),
-            None => {
-                let steps = Vec::with_capacity(iterations.len());
-                Self::OnHost { work: Orthogonal::new(rows, columns), iterations, steps }
-            }
-        })
+        if let Some(queue) = gpu::queue_of(theta)? {
+            return Ok(Self::OnGpu(MuonTables::new(&*queue, theta, iterations)?));
+        }
+        let steps = Vec::with_capacity(iterations.len());
+        Ok(Self::OnHost { work: Orthogonal::new(rows, columns), iterations, steps })
     }
 
     /// Takes the numbers of the next step of the matrix θ, an entry per lane.

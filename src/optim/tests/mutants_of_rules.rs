@@ -461,9 +461,10 @@ fn proposed(f: &mut Form<'_>, theta: &[f64], g: &[f64], states: &[Vec<f64>]) -> 
         }
         "sgd" => {
             let b = zip(&states[0], &g, |b, g| f.number("momentum") * b + g);
-            update = match f.is_on("nesterov") {
-                true => zip(&b, &g, |b, g| lr * (g + f.number("momentum") * b)),
-                false => b.iter().map(|b| lr * b).collect(),
+            update = if f.is_on("nesterov") {
+                zip(&b, &g, |b, g| lr * (g + f.number("momentum") * b))
+            } else {
+                b.iter().map(|b| lr * b).collect()
             };
             own = vec![b];
         }
@@ -514,10 +515,8 @@ fn cautious(f: &mut Form<'_>, theta: &[f64], g: &[f64], states: &[Vec<f64>]) -> 
         "the others' share squared" => (count / sum).powi(2),
         _ => 1.0 / (sum / count).max(1e-3),
     };
-    let taken: Vec<f64> = match f.is_on("cautious") {
-        true => zip(&update, &agrees, |u, agrees| u * agrees * spread),
-        false => update.clone(),
-    };
+    let taken =
+        if f.is_on("cautious") { zip(&update, &agrees, |u, agrees| u * agrees * spread) } else { update.clone() };
     // Coupled decay is in the gradient; ADOPT's first step does nothing at all.
     let is_decoupled = f.is_on("decoupled") || matches!(f.case.family.name, "nadamw" | "ademamix");
     let idle = f.case.family.name == "adopt" && f.t == 1.0 && !f.is("decay in the first step");

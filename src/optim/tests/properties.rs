@@ -430,7 +430,8 @@ fn muon_in_f32_follows_its_f64_transcription() {
 #[test]
 fn every_mutant_of_muon_is_found() {
     use HyperValue::{Count, Number, Switch, Triple, Word};
-    let mutants: [(&str, fn(HyperValue) -> HyperValue); 10] = [
+    type Mistake = fn(HyperValue) -> HyperValue;
+    let mutants: [(&str, Mistake); 10] = [
         ("ns_coefficients", |_| Triple([3.4445, 2.0315, -4.775])),
         ("ns_coefficients", |_| Triple([-4.775, 3.4445, 2.0315])),
         ("ns_coefficients", |own| match own {
