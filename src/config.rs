@@ -421,8 +421,14 @@ impl Config {
     /// If this is a GPU and something here is computed in host memory alone ([`Exit::Usage`]).
     pub fn expect_computed_on(&self, device: &candle_core::Device) -> Result<(), Failure> {
         let name = crate::device::name(device);
+        if device.is_cpu() {
+            return Ok(());
+        }
+        if let Some(optimizer) = self.not_on_gpu() {
+            let what = format!("{optimizer} has no kernel for {name}: the CPU alone computes it");
+            return Err(Failure::new(Exit::Usage, what).hint("give --device cpu, or choose another --optimizer"));
+        }
         let (what, flag) = match self {
-            _ if device.is_cpu() => return Ok(()),
             _ if !self.augment.is_none() => ("`augment.augment`", "--augment"),
             _ if self.teacher.is_some() => ("`teacher.teacher`", "--teacher"),
             _ if self.sparsity.is_some() => ("`prune.sparsity`", "--prune"),
@@ -433,6 +439,25 @@ impl Config {
         };
         let what = format!("{what} has no kernel for {name}: the CPU alone computes it");
         Err(Failure::new(Exit::Usage, what).hint(format!("give --device cpu, or leave {flag} out")))
+    }
+
+    /// The first of its optimizers that a GPU does not have.
+    fn not_on_gpu(&self) -> Option<&'static str> {
+        self.groups.iter().map(|group| group.family).find(|family| !family.on_gpu).map(|family| family.name)
+    }
+
+    /// Refuses two groups of an optimizer that makes one estimate for all its parameters.
+    fn expect_joint_groups_whole(&self) -> Result<()> {
+        for (index, group) in self.groups.iter().enumerate().filter(|(_, group)| group.family.is_joint) {
+            if self.groups[..index].iter().any(|other| std::ptr::eq(other.family, group.family)) {
+                let name = group.family.name;
+                let what =
+                    format!("`optim.group`: two groups follow {name}, which makes one estimate for all its parameters");
+                let hint = "leave optim.group out, or give the other parameters another optimizer";
+                return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+            }
+        }
+        Ok(())
     }
 
     /// Requires a second moment of each weight where what a weight is worth goes by it.
@@ -460,6 +485,13 @@ impl Config {
             return usage(
                 &format!("`--augment` moves the pixels of images, and `{}` holds features", self.dataset.name),
                 "leave --augment out",
+            );
+        }
+        self.expect_joint_groups_whole()?;
+        if let (Some(optimizer), Request::Cuda(_)) = (self.not_on_gpu(), &self.device) {
+            return usage(
+                &format!("{optimizer} is not there on a GPU: the CPU alone computes it"),
+                "give --device cpu, or choose another --optimizer",
             );
         }
         if self.has_codes() && matches!(self.device, Request::Cuda(_)) {

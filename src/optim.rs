@@ -6,6 +6,7 @@
 mod adabelief;
 mod adabound;
 mod adadelta;
+mod adafactor;
 mod adagrad;
 mod adam;
 mod adamax;
@@ -15,6 +16,7 @@ mod adopt;
 mod asgd;
 mod candle;
 mod cautious;
+mod dadapt;
 mod define;
 mod driver;
 mod family;
@@ -28,6 +30,7 @@ mod muon;
 mod nadam;
 mod parameter;
 pub mod prelude;
+mod prodigy;
 mod radam;
 mod rmsprop;
 mod rprop;
@@ -39,11 +42,12 @@ mod stableadamw;
 mod store;
 mod yogi;
 
+pub use adafactor::{COL, ROW};
 pub use adam::Adam;
 pub use candle::{Optimizer, OptimizerBuilder, OptimizerConfig, Select};
 pub use cautious::{Proposal, Propose, with_options};
 pub use define::Hyperparameters;
-pub use driver::{one_pass, one_pass_in, two_pass};
+pub use driver::{joint, one_pass, one_pass_in, two_pass};
 pub use family::Family;
 #[cfg(feature = "cli")]
 pub(crate) use groups::matches;
@@ -85,6 +89,9 @@ pub static FAMILIES: &[&Family] = &[
     &rprop::RPROP,
     &asgd::ASGD,
     &schedule_free::SCHEDULE_FREE,
+    &prodigy::PRODIGY,
+    &dadapt::DADAPT_ADAM,
+    &adafactor::ADAFACTOR,
     &muon::MUON,
 ];
 

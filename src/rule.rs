@@ -34,6 +34,8 @@ pub trait Real:
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
     /// The smallest positive normal number of this kind.
     fn smallest_normal() -> Self;
+    /// The distance from 1 to the next number of this kind.
+    fn epsilon() -> Self;
 
     /// `self`, or 0 below the smallest normal number.
     ///
@@ -130,6 +132,10 @@ macro_rules! real {
             fn smallest_normal() -> Self {
                 $number::MIN_POSITIVE
             }
+            #[inline(always)]
+            fn epsilon() -> Self {
+                $number::EPSILON
+            }
         }
     };
 }
@@ -194,7 +200,7 @@ pub fn weight_decays(weight_decay: f64, lr: f64, is_decoupled: bool) -> (f64, f6
     if is_decoupled { (0.0, -lr * weight_decay) } else { (weight_decay, 0.0) }
 }
 
-/// What the host knows of an update formula, which is an [`OnePass`] or a [`TwoPass`] too: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
+/// What the host knows of an update formula, which is an [`OnePass`], a [`TwoPass`] or a [`Joint`] too: `S` state numbers per parameter, `P` host numbers per lane, `H` scalars per step.
 pub trait Rule<const S: usize, const P: usize, const H: usize> {
     /// Its name, an identifier that no other rule has: its kernel on a GPU is `update_` and this.
     const NAME: &'static str;
@@ -228,6 +234,11 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
         None
     }
 
+    /// The index of the state number that begins where the parameter does, in place of [`Rule::initial`].
+    fn origin(&self) -> Option<usize> {
+        self.evaluation().map(|point| point.state)
+    }
+
     /// See [`Denominator`]; none for a rule that has none at step `t`.
     fn denominator(&self, _t: u64) -> Option<Denominator> {
         None
@@ -240,12 +251,12 @@ pub trait OnePass<const S: usize, const P: usize, const H: usize>: Rule<S, P, H>
     fn update<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
 }
 
-/// A rule that needs numbers over the whole tensor: a first pass over all elements, `N` sums, and a second pass that knows the `A`
-/// scalars made of them. It has three kernels.
-pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>:
+/// A rule with a first pass over elements, `N` sums of what it gives, and a second pass that knows the `A` scalars made of them: a
+/// [`TwoPass`] or a [`Joint`], which say what is summed over.
+pub trait Passes<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>:
     Rule<S, P, H>
 {
-    /// What is summed over a tensor.
+    /// What is summed.
     type Sums<R: Real>: Named<R, N>;
     /// What the second pass knows of the sums.
     type Reduced<R: Real>: Named<R, A>;
@@ -253,11 +264,25 @@ pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize
     /// The first pass: what an element adds to each sum.
     fn first<R: Real>(h: Self::Scalars<R>, theta: R, g: R, state: [R; S]) -> Self::Sums<R>;
 
-    /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane; run in f64.
-    fn reduce<R: Real>(h: Self::Scalars<R>, sums: Self::Sums<R>, count: R) -> Self::Reduced<R>;
-
     /// The second pass: the new parameter and state, from the same numbers.
     fn second<R: Real>(h: Self::Scalars<R>, reduced: Self::Reduced<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]);
+}
+
+/// A rule that needs numbers over the whole tensor. It has three kernels.
+pub trait TwoPass<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>:
+    Passes<S, P, H, N, A>
+{
+    /// Scalars of the second pass, from the sums over the `count` elements of one tensor and lane; run in f64.
+    fn reduce<R: Real>(h: Self::Scalars<R>, sums: Self::Sums<R>, count: R) -> Self::Reduced<R>;
+}
+
+/// A rule that needs numbers over all tensors of a lane, and carries what it makes of them from step to step. What stands between
+/// its passes is the host's, so that it has no kernels: a GPU would wait for it in every step.
+pub trait Joint<const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>:
+    Passes<S, P, H, N, A>
+{
+    /// Scalars of the second pass, from the sums over all elements of a lane, in f64. `history` is that of [`Rule::scalars`].
+    fn reduce(&self, history: &mut [f64; P], h: Self::Scalars<f64>, sums: Self::Sums<f64>) -> Self::Reduced<f64>;
 }
 
 /// Where a net that is trained at θ is to be evaluated: at `θ + weight · (s − θ)` with the state number s of this index.

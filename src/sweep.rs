@@ -38,7 +38,7 @@ use crate::run::shard::Shard;
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::text::{counted, quoted_path};
-use crate::train::{Record, Trainer, sanity_warnings};
+use crate::train::{Record, Trainer, sanity_warnings, state_bytes};
 use directory::SweepDirectory;
 use live::Live;
 use points::{Point, Points};
@@ -601,8 +601,8 @@ fn lanes_at_once(options: Options, config: &Config, examples: usize, device: &De
         let lanes = (free as u64 / 2).saturating_sub(data) / of_lane;
         return Ok(lanes.clamp(1, MOST_LANES_ON_A_GPU) as usize);
     }
-    let state = config.groups.iter().map(|group| group.family.state.len() as u64).max().unwrap_or(0);
-    let of_lane = 4 * config.shape.parameters() * (2 + state);
+    let state = config.groups.iter().map(|group| state_bytes(group, &config.shape)).max().unwrap_or(0);
+    let of_lane = 8 * config.shape.parameters() + state;
     let by_cache = (CACHE / of_lane.max(1)) as usize;
     let lanes = by_cache.clamp(options.threads.max(1), MOST_LANES);
     let memory = device::available_bytes().unwrap_or(u64::MAX) / 2;

@@ -502,9 +502,13 @@ fn average(lanes: &[Config], net: &LinearNet) -> Result<Option<Average>> {
 }
 
 /// Bytes of the state of a lane whose parameters were all of this group.
-fn state_bytes(group: &Group, shape: &Shape) -> u64 {
+pub fn state_bytes(group: &Group, shape: &Shape) -> u64 {
     let store = Store::of(&group.hypers);
     let layers = shape.layers().map(|(inputs, outputs)| (inputs as u64, outputs as u64));
+    if let Some(numbers) = group.family.state_numbers {
+        let of_layer = |(inputs, outputs): (u64, u64)| numbers(&[outputs, inputs]).saturating_add(numbers(&[outputs]));
+        return layers.map(of_layer).fold(0, u64::saturating_add).saturating_mul(4);
+    }
     let of_layer = |(inputs, outputs): (u64, u64)| {
         store.bytes(inputs.saturating_mul(outputs)).saturating_add(store.bytes(outputs))
     };

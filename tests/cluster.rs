@@ -66,7 +66,7 @@ fn script(name: &str) -> PathBuf {
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_mins(2), "waited for {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "waited for {what}");
         sleep(Duration::from_millis(100));
     }
 }

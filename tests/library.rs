@@ -63,9 +63,14 @@ fn a_shape_is_only_a_shape_to_every_rule_in_both_types() {
             for shapes in shapes {
                 let ends = shapes.iter().map(|dims| {
                     let var = var(dims, dtype);
-                    // What looks like one lane's matrix is one.
+                    // What looks like one lane's matrix is one; a kernel's axes are those of another matrix to Adafactor.
                     let matrix = Var::from_tensor(&var.reshape((var.elem_count().min(3), ())).unwrap()).unwrap();
-                    let var = if family.name == "muon" && dims.len() == 3 { matrix } else { var };
+                    let is_matrix = match family.name {
+                        "muon" => dims.len() == 3,
+                        "adafactor" => dims.len() == 4,
+                        _ => false,
+                    };
+                    let var = if is_matrix { matrix } else { var };
                     let mut optimizer = Optimizer::new(vec![var.clone()], (*family).into()).unwrap();
                     let start = read(&var);
                     (0..4).for_each(|step| optimizer.step(&gradients(&[&var], step)).unwrap());

@@ -52,6 +52,7 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--optimizer nadamw --weight-decay 0.1 --set optim.cautious=true --set optim.cautious_decay=true",
         "--optimizer adabound --set optim.amsgrad=true --schedule cosine",
         "--optimizer asgd --set optim.t0=2",
+        "--optimizer prodigy --set optim.d0=1e-3 --set optim.growth_rate=1.5 --set optim.bias_correction=true",
         "--set train.ema_decay=0.5 --valid-fraction 0.2",
         "--set train.ema_decay=0.999 --set train.ema_warmup=true",
         "--health --set train.clip_value=0.01 --set train.clip_adaptive=0.1 --clip-norm 0.1",
@@ -243,6 +244,11 @@ fn mistakes_around_optimizers_are_told() {
         ("--state 16bit", &["--state", "`16bit`", "32bit, 8bit, 4bit"]),
         ("--state 8bit --set optim.cautious=true", &["optim.cautious", "optim.state"]),
         ("--state 8bit --device cuda", &["optim.state", "GPU", "--device cpu"]),
+        ("--optimizer prodigy --device cuda", &["prodigy", "GPU", "--device cpu"]),
+        ("--optimizer adafactor --device cuda", &["adafactor", "GPU", "--device cpu"]),
+        ("--optimizer adafactor --eps 1e-20", &["optim.eps", "1e-18"]),
+        ("--optimizer dadapt-adam --set optim.growth_rate=0.5", &["optim.growth_rate", "at least 1"]),
+        ("--optimizer prodigy --set optim.d0=1e-20 --eps 1e-20", &["optim.d0", "optim.eps"]),
         ("--set optim.group=*.bias", &["optim.group"]),
         ("--schedule plateau", &["plateau", "--valid-fraction"]),
         ("--schedule one-cycle --warmup 5", &["one-cycle", "schedule.warmup"]),
@@ -279,6 +285,8 @@ fn mistakes_around_optimizers_are_told() {
         let group = format!("optim.group={group}");
         common::finish(&mut place.command(&["--set", &group])).refused(2, words);
     }
+    let apart = ["--optimizer", "prodigy", "--set", "optim.group=*.bias weight_decay=0"];
+    common::finish(&mut place.command(&apart)).refused(2, &["two groups follow prodigy", "another optimizer"]);
     assert!(place.entries().iter().all(|entry| !entry.starts_with("runs")), "{:?}", place.entries());
 }
 
@@ -550,6 +558,22 @@ fn state_in_8_and_4_bits_makes_a_checkpoint_s_state_smaller_by_as_much() {
     // Three state numbers, as amsgrad has them, four copies, and an eighth.
     let saved = 3.0 * 4.0 * 1.125 * (4.0 * 266_610.0 - (266_610.0 + 4.0 * 2086.0));
     assert!((memory("32bit") - memory("8bit") - saved).abs() < 16.0);
+}
+
+#[test]
+fn adafactor_keeps_a_number_for_each_row_and_column_of_a_weight() {
+    let place = Place::new();
+    place.succeed("--hidden 300,100 --limit-train 200 --epochs 1 --optimizer adafactor --out run -q");
+    let tensors = place.answer("inspect run")["tensors"].as_array().unwrap().clone();
+    let is_state = |name: &str| !matches!(name.rsplit_once('.'), Some((_, "weight" | "bias")));
+    let own = tensors.iter().filter(|tensor| is_state(tensor["name"].as_str().unwrap()));
+    let bytes: u64 = own.map(|tensor| tensor["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(bytes, 4 * ((784 + 300) + (300 + 100) + (100 + 10) + 300 + 100 + 10));
+    let memory = |optimizer: &str| {
+        place.answer(&format!("--hidden 300,100 --optimizer {optimizer} --dry-run"))["memory_bytes"].as_f64().unwrap()
+    };
+    // Adam's `v_max` counts too; four copies, and an eighth.
+    assert!((memory("adam") - memory("adafactor") - 4.0 * 1.125 * (12.0 * 266_610.0 - bytes as f64)).abs() < 16.0);
 }
 
 #[test]

@@ -7,7 +7,8 @@ Without names it makes the cases that OUT_DIR lacks or has with other hyperparam
 of some depend on the processor, whatever PyTorch is asked for.
 
     pip install torch==2.15.0 numpy==2.4.6 adabelief-pytorch==0.2.0 colorama==0.4.6 tabulate==0.10.0 \\
-                lion-pytorch==0.2.5 schedulefree==1.4.1 adabound==0.0.5 torch-optimizer==0.3.0 pytorch-ranger==0.1.1
+                lion-pytorch==0.2.5 schedulefree==1.4.1 adabound==0.0.5 torch-optimizer==0.3.0 pytorch-ranger==0.1.1 \\
+                prodigyopt==1.1.2 dadaptation==3.2
     python3 scripts/dev/reference.py tests/golden
 
 Gradients are given, so no autograd, data or random number of PyTorch's takes part. Every case runs once in float64
@@ -19,7 +20,8 @@ is set to `default`, the baseline, so that the bytes are the same on every x86-6
 differ: for Adam θ by at most 1 ulp, v by 3, m by more where it is the small rest of large gradients.
 
 `OUT_DIR/index.json` says what there is: versions, sizes, and for each case its family, all hyperparameters, what made
-it, the names of its states in order, and the SHA-256 and length of its file. All files are little-endian:
+it, the names of its states in order, those of the numbers that it keeps for all elements together (`history`), and the
+SHA-256 and length of its file. All files are little-endian:
 
     inputs.bin      float32  θ₀ [37], gradients [12][37]
     <case>.bin      float64  stepwise [12][1+S][37]: θ, then the S states, after each step
@@ -27,19 +29,22 @@ it, the names of its states in order, and the SHA-256 and length of its file. Al
                     float32  stepwise [12][1+S][37]
                     float32  free-running θ [48] after step 3000
                     float64  the evaluation point [48] after 3000, of those that evaluate elsewhere than at θ
-    muon*.bin       float64  [12]: θ [5][9], b [5][9], θ [12][4], b [12][4] after each step
+                    history stands as float64 [P] behind each step, and behind the arrays of step 1000
+    muon*.bin       float64  [12]: θ [5][9], b [5][9], θ [12][4], b [12][4] after each step; other cases with `matrices`
+                             likewise, of matrices of their `shapes`: θ and the states, whose lengths are the `sizes`
 
 The learning rate of step t = 1, 2, … is lr · (1 + slope·t) stepwise, where slope is −0.05 unless the case has an
 `lr_slope`, and lr · (1 − 0.5·t/3000) free-running. Where a case has a `gradient_scale`, all its gradients are times that.
 
 The free-running inputs are not stored. splitmix64 from state 2014 gives z; u = (z >> 40)·2⁻²³ − 1. First θ₀[i] = u/8
 for i = 0, 1, …, n−1; then at each step, for every i in order, g[i] = (u + 1/4)·2^((i mod 12) − 8), but 0 (the draw is
-used up all the same) where i mod 16 = 15 and t mod 7 ≠ 0. n is 48. The inputs of muon are made so with n = 93: the
+used up all the same) where i mod 16 = 15 and t mod 7 ≠ 0. n is 48. Of a case that is `pulled`, which asks how far away the solution
+lies, the stepwise gradients are |g|, and the free-running ones g[i] + 2^((i mod 12) − 4)·θ[i], formed in float64. The inputs of muon are made so with n = 93: the
 first matrix, then the second, each row by row.
 
 Peers, and where they come from:
 
-    sgd adam adamw nadam nadamw radam adamax adagrad adadelta rmsprop rprop asgd    torch.optim
+    sgd adam adamw nadam nadamw radam adamax adagrad adadelta rmsprop rprop asgd adafactor    torch.optim
     lion                    lion-pytorch; arXiv:2302.06675
     adabelief               adabelief-pytorch, degenerated_to_sgd on; arXiv:2010.07468
     lookahead               torch.optim.AdamW, and slow weights transcribed; arXiv:1907.08610
@@ -48,6 +53,8 @@ Peers, and where they come from:
     schedule-free-adamw     schedulefree, no warm-up; arXiv:2405.15682
     schedule-free-sgd       likewise
     cautious and cautious_decay of what is not transcribed below: C-Optim's mask around the peer, see Cautious
+    prodigy                 prodigyopt; arXiv:2306.06101
+    dadapt-adam             dadaptation; arXiv:2301.07733
     transcribed below, in either precision:
     constant_beta1          optax 0.2.8, scale_by_adam(nesterov=True)
     adan                    arXiv:2208.06677, github.com/sail-sg/Adan
@@ -77,13 +84,15 @@ from types import SimpleNamespace
 os.environ["ATEN_CPU_CAPABILITY"] = "default"  # before torch is imported
 import adabelief_pytorch
 import adabound
+import dadaptation
 import lion_pytorch
+import prodigyopt
 import schedulefree
 import torch
 import torch_optimizer
 
 PACKAGES = {"torch": "2.15.0", "adabelief-pytorch": "0.2.0", "lion-pytorch": "0.2.5", "schedulefree": "1.4.1",
-            "adabound": "0.0.5", "torch-optimizer": "0.3.0"}
+            "adabound": "0.0.5", "torch-optimizer": "0.3.0", "prodigyopt": "1.1.2", "dadaptation": "3.2"}
 warnings.filterwarnings("ignore", "This overload of add")  # AdaBound's calls are of 2019
 N, STEPS = 37, 12  # stepwise
 FREE_N, FREE_MIDDLE, FREE_STEPS = 48, 1000, 3000  # free-running
@@ -146,10 +155,11 @@ def generated(n, steps):
 
 
 class Packaged:
-    """An optimizer of torch's interface; `keys` are its names of the states by ours."""
+    """An optimizer of torch's interface; `keys` are its names of the states by ours, `history` what it keeps in its group."""
 
-    def __init__(self, theta, build, keys, made_by, arguments):
+    def __init__(self, theta, build, keys, made_by, arguments, history=()):
         self.theta, self.keys, self.names, self.made_by = theta, keys.values(), list(keys), made_by
+        self.history_names = list(history)
         with contextlib.redirect_stdout(io.StringIO()):  # AdaBelief's talks
             self.optimizer = build([theta], **arguments)
 
@@ -160,6 +170,9 @@ class Packaged:
 
     def states(self):
         return [self.optimizer.state[self.theta][key] for key in self.keys]
+
+    def history(self):
+        return [float(self.optimizer.param_groups[0][name]) for name in self.history_names]
 
 
 class Lookahead(Packaged):
@@ -187,6 +200,8 @@ class Lookahead(Packaged):
 class Transcribed:
     """A rule: a function of (hyperparameters, t, lr, θ, g, states) to θ and the states, which start at `start` of the former."""
 
+    history_names = ()
+
     def __init__(self, theta, rule, hyper):
         self.theta, self.rule, self.hyper, self.t = theta.data, rule, SimpleNamespace(**hyper), 0
         self.names, self.made_by = rule.names, "transcription: " + rule.made_by
@@ -200,6 +215,9 @@ class Transcribed:
     def states(self):
         return self.arrays
 
+    def history(self):
+        return []
+
 
 class Cautious:
     """C-Optim's mask, arXiv:2411.16085, and cautious decay, arXiv:2510.12402, around a peer.
@@ -207,6 +225,8 @@ class Cautious:
     From θ = 0 and without decay the peer's step is −α·u, to the last bit. The mask asks the first moment where u has its sign, which
     it then has too where u is so small that its product with g would vanish.
     """
+
+    history_names = ()
 
     def __init__(self, theta, family, hyper):
         self.theta, self.hyper = theta.data, SimpleNamespace(**{"cautious": False, "cautious_decay": False} | hyper)
@@ -240,14 +260,18 @@ class Cautious:
     def states(self):
         return self.peer.states()
 
+    def history(self):
+        return []
+
 
 CHOOSING = ("cautious", "cautious_decay", "constant_beta1")  # options that choose a rule, see OPTIONS
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("step_min", "step_max")}
 RENAMED = {"initial_accumulator": "initial_accumulator_value", "decoupled": "decoupled_weight_decay"}
 
 
-def packaged(build, keys, renamed=RENAMED, **fixed):
-    """A maker of `build`; `keys` are its names of the states by ours, or a function of the hyperparameters to them."""
+def packaged(build, keys, renamed=RENAMED, history=(), read=dict, **fixed):
+    """A maker of `build`; `keys` are its names of the states by ours, or a function of the hyperparameters to them, `read` changes
+    the arguments that come of these."""
     module = "torch.optim" if hasattr(torch.optim, build.__name__) else build.__module__.split(".")[0]
     made_by = f"{module}.{build.__name__}(" + ", ".join(f"{key}={value}" for key, value in fixed.items()) + ")"
 
@@ -256,7 +280,9 @@ def packaged(build, keys, renamed=RENAMED, **fixed):
         for pair, (a, b) in PAIRS.items():
             if a in arguments:
                 arguments[pair] = (arguments.pop(a), arguments.pop(b))
-        return Packaged(theta, build, keys(hyper) if callable(keys) else keys, made_by, arguments)
+        own = keys(hyper) if callable(keys) else keys
+        own = {key: of for key, of in own.items() if (of in ("row_var", "col_var")) == (theta.dim() > 1 and build is optim.Adafactor)}
+        return Packaged(theta, build, own, made_by, read(arguments), list(history))
 
     return make
 
@@ -447,7 +473,20 @@ def muon(h, t, lr, theta, g, b):
     return theta * (1 - lr * h.weight_decay) - lr * scale[h.adjust] * x, b
 
 
+def unbounded(arguments):
+    """0 as a bound on growth and as β₃ says that there is none."""
+    unset = {"growth_rate": math.inf, "beta3": None}
+    return {key: unset[key] if key in unset and value == 0 else value for key, value in arguments.items()}
+
+
+def pair_of_epsilons(arguments):
+    """0 as the first says that it is the type's."""
+    return arguments | {"eps": (arguments["eps"] or None, arguments.pop("eps2"))}
+
+
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)
+DISTANCE = dict(d0=1e-6, growth_rate=0.0, bias_correction=False)
+OF_DISTANCE = {"decoupled": "decouple", "bias_correction": "use_bias_correction"}
 MV = {"m": "exp_avg", "v": "exp_avg_sq"}
 with_maximum = lambda h: MV | ({"v_max": "max_exp_avg_sq"} if h["amsgrad"] else {})
 with_buffer = lambda h: {"b": "momentum_buffer"} if h["momentum"] else {}
@@ -500,6 +539,15 @@ FAMILIES = {
              dict(lr=1e-2, alpha=0.75, lambd=1e-4, t0=1e6, weight_decay=0.0)),
     "schedule-free-adamw": (packaged(schedulefree.AdamWScheduleFree, {"z": "z", "v": "exp_avg_sq"}, foreach=False),
                             dict(lr=2.5e-3, **ADAM, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
+    "prodigy": (packaged(prodigyopt.Prodigy, {**MV, "s": "s", "origin": "p0"}, OF_DISTANCE, ("d", "d_max", "d_numerator"),
+                         unbounded),
+                dict(lr=1.0, **ADAM, beta3=0.0, weight_decay=0.0, decoupled=True, **DISTANCE, d_coef=1.0,
+                     safeguard_warmup=False)),
+    "dadapt-adam": (packaged(dadaptation.DAdaptAdam, {**MV, "s": "s"}, OF_DISTANCE, ("d", "numerator_weighted"), unbounded),
+                    dict(lr=1.0, **ADAM, weight_decay=0.0, decoupled=False, **DISTANCE)),
+    "adafactor": (packaged(optim.Adafactor, {"v": "variance", "row": "row_var", "col": "col_var"}, {"clip_threshold": "d"},
+                           read=pair_of_epsilons, foreach=False),
+                  dict(lr=1e-2, beta2_decay=-0.8, eps=0.0, eps2=1e-3, clip_threshold=1.0, weight_decay=0.0)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
 }
 # (family, options): the rule where these options are on; the first that fits is taken
@@ -628,6 +676,20 @@ CASES = {
     "schedule-free-adamw-decay": ("schedule-free-adamw", dict(beta1=0.95, weight_decay=0.1)),
     "schedule-free-adamw-rising": ("schedule-free-adamw", dict(lr=1e-3, beta2=0.95, eps=1e-6, weight_decay=0.01, r=0.5,
                                                                weight_lr_power=1.0)),
+    "prodigy": ("prodigy", {}),
+    "prodigy-decay": ("prodigy", dict(weight_decay=0.01, d0=1e-4, d_coef=2.0)),
+    "prodigy-l2": ("prodigy", dict(weight_decay=0.01, decoupled=False, d0=1e-4, bias_correction=True)),
+    "prodigy-other": ("prodigy", dict(lr=0.5, beta1=0.8, beta2=0.99, beta3=0.95, eps=1e-6, weight_decay=0.1, d0=1e-5,
+                                      d_coef=8.0, growth_rate=1.02, bias_correction=True, safeguard_warmup=True)),
+    "dadapt-adam": ("dadapt-adam", {}),
+    "dadapt-adam-l2": ("dadapt-adam", dict(weight_decay=0.01, d0=1e-4)),
+    "dadapt-adam-other": ("dadapt-adam", dict(lr=0.5, beta1=0.8, beta2=0.99, eps=1e-6, weight_decay=0.1, decoupled=True,
+                                              d0=1e-5, growth_rate=1.1, bias_correction=True)),
+    "adafactor": ("adafactor", {}),
+    "adafactor-other": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps=1e-6, eps2=0.05, clip_threshold=2.0, weight_decay=0.01)),
+    "adafactor-matrices": ("adafactor", {}),
+    "adafactor-kernels": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps=0.1, eps2=0.05, clip_threshold=1.5,
+                                            weight_decay=0.01)),
     "muon": ("muon", {}),
     "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,
                                 adjust="match_rms_adamw")),
@@ -636,6 +698,9 @@ CASES = {
 }
 SLOPES = {"schedule-free-adamw-rising": 0.05, "schedule-free-sgd-rising": 0.05}  # averages look at the largest lr so far
 SCALES = {"mars-small": 2.0**-34}
+MATRICES = {"adafactor-matrices": SHAPES, "adafactor-kernels": [(3, 5, 3), (2, 2, 3, 4)]}
+# Families and cases: estimates of a distance need a solution at one and gradients that lead there, and long steps need a way back.
+PULLED = ("prodigy", "dadapt-adam", "adafactor-other")
 
 
 def peer_of(family, theta, hyper):
@@ -648,15 +713,17 @@ def peer_of(family, theta, hyper):
     return Transcribed(theta, own, hyper) if hasattr(own, "names") else own(theta, hyper)
 
 
-def trajectory(family, hyper, rates, theta0, gradients, dtype):
+def trajectory(family, hyper, rates, theta0, gradients, dtype, pulled=False):
     """Yield the peer, and θ and its states [1+S][n], after every step, in one precision."""
+    pull = torch.tensor([2.0 ** (i % 12 - 4) for i in range(len(theta0))], dtype=torch.float64)
     torch.set_default_dtype(dtype)  # torch's step counters and NAdam's product of µ follow it
     theta = torch.nn.Parameter(torch.tensor(theta0, dtype=dtype))
     peer = peer_of(family, theta, hyper)
     if family.startswith("schedule-free"):
         peer.optimizer.train()
     for lr, g in zip(rates, gradients, strict=True):
-        peer.step(lr, torch.tensor(g, dtype=dtype))
+        g = torch.tensor(g, dtype=torch.float64)
+        peer.step(lr, (g + pull * theta.detach().double() if pulled else g).to(dtype))
         yield peer, [theta.detach(), *peer.states()]
 
 
@@ -665,17 +732,23 @@ def packed(arrays):
     return b"".join(x.detach().contiguous().numpy().tobytes() for x in arrays)
 
 
-def golden(family, hyper, rates, stepwise, free):
+def packed_history(peer):
+    return struct.pack(f"<{len(peer.history())}d", *peer.history())
+
+
+def golden(family, hyper, rates, stepwise, free, pulled):
     """The peer and the content of a case's file."""
+    theta0, gradients = stepwise
+    stepwise = theta0, [[abs(x) for x in g] for g in gradients] if pulled else gradients
     falling = [hyper["lr"] * (1.0 - 0.5 * t / FREE_STEPS) for t in range(1, FREE_STEPS + 1)]
     parts, end = [], b""
     for dtype in (torch.float64, torch.float32):
-        for _, arrays in trajectory(family, hyper, rates, *stepwise, dtype):
+        for peer, arrays in trajectory(family, hyper, rates, *stepwise, dtype):
             assert all(x.dtype == dtype and x.shape == (N,) for x in arrays)
-            parts.append(packed(arrays))
-        for t, (peer, arrays) in enumerate(trajectory(family, hyper, falling, *free, dtype), 1):
+            parts.append(packed(arrays) + packed_history(peer))
+        for t, (peer, arrays) in enumerate(trajectory(family, hyper, falling, *free, dtype, pulled), 1):
             if t == FREE_MIDDLE and dtype == torch.float64:
-                parts.append(packed(arrays))
+                parts.append(packed(arrays) + packed_history(peer))
         parts.append(packed(arrays[:1]))
         if family.startswith("schedule-free") and dtype == torch.float64:
             peer.optimizer.eval()  # y becomes x, in place
@@ -685,15 +758,16 @@ def golden(family, hyper, rates, stepwise, free):
     return peer, b"".join(parts) + end
 
 
-def golden_matrices(family, hyper, rates, theta0, gradients):
+def golden_matrices(family, hyper, rates, theta0, gradients, shapes=SHAPES):
     """The same for matrices: float64, stepwise, θ and the states of each matrix in turn."""
-    sizes = [rows * columns for rows, columns in SHAPES]
+    sizes = [math.prod(shape) for shape in shapes]
     vectors = lambda x: torch.tensor(x, dtype=torch.float64).split(sizes)
-    cut = lambda x: [vector.reshape(shape).tolist() for vector, shape in zip(vectors(x), SHAPES)]
+    cut = lambda x: [vector.reshape(shape).tolist() for vector, shape in zip(vectors(x), shapes)]
     inputs_of = zip(cut(theta0), zip(*(cut(g) for g in gradients)))
     runs = [trajectory(family, hyper, rates, *matrix, torch.float64) for matrix in inputs_of]
-    parts = [(peer, packed(arrays)) for step in zip(*runs) for peer, arrays in step]
-    return parts[0][0], b"".join(content for _, content in parts)
+    parts = [(peer, packed(arrays), [x.numel() for x in arrays]) for step in zip(*runs) for peer, arrays in step]
+    sizes = [size for _, _, own in parts[:len(shapes)] for size in own]
+    return parts[0][0], b"".join(content for _, content, _ in parts), sizes
 
 
 def write(directory, name, content):
@@ -745,18 +819,24 @@ def main():
         hyper = defaults | different
         slope = {"lr_slope": SLOPES[name]} if name in SLOPES else {}
         scale = {"gradient_scale": SCALES[name]} if name in SCALES else {}
-        case = {"name": name, "optimizer": family, "hyper": hyper, **slope, **scale}
+        pulled = {"pulled": True} if family in PULLED or name in PULLED else {}
+        shapes = {"shapes": [list(shape) for shape in MATRICES[name]]} if name in MATRICES else {}
+        case = {"name": name, "optimizer": family, "hyper": hyper, **slope, **scale, **pulled, **shapes}
         if name not in asked and case.items() <= before.get(name, {}).items():
             lines.append(json.dumps(before[name]))
             continue
         print(name)
         rates = [hyper["lr"] * (1 + slope.get("lr_slope", -0.05) * t) for t in range(1, STEPS + 1)]
         if family == "muon":
-            peer, content = golden_matrices(family, hyper, rates, *matrices)
+            peer, content, _ = golden_matrices(family, hyper, rates, *matrices)
+        elif shapes:
+            peer, content, shapes["sizes"] = golden_matrices(family, hyper, rates, *matrices, MATRICES[name])
         else:
             scaled = lambda run: (run[0], [[x * SCALES.get(name, 1.0) for x in g] for g in run[1]])
-            peer, content = golden(family, hyper, rates, scaled(stepwise), scaled(free))
-        lines.append(json.dumps({**case, "reference": peer.made_by, "states": peer.names,
+            peer, content = golden(family, hyper, rates, scaled(stepwise), scaled(free), bool(pulled))
+        case |= shapes
+        history = {"history": peer.history_names} if peer.history_names else {}
+        lines.append(json.dumps({**case, "reference": peer.made_by, "states": peer.names, **history,
                                  **write(directory, f"{name}.bin", content)}))
     index = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())
     cases = ",\n".join(f"    {line}" for line in lines)

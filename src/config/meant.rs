@@ -443,7 +443,7 @@ mod tests {
             ("optim.optimizer", "adma", "`adam`"),
             ("optim.optimizer", "adamaz", "`adamax`"),
             ("optim.optimizer", "adamast", "`adamax`"),
-            ("optim.optimizer", "adafactor", "`ada"),
+            ("optim.optimizer", "adafacter", "`adafactor`"),
             ("optim.optimizer", "zzz", "adamtrain optimizers"),
             ("schedule.schedule", "Cosine_Annealing", "`cosine`"),
             ("data.dataset", "cifar", "`cifar10`"),

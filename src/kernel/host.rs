@@ -4,6 +4,7 @@ pub mod alloc;
 pub mod borrow;
 pub mod coded;
 pub mod distil;
+pub mod factored;
 pub mod field;
 pub mod limits;
 pub mod muon;

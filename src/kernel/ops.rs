@@ -8,6 +8,7 @@ pub mod clip;
 pub mod coded;
 pub mod dropout;
 pub mod elementwise;
+pub mod factored;
 pub mod gather;
 pub mod inspect;
 pub mod loss;

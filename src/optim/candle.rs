@@ -29,12 +29,12 @@ use candle_nn::{ParamsAdamW, VarMap};
 use super::groups::{Selected, matches};
 use super::hyper::{BETA1, BETA2, EPS, Hyper, HyperValue, Hypers, LR, WEIGHT_DECAY};
 use super::{
-    FAMILIES, Family, Gradients, LaneOptimizer, Parameter, Parameters, StepScalars, expect_numbers, family, one_pass,
-    two_pass,
+    FAMILIES, Family, Gradients, LaneOptimizer, Parameter, Parameters, StepScalars, expect_numbers, family, joint,
+    one_pass, two_pass,
 };
 use crate::error::described;
 use crate::kernel;
-use crate::rule::{OnePass, TwoPass};
+use crate::rule::{Joint, OnePass, TwoPass};
 
 /// A rule with its hyperparameters and learning rate.
 #[derive(Clone)]
@@ -85,6 +85,18 @@ impl OptimizerConfig {
         Self { kind: Recipe::Rule(Arc::new(build)), lr }
     }
 
+    /// The same for a rule that needs sums over all parameters.
+    pub fn joint_rule<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+        rule: U,
+        lr: f64,
+    ) -> Self
+    where
+        U: Joint<S, P, H, N, A> + Clone + Send + Sync + 'static,
+    {
+        let build = move |parameters: &Parameters| joint(parameters, std::iter::once(rule.clone()));
+        Self { kind: Recipe::Rule(Arc::new(build)), lr }
+    }
+
     /// The same with another value of the hyperparameter called `name`, `lr` among them.
     ///
     /// # Errors
@@ -129,6 +141,11 @@ impl OptimizerConfig {
             }
         }
         Ok(())
+    }
+
+    /// The name of a family that is one optimizer of all its parameters.
+    fn joint_name(&self) -> Option<&'static str> {
+        if let Recipe::Family(family, _) = &self.kind { family.is_joint.then_some(family.name) } else { None }
     }
 
     fn build(&self, parameters: &Parameters) -> anyhow::Result<Box<dyn LaneOptimizer>> {
@@ -206,8 +223,8 @@ impl<'a> OptimizerBuilder<'a> {
         self
     }
 
-    /// Whether a step leaves a parameter without gradient alone, and all that belongs to it, its count of steps among them. Else
-    /// such a step is refused.
+    /// Whether a step leaves a parameter without gradient alone, and all that belongs to it, its count of steps among them; what is
+    /// estimated for all parameters together is then each one's own. Else such a step is refused.
     pub fn skip_missing(mut self, on: bool) -> Self {
         self.skip_missing = on;
         self
@@ -240,6 +257,12 @@ impl<'a> OptimizerBuilder<'a> {
         }
         let mut parts = Vec::new();
         let configs = std::iter::once(&self.config).chain(self.groups.iter().map(|(_, config)| config));
+        let used = configs.clone().zip(&members).filter(|(_, members)| !members.is_empty());
+        let mut joint: Vec<&str> = used.filter_map(|(config, _)| config.joint_name()).collect();
+        joint.sort_unstable();
+        if let Some([twice, _]) = joint.windows(2).find(|two| two[0] == two[1]) {
+            bail!("two groups follow {twice}, which makes one estimate for all its parameters: it takes one group")
+        }
         for (config, members) in configs.zip(&members) {
             config.check()?;
             // What may be skipped alone counts its own steps.

@@ -26,7 +26,7 @@ use super::hyper::{CAUTIOUS, CAUTIOUS_DECAY, Hypers};
 use super::parameter::Parameters;
 use super::store::Store;
 use crate::rule::code::Code;
-use crate::rule::{Denominator, Evaluation, OnePass, Real, Rule, TwoPass, named};
+use crate::rule::{Denominator, Evaluation, OnePass, Passes, Real, Rule, TwoPass, named};
 
 /// A rule whose step goes along an update u, so that options may have their say on it.
 pub trait Propose<const S: usize, const P: usize, const H: usize>: OnePass<S, P, H> {
@@ -139,6 +139,9 @@ impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const 
     fn evaluation(&self) -> Option<Evaluation> {
         self.0.evaluation()
     }
+    fn origin(&self) -> Option<usize> {
+        self.0.origin()
+    }
     fn denominator(&self, t: u64) -> Option<Denominator> {
         self.0.denominator(t)
     }
@@ -162,7 +165,7 @@ named!(Spread { spread });
 /// The mask's mean is not taken for less: the authors' bound.
 const LEAST_MEAN: f64 = 1e-3;
 
-impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const DECAY: bool> TwoPass<S, P, H, 1, 1>
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const DECAY: bool> Passes<S, P, H, 1, 1>
     for WithOptions<U, true, DECAY>
 {
     type Sums<R: Real> = Mask<R>;
@@ -173,16 +176,20 @@ impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const 
         Mask { agreeing: U::propose(h, theta, g, state).mask() }
     }
 
-    fn reduce<R: Real>(_: U::Scalars<R>, sum: Mask<R>, count: R) -> Spread<R> {
-        Spread { spread: R::constant(1.0) / (sum.agreeing / count).larger(R::constant(LEAST_MEAN)) }
-    }
-
     #[inline(always)]
     fn second<R: Real>(h: U::Scalars<R>, by: Spread<R>, theta: R, g: R, state: [R; S]) -> (R, [R; S]) {
         let proposal = U::propose(h, theta, g, state);
         let share = proposal.mask() * by.spread;
         let proposal = if DECAY { proposal.with_cautious_decay(theta) } else { proposal };
         proposal.taken_as(proposal.u * share, theta)
+    }
+}
+
+impl<U: Propose<S, P, H>, const S: usize, const P: usize, const H: usize, const DECAY: bool> TwoPass<S, P, H, 1, 1>
+    for WithOptions<U, true, DECAY>
+{
+    fn reduce<R: Real>(_: U::Scalars<R>, sum: Mask<R>, count: R) -> Spread<R> {
+        Spread { spread: R::constant(1.0) / (sum.agreeing / count).larger(R::constant(LEAST_MEAN)) }
     }
 }
 

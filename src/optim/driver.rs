@@ -8,7 +8,7 @@ use super::store::{State, Store, lane_of};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::code::Bits;
-use crate::rule::{Denominator, Evaluation, Named as _, OnePass, Rule, TwoPass};
+use crate::rule::{Denominator, Evaluation, Joint, Named as _, OnePass, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
 const TRAINING_POINT: &str = "y";
@@ -20,15 +20,81 @@ type StepFn<const H: usize> = fn(&[kernel::Scalars<H>], &Tensor, &Tensor, &Tenso
 type CodedStepFn<const H: usize> =
     fn(Bits, &[kernel::Scalars<H>], &[u64], &Tensor, &Tensor, &Tensor, &Tensor) -> candle_core::Result<()>;
 
-/// What takes a rule's steps, in one pass or two.
-#[derive(Clone, Copy, Debug)]
-struct Passes<const H: usize> {
-    step: StepFn<H>,
-    /// None where the rule's state has no codes.
-    coded: Option<CodedStepFn<H>>,
-    /// Its kernels, as CUDA C.
-    #[cfg(test)]
-    source: fn() -> kernel::gpu::Source,
+/// What takes a rule's steps.
+#[derive(Debug)]
+enum Steps<U, const P: usize, const H: usize> {
+    /// Over each parameter by itself, in one pass or two.
+    Alone {
+        step: StepFn<H>,
+        /// None where the rule's state has no codes.
+        coded: Option<CodedStepFn<H>>,
+        kernel: Kernel,
+        /// Its kernels, as CUDA C.
+        #[cfg(test)]
+        source: fn() -> kernel::gpu::Source,
+    },
+    /// Over all parameters together.
+    Joint(Box<dyn Together<U, P, H>>),
+}
+
+/// The two passes of a rule that needs numbers over all parameters of a lane.
+trait Together<U, const P: usize, const H: usize>: std::fmt::Debug + Send {
+    /// The first pass over one parameter.
+    fn first(&mut self, index: usize, scalars: &[kernel::Scalars<H>], part: Parts) -> candle_core::Result<()>;
+    /// What stands between the passes, lane by lane.
+    fn reduce(&mut self, rules: &[U], history: &mut [[f64; P]], scalars: &[kernel::Scalars<H>]);
+    /// The second pass over one parameter.
+    fn second(&self, scalars: &[kernel::Scalars<H>], part: Parts) -> candle_core::Result<()>;
+}
+
+/// The numbers of the passes; kept so that a step allocates nothing.
+#[derive(Debug)]
+struct JointSums<const S: usize, const N: usize, const A: usize> {
+    /// Of each parameter, those of its lanes one after the other.
+    sums: Vec<[f64; N]>,
+    /// The parameters in the order in which they are summed: that of their names, whatever order they come in.
+    order: Vec<usize>,
+    /// Of each lane.
+    reduced: Vec<[f64; A]>,
+}
+
+impl<const S: usize, const N: usize, const A: usize> JointSums<S, N, A> {
+    fn new(parameters: &Parameters, lanes: usize) -> Self {
+        let mut order: Vec<usize> = (0..parameters.len()).collect();
+        order.sort_unstable_by_key(|&index| &parameters[index].name);
+        Self { sums: vec![[0.0; N]; parameters.len() * lanes], order, reduced: vec![[0.0; A]; lanes] }
+    }
+}
+
+impl<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize> Together<U, P, H>
+    for JointSums<S, N, A>
+where
+    U: Joint<S, P, H, N, A>,
+{
+    fn first(&mut self, index: usize, scalars: &[kernel::Scalars<H>], part: Parts) -> candle_core::Result<()> {
+        let lanes = scalars.len();
+        let sums = &mut self.sums[index * lanes..(index + 1) * lanes];
+        kernel::first_pass::<U, S, P, H, N, A>(scalars, part.theta, part.gradient, part.state, sums)
+    }
+
+    fn reduce(&mut self, rules: &[U], history: &mut [[f64; P]], scalars: &[kernel::Scalars<H>]) {
+        let lanes = scalars.len();
+        for (lane, (rule, history)) in rules.iter().zip(history).enumerate() {
+            let mut total = [0.0; N];
+            for index in &self.order {
+                for (total, sum) in total.iter_mut().zip(self.sums[index * lanes + lane]) {
+                    *total += sum;
+                }
+            }
+            let h = U::Scalars::<f64>::from_array(scalars[lane].rule);
+            self.reduced[lane] = rule.reduce(history, h, U::Sums::<f64>::from_array(total)).into_array();
+        }
+    }
+
+    fn second(&self, scalars: &[kernel::Scalars<H>], part: Parts) -> candle_core::Result<()> {
+        let Parts { theta, gradient, state } = part;
+        kernel::second_pass::<U, S, P, H, N, A>(scalars, &self.reduced, theta, gradient, state)
+    }
 }
 
 /// An optimizer that follows `rules`, one per lane.
@@ -57,13 +123,14 @@ pub fn one_pass_in<U, const S: usize, const P: usize, const H: usize>(
 where
     U: OnePass<S, P, H> + Send + 'static,
 {
-    let passes = Passes {
+    let passes = Steps::Alone {
         step: kernel::update::<U, S, P, H>,
         coded: U::CODES.map(|_| kernel::update_coded::<U, S, P, H> as CodedStepFn<H>),
+        kernel: Kernel::one_pass::<U, S, P, H>(),
         #[cfg(test)]
         source: kernel::gpu::Source::one_pass::<U, S, P, H>,
     };
-    Ok(Box::new(Driver::new(store, parameters, rules.collect(), Kernel::one_pass::<U, S, P, H>(), passes)?))
+    Ok(Box::new(Driver::new(store, parameters, rules.collect(), passes)?))
 }
 
 /// An optimizer that follows `rules` in two passes, one rule per lane.
@@ -77,17 +144,34 @@ pub fn two_pass<U, const S: usize, const P: usize, const H: usize, const N: usiz
 where
     U: TwoPass<S, P, H, N, A> + Send + 'static,
 {
-    let passes = Passes {
+    let passes = Steps::Alone {
         step: kernel::update_in_two_passes::<U, S, P, H, N, A>,
         coded: None,
+        kernel: Kernel::two_pass::<U, S, P, H, N, A>(),
         #[cfg(test)]
         source: kernel::gpu::Source::two_pass::<U, S, P, H, N, A>,
     };
-    let kernel = Kernel::two_pass::<U, S, P, H, N, A>();
-    Ok(Box::new(Driver::new(Store::Numbers, parameters, rules.collect(), kernel, passes)?))
+    Ok(Box::new(Driver::new(Store::Numbers, parameters, rules.collect(), passes)?))
 }
 
-/// An optimizer whose rule looks at one parameter at a time.
+/// An optimizer that follows `rules` in two passes over all parameters together, one rule per lane.
+///
+/// # Errors
+/// If two variables share storage, a variable has not K lanes or lies on a GPU, or memory does not suffice.
+pub fn joint<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    parameters: &Parameters,
+    rules: impl Iterator<Item = U>,
+) -> Result<Box<dyn LaneOptimizer>>
+where
+    U: Joint<S, P, H, N, A> + Send + 'static,
+{
+    expect_on_host(parameters, U::NAME)?;
+    let rules: Vec<U> = rules.collect();
+    let sums = JointSums::<S, N, A>::new(parameters, rules.len());
+    Ok(Box::new(Driver::new(Store::Numbers, parameters, rules, Steps::Joint(Box::new(sums)))?))
+}
+
+/// An optimizer of one rule per lane.
 ///
 /// Parameters have the shape `[K, …]` with K lanes; lane k follows its own rule and scalars. A lone lane takes any shape. State of
 /// one parameter is one tensor `[S, K, …]`, that of a lone lane `[S, …]`; or codes and scales of each lane: see [`State`].
@@ -102,13 +186,14 @@ struct Driver<U, const S: usize, const P: usize, const H: usize> {
     /// Lends variables and state to a step without taking memory.
     _views: kernel::Views,
     rules: Vec<U>,
-    passes: Passes<H>,
+    passes: Steps<U, P, H>,
     history: Vec<[f64; P]>,
     /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
     /// Steps that each lane has taken.
     steps: Vec<u64>,
-    updater: Updater,
+    /// None of a rule that looks at all parameters together.
+    updater: Option<Updater>,
 }
 
 impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U, S, P, H> {
@@ -116,16 +201,17 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     ///
     /// # Errors
     /// If two variables share storage, a variable has not K > 1 lanes or another type than F32 and F64, or memory does not suffice.
-    fn new(store: Store, parameters: &Parameters, rules: Vec<U>, kernel: Kernel, passes: Passes<H>) -> Result<Self> {
+    fn new(store: Store, parameters: &Parameters, rules: Vec<U>, passes: Steps<U, P, H>) -> Result<Self> {
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let vars: Vec<Var> = parameters.iter().map(|parameter| parameter.var.clone()).collect();
         expect_numbers(parameters)?;
         if let Store::Codes(_) = store {
-            ensure!(passes.coded.is_some(), "the state of {} cannot be kept as codes", U::NAME);
+            let has_codes = matches!(passes, Steps::Alone { coded: Some(_), .. });
+            ensure!(has_codes, "the state of {} cannot be kept as codes", U::NAME);
             expect_codable(parameters)?;
         }
         let initial: Vec<[f64; S]> = rules.iter().map(Rule::initial).collect();
-        let evaluated = rules.first().and_then(Rule::evaluation);
+        let (origin, evaluated) = (rules.first().and_then(Rule::origin), rules.first().and_then(Rule::evaluation));
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
         for (name, var) in names.iter().zip(&vars) {
             let lanes = rules.len();
@@ -141,17 +227,24 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
                         kernel::fill(&lane_of(&numbers.get(s)?, lane, lanes)?, initial[lane][s])?;
                     }
                 }
-                // The averaged point begins where the parameter does.
-                if let Some(Evaluation { state, .. }) = evaluated {
-                    kernel::copy(var, &numbers.get(state)?)?;
+                if let Some(origin) = origin {
+                    kernel::copy(var, &numbers.get(origin)?)?;
+                }
+                if evaluated.is_some() {
                     training_point.push(var.as_tensor().copy()?);
                 }
             }
             state.push(own);
         }
+        let updater = match &passes {
+            Steps::Alone { kernel, .. } => {
+                Some(Updater::new(kernel.clone(), H, rules.len(), vars.first().map(Var::as_tensor))?)
+            }
+            Steps::Joint(_) => None,
+        };
         Ok(Self {
             _views: kernel::Views::new(vars.iter().map(Var::as_tensor).chain(state.iter().flat_map(State::tensors)))?,
-            updater: Updater::new(kernel, H, rules.len(), vars.first().map(Var::as_tensor))?,
+            updater,
             names,
             vars,
             state,
@@ -176,6 +269,14 @@ fn expect_codable(parameters: &Parameters) -> Result<()> {
     Ok(())
 }
 
+/// Requires parameters in host memory, for the optimizer `of`, which has no kernels.
+pub(super) fn expect_on_host(parameters: &Parameters, of: &str) -> Result<()> {
+    for Parameter { name, var, .. } in parameters {
+        ensure!(!kernel::is_on_gpu(var)?, "parameter `{name}` lies on a GPU, and the CPU alone computes {of}");
+    }
+    Ok(())
+}
+
 impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> LaneOptimizer for Driver<U, S, P, H> {
     fn check(&self, gradients: &dyn Gradients) -> Result<()> {
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
@@ -195,25 +296,40 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
             let rule = rule.scalars(history, lane.lr, *steps).into_array();
             self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
         }
-        Ok(self.updater.prepare(&self.scalars)?)
+        self.updater.as_ref().map_or(Ok(()), |updater| Ok(updater.prepare(&self.scalars)?))
     }
 
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()> {
+        let Self { vars, state, rules, history, scalars, steps, passes, updater, .. } = self;
         // A tensor of no elements has nothing to move.
-        let own = || self.vars.iter().zip(&self.state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
-        for (index, (var, state)) in own() {
-            if let (State::Codes { bits, codes, scales }, Some(step)) = (state, self.passes.coded)
-                && let Some(gradient) = gradients.gradient(index, var)
-            {
-                step(*bits, &self.scalars, &self.steps, var, gradient, codes, scales)?;
+        let own = || vars.iter().zip(&*state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
+        let parts = || {
+            own().filter_map(|(index, (var, state))| {
+                let gradient = gradients.gradient(index, var)?;
+                Some((index, Parts { theta: var, gradient, state: state.numbers()? }))
+            })
+        };
+        match passes {
+            Steps::Alone { step, coded, .. } => {
+                for (index, (var, state)) in own() {
+                    if let (State::Codes { bits, codes, scales }, Some(step)) = (state, &*coded)
+                        && let Some(gradient) = gradients.gradient(index, var)
+                    {
+                        step(*bits, scalars, steps, var, gradient, codes, scales)?;
+                    }
+                }
+                let step = |Parts { theta, gradient, state }: Parts| step(scalars, theta, gradient, state);
+                if let Some(updater) = updater {
+                    updater.apply(parts().map(|(_, part)| part), gradients.factors(), step)?;
+                }
+            }
+            Steps::Joint(work) => {
+                parts().try_for_each(|(index, part)| work.first(index, scalars, part))?;
+                work.reduce(rules, history, scalars);
+                parts().try_for_each(|(_, part)| work.second(scalars, part))?;
             }
         }
-        let parts = own().filter_map(|(index, (var, state))| {
-            Some(Parts { theta: var, gradient: gradients.gradient(index, var)?, state: state.numbers()? })
-        });
-        let (scalars, step) = (&self.scalars, self.passes.step);
-        let step = |Parts { theta, gradient, state }: Parts| step(scalars, theta, gradient, state);
-        Ok(self.updater.apply(parts, gradients.factors(), step)?)
+        Ok(())
     }
 
     fn steps(&self, lane: usize) -> u64 {
@@ -250,9 +366,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
             match state {
                 State::Numbers(numbers) => {
                     for (s, value) in self.rules[lane].initial().into_iter().enumerate() {
-                        match self.rules[lane].evaluation() {
-                            Some(point) if point.state == s => kernel::copy(&of(var)?, &of(&numbers.get(s)?)?)?,
-                            _ => kernel::fill(&of(&numbers.get(s)?)?, value)?,
+                        let own = of(&numbers.get(s)?)?;
+                        match self.rules[lane].origin() {
+                            Some(origin) if origin == s => kernel::copy(&of(var)?, &own)?,
+                            _ => kernel::fill(&own, value)?,
                         }
                     }
                 }
@@ -344,9 +461,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
     #[cfg(test)]
     fn kernels(&self, found: &mut Vec<kernel::gpu::Source>) {
         // A table of scalars as a few steps of lanes at different rates have it.
+        let Steps::Alone { source, .. } = &self.passes else { return };
         let rule = &self.rules[0];
         let mut histories = [rule.history(); 3];
-        let mut source = (self.passes.source)();
+        let mut source = source();
         source.trial.scalars = [1, 2, 3, 500]
             .map(|t| {
                 let lanes = histories.iter_mut().zip([1e-3, 0.05, 1.5]);

@@ -5,16 +5,18 @@ use anyhow::Result;
 use super::LaneOptimizer;
 use super::cautious::{Propose, with_options};
 use super::define::Hyperparameters;
-use super::driver::{one_pass, two_pass};
+use super::driver::{joint, one_pass, two_pass};
 use super::hyper::{Hyper, Hypers};
 use super::parameter::Parameters;
-use crate::rule::{OnePass, TwoPass};
+use crate::rule::{Joint, OnePass, TwoPass};
 
 /// What makes an optimizer of parameters and the hyperparameters of each lane.
 pub type Build = fn(&Parameters, &[Hypers]) -> Result<Box<dyn LaneOptimizer>>;
 
 /// An optimizer as the configuration names it.
 #[derive(Debug)]
+// Each switch is a thing of its own, and has its usual value in `new`.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Family {
     /// Name on the command line and in files.
     pub name: &'static str,
@@ -38,6 +40,12 @@ pub struct Family {
     pub starts_at_rest: bool,
     /// Whether a net is evaluated at another point than where it trains.
     pub evaluates_elsewhere: bool,
+    /// Whether it estimates numbers of all its parameters together, so that two groups of it would be two optimizers.
+    pub is_joint: bool,
+    /// Whether a GPU has it.
+    pub on_gpu: bool,
+    /// State numbers of a parameter of some shape, without lanes; none where it has as many as elements of each of `state`.
+    pub state_numbers: Option<fn(&[u64]) -> u64>,
     /// Builds it over parameters, with the hyperparameters of each lane.
     pub build: Build,
 }
@@ -67,6 +75,9 @@ impl Family {
             refuse: |_| None,
             starts_at_rest: true,
             evaluates_elsewhere: false,
+            is_joint: false,
+            on_gpu: true,
+            state_numbers: None,
             build,
         }
     }
@@ -85,6 +96,15 @@ impl Family {
         U: TwoPass<S, P, H, N, A> + Hyperparameters + Send + 'static,
     {
         Self::new(U::HYPERS, &U::STATE, |parameters, lanes| two_pass(parameters, lanes.iter().map(U::new)))
+    }
+
+    /// A family of one rule over all parameters together.
+    pub const fn joint<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>() -> Self
+    where
+        U: Joint<S, P, H, N, A> + Hyperparameters + Send + 'static,
+    {
+        let new = Self::new(U::HYPERS, &U::STATE, |parameters, lanes| joint(parameters, lanes.iter().map(U::new)));
+        Self { is_joint: true, on_gpu: false, ..new }
     }
 
     /// A family of one rule with the options of its updates.

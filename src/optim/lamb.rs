@@ -71,7 +71,7 @@ impl Rule<2, 0, 6> for Lamb {
     }
 }
 
-impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+impl Passes<2, 0, 6, 2, 1> for Lamb {
     type Sums<R: Real> = Squares<R>;
     type Reduced<R: Real> = Rate<R>;
 
@@ -81,15 +81,17 @@ impl TwoPass<2, 0, 6, 2, 1> for Lamb {
         Squares { of_theta: theta * theta, of_u: u * u }
     }
 
-    fn reduce<R: Real>(h: Scalars<R>, Squares { of_theta, of_u }: Squares<R>, _: R) -> Rate<R> {
-        let (zero, one) = (R::constant(0.0), R::constant(1.0));
-        let ratio = R::select(zero.less(of_u), (of_theta / of_u).sqrt(), one);
-        Rate { minus_step: h.minus_lr * R::select(zero.less(of_theta), ratio, one) }
-    }
-
     #[inline(always)]
     fn second<R: Real>(h: Scalars<R>, Rate { minus_step }: Rate<R>, theta: R, g: R, state: [R; 2]) -> (R, [R; 2]) {
         let (u, state) = Self::direction(h, theta, g, state);
         (minus_step.mul_add(u, theta), state)
+    }
+}
+
+impl TwoPass<2, 0, 6, 2, 1> for Lamb {
+    fn reduce<R: Real>(h: Scalars<R>, Squares { of_theta, of_u }: Squares<R>, _: R) -> Rate<R> {
+        let (zero, one) = (R::constant(0.0), R::constant(1.0));
+        let ratio = R::select(zero.less(of_u), (of_theta / of_u).sqrt(), one);
+        Rate { minus_step: h.minus_lr * R::select(zero.less(of_theta), ratio, one) }
     }
 }

@@ -76,7 +76,7 @@ impl Rule<3, 0, 6> for Mars {
     }
 }
 
-impl TwoPass<3, 0, 6, 1, 1> for Mars {
+impl Passes<3, 0, 6, 1, 1> for Mars {
     type Sums<R: Real> = Squares<R>;
     type Reduced<R: Real> = Length<R>;
 
@@ -86,15 +86,17 @@ impl TwoPass<3, 0, 6, 1, 1> for Mars {
         Squares { of_c: c * c }
     }
 
-    fn reduce<R: Real>(_: Scalars<R>, sum: Squares<R>, _: R) -> Length<R> {
-        Length { length: sum.of_c.sqrt().larger(R::constant(1.0)) }
-    }
-
     #[inline(always)]
     fn second<R: Real>(h: Scalars<R>, by: Length<R>, theta: R, g: R, [m, v, before]: [R; 3]) -> (R, [R; 3]) {
         let c = Self::corrected(h, g, before) / by.length;
         let m = m.averaged(h.weight1, c);
         let v = v.averaged_square(h.weight2, c);
         (theta.moved(h.decay, h.minus_step * (m / (v.sqrt() + h.eps))), [m, v, g])
+    }
+}
+
+impl TwoPass<3, 0, 6, 1, 1> for Mars {
+    fn reduce<R: Real>(_: Scalars<R>, sum: Squares<R>, _: R) -> Length<R> {
+        Length { length: sum.of_c.sqrt().larger(R::constant(1.0)) }
     }
 }

@@ -59,7 +59,7 @@ impl Rule<2, 0, 5> for StableAdamW {
     }
 }
 
-impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
+impl Passes<2, 0, 5, 1, 2> for StableAdamW {
     type Sums<R: Real> = Outgrown<R>;
     type Reduced<R: Real> = Rate<R>;
 
@@ -71,15 +71,17 @@ impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
         Outgrown { ratio: ratio * ratio }
     }
 
-    fn reduce<R: Real>(h: Scalars<R>, sum: Outgrown<R>, count: R) -> Rate<R> {
-        let slower = (sum.ratio / count).sqrt().larger(R::constant(1.0));
-        Rate { minus_step: h.minus_lr / slower, decay_step: h.decay / slower }
-    }
-
     #[inline(always)]
     fn second<R: Real>(h: Scalars<R>, rate: Rate<R>, theta: R, g: R, [m, v]: [R; 2]) -> (R, [R; 2]) {
         let m = m.averaged(h.weight1, g);
         let v = v.averaged_square(h.weight2, g);
         (theta.moved(rate.decay_step, rate.minus_step * (m / (v.sqrt() + h.eps))), [m, v])
+    }
+}
+
+impl TwoPass<2, 0, 5, 1, 2> for StableAdamW {
+    fn reduce<R: Real>(h: Scalars<R>, sum: Outgrown<R>, count: R) -> Rate<R> {
+        let slower = (sum.ratio / count).sqrt().larger(R::constant(1.0));
+        Rate { minus_step: h.minus_lr / slower, decay_step: h.decay / slower }
     }
 }

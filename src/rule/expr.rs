@@ -18,6 +18,8 @@ pub trait Written: Real + 'static {
     const SUFFIX: &'static str;
     /// [`Real::smallest_normal`].
     const SMALLEST: f64;
+    /// [`Real::epsilon`].
+    const EPSILON: f64;
 
     /// The number that a constant is rounded to.
     fn exact(value: f64) -> f64;
@@ -29,6 +31,7 @@ impl Written for f32 {
     const TYPE: &'static str = "float";
     const SUFFIX: &'static str = "f";
     const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+    const EPSILON: f64 = f32::EPSILON as f64;
 
     fn exact(value: f64) -> f64 {
         f64::from(value as f32)
@@ -43,6 +46,7 @@ impl Written for f64 {
     const TYPE: &'static str = "double";
     const SUFFIX: &'static str = "";
     const SMALLEST: f64 = f64::MIN_POSITIVE;
+    const EPSILON: f64 = f64::EPSILON;
 
     fn exact(value: f64) -> f64 {
         value
@@ -169,6 +173,9 @@ impl<T: Written> Real for Expr<T> {
     }
     fn smallest_normal() -> Self {
         Self::constant(T::SMALLEST)
+    }
+    fn epsilon() -> Self {
+        Self::constant(T::EPSILON)
     }
 }
 

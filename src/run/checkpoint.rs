@@ -36,7 +36,7 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
-use crate::optim::{CODES, SCALES};
+use crate::optim::{CODES, COL, ROW, SCALES};
 use crate::read;
 use crate::rule::code::{BLOCK, Bits};
 use crate::train::{Progress, quantizer};
@@ -426,7 +426,12 @@ fn expected(meta: &Meta) -> Option<BTreeMap<String, Expected>> {
     for state in &meta.optimizer.state {
         let (before, last) = state.rsplit_once('.')?;
         let own = if let Some(shape) = parameters.get(before) {
-            f32s(if last == quantizer::NAME { vec![quantizer::NUMBERS] } else { shape.clone() })
+            f32s(match (last, &shape[..]) {
+                (quantizer::NAME, _) => vec![quantizer::NUMBERS],
+                (ROW, &[outputs, _]) => vec![outputs],
+                (COL, &[_, inputs]) => vec![inputs],
+                _ => shape.clone(),
+            })
         } else {
             let (parameter, _) = before.rsplit_once('.')?;
             let elements = parameters.get(parameter)?.iter().product();

@@ -6,7 +6,7 @@ use super::simd::{Width, by_halves, vectorised};
 use super::sums::{ACCUMULATORS, LINE, sum_in_pieces};
 use super::team::{self, ELEMENT_WORK, Shared};
 use crate::kernel::element::Number;
-use crate::rule::{Named as _, OnePass, TwoPass, rounded};
+use crate::rule::{Named as _, OnePass, Passes, TwoPass, rounded};
 
 /// What a step needs besides the elements.
 #[derive(Clone, Copy, Debug)]
@@ -45,29 +45,32 @@ impl<'a, R: Number, const S: usize> Slices<'a, R, S> {
     }
 }
 
-/// Calls `step` with the slices of each lane.
-pub fn over_lanes<R: Number, const S: usize, const H: usize>(
-    scalars: &[Scalars<H>],
+/// Calls `step` with the number and the slices of each of K `lanes`.
+pub fn over_lanes<R: Number, const S: usize>(
+    lanes: usize,
     theta: &mut [R],
     gradient: &[R],
     state: [&mut [R]; S],
-    step: &(impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]) + Sync),
+    step: &(impl Fn(Width, usize, &mut [R], &[R], [&mut [R]; S]) + Sync),
 ) {
-    let lanes = scalars.len();
     let size = theta.len() / lanes.max(1);
     let slices = Slices::new(theta, gradient, state);
     let run = |range: Range<usize>| {
         for lane in range {
             // SAFETY: every lane is in one range.
             let (theta, gradient, state) = unsafe { slices.cut(&(lane * size..(lane + 1) * size)) };
-            step(Width::detect(), &scalars[lane], theta, gradient, state);
+            step(Width::detect(), lane, theta, gradient, state);
         }
     };
+    share_lanes(lanes, size * ELEMENT_WORK, run);
+}
+
+/// Calls `run` with ranges of all lanes: with one where they are few, so that the threads share each lane.
+pub fn share_lanes(lanes: usize, work: usize, run: impl Fn(Range<usize>) + Sync) {
     if lanes < 2 * team::threads() {
-        // The threads share each lane.
         run(0..lanes);
     } else {
-        team::over_range(lanes, 1, size * ELEMENT_WORK, run);
+        team::over_range(lanes, 1, work, run);
     }
 }
 
@@ -165,8 +168,35 @@ pub fn update_in_two_passes<
     let read = state.each_ref().map(|slice| &**slice);
     let sums = first::<R, U, S, P, H, N, A>(width, scalars, theta, gradient, read);
     let (rule, sums) = (<U::Scalars<f64>>::from_array(scalars.rule), <U::Sums<f64>>::from_array(sums));
-    let reduced = U::reduce(rule, sums, theta.len() as f64).into_array().map(R::constant);
+    let reduced = U::reduce(rule, sums, theta.len() as f64).into_array();
     second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
+}
+
+/// The first pass over each lane of a tensor: the sums of lane k go to `sums[k]`.
+pub fn first_over_lanes<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    scalars: &[Scalars<H>],
+    theta: &[R],
+    gradient: &[R],
+    state: [&[R]; S],
+    sums: &mut [[f64; N]],
+) where
+    U: Passes<S, P, H, N, A>,
+{
+    let lanes = scalars.len();
+    assert!(sums.len() == lanes);
+    let size = theta.len() / lanes.max(1);
+    let sums = Shared(sums.as_mut_ptr());
+    share_lanes(lanes, size * ELEMENT_WORK, |range| {
+        for lane in range {
+            let own = lane * size..(lane + 1) * size;
+            let state = state.map(|slice| &slice[own.clone()]);
+            let (theta, gradient) = (&theta[own.clone()], &gradient[own]);
+            let found = first::<R, U, S, P, H, N, A>(Width::detect(), &scalars[lane], theta, gradient, state);
+            // SAFETY: there is an entry per lane, and every lane is in one range.
+            let own = unsafe { sums.slice(lane, 1) };
+            own[0] = found;
+        }
+    });
 }
 
 fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
@@ -177,7 +207,7 @@ fn first<R: Number, U, const S: usize, const P: usize, const H: usize, const N: 
     state: [&[R]; S],
 ) -> [f64; N]
 where
-    U: TwoPass<S, P, H, N, A>,
+    U: Passes<S, P, H, N, A>,
 {
     sum_in_pieces(theta.len(), |range| {
         let own = state.map(|slice| &slice[range.clone()]);
@@ -191,7 +221,7 @@ vectorised! {
         theta: &[R],
         gradient: &[R],
         state: [&[R]; S],
-    ) -> [f64; N] where [U: TwoPass<S, P, H, N, A>] {
+    ) -> [f64; N] where [U: Passes<S, P, H, N, A>] {
         let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         let (theta, theta_tail) = theta.as_chunks::<ACCUMULATORS>();
         let (gradient, gradient_tail) = gradient.as_chunks::<ACCUMULATORS>();
@@ -223,16 +253,18 @@ vectorised! {
     }
 }
 
-fn second<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+/// The second pass over one tensor and lane, with what lies between the passes.
+pub fn second<R: Number, U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
     width: Width,
     scalars: &Scalars<H>,
-    reduced: [R; A],
+    reduced: [f64; A],
     theta: &mut [R],
     gradient: &[R],
     state: [&mut [R]; S],
 ) where
-    U: TwoPass<S, P, H, N, A>,
+    U: Passes<S, P, H, N, A>,
 {
+    let reduced = reduced.map(R::constant);
     over_pieces(theta, gradient, state, &|theta, gradient, state| {
         second_piece::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
     });
@@ -245,7 +277,7 @@ vectorised! {
         theta: &mut [R],
         gradient: &[R],
         state: [&mut [R]; S],
-    ) where [U: TwoPass<S, P, H, N, A>] {
+    ) where [U: Passes<S, P, H, N, A>] {
         let (rule, scale): (U::Scalars<R>, R) = (rounded(scalars.rule), R::constant(scalars.gradient));
         each_element(theta, gradient, state, |theta, g, s| U::second(rule, U::Reduced::from_array(reduced), theta, g * scale, s));
     }

@@ -9,7 +9,7 @@ use crate::kernel::gpu::{self, update::Update};
 use crate::kernel::host::simd::Width;
 use crate::kernel::host::update::{self as host, Scalars};
 use crate::kernel::lend::{by_type, lend_all};
-use crate::rule::{OnePass, TwoPass};
+use crate::rule::{OnePass, Passes, TwoPass};
 
 /// Takes the steps of one optimizer.
 #[derive(Debug)]
@@ -66,7 +66,11 @@ pub fn update<U, const S: usize, const P: usize, const H: usize>(
 where
     U: OnePass<S, P, H>,
 {
-    by_type!(theta, R => over_lanes(scalars, theta, gradient, state, host::update::<R, U, S, P, H>))
+    by_type!(theta, R => {
+        over_lanes(scalars.len(), theta, gradient, state, |width, lane, theta: &mut [R], gradient, state| {
+            host::update::<R, U, S, P, H>(width, &scalars[lane], theta, gradient, state);
+        })
+    })
 }
 
 /// One step of rule `U` in two passes, with the sums of each lane between them. Otherwise as [`update`].
@@ -80,23 +84,62 @@ where
     U: TwoPass<S, P, H, N, A>,
 {
     by_type!(theta, R => {
-        over_lanes(scalars, theta, gradient, state, host::update_in_two_passes::<R, U, S, P, H, N, A>)
+        over_lanes(scalars.len(), theta, gradient, state, |width, lane, theta: &mut [R], gradient, state| {
+            host::update_in_two_passes::<R, U, S, P, H, N, A>(width, &scalars[lane], theta, gradient, state);
+        })
     })
 }
 
-/// Calls `step` with the slices of each lane: θ, g and the parts of the state.
-fn over_lanes<R: Number, const S: usize, const H: usize>(
+/// The first pass of rule `U` over one tensor in host memory: the sums of each lane. Otherwise as [`update`].
+pub fn first_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
     scalars: &[Scalars<H>],
     theta: &Tensor,
     gradient: &Tensor,
     state: &Tensor,
-    step: impl Fn(Width, &Scalars<H>, &mut [R], &[R], [&mut [R]; S]) + Sync,
+    sums: &mut [[f64; N]],
+) -> Result<()>
+where
+    U: Passes<S, P, H, N, A>,
+{
+    by_type!(theta, R => lend_all!([gradient: R, theta: R, state: R] => {
+        let mut parts = state.chunks_exact(theta.len());
+        let parts = [(); S].map(|()| parts.next().unwrap_or_default());
+        host::first_over_lanes::<R, U, S, P, H, N, A>(scalars, theta, gradient, parts, sums);
+    }))
+}
+
+/// The second pass of rule `U` over one tensor in host memory, with what lies between the passes, a row per lane.
+pub fn second_pass<U, const S: usize, const P: usize, const H: usize, const N: usize, const A: usize>(
+    scalars: &[Scalars<H>],
+    reduced: &[[f64; A]],
+    theta: &Tensor,
+    gradient: &Tensor,
+    state: &Tensor,
+) -> Result<()>
+where
+    U: Passes<S, P, H, N, A>,
+{
+    by_type!(theta, R => {
+        over_lanes(scalars.len(), theta, gradient, state, |width, lane, theta: &mut [R], gradient, state| {
+            let (scalars, reduced) = (&scalars[lane], reduced[lane]);
+            host::second::<R, U, S, P, H, N, A>(width, scalars, reduced, theta, gradient, state);
+        })
+    })
+}
+
+/// Calls `step` with the number and the slices of each of K `lanes`: θ, g and the parts of the state.
+fn over_lanes<R: Number, const S: usize>(
+    lanes: usize,
+    theta: &Tensor,
+    gradient: &Tensor,
+    state: &Tensor,
+    step: impl Fn(Width, usize, &mut [R], &[R], [&mut [R]; S]) + Sync,
 ) -> Result<()> {
     let run = |theta: &mut [R], gradient: &[R], state: &mut [R]| {
         let mut parts = state.chunks_exact_mut(theta.len());
         // `S` parts by construction of the tensor.
         let parts = [(); S].map(|()| parts.next().unwrap_or_default());
-        host::over_lanes(scalars, theta, gradient, parts, &step);
+        host::over_lanes(lanes, theta, gradient, parts, &step);
     };
     if S == 0 {
         return lend_all!([gradient: R, mut theta: R] => run(theta, gradient, &mut []));

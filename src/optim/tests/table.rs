@@ -19,6 +19,8 @@ pub struct Inputs {
 pub struct Free {
     /// θ and each state after 1,000 steps, in f64.
     pub middle: Vec<Vec<f64>>,
+    /// The history then.
+    pub history: Vec<f64>,
     /// θ after 3,000 steps, in f64.
     pub end64: Vec<f64>,
     /// The same of the reference's f32 run.
@@ -34,9 +36,16 @@ pub struct Case {
     pub hypers: Hypers,
     pub reference: String,
     pub states: Vec<String>,
+    /// The shapes of a case of matrices other than Muon's.
+    pub shapes: Vec<Vec<usize>>,
+    /// Whether gradients lead to a solution at a distance.
+    pub pulled: bool,
     /// By step: θ and each state after it.
     pub steps64: Vec<Vec<Vec<f64>>>,
     pub steps32: Vec<Vec<Vec<f64>>>,
+    /// By step: the history after it.
+    pub histories64: Vec<Vec<f64>>,
+    pub histories32: Vec<Vec<f64>>,
     pub free: Option<Free>,
     lr_slope: f64,
     /// Factor on all gradients.
@@ -56,10 +65,11 @@ impl Case {
 
     /// The gradient of step t ≥ 1 of the stepwise part.
     pub fn gradient(&self, t: usize) -> Vec<f64> {
-        inputs().gradients[t - 1].iter().map(|g| g * self.gradient_scale).collect()
+        let taken = |g: &f64| if self.pulled { g.abs() } else { *g };
+        inputs().gradients[t - 1].iter().map(|g| taken(g) * self.gradient_scale).collect()
     }
 
-    /// The gradient of step t ≥ 1 of the free run.
+    /// The gradient of step t ≥ 1 of the free run, as it is drawn.
     pub fn drawn(&self, draws: &mut Draws, t: usize) -> Vec<f64> {
         draws.gradient(FREE.2, t).iter().map(|g| g * self.gradient_scale).collect()
     }
@@ -67,6 +77,25 @@ impl Case {
     /// Whether a parameter without gradient decays.
     pub fn decays(&self) -> bool {
         ["weight_decay", "lambd"].iter().any(|name| self.number(name) != 0.0)
+    }
+
+    /// The gradient of the free run at θ, of which `drawn` is a part.
+    pub fn gradient_at(&self, theta: &[f64], drawn: Vec<f64>) -> Vec<f64> {
+        if !self.pulled {
+            return drawn;
+        }
+        let pull = |i: usize| 2_f64.powi((i % 12) as i32 - 4);
+        drawn.iter().enumerate().map(|(i, g)| g + pull(i) * theta[i]).collect()
+    }
+
+    /// What the gradient of step t, from 0, is multiplied by where it enters a state: the distance in the rules that estimate it.
+    pub fn enters_times(&self, state: Option<&str>, t: usize) -> f64 {
+        let d = || t.checked_sub(1).map_or_else(|| self.number("d0"), |t| self.histories64[t][0]);
+        match (self.family.name, state) {
+            ("prodigy", _) => d(),
+            ("dadapt-adam", Some("m")) => d() * self.lr(),
+            _ => 1.0,
+        }
     }
 
     /// λ where decay goes through the gradient, else 0.
@@ -80,13 +109,31 @@ impl Case {
         hyper.map_or(0.0, |hyper| self.hypers.number(hyper))
     }
 
+    /// The same in f32.
+    pub fn bound32(&self, state: Option<&str>) -> f64 {
+        match (self.family.name, state) {
+            // A step longer than θ: the roundings of m, √v, their quotient and the rate are all there is.
+            ("prodigy" | "dadapt-adam", None) => 6.0,
+            // PyTorch rounds more often than the fused rule; a quotient of two rounded numbers differs by one more.
+            _ => self.bound64(state).max(3.0),
+        }
+    }
+
     /// Allowed difference of one step in f64 in θ or a state, in ulp of the largest addend.
+    // An arm, a reason.
+    #[allow(clippy::match_same_arms)]
     pub fn bound64(&self, state: Option<&str>) -> f64 {
         match (self.family.name, state) {
             // Squares of numbers that both sides have rounded several times.
             ("adadelta", Some("d")) | ("adan", Some("n")) | ("mars", Some("v")) => 4.0,
             // The reference rounds λ·θ and g + λ·θ before it squares; the rule fuses both.
             (_, Some("v" | "v_max")) if self.coupled_decay() > 0.0 => 4.0,
+            // The step is the quotient of m and √v, which are rounded so, and far longer than θ.
+            ("dadapt-adam", None) if self.coupled_decay() > 0.0 => 4.0,
+            // The step has two root mean squares, and is longer than θ.
+            ("adafactor", None) => 4.0,
+            // The reference sums its 37 products and sizes in another order.
+            (_, Some(super::HISTORY)) => 16.0,
             // The reference forms 1 − β̂ by a subtraction that loses up to six bits.
             ("stableadamw", Some(_)) => 64.0,
             _ => 2.0,
@@ -186,26 +233,60 @@ fn case(entry: &Value) -> Case {
     let mut reader = Reader(&bytes);
     let (_, _, count) = FREE;
     let tensors = 1 + states.len();
+    let numbers = entry["history"].as_array().map_or(0, Vec::len);
     let (steps64, steps32, free);
-    if family.name == "muon" {
-        let step = |reader: &mut Reader<'_>| [45, 45, 48, 48].map(|count| reader.f64s(count)).to_vec();
+    let (mut histories64, mut histories32) = (Vec::new(), Vec::new());
+    let numbers_of =
+        |list: &Value| list.as_array().into_iter().flatten().map(|n| n.as_u64().unwrap() as usize).collect();
+    let shapes: Vec<Vec<usize>> = entry["shapes"].as_array().into_iter().flatten().map(numbers_of).collect();
+    let sizes: Vec<usize> = if family.name == "muon" { vec![45, 45, 48, 48] } else { numbers_of(&entry["sizes"]) };
+    if sizes.is_empty() {
+        let mut step64 = |reader: &mut Reader<'_>| {
+            let arrays = (0..tensors).map(|_| reader.f64s(37)).collect();
+            histories64.push(reader.f64s(numbers));
+            arrays
+        };
+        steps64 = (0..12).map(|_| step64(&mut reader)).collect();
+        let middle = (0..tensors).map(|_| reader.f64s(count)).collect();
+        let history = reader.f64s(numbers);
+        let end64 = reader.f64s(count);
+        let mut step32 = |reader: &mut Reader<'_>| {
+            let arrays = (0..tensors).map(|_| reader.f32s(37)).collect();
+            histories32.push(reader.f64s(numbers));
+            arrays
+        };
+        steps32 = (0..12).map(|_| step32(&mut reader)).collect();
+        let end32 = reader.f32s(count);
+        let evaluated = (!reader.0.is_empty()).then(|| reader.f64s(count));
+        free = Some(Free { middle, history, end64, end32, evaluated });
+    } else {
+        let step = |reader: &mut Reader<'_>| sizes.iter().map(|count| reader.f64s(*count)).collect();
         steps64 = (0..12).map(|_| step(&mut reader)).collect();
         steps32 = Vec::new();
         free = None;
-    } else {
-        steps64 = (0..12).map(|_| (0..tensors).map(|_| reader.f64s(37)).collect()).collect();
-        let middle = (0..tensors).map(|_| reader.f64s(count)).collect();
-        let end64 = reader.f64s(count);
-        steps32 = (0..12).map(|_| (0..tensors).map(|_| reader.f32s(37)).collect()).collect();
-        let end32 = reader.f32s(count);
-        let evaluated = (!reader.0.is_empty()).then(|| reader.f64s(count));
-        free = Some(Free { middle, end64, end32, evaluated });
     }
     assert!(reader.0.is_empty(), "{name}.bin is too long");
     let number = |key: &str, default: f64| entry[key].as_f64().unwrap_or(default);
     let (lr_slope, gradient_scale) = (number("lr_slope", -0.05), number("gradient_scale", 1.0));
     let (reference, is_coupled) = (text("reference"), is_coupled(family, &hypers));
-    Case { name, family, hypers, reference, states, steps64, steps32, free, lr_slope, gradient_scale, is_coupled }
+    let pulled = entry["pulled"].as_bool().unwrap_or(false);
+    Case {
+        name,
+        family,
+        hypers,
+        reference,
+        states,
+        shapes,
+        pulled,
+        steps64,
+        steps32,
+        histories64,
+        histories32,
+        free,
+        lr_slope,
+        gradient_scale,
+        is_coupled,
+    }
 }
 
 /// The numbers of the free run: splitmix64 (Steele, Lea & Flood 2014), 24 bits each.
