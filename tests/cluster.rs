@@ -84,11 +84,13 @@ fn an_array_of_slurm_that_is_pushed_back_into_the_queue_ends_as_the_sweep_itself
     let place = Place::new();
     let slurm = Slurm::start(&root, place.path("slurm"));
     let flags = SWEEP.replace("log(1e-4,1e-1,6)", "'log(1e-4,1e-1,6)'");
-    let submit = format!("'{}' 3 --time=10 -- --out a {flags}", script("slurm_sweep.sh").display());
+    let out = place.path("a");
+    let submit = format!("'{}' 3 --time=10 -- --out '{}' {flags}", script("slurm_sweep.sh").display(), out.display());
     let submitted = slurm.shell(&place, &submit);
     assert!(submitted.starts_with("array "), "{submitted}");
     wait("a shard in training", || place.path("a/shard-000-of-003/lanes.safetensors").exists());
-    // A job that matters more takes both processors: the tasks save, and go back into the queue.
+    // It waits, so that it has not ended before a job that matters more takes both processors: the tasks save, and go back into the queue.
+    slurm.shell(&place, &format!("pkill -STOP -f '^{BINARY} sweep .*--out {} '", out.display()));
     slurm.shell(&place, "sbatch -p high -n 2 --output=/dev/null --wrap 'sleep 1'");
     let log = || fs::read_to_string(place.path("a.logs/0.out")).unwrap_or_default();
     wait("preemption", || log().contains("DUE TO PREEMPTION"));

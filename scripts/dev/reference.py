@@ -481,7 +481,7 @@ def unbounded(arguments):
 
 def pair_of_epsilons(arguments):
     """0 as the first says that it is the type's."""
-    return arguments | {"eps": (arguments["eps"] or None, arguments.pop("eps2"))}
+    return arguments | {"eps": (arguments.pop("eps1") or None, arguments.pop("eps2"))}
 
 
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)
@@ -533,7 +533,7 @@ FAMILIES = {
     "schedule-free-sgd": (packaged(schedulefree.SGDScheduleFree, {"z": "z"}, foreach=False),
                           dict(lr=1.0, momentum=0.9, weight_decay=0.0, r=0.0, weight_lr_power=2.0)),
     "mars": (mars, dict(lr=3e-3, beta1=0.95, beta2=0.99, eps=1e-8, weight_decay=0.0, gamma=0.025)),
-    "rprop": (packaged(optim.Rprop, {"g": "prev", "step": "step_size"}, foreach=False),
+    "rprop": (packaged(optim.Rprop, {"g": "prev", "step_size": "step_size"}, foreach=False),
               dict(lr=1e-2, eta_minus=0.5, eta_plus=1.2, step_min=1e-6, step_max=50.0)),
     "asgd": (packaged(optim.ASGD, {"ax": "ax"}, foreach=False),
              dict(lr=1e-2, alpha=0.75, lambd=1e-4, t0=1e6, weight_decay=0.0)),
@@ -547,7 +547,7 @@ FAMILIES = {
                     dict(lr=1.0, **ADAM, weight_decay=0.0, decoupled=False, **DISTANCE)),
     "adafactor": (packaged(optim.Adafactor, {"v": "variance", "row": "row_var", "col": "col_var"}, {"clip_threshold": "d"},
                            read=pair_of_epsilons, foreach=False),
-                  dict(lr=1e-2, beta2_decay=-0.8, eps=0.0, eps2=1e-3, clip_threshold=1.0, weight_decay=0.0)),
+                  dict(lr=1e-2, beta2_decay=-0.8, eps1=0.0, eps2=1e-3, clip_threshold=1.0, weight_decay=0.0)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
 }
 # (family, options): the rule where these options are on; the first that fits is taken
@@ -686,9 +686,9 @@ CASES = {
     "dadapt-adam-other": ("dadapt-adam", dict(lr=0.5, beta1=0.8, beta2=0.99, eps=1e-6, weight_decay=0.1, decoupled=True,
                                               d0=1e-5, growth_rate=1.1, bias_correction=True)),
     "adafactor": ("adafactor", {}),
-    "adafactor-other": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps=1e-6, eps2=0.05, clip_threshold=2.0, weight_decay=0.01)),
+    "adafactor-other": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps1=1e-6, eps2=0.05, clip_threshold=2.0, weight_decay=0.01)),
     "adafactor-matrices": ("adafactor", {}),
-    "adafactor-kernels": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps=0.1, eps2=0.05, clip_threshold=1.5,
+    "adafactor-kernels": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps1=0.1, eps2=0.05, clip_threshold=1.5,
                                             weight_decay=0.01)),
     "muon": ("muon", {}),
     "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,

@@ -31,7 +31,7 @@ pub const COL: &str = "col";
 
 pub static ADAFACTOR: Family = Family {
     name: "adafactor",
-    about: "second moments of rows and columns alone, steps as long as the parameters say",
+    about: "second moments of rows and columns, steps by size",
     source: "Shazeer & Stern 2018, arXiv:1804.04235; as torch.optim.Adafactor",
     file: include_str!("adafactor.rs"),
     on_gpu: false,
@@ -39,7 +39,7 @@ pub static ADAFACTOR: Family = Family {
     refuse: |hypers| {
         let floor = hypers.number(&super::hyper::EPS1);
         (floor > 0.0 && floor < 1e-18)
-            .then_some("`optim.eps` is below 1e-18, whose square f32 does not have: give more, or 0")
+            .then_some("`optim.eps1` is below 1e-18, whose square f32 does not have: give more, or 0")
     },
     ..Family::new(Adafactor::HYPERS, &[ROW, COL], |parameters, lanes| {
         Ok(Box::new(Factored::new(parameters, lanes.iter().map(Adafactor::new).collect())?))
@@ -51,7 +51,7 @@ hyperparameters! {
     pub struct Adafactor {
         lr = LR.or(1e-2),
         beta2_decay: f64 = BETA2_DECAY,
-        eps: f64 = EPS1,
+        eps1: f64 = EPS1,
         eps2: f64 = EPS2,
         clip_threshold: f64 = CLIP_THRESHOLD,
         weight_decay: f64 = WEIGHT_DECAY,
@@ -76,7 +76,7 @@ impl Rule<1, 0, 6> for Adafactor {
         let t = t as f64;
         Scalars {
             weight: t.powf(self.beta2_decay),
-            eps: self.eps,
+            eps: self.eps1,
             eps2: self.eps2,
             rate: lr.min(1.0 / t.sqrt()),
             threshold: self.clip_threshold,

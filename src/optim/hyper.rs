@@ -296,6 +296,7 @@ hypers! {
     CAUTIOUS_DECAY = "cautious_decay", "", switch(false),
         "decay only where update and parameter agree in sign (Chen et al. 2025)";
     BETA2_DECAY = "beta2_decay", "γ", number(range(-10.0, true, 0.0, true), -0.8), "power of the step in the weight of its squares: 1 − β₂ = t^γ";
+    EPS1 = "eps1", "ε₁", number(NOT_NEGATIVE, 0.0), "the least root of the second moment; 0 for the type's own, 1.2e-7 in f32";
     EPS2 = "eps2", "ε₂", number(NOT_NEGATIVE, 1e-3), "the least that a parameter's root mean square counts for";
     CLIP_THRESHOLD = "clip_threshold", "d", number(range(1.0, true, MOST, true), 1.0), "the largest root mean square of an update";
     D0 = "d0", "d₀", number(range(1e-12, true, MOST, true), 1e-6), "what the estimate of the distance begins with";
@@ -308,11 +309,6 @@ hypers! {
 
 /// α of RMSprop, which is a decay.
 pub const SMOOTHING: Hyper = ALPHA.within(SHARE).or(0.99).meaning("a", "decay of the second moment");
-/// ε of Adafactor, which bounds in place of being added.
-pub const EPS1: Hyper = EPS
-    .within(NOT_NEGATIVE)
-    .or(0.0)
-    .meaning("ε₁", "the least root of the second moment; 0 for the type's own, 1.2e-7 in f32");
 /// α of AdEMAMix, which is a weight.
 pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
 

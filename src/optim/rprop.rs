@@ -43,7 +43,7 @@ named!(Scalars { start, eta_minus, eta_plus, step_min, step_max });
 
 impl Rule<2, 0, 5> for Rprop {
     const NAME: &'static str = "rprop";
-    const STATE: [&'static str; 2] = ["g", "step"];
+    const STATE: [&'static str; 2] = ["g", "step_size"];
 
     type Scalars<R: Real> = Scalars<R>;
 

@@ -2551,21 +2551,21 @@ struct rprop {
 
     static __device__ __forceinline__ void update(const float* h, float& theta, float g, float* state) {
         const float start = h[0], eta_minus = h[1], eta_plus = h[2], step_min = h[3], step_max = h[4];
-        const float last_g = state[0], step = state[1];
+        const float last_g = state[0], step_size = state[1];
         const float t0 = g * last_g;
         const float t1 = t0 < 0.0f ? eta_minus : 1.0f;
         const float t2 = 0.0f < t0 ? eta_plus : t1;
-        const float t3 = step + start;
+        const float t3 = step_size + start;
         const float t4 = t3 * t2;
         const float t5 = t4 < step_min ? step_min : t4;
-        const float new_step = step_max < t4 ? step_max : t5;
+        const float new_step_size = step_max < t4 ? step_max : t5;
         const float new_g = t0 < 0.0f ? 0.0f : g;
         const float t6 = new_g < 0.0f ? -1.0f : new_g;
         const float t7 = 0.0f < new_g ? 1.0f : t6;
-        const float t8 = t7 * new_step;
+        const float t8 = t7 * new_step_size;
         const float new_theta = theta - t8;
         state[0] = new_g;
-        state[1] = new_step;
+        state[1] = new_step_size;
         theta = new_theta;
     }
 };

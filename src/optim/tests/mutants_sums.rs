@@ -502,7 +502,7 @@ mod of_adafactor {
         let is = |this: Mistake| mistake == this;
         let [lr, least, decay] = [case.lr_of_step(t), case.number("eps2"), case.number("weight_decay")];
         let [gamma, threshold] = [case.number("beta2_decay"), case.number("clip_threshold")];
-        let floor = none_for_zero(case.number("eps"), f64::EPSILON);
+        let floor = none_for_zero(case.number("eps1"), f64::EPSILON);
         let [matrices, rows, columns] = shape;
         let time = t as f64;
         let before = if is(WeightOfTheStepBefore) { (time - 1.0).max(1.0) } else { time };
