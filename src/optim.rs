@@ -246,7 +246,9 @@ pub trait LaneOptimizer: Send {
     fn ruled_by_epsilon(&self, lane: usize) -> Result<Vec<(String, Option<f64>)>>;
 
     /// What divides the gradient of the parameter with this index in a lane's last step, where the rule has such a denominator.
-    fn denominator(&self, index: usize, lane: usize) -> Option<Denominator>;
+    fn denominator(&self, _index: usize, _lane: usize) -> Option<Denominator> {
+        None
+    }
 
     /// The scalars of a lane's last step over the parameter with this index, by the rule's names of them: see
     /// [`Rule::scalars`](crate::rule::Rule::scalars). None before the first step.
@@ -254,7 +256,7 @@ pub trait LaneOptimizer: Send {
 
     /// Adds the kernels of its rules, as the rules write them; none for what is written by hand.
     #[cfg(test)]
-    fn kernels(&self, found: &mut Vec<crate::kernel::gpu::Source>);
+    fn kernels(&self, _found: &mut Vec<crate::kernel::gpu::Source>) {}
 }
 
 #[cfg(test)]

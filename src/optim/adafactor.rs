@@ -279,10 +279,6 @@ impl LaneOptimizer for Factored {
         Ok(())
     }
 
-    fn denominator(&self, _: usize, _: usize) -> Option<Denominator> {
-        None
-    }
-
     fn scalars(&self, _: usize, lane: usize) -> Vec<(&'static str, f64)> {
         let numbers = self.scalars.get(lane).into_iter().flat_map(|scalars| scalars.rule);
         Scalars::<f64>::NAMES.into_iter().zip(numbers).collect()
@@ -291,7 +287,4 @@ impl LaneOptimizer for Factored {
     fn ruled_by_epsilon(&self, _: usize) -> Result<Vec<(String, Option<f64>)>> {
         Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
     }
-
-    #[cfg(test)]
-    fn kernels(&self, _: &mut Vec<kernel::gpu::Source>) {}
 }

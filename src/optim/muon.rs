@@ -29,7 +29,7 @@ use super::hyper::{
 use super::parameter::{Parameter, Parameters};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
 use crate::kernel::{self, MuonStep, NewtonSchulz};
-use crate::rule::{Denominator, Rule as _};
+use crate::rule::Rule as _;
 
 /// Muon.
 pub static MUON: Family = Family {
@@ -213,10 +213,6 @@ impl LaneOptimizer for Muon {
         Ok(())
     }
 
-    fn denominator(&self, _: usize, _: usize) -> Option<Denominator> {
-        None
-    }
-
     fn scalars(&self, index: usize, lane: usize) -> Vec<(&'static str, f64)> {
         let (Some(matrix), Some(scalars)) = (self.matrices.get(index), self.scalars.get(lane)) else {
             return Vec::new();
@@ -230,7 +226,4 @@ impl LaneOptimizer for Muon {
     fn ruled_by_epsilon(&self, _: usize) -> Result<Vec<(String, Option<f64>)>> {
         Ok(self.names.iter().map(|name| (name.clone(), None)).collect())
     }
-
-    #[cfg(test)]
-    fn kernels(&self, _: &mut Vec<kernel::gpu::Source>) {}
 }
