@@ -19,7 +19,7 @@ mkdir -p "$out"
 
 # maturin, in an environment of its own where it is not installed.
 maturin() {
-    if command -v maturin >/dev/null; then
+    if type -P maturin >/dev/null; then
         command maturin "$@"
         return
     fi
