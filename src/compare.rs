@@ -22,10 +22,11 @@ use crate::report::{self, Style};
 use crate::run::provenance::Remarks;
 use crate::run::results::{self, PointEnd};
 use crate::run::write;
+use crate::sweep::halving::Halving;
 use crate::sweep::points::Points;
 use crate::sweep::{Options, Sweep, TrainSweep};
 use crate::text::{counted, quoted_path};
-use judge::{Contestant, Outcome};
+use judge::{Contestant, Outcome, Tried};
 
 /// The validation split where none is asked for.
 const VALID_FRACTION: &str = "0.1";
@@ -43,6 +44,8 @@ pub struct Request {
     pub budget: usize,
     /// Seeds of the duel, as a sweep takes them.
     pub seeds: Vec<u64>,
+    /// By which rule tuning points leave on their way, if they do: the same for all variants.
+    pub halving: Option<Halving>,
     /// A validation accuracy that is waited for.
     pub target: Option<f64>,
     /// Its folder, if not a new one.
@@ -74,6 +77,7 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outc
         Ok(tried) => tried,
         Err(code) => return Ok(Err(code)),
     };
+    let mut scores = course.scores(&tried)?;
     let best = candidates.iter().zip(&tried).map(|(candidates, tried)| chosen(candidates, tried));
     let best: Vec<Variant> = best.collect::<Result<_>>()?;
     let ended = match course.train("duel", &course.points(&best, &request.seeds)?)? {
@@ -85,16 +89,16 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outc
     let mut contestants = Vec::new();
     for (place, (candidates, tried)) in candidates.into_iter().zip(tried).enumerate() {
         let own = (0..request.seeds.len()).map(|seed| place * request.seeds.len() + seed);
-        let tried = candidates.into_iter().zip(tried);
+        let tried = candidates.into_iter().zip(tried).filter_map(|(variant, end)| Some((variant, end?.point)));
         contestants.push(Contestant {
             label: request.variants[place].to_string(),
             best: best[place].clone(),
             ends: own.clone().map(|point| ended.get(&point).cloned()).collect(),
             records: own.map(|point| records.get(&point).cloned().unwrap_or_default()).collect(),
-            tried: tried.filter_map(|(candidate, end)| Some((candidate, end?))).collect(),
+            tried: tried.map(|(variant, point)| Tried { variant, score: scores.remove(&point) }).collect(),
         });
     }
-    Ok(Ok((course.out, judge::judged(contestants, request.target))))
+    Ok(Ok((course.out, judge::judged(contestants, request.target, request.halving))))
 }
 
 /// A comparison on its way.
@@ -140,13 +144,32 @@ impl<'a> Course<'a> {
         // The first seed that the duel does not have.
         let seed = (0..=u64::MAX).find(|seed| !self.request.seeds.contains(seed)).unwrap_or_default();
         let all: Vec<Variant> = candidates.iter().flatten().cloned().collect();
-        let mut ended = match self.train("tune", &self.points(&all, &[seed])?)? {
+        let mut points = self.points(&all, &[seed])?;
+        if let Some(halving) = self.request.halving {
+            points = points.in_races(candidates.iter().map(Vec::len)).halved(halving)?;
+        }
+        let mut ended = match self.train("tune", &points)? {
             Ok(ended) => ended,
             Err(code) => return Ok(Err(code)),
         };
         let mut points = 0..all.len();
         let mut ends = |count: usize| points.by_ref().take(count).map(|point| ended.remove(&point)).collect();
         Ok(Ok(candidates.iter().map(|candidates| ends(candidates.len())).collect()))
+    }
+
+    /// What tuning points are held against one another by: see [`Tried::score`].
+    fn scores(&self, tried: &[Vec<Option<PointEnd>>]) -> Result<BTreeMap<usize, f64>> {
+        let ends = tried.iter().flatten().flatten();
+        let Some(halving) = self.request.halving else {
+            return Ok(ends.filter_map(|end| Some((end.point, end.score()?))).collect());
+        };
+        let records = judge::records(&self.out.join("tune"))?;
+        let first = |point: &usize| {
+            let mut own = records.get(point)?.iter().map(|(record, _)| record);
+            own.find(|record| record.event == "epoch" && record.epoch == halving.least)?.valid_accuracy
+        };
+        let scored = ends.filter_map(|end| Some((end.point, first(&end.point)?)));
+        Ok(scored.collect())
     }
 
     /// Trains the points of a sweep in the folder `name`, or reads what came of them.

@@ -165,6 +165,8 @@ pub struct Lanes {
     pub step: u64,
     /// The settings of the first lane: those that say when to evaluate and save are the same for all.
     pub config: Config,
+    /// The epochs after which lanes that are not done wait for others, if they do.
+    pub rung: Option<u64>,
     /// The lanes of the model.
     active: Vec<Lane>,
     /// Lanes that diverged inside an epoch: they are out of the model, and their ends are written with the next evaluation, so that
@@ -225,6 +227,7 @@ impl Lanes {
             position: at.position,
             step: at.step,
             config: configs[0].clone(),
+            rung: None,
             evaluator: evaluator(&trainer, &data, &device)?,
             clock: Clock { started, saved: now, shown: now, seconds: at.seconds, training: None, stepped: false },
             active: lanes,

@@ -206,8 +206,18 @@ impl Row {
 }
 
 /// How a row may stand.
-pub const STATUSES: [&str; 9] =
-    ["finished", "running", KILLED, "early_stopped", "time_limit", "interrupted", "diverged", "failed", BROKEN];
+pub const STATUSES: [&str; 10] = [
+    "finished",
+    "running",
+    KILLED,
+    "early_stopped",
+    "time_limit",
+    "interrupted",
+    "diverged",
+    "pruned",
+    "failed",
+    BROKEN,
+];
 
 const BROKEN: &str = "broken";
 const KILLED: &str = "killed";

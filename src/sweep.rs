@@ -2,12 +2,14 @@
 
 pub mod curve;
 pub mod directory;
+pub mod halving;
 mod live;
 pub mod points;
 pub mod preview;
 mod results;
 mod saved;
 pub mod table;
+mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -31,6 +33,7 @@ use crate::lanes::{self, Environment, Journal, Lane, Lanes, Parents, Stop};
 use crate::plan;
 use crate::report::table::{duration, stdout_width, word, wrapped_lines};
 use crate::report::{self, Output, Style, Troubles};
+use crate::run::Status;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::provenance::Remarks;
 use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of};
@@ -38,8 +41,9 @@ use crate::run::shard::Shard;
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::text::{counted, quoted_path};
-use crate::train::{Record, Trainer, sanity_warnings, state_bytes};
-use directory::SweepDirectory;
+use crate::train::{Progress, Record, Trainer, sanity_warnings, state_bytes};
+use directory::{SweepDirectory, at_rung};
+use halving::Standing;
 use live::Live;
 use points::{Point, Points};
 use saved::{Diverged, Manifest, SavedLane, SavedLanes};
@@ -101,6 +105,9 @@ struct WaitingGroup<'a> {
 /// The group in training: the settings and the data that its points share.
 struct CurrentGroup<'a> {
     config: &'a Config,
+    points: Vec<&'a Point>,
+    /// Lanes at once.
+    lanes: usize,
     data: Rc<Splits>,
     parents: Parents,
     /// What is left of it, in chunks that train together.
@@ -193,6 +200,13 @@ impl<'a> Sweep<'a> {
         let config = |index: usize| self.points.points[index].config.clone();
         let is_of_chunk = |saved: &mut SavedLanes| saved.manifest.points.contains(&chunk[0].index);
         let mut lanes = Vec::new();
+        let waiting: Vec<usize> = chunk
+            .iter()
+            .map(|point| point.index)
+            .filter(|point| self.directory.waiting.get(*point).is_some())
+            .collect();
+        // What was saved at a rung is judged again, with what comes of it; what was judged there goes on to the next.
+        let mut judged = 0;
         match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
             Some(saved) => {
                 for Diverged { point, progress, reason } in saved.manifest.diverged {
@@ -203,9 +217,19 @@ impl<'a> Sweep<'a> {
                     lanes.push(Lane::resumed(point, config(point), checkpoint).with_best(best));
                 }
             }
-            None => lanes.extend(chunk.iter().map(|point| Lane::new(point.index, point.config.clone()))),
+            None if waiting.is_empty() => {
+                lanes.extend(chunk.iter().map(|point| Lane::new(point.index, point.config.clone())));
+            }
+            None => {
+                judged = 1;
+                for SavedLane { point, checkpoint, best } in self.directory.waiting.lanes(&waiting)? {
+                    lanes::expect_same_data(&checkpoint, &data, self.directory.path(), "sweep")?;
+                    lanes.push(Lane::resumed(point, config(point), checkpoint).with_best(best));
+                }
+            }
         }
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
+        lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + judged));
         if lanes.step == 0 {
             self.save(&mut lanes)?;
         }
@@ -219,6 +243,9 @@ impl<'a> Sweep<'a> {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
                 return Ok(Some(chunk));
             }
+            if self.next_rung()? {
+                continue;
+            }
             let Some(WaitingGroup { points, parents }) = self.groups.pop_front() else { return Ok(None) };
             let config = &points[0].config;
             let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
@@ -226,7 +253,67 @@ impl<'a> Sweep<'a> {
             let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
             warn_of_sanity(&points, data.members.len());
             let chunks = self.chunks(&points, count);
-            self.group = Some(CurrentGroup { config, data, parents, chunks, chunk: Vec::new() });
+            self.group = Some(CurrentGroup { config, points, lanes: count, data, parents, chunks, chunk: Vec::new() });
+        }
+    }
+
+    /// Where points leave on their way, what comes after all of the group in training stand at a rung: the losers of each race end, and the
+    /// others go on in new chunks. No, where nobody waits.
+    fn next_rung(&mut self) -> Result<bool> {
+        let (Some(halving), Some(group)) = (self.points.halving, &self.group) else { return Ok(false) };
+        let members = group.points.clone();
+        let mut ends = Vec::new();
+        for race in self.points.races(&members) {
+            let leavers = halving.leavers(&race, |point, rung| self.standing(point, rung));
+            for leaver in leavers.iter().filter(|leaver| !self.directory.ended.contains_key(&leaver.point)) {
+                let progress = self.directory.waiting.get(leaver.point).map(|waiting| waiting.progress.clone());
+                let progress = progress.with_context(|| format!("point {} does not wait at its rung", leaver.point))?;
+                ends.push(self.end_of(
+                    leaver.point,
+                    Status::Pruned,
+                    Some(leaver.reason()),
+                    progress.last.as_ref(),
+                    &progress,
+                ));
+            }
+        }
+        if !ends.is_empty() {
+            ends.sort_by_key(|end| end.point);
+            if self.options.all_checkpoints {
+                for chunk in ends.chunks(MOST_LANES) {
+                    let own: Vec<usize> = chunk.iter().map(|end| end.point).collect();
+                    for SavedLane { point, checkpoint, best } in self.directory.waiting.lanes(&own)? {
+                        self.directory.save(point, &checkpoint, best.as_ref())?;
+                    }
+                }
+            }
+            let (left, epochs) = (ends.len(), ends.iter().map(|end| end.epochs).max().unwrap_or_default());
+            self.write_down(ends)?;
+            let running = members.iter().filter(|point| !self.directory.ended.contains_key(&point.index)).count();
+            self.message(&format!("epoch {epochs}: {} left, {running} go on", counted(left as u64, "point")));
+        }
+
+        let waits = |point: &Point| self.directory.waiting.get(point.index).map(|waiting| waiting.progress.epoch);
+        let Some(lowest) = members.iter().filter_map(|point| waits(point)).min() else { return Ok(false) };
+        let going: Vec<&Point> = members.iter().filter(|point| waits(point) == Some(lowest)).copied().collect();
+        if let Some(group) = &mut self.group {
+            group.chunks = going.chunks(group.lanes).map(<[_]>::to_vec).collect();
+        }
+        Ok(true)
+    }
+
+    /// How a point stands to a rung for which it set out.
+    fn standing(&self, point: usize, rung: u64) -> Standing {
+        let end = self.directory.ended.get(&point);
+        // One that ended by itself with this very epoch is not judged.
+        let is_last = |end: &PointEnd| {
+            !end.is_pruned() && !end.has_diverged() && end.last.as_ref().is_some_and(|last| last.epoch == rung)
+        };
+        match (self.directory.at_rungs.get(&(point, rung)), end) {
+            (Some(_), Some(end)) if is_last(end) => Standing::Ended,
+            (Some(accuracy), _) => Standing::Come(*accuracy),
+            (None, Some(_)) => Standing::Ended,
+            (None, None) => Standing::Coming,
         }
     }
 
@@ -234,7 +321,9 @@ impl<'a> Sweep<'a> {
     fn chunks(&self, group: &[&'a Point], lanes: usize) -> VecDeque<Vec<&'a Point>> {
         let saved = self.directory.saved.as_ref().map_or(&[][..], |saved| &saved.manifest.points);
         let is_saved = |point: &&&Point| saved.contains(&point.index);
-        let is_left = |point: &&&Point| !is_saved(point) && !self.directory.ended.contains_key(&point.index);
+        let waits = |point: &&&Point| self.directory.waiting.get(point.index).is_some();
+        let is_left =
+            |point: &&&Point| !is_saved(point) && !waits(point) && !self.directory.ended.contains_key(&point.index);
         let mut chunks = VecDeque::from([group.iter().filter(is_saved).copied().collect()]);
         chunks.extend(group.chunks(lanes).map(|chunk| chunk.iter().filter(is_left).copied().collect()));
         chunks.retain(|chunk: &Vec<_>| !chunk.is_empty());
@@ -300,17 +389,44 @@ impl<'a> Sweep<'a> {
 
     /// The end of a lane's point: with it stand the numbers of the evaluation that its checkpoint belongs to.
     fn point_end(&self, lane: &Lane, stop: &Stop) -> PointEnd {
-        let point = &self.points.points[lane.index];
+        self.end_of(lane.index, stop.status(), lane.reason(), lane.last(), &lane.progress)
+    }
+
+    /// The end of a point whose checkpoint belongs to the evaluation `last`.
+    fn end_of(
+        &self,
+        index: usize,
+        status: Status,
+        reason: Option<String>,
+        last: Option<&Record>,
+        at: &Progress,
+    ) -> PointEnd {
+        let point = &self.points.points[index];
         PointEnd {
-            point: lane.index,
+            point: index,
             settings: self.points.settings(point),
             derived: self.points.derived(point),
-            status: stop.status(),
-            reason: lane.reason(),
-            last: lane.last().cloned().map(Record::without_event),
-            epochs: lane.progress.epoch,
-            best: lane.progress.best.clone().map(Record::without_event),
+            status,
+            reason,
+            last: last.cloned().map(Record::without_event),
+            epochs: at.epoch,
+            best: at.best.clone().map(Record::without_event),
         }
+    }
+
+    /// Writes the ends of points, and takes them in.
+    fn write_down(&mut self, ends: Vec<PointEnd>) -> Result<()> {
+        let lines: Vec<ResultLine> = ends.iter().cloned().map(ResultLine::End).collect();
+        self.directory.append(&lines)?;
+        for line in &lines {
+            self.emit(&line.to_json());
+        }
+        for end in &ends {
+            if let Some(live) = &mut self.live {
+                live.end(&self.points.points[end.point], end);
+            }
+        }
+        self.directory.take_in(ends)
     }
 
     /// Writes the table, or the last event; returns the code to leave with. `stopped` says what stopped the sweep on its way, if
@@ -435,6 +551,10 @@ impl Journal for Sweep<'_> {
         for line in &lines {
             self.emit(&line.to_json());
         }
+        if let Some(halving) = self.points.halving {
+            let at_rungs = self.records.iter().filter_map(|(point, record)| at_rung(halving, *point, record));
+            self.directory.at_rungs.extend(at_rungs);
+        }
         for (point, record) in &self.records {
             for new in record.health.iter().flat_map(|health| self.troubles.take(record.epoch, health)) {
                 tracing::warn!("point {point}, epoch {}: {new}", record.epoch);
@@ -446,7 +566,8 @@ impl Journal for Sweep<'_> {
     /// Keeps a checkpoint of the best of the points that have ended if it is the best of all, or of every one that did not diverge
     /// where all are kept; then writes their lines.
     fn ended(&mut self, lanes: &mut Lanes) -> Result<()> {
-        let ends = lanes.ended().into_iter().filter_map(|lane| Some(self.point_end(lane, lane.stop.as_ref()?)));
+        let ended = lanes.ended().into_iter().filter(|lane| lane.stop != Some(Stop::AtRung));
+        let ends = ended.filter_map(|lane| Some(self.point_end(lane, lane.stop.as_ref()?)));
         let ends: Vec<PointEnd> = ends.collect();
         let before = self.best.take();
         self.best = best_of(before.iter().chain(&ends)).cloned();
@@ -458,17 +579,11 @@ impl Journal for Sweep<'_> {
                 self.directory.save(end.point, &lanes.checkpoint(place)?, lanes.active()[place].best.as_ref())?;
             }
         }
-        let lines: Vec<ResultLine> = ends.iter().cloned().map(ResultLine::End).collect();
-        self.directory.append(&lines)?;
-        for line in &lines {
-            self.emit(&line.to_json());
-        }
-        for end in ends {
-            if let Some(live) = &mut self.live {
-                live.end(&self.points.points[end.point], &end);
-            }
-            self.directory.ended.insert(end.point, end);
-        }
+        self.write_down(ends)?;
+        let places = (0..lanes.active().len()).filter(|place| lanes.active()[*place].stop == Some(Stop::AtRung));
+        let at_rung = places.collect::<Vec<_>>().into_iter().map(|place| saved_lane(lanes, place));
+        let at_rung = at_rung.collect::<Result<Vec<_>>>()?;
+        self.directory.wait(at_rung)?;
         let old = before.map(|before| before.point).filter(|old| best != Some(*old));
         if let Some(old) = old.filter(|_| !self.options.all_checkpoints) {
             self.directory.forget(old);
@@ -495,9 +610,7 @@ impl Journal for Sweep<'_> {
         let mut saved = SavedLanes { manifest: Manifest::new(points, diverged), lanes: Vec::new() };
         // Before the first step they are those that begin.
         for place in 0..if lanes.step > 0 { lanes.active().len() } else { 0 } {
-            let checkpoint = lanes.checkpoint(place)?;
-            let Lane { index, best, .. } = &lanes.active()[place];
-            saved.lanes.push(SavedLane { point: *index, checkpoint, best: best.clone() });
+            saved.lanes.push(saved_lane(lanes, place)?);
         }
         self.directory.save_lanes(saved)
     }
@@ -517,6 +630,13 @@ impl Journal for Sweep<'_> {
     fn stops_search_on_signal(&self) -> bool {
         false
     }
+}
+
+/// The lane in this place of those in the model, as it stands.
+fn saved_lane(lanes: &mut Lanes, place: usize) -> Result<SavedLane> {
+    let checkpoint = lanes.checkpoint(place)?;
+    let Lane { index, best, .. } = &lanes.active()[place];
+    Ok(SavedLane { point: *index, checkpoint, best: best.clone() })
 }
 
 /// The groups of which points are left. What `--init` and `--teacher` name is read before anything trains, where points begin with it or
@@ -551,6 +671,9 @@ fn description(points: &Points, options: Options, shard: Option<Shard>) -> Strin
     }
     if let Some(random) = points.random {
         let _ = writeln!(text, "random = {random}");
+    }
+    if let Some(halving) = points.halving {
+        let _ = writeln!(text, "halving = \"{halving}\"");
     }
     if let Some(lanes) = options.lanes {
         let _ = writeln!(text, "lanes = {lanes}");

@@ -46,6 +46,13 @@ const SWEEP: Work = Work {
     is_sweep: true,
 };
 
+/// Points that wait at a rung, of which some leave and others go on as lanes of one model.
+const HALVED: Work = Work {
+    words: "sweep --optimizer sgd --lr 0.1,0.5,3e37,0.02 --hidden 8 --valid-fraction 0.2 --epochs 3 --lanes 2 --halving 2 \
+            --save-every 1step",
+    is_sweep: true,
+};
+
 impl Work {
     fn arguments(&self, out: &Path) -> String {
         let (words, data) = (self.words, small_idx().display());
@@ -203,6 +210,11 @@ fn each_call_of_a_resumed_sweep_may_fail_and_nothing_is_lost() {
     each_call_fails("a resumed sweep", &SWEEP, killed_on_its_way(&SWEEP));
 }
 
+#[test]
+fn each_call_of_a_sweep_with_rungs_may_fail_and_nothing_is_lost() {
+    each_call_fails("a sweep with rungs", &HALVED, |_, _| ());
+}
+
 /// Kills `work` at random moments and goes on with it until it ends, again and again; counts the kills.
 #[allow(clippy::print_stderr)]
 fn killed_often(name: &str, work: &Work, usual: usize) {
@@ -245,6 +257,13 @@ fn a_sweep_killed_at_random_moments_is_the_undisturbed_one() {
     let words = "sweep --optimizer nadam --lr 0.003,0.1,3e37 --seed 0,1 --hidden 8 --valid-fraction 0.2 --patience 3 --lanes 3 \
                  --epochs 20 --save-every 2ms --checkpoints all";
     killed_often("a sweep", &Work { words, ..SWEEP }, 25);
+}
+
+#[test]
+fn a_sweep_with_rungs_killed_at_random_moments_is_the_undisturbed_one() {
+    let words = "sweep --optimizer nadam --lr 0.003,0.1,3e37,0.02,0.01 --seed 0,1 --hidden 8 --valid-fraction 0.2 --lanes 3 --epochs 12 \
+                 --halving 2,3 --save-every 2ms --checkpoints all";
+    killed_often("a sweep with rungs", &Work { words, ..HALVED }, 25);
 }
 
 /// Every byte of a checkpoint's header, and a thousand of its tensors.

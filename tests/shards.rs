@@ -8,54 +8,14 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::Place;
+use common::{Place, kept, sweep_lines as lines};
 
 /// Ten points in two groups, with a split to choose by.
 const SWEEP: &str = "sweep --lr log(1e-4,1e-1,5) --hidden none;6 --limit-train 120 --epochs 3 --valid-fraction 0.2 --checkpoints all --threads 1 -q";
-
-/// What stands in the folder of a sweep and does not depend on the clock: the table of its points, and its checkpoints.
-fn kept(out: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut kept = vec![("results.csv".to_owned(), fs::read(out.join("results.csv")).unwrap())];
-    let mut names: Vec<_> = fs::read_dir(out.join("ckpt")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    kept.extend(names.into_iter().map(|path| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        (name, tensors(&path))
-    }));
-    kept
-}
-
-/// The part of a checkpoint behind its header, which knows the clock.
-fn tensors(path: &Path) -> Vec<u8> {
-    let bytes = fs::read(path).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
-}
-
-/// The lines of results by point, without what the clock says, in the order of each point.
-fn lines(out: &Path) -> Vec<String> {
-    let text = fs::read_to_string(out.join("results.jsonl")).unwrap();
-    let mut lines: Vec<(u64, String)> = Vec::new();
-    for line in text.lines() {
-        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let strip = |line: &mut serde_json::Value| {
-            if let Some(fields) = line.as_object_mut() {
-                fields.remove("seconds");
-                fields.remove("samples_per_second");
-            }
-        };
-        strip(&mut line);
-        strip(&mut line["best"]);
-        lines.push((line["point"].as_u64().unwrap(), line.to_string()));
-    }
-    lines.sort_by_key(|(point, _)| *point);
-    lines.into_iter().map(|(_, line)| line).collect()
-}
 
 fn started(place: &Place, arguments: &str) -> Child {
     place.adamtrain(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

@@ -20,6 +20,7 @@ use crate::report::table::{Side, aligned_within, stdout_width, wrapped_lines};
 use crate::report::{answer, csv, with_format};
 use crate::run::write::replace;
 use crate::sweep::TrainSweep;
+use crate::sweep::halving::Halving;
 
 /// Seeds of the duel where none are given.
 const SEEDS: [u64; 5] = [0, 1, 2, 3, 4];
@@ -65,6 +66,11 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u32).range(1..=4096))
                 .default_value(BUDGET)
                 .help("Tuning points of each variant; the first is the variant as given, and 1 tunes nothing")),
+            own(Arg::new("halving")
+                .long("halving")
+                .value_name("ETA[,MIN]")
+                .value_parser(value_parser!(Halving))
+                .help("After MIN, MIN·ETA, … epochs the best 1/ETA of each variant's points go on [MIN: 1]")),
             own(Arg::new("target-accuracy")
                 .long("target-accuracy")
                 .value_name("F")
@@ -106,6 +112,7 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         tuned,
         budget: typed.get_one::<u32>("budget").map_or(1, |budget| *budget as usize),
         seeds,
+        halving: typed.get_one::<Halving>("halving").copied(),
         target: typed.get_one("target-accuracy").copied(),
         out: typed.get_one::<PathBuf>("out").cloned(),
         resume: typed.get_flag("resume"),
@@ -179,7 +186,7 @@ fn expect_tunable(tuned: &[String]) -> Result<(), Failure> {
 fn write(out: &Path, outcome: &Outcome, event: &Json) -> Result<()> {
     let rows = plot::rows(&[out.join("duel")])?;
     let title = plot::subject(&rows);
-    if let Some(figure) = picture::rates(outcome.rows.iter().map(|row| &row.contestant), &title) {
+    if let Some(figure) = picture::rates(outcome, &title) {
         replace(&out.join(picture::RATES), figure.to_svg().as_bytes())?;
     }
     let (by, members) = plot::members(&rows, Some("variant"))?;

@@ -14,6 +14,7 @@ use crate::report::{Output, Style};
 use crate::run::provenance::Remarks;
 use crate::run::shard::Shard;
 use crate::sweep::directory::description_of;
+use crate::sweep::halving::Halving;
 use crate::sweep::points::{Points, arguments};
 use crate::sweep::{self, Options, TrainSweep, preview};
 use crate::text::{counted, quoted, quoted_path};
@@ -26,6 +27,7 @@ pub struct SweepRequest {
     resume: bool,
     random: Option<usize>,
     shard: Option<Shard>,
+    halving: Option<Halving>,
     expand: bool,
     dry_run: bool,
     index: Option<usize>,
@@ -46,6 +48,7 @@ Points that differ in numbers alone train together; each gives what its own run 
 Examples:
   adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4
   adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
+  adamtrain sweep --lr 'log(1e-4,1e-1,27)' --valid-fraction 0.1 --halving 3
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3
@@ -82,12 +85,18 @@ pub fn command() -> Command {
             own(Arg::new("shard").long("shard").value_name("I/N").value_parser(value_parser!(Shard)).help(
                 "Train part I of N, from 0, in a folder of its own in DIR; without it --resume gathers the parts",
             )),
+            own(Arg::new("halving")
+                .long("halving")
+                .value_name("ETA[,MIN]")
+                .value_parser(value_parser!(Halving))
+                .conflicts_with_all(["expand", "shard"])
+                .help("After MIN, MIN·ETA, … epochs the best 1/ETA go on, the others leave [MIN: 1]")),
             own(Arg::new("lanes")
                 .long("lanes")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..=4096))
                 .conflicts_with("expand")
-                .help("Points that train at once [default: what memory and cache suggest, at most 32]")),
+                .help("Points that train at once [default: what memory and cache suggest, at most 64]")),
             own(Arg::new("checkpoints")
                 .long("checkpoints")
                 .value_name("WHICH")
@@ -121,6 +130,7 @@ impl SweepRequest {
             resume: matches.get_flag("resume"),
             random: number("random"),
             shard: matches.get_one::<Shard>("shard").copied(),
+            halving: matches.get_one::<Halving>("halving").copied(),
             expand: matches.get_flag("expand"),
             dry_run: matches.get_flag("dry-run"),
             index: number("index"),
@@ -144,7 +154,17 @@ impl SweepRequest {
         if let Some(part) = &points.table.shard {
             return Err(is_a_part(self.out.as_deref(), part).into());
         }
+        if let Some(halving) = self.halving {
+            points = points.halved(halving)?;
+        }
         if let Some(shard) = self.shard {
+            if points.halving.is_some() {
+                let failure = Failure::new(
+                    Exit::Usage,
+                    "a sweep in shards cannot leave losers behind: no shard knows the others' points",
+                );
+                return Err(failure.hint("leave --shard or sweep.halving out").into());
+            }
             points = points.part(shard);
         }
         if points.axes.is_empty() {

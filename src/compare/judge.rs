@@ -15,6 +15,7 @@ use crate::config::variant::Variant;
 use crate::draw::Estimate;
 use crate::optim::Shortest;
 use crate::run::results::{self, PointEnd, ResultLine};
+use crate::sweep::halving::Halving;
 use crate::text::counted;
 use crate::train::Record;
 
@@ -35,8 +36,17 @@ pub struct Contestant {
     pub ends: Vec<Option<PointEnd>>,
     /// Its epochs, a seed each, with the seconds that are its own.
     pub records: Vec<Vec<(Record, f64)>>,
-    /// What was tuned, and how it ended.
-    pub tried: Vec<(Variant, PointEnd)>,
+    /// What was tuned.
+    pub tried: Vec<Tried>,
+}
+
+/// A tuning point.
+#[derive(Debug)]
+pub struct Tried {
+    /// What was trained.
+    pub variant: Variant,
+    /// What it is held against the others by: its validation accuracy at its end, or where losers leave at the first rung, to which all come.
+    pub score: Option<f64>,
 }
 
 /// The mean of what a variant is better by, seed by seed, and between what it lies.
@@ -81,6 +91,8 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     /// The validation accuracy that was waited for.
     pub target: Option<f64>,
+    /// By which rule tuning points left on their way, if some did.
+    pub halving: Option<Halving>,
 }
 
 /// The epochs of each point of a sweep, with its own part of their seconds.
@@ -106,7 +118,7 @@ pub fn records(sweep: &Path) -> Result<BTreeMap<usize, Vec<(Record, f64)>>> {
 }
 
 /// Judges all.
-pub fn judged(contestants: Vec<Contestant>, target: Option<f64>) -> Outcome {
+pub fn judged(contestants: Vec<Contestant>, target: Option<f64>, halving: Option<Halving>) -> Outcome {
     let accuracies = |contestant: &Contestant| -> Vec<Option<f64>> {
         let of = |end: &PointEnd| end.last.as_ref().filter(|_| !end.has_diverged()).and_then(|last| last.test_accuracy);
         contestant.ends.iter().map(|end| end.as_ref().and_then(of)).collect()
@@ -126,7 +138,7 @@ pub fn judged(contestants: Vec<Contestant>, target: Option<f64>) -> Outcome {
             contestant,
         }
     });
-    Outcome { rows: rows.collect(), target }
+    Outcome { rows: rows.collect(), target, halving }
 }
 
 /// The mean of differences with its interval; none of none.
@@ -163,8 +175,8 @@ fn reached(seeds: &[Vec<(Record, f64)>], target: f64) -> Target {
 }
 
 /// The share of tuning points near the best; none where there was one.
-fn near(tried: &[(Variant, PointEnd)]) -> Option<f64> {
-    let scores: Vec<f64> = tried.iter().filter_map(|(_, end)| end.score()).collect();
+fn near(tried: &[Tried]) -> Option<f64> {
+    let scores: Vec<f64> = tried.iter().filter_map(|tried| tried.score).collect();
     let best = scores.iter().copied().reduce(f64::max).filter(|_| tried.len() > 1)?;
     let near = scores.iter().filter(|score| **score >= best - NEAR).count();
     Some(near as f64 / tried.len() as f64)
@@ -172,7 +184,7 @@ fn near(tried: &[(Variant, PointEnd)]) -> Option<f64> {
 
 /// The rate that was chosen, where it is the largest or the smallest of several.
 fn edge(contestant: &Contestant) -> Option<(f64, &'static str)> {
-    let rates = || contestant.tried.iter().map(|(variant, _)| variant.rate());
+    let rates = || contestant.tried.iter().map(|tried| tried.variant.rate());
     let (low, high) = (rates().reduce(f64::min)?, rates().reduce(f64::max)?);
     match contestant.best.rate() {
         _ if low == high => None,
@@ -219,6 +231,12 @@ impl Outcome {
                 Shortest(rate)
             ))
         }));
+        if let Some(Halving { eta, least }) = self.halving {
+            sentences.push(format!(
+                "of the tuning points of each variant one in {eta} went on after epoch {least}, and again after {eta} times as many; \
+                 `near best` is of the first time"
+            ));
+        }
         if self.rows.len() > 1 {
             let seeds = counted(first.contestant.ends.len() as u64, "seed");
             let comparisons = counted(self.rows.len() as u64 - 1, "comparison");
@@ -257,6 +275,7 @@ impl Outcome {
             "confidence": CONFIDENCE,
             "comparisons": self.rows.len().saturating_sub(1),
             "target_accuracy": self.target,
+            "halving": self.halving.map(|halving| halving.to_string()),
             "rows": rows.collect::<Vec<_>>(),
             "sentences": self.sentences(),
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::judge::Contestant;
+use super::judge::{Contestant, Outcome, Tried};
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, Overlay, Panel, Scale, label};
 use crate::run::results::CHOSEN_BY;
 
@@ -12,10 +12,10 @@ pub const RATES: &str = "rates.svg";
 pub const CURVES: &str = "curves.svg";
 
 /// The figure; none where no variant was tuned over several rates.
-pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str) -> Option<Figure> {
-    let contestants: Vec<&Contestant> = contestants.collect();
+pub fn rates(outcome: &Outcome, title: &str) -> Option<Figure> {
+    let contestants: Vec<&Contestant> = outcome.rows.iter().map(|row| &row.contestant).collect();
     let mut numbers: Vec<f64> =
-        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|(variant, _)| variant.rate())).collect();
+        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|tried| tried.variant.rate())).collect();
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     if numbers.len() < 2 {
@@ -23,11 +23,11 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     }
     let mut cells: BTreeMap<(usize, usize), Estimate> = BTreeMap::new();
     for (line, contestant) in contestants.iter().enumerate() {
-        for (variant, end) in &contestant.tried {
+        for Tried { variant, score } in &contestant.tried {
             let place = numbers.partition_point(|number| *number < variant.rate());
             let cell = cells.entry((line, place)).or_default();
-            match end.score() {
-                Some(score) => cell.values.push(score),
+            match score {
+                Some(score) => cell.values.push(*score),
                 None => cell.diverged += 1,
             }
         }
@@ -64,7 +64,10 @@ pub fn rates<'a>(contestants: impl Iterator<Item = &'a Contestant>, title: &str)
     };
     let count = contestants.iter().map(|contestant| contestant.tried.len()).max().unwrap_or_default();
     Some(Figure {
-        title: format!("{CHOSEN_BY} over the learning rate: {title}"),
+        title: match outcome.halving {
+            Some(halving) => format!("{CHOSEN_BY} after epoch {} over the learning rate: {title}", halving.least),
+            None => format!("{CHOSEN_BY} over the learning rate: {title}"),
+        },
         note: format!("up to {count} tuning points of a variant{note}"),
         map: None,
         charts: vec![chart],

@@ -122,6 +122,8 @@ pub struct SweepTable {
     pub lanes: Option<usize>,
     /// Which part of a sweep the file belongs to.
     pub shard: Option<String>,
+    /// By which rule points leave on their way.
+    pub halving: Option<String>,
 }
 
 impl SweepTable {
@@ -134,11 +136,12 @@ impl SweepTable {
             "random" => self.random = Some(count()?),
             "lanes" => self.lanes = Some(count()?),
             "shard" => self.shard = Some(text.to_owned()),
+            "halving" => self.halving = Some(text.to_owned()),
             "checkpoints" => {
                 let all = ["best", "all"].iter().position(|word| *word == text);
                 self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
             }
-            _ => return Err("expected one of points, random, lanes, checkpoints, shard".into()),
+            _ => return Err("expected one of points, random, lanes, checkpoints, shard, halving".into()),
         }
         Ok(())
     }

@@ -89,13 +89,16 @@ impl Lanes {
         self.write_ends(journal)
     }
 
-    /// Ends the lanes that have done all their epochs, or whose patience is at an end.
+    /// Ends the lanes that have done all their epochs, or whose patience is at an end; and lets the others wait at their rung.
     fn end_lanes(&mut self) {
+        let rung = self.rung;
         for Lane { progress, config, stop, .. } in self.active.iter_mut().filter(|lane| lane.stop.is_none()) {
             if progress.epoch >= config.epochs {
                 *stop = Some(Stop::Finished);
             } else if progress.is_out_of_patience(config) {
                 *stop = Some(Stop::EarlyStopped);
+            } else if rung.is_some_and(|rung| progress.epoch >= rung && progress.position == 0) {
+                *stop = Some(Stop::AtRung);
             }
         }
     }

@@ -10,6 +10,8 @@ pub enum Stop {
     Finished,
     /// The validation loss stopped falling.
     EarlyStopped,
+    /// It has come to where it waits for others: it may go on later.
+    AtRung,
     /// Out of time.
     TimeLimit,
     /// A signal.
@@ -24,6 +26,7 @@ impl Stop {
         match self {
             Self::Finished => Status::Finished,
             Self::EarlyStopped => Status::EarlyStopped,
+            Self::AtRung => Status::Running,
             Self::TimeLimit => Status::TimeLimit,
             Self::Signal(_) => Status::Interrupted,
             Self::Diverged(_) => Status::Diverged,
@@ -33,7 +36,7 @@ impl Stop {
     /// The code that the process leaves with.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Finished | Self::EarlyStopped => 0,
+            Self::Finished | Self::EarlyStopped | Self::AtRung => 0,
             Self::TimeLimit => Exit::Again as i32,
             Self::Signal(signal) => 128 + signal,
             Self::Diverged(_) => Exit::Diverged as i32,

@@ -96,7 +96,8 @@ impl Removable {
             if Shard::of_folder(&name).is_some() && found.look_into_shard(&path.join(&*name))? {
                 continue;
             }
-            let is_ours = FILES.contains(&name.as_ref()) || is_unfinished(&name);
+            let is_rung = name.starts_with("rung-") && name.ends_with(".safetensors");
+            let is_ours = FILES.contains(&name.as_ref()) || is_rung || is_unfinished(&name);
             let is_folder = [CHECKPOINTS, BOARD].contains(&name.as_ref());
             if is_folder && found.look_into(&path.join(&*name))? {
                 continue;

@@ -134,10 +134,15 @@ impl PointEnd {
         }
     }
 
-    /// What it is chosen by: its accuracy on the validation split, unless it diverged. The test split judges what was chosen; a sweep
-    /// without a validation split chooses none.
+    /// Whether it left the sweep on its way, for others were better.
+    pub fn is_pruned(&self) -> bool {
+        self.status == Status::Pruned
+    }
+
+    /// What it is chosen by: its accuracy on the validation split, unless it diverged or left on its way. The test split judges what was
+    /// chosen; a sweep without a validation split chooses none.
     pub fn score(&self) -> Option<f64> {
-        self.last.as_ref().and_then(|last| last.valid_accuracy).filter(|_| !self.has_diverged())
+        self.last.as_ref().and_then(|last| last.valid_accuracy).filter(|_| !self.has_diverged() && !self.is_pruned())
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Status {
     Diverged,
     /// An error ended it, such as a full disk; it can be resumed.
     Failed,
+    /// A point of a sweep left it, for others were better.
+    Pruned,
 }
 
 impl Status {
@@ -44,6 +46,7 @@ impl Status {
             Self::Interrupted => "interrupted",
             Self::Diverged => "diverged",
             Self::Failed => "failed",
+            Self::Pruned => "pruned",
         }
     }
 }

@@ -228,7 +228,8 @@ pub fn is_unfinished(name: &str) -> bool {
         "probe",
     ];
     name.strip_suffix(UNFINISHED).is_some_and(|name| {
-        let is_checkpoint = name.ends_with(".safetensors") && (name.starts_with("step-") || name.starts_with("point-"));
+        let is_checkpoint =
+            name.ends_with(".safetensors") && ["step-", "point-", "rung-"].iter().any(|kind| name.starts_with(kind));
         NAMES.contains(&name) || is_checkpoint
     })
 }

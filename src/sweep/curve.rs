@@ -42,17 +42,19 @@ pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
 /// The figure of points that have ended; `subject` says what they share.
 pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) -> Figure {
     let ended: Vec<&PointEnd> = ended.into_iter().collect();
-    let (axes, cells, seeds) = gathered(&ended);
+    let (axes, cells, seeds, left) = gathered(&ended);
     let measure = ended.first().map_or("accuracy", |end| end.accuracy().0);
     let best = cells.iter().filter_map(|(at, cell)| Some((cell.mean?, at)));
     // The test split judges what was chosen, and chooses nothing.
-    let best = best.filter(|_| measure == CHOSEN_BY || cells.len() == 1);
+    let best = best.filter(|(_, at)| (measure == CHOSEN_BY || cells.len() == 1) && !left.contains(*at));
     let best = best.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)));
 
     let diverged: usize = cells.values().map(|cell| cell.diverged).sum();
     let mut note = vec![format!("{} point{}", ended.len(), if ended.len() == 1 { "" } else { "s" })];
     note.extend((seeds > 1).then(|| format!("mean ± σ over {seeds} seeds")));
     note.extend((diverged > 0).then(|| format!("{diverged} diverged")));
+    let pruned = ended.iter().filter(|end| end.is_pruned()).count();
+    note.extend((pruned > 0).then(|| format!("{pruned} drawn as they stood when they left")));
     let all: Vec<usize> = (0..axes.len()).collect();
     note.extend(best.map(|(mean, at)| match words(&axes, &all, at, true) {
         settings if settings.is_empty() => format!("mean {mean:.4}"),
@@ -88,16 +90,20 @@ fn shown(cells: &Estimates) -> Vec<f64> {
     cells.values().filter_map(of_cell).flatten().collect()
 }
 
-/// The axes but the seed, the outcome of each combination, and the number of seeds.
-fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize) {
+/// The axes but the seed, the outcome of each combination, the number of seeds, and the combinations of which points left on their way.
+fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize, HashSet<Vec<usize>>) {
     let keys = ended.first().into_iter().flat_map(|first| first.settings.keys());
     let keys: Vec<&String> = keys.filter(|key| *key != "train.seed").collect();
     let (axes, places): (Vec<Axis>, Vec<_>) = keys.iter().map(|key| axis(key, ended)).unzip();
 
-    let mut cells = Estimates::new();
+    let (mut cells, mut left) = (Estimates::new(), HashSet::new());
     for end in ended {
         let at = keys.iter().zip(&places).map(|(key, places)| places[&value(end, key).to_string()]);
-        let cell = cells.entry(at.collect()).or_default();
+        let at: Vec<usize> = at.collect();
+        if end.is_pruned() {
+            left.insert(at.clone());
+        }
+        let cell = cells.entry(at).or_default();
         match end.accuracy() {
             (_, Some(accuracy)) if !end.has_diverged() => cell.values.push(accuracy.clamp(0.0, 1.0)),
             _ => cell.diverged += 1,
@@ -107,7 +113,7 @@ fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize) {
         *cell = std::mem::take(cell).settled();
     }
     let seeds = ended.iter().filter_map(|end| Some(end.settings.get("train.seed")?.to_string()));
-    (axes, cells, seeds.collect::<HashSet<_>>().len())
+    (axes, cells, seeds.collect::<HashSet<_>>().len(), left)
 }
 
 /// The axis of a setting, and the place of each value: numbers in their order, words in that in which they were met.

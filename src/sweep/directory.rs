@@ -7,12 +7,13 @@
 //! results.csv         a row a point that has ended
 //! done.json           once all points have ended
 //! lanes.safetensors   the lanes in progress, until the sweep has ended
+//! rung-00004-…        points that wait after epoch 4 for those that are behind, in `sweep --halving`
 //! ckpt/               point-00012.safetensors: the best point's, or every point's, at its end; with a validation split
 //!                     point-00012-best.safetensors beside it, where its validation loss was lowest
 //! shard-003-of-100/   the same of a part that its own process trains, in `sweep --shard 3/100`
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
+use super::halving::Halving;
 use super::points::Points;
-use super::saved::{Manifest, SavedLanes};
+use super::saved::{Manifest, SavedLane, SavedLanes};
+use super::waiting::Waiting;
 use crate::config::layers::SWEEP;
 use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
@@ -32,6 +35,7 @@ use crate::run::results::{self, PointEnd, ResultLine, best_of};
 use crate::run::shard::{self, Shard};
 use crate::run::write::{folder, folders, growing, is_folder, remove, remove_unfinished, replace, unwritable};
 use crate::run::{lock, only_unfinished, read, resolve};
+use crate::train::Record;
 
 /// A sweep directory that this process holds.
 #[derive(Debug)]
@@ -49,6 +53,10 @@ pub struct SweepDirectory {
     pub ended: BTreeMap<usize, PointEnd>,
     /// The lanes to go on with, if the sweep was stopped amid some.
     pub saved: Option<SavedLanes>,
+    /// Points that wait for others.
+    pub waiting: Waiting,
+    /// Validation accuracies at rungs, by point and epochs.
+    pub at_rungs: BTreeMap<(usize, u64), f64>,
     /// Where and when, and what is said of it; none where the sweep had ended before this process.
     provenance: Option<Provenance>,
 }
@@ -76,7 +84,8 @@ impl SweepDirectory {
         let is_of_now = deciding(&begun) == deciding(description);
         let description = if is_of_now { description } else { &begun };
         let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
-        let (saved, results) = if holds_something { resumed(out, &digest, points)? } else { Default::default() };
+        let Resumed { saved, results, waiting } =
+            if holds_something { resumed(out, &digest, points)? } else { Resumed::default() };
         replace(&out.join(DESCRIPTION), description.as_bytes())?;
         folder(&out.join("ckpt"))?;
         remove_unfinished(out)?;
@@ -90,8 +99,10 @@ impl SweepDirectory {
             results: open.map_err(|error| unwritable(&lines, &error))?,
             results_bytes: results.text.len() as u64,
             sweep: digest,
+            at_rungs: results.at_rungs(points),
             ended: results.ended,
             saved,
+            waiting,
             provenance: None,
         })
     }
@@ -147,7 +158,7 @@ impl SweepDirectory {
             // One that was killed before it began has none.
             let Some(text) = text.map_err(|error| read::failure(&lines, &error))? else { continue };
             expect_same(&folder, &description, points)?;
-            let mut found = Results::of_ended(&text);
+            let mut found = Results::of_ended(&text, &Waiting::default());
             found.ended.retain(|index, end| {
                 let wrong = points.wrong(*index, end);
                 if let Some(wrong) = &wrong {
@@ -275,6 +286,41 @@ impl SweepDirectory {
         saved.write(&self.lanes())
     }
 
+    /// Lets the lanes in progress, which have come to a rung, wait there: they are in progress no longer.
+    ///
+    /// # Errors
+    /// If they cannot be written ([`Exit::Output`]).
+    pub fn wait(&mut self, lanes: Vec<SavedLane>) -> Result<()> {
+        let Some(epochs) = lanes.first().map(|lane| lane.checkpoint.meta.progress.epoch) else { return Ok(()) };
+        self.sync()?;
+        let points: Vec<usize> = lanes.iter().map(|lane| lane.point).collect();
+        let path = Waiting::file(&self.path, epochs, points[0]);
+        let mut saved = SavedLanes { manifest: Manifest::new(points, Vec::new()), lanes };
+        saved.manifest.sweep.clone_from(&self.sweep);
+        saved.manifest.results_bytes = self.results_bytes;
+        saved.write(&path)?;
+        self.waiting.add(&path, &saved);
+        // Only then: until then they go on from where they were.
+        self.forget_lanes()?;
+        Ok(self.waiting.sweep_up(&self.path)?)
+    }
+
+    /// Takes in points that have ended, whose lines are written, and waits for them no longer.
+    ///
+    /// # Errors
+    /// If something cannot be written ([`Exit::Output`]).
+    pub fn take_in(&mut self, ends: Vec<PointEnd>) -> Result<()> {
+        let waited = ends.iter().any(|end| self.waiting.get(end.point).is_some());
+        self.ended.extend(ends.into_iter().map(|end| (end.point, end)));
+        if waited {
+            self.sync()?;
+            let Self { waiting, ended, .. } = self;
+            waiting.retain(|point, _| !ended.contains_key(&point));
+            self.waiting.sweep_up(&self.path)?;
+        }
+        Ok(())
+    }
+
     /// Removes the file of lanes in progress: there are none any more.
     ///
     /// # Errors
@@ -390,28 +436,38 @@ fn is_same(a: Option<&toml::Value>, b: Option<&toml::Value>) -> bool {
 
 /// The lanes to go on with and the results that stay, of which the file then holds no other: those that the lanes count on, or where
 /// there are none those of the points that have ended.
-fn resumed(out: &Path, digest: &str, points: &Points) -> Result<(Option<SavedLanes>, Results)> {
+fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
     let (lanes, lines) = (out.join(LANES), out.join(results::RESULTS));
     let text =
         read::optional(read::bytes(&lines, results::MOST_BYTES)).map_err(|error| read::failure(&lines, &error))?;
     let text = text.unwrap_or_default();
+    let waiting = match points.halving {
+        Some(halving) => Waiting::read(out, digest, halving, points)?,
+        None => Waiting::default(),
+    };
+    let waiting = told(&text, waiting);
+    let without_lanes =
+        || Resumed { saved: None, results: Results::of_ended(&text, &waiting), waiting: waiting.clone() };
     let usable = |saved: SavedLanes| {
         if let Some(defect) = saved.defect(digest, points) {
             return Err(format!("{}: {defect}", lanes.display()));
         }
-        let results = Results::up_to(&text, &saved.manifest);
+        let mut waiting = waiting.clone();
+        waiting.retain(|point, _| !saved.manifest.points.contains(&point));
+        let results = Results::up_to(&text, &saved.manifest, &waiting);
         let lost = || format!("{}: results.jsonl has lost lines that it counts on", lanes.display());
-        results.ok_or_else(lost).map(|results| (Some(saved), results))
+        results.ok_or_else(lost).map(|results| Resumed { saved: Some(saved), results, waiting })
     };
     let found = match SavedLanes::read(&lanes)? {
         Ok(Some(saved)) => usable(saved),
-        Ok(None) => Ok((None, Results::of_ended(&text))),
+        Ok(None) => Ok(without_lanes()),
         Err(failure) => Err(failure.to_string()),
     };
-    let (saved, results) = found.unwrap_or_else(|what| {
-        tracing::warn!("{what}; its points are trained again from their start");
-        (None, Results::of_ended(&text))
+    let Resumed { saved, results, mut waiting } = found.unwrap_or_else(|what| {
+        tracing::warn!("{what}; its points are trained again from where they waited, or from their start");
+        without_lanes()
     });
+    waiting.retain(|point, _| !results.ended.contains_key(&point));
     results.expect_own(points).map_err(|what| {
         let failure = Failure::new(Exit::Run, format!("{}: {what}", lines.display()));
         failure.hint("its lines were changed: begin the sweep again in another folder")
@@ -419,7 +475,28 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<(Option<SavedLan
     if text != results.text.as_bytes() {
         replace(&lines, results.text.as_bytes())?;
     }
-    Ok((saved, results))
+    Ok(Resumed { saved, results, waiting })
+}
+
+/// What a sweep goes on from.
+#[derive(Default)]
+struct Resumed {
+    saved: Option<SavedLanes>,
+    results: Results,
+    waiting: Waiting,
+}
+
+/// Those of the points that wait whose results up to there are there.
+fn told(text: &[u8], mut waiting: Waiting) -> Waiting {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().filter_map(|line| ResultLine::parse(line.as_bytes()));
+    let steps = lines.filter_map(|line| match line {
+        ResultLine::Record(point, record) if record.valid_accuracy.is_some() => Some((point, record.step)),
+        _ => None,
+    });
+    let steps: BTreeSet<(usize, u64)> = steps.collect();
+    waiting.retain(|point, waiting| steps.contains(&(point, waiting.progress.step)));
+    waiting
 }
 
 /// The `sweep.toml` of the sweep in `path`, if it holds one.
@@ -458,14 +535,17 @@ struct Results {
 }
 
 impl Results {
-    /// The results that saved lanes count on, if they are there: lines of these lanes and of points that have ended.
-    fn up_to(text: &[u8], manifest: &Manifest) -> Option<Self> {
+    /// The results that saved lanes count on, if they are there: lines of these lanes, of points that wait and of those that have ended.
+    fn up_to(text: &[u8], manifest: &Manifest, waiting: &Waiting) -> Option<Self> {
         let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
         let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
         let lines = text.lines().map(|line| ResultLine::parse(line.as_bytes())).collect::<Option<Vec<_>>>()?;
         let points: Vec<usize> = lines.iter().map(ResultLine::point).collect();
         let ended = ended(lines.into_iter());
-        let is_known = |point: &usize| ended.contains_key(point) != manifest.points.contains(point);
+        let is_known = |point: &usize| match (ended.contains_key(point), manifest.points.contains(point)) {
+            (has_ended, is_saved) if has_ended != is_saved => true,
+            (has_ended, _) => !has_ended && waiting.get(*point).is_some(),
+        };
         let is_ours = points.iter().chain(&manifest.points).all(is_known);
         is_ours.then(|| Self { text: text.to_owned(), ended })
     }
@@ -478,15 +558,38 @@ impl Results {
         Ok(())
     }
 
-    /// The lines of points that have ended.
-    fn of_ended(text: &[u8]) -> Self {
+    /// The validation accuracies at rungs, by point and epochs.
+    fn at_rungs(&self, points: &Points) -> BTreeMap<(usize, u64), f64> {
+        let Some(halving) = points.halving else { return BTreeMap::new() };
+        let lines = self.text.lines().filter_map(|line| ResultLine::parse(line.as_bytes()));
+        let at_rung = |line| match line {
+            ResultLine::Record(point, record) => at_rung(halving, point, &record),
+            ResultLine::End(_) => None,
+        };
+        lines.filter_map(at_rung).collect()
+    }
+
+    /// The lines of points that have ended, and of those that wait those up to there.
+    fn of_ended(text: &[u8], waiting: &Waiting) -> Self {
         let text = String::from_utf8_lossy(text);
         let lines: Vec<_> = text.lines().filter_map(|text| Some((text, ResultLine::parse(text.as_bytes())?))).collect();
         let ended = ended(lines.iter().map(|(_, line)| line.clone()));
-        let kept = lines.iter().filter(|(_, line)| ended.contains_key(&line.point()));
+        let waited = |line: &ResultLine| match line {
+            ResultLine::Record(point, record) => {
+                waiting.get(*point).is_some_and(|waiting| record.step <= waiting.progress.step)
+            }
+            ResultLine::End(_) => false,
+        };
+        let kept = lines.iter().filter(|(_, line)| ended.contains_key(&line.point()) || waited(line));
         let text: Vec<&str> = kept.flat_map(|(text, _)| [*text, "\n"]).collect();
         Self { text: text.concat(), ended }
     }
+}
+
+/// What a point is judged by at a rung, if this is its record there.
+pub fn at_rung(halving: Halving, point: usize, record: &Record) -> Option<((usize, u64), f64)> {
+    let is_there = record.event == "epoch" && halving.has_rung(record.epoch);
+    record.valid_accuracy.filter(|_| is_there).map(|accuracy| ((point, record.epoch), accuracy))
 }
 
 fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
@@ -539,10 +642,11 @@ mod tests {
         let whole = line("epoch", 0) + &line("epoch", 1) + &line("point", 0);
         let mut manifest = Manifest::new(vec![1], vec![]);
         manifest.results_bytes = whole.len() as u64;
-        assert!(Results::up_to(whole.as_bytes(), &manifest).is_some());
+        let nobody = Waiting::default();
+        assert!(Results::up_to(whole.as_bytes(), &manifest, &nobody).is_some());
         crate::fuzz::run("results", &[whole.into_bytes()], |bytes| {
-            let ended = Results::of_ended(bytes);
-            let saved = Results::up_to(bytes, &manifest);
+            let ended = Results::of_ended(bytes, &nobody);
+            let saved = Results::up_to(bytes, &manifest, &nobody);
             assert!(bytes.len() >= saved.as_ref().map_or(0, |saved| saved.text.len()));
             [Some(ended), saved].into_iter().flatten().all(|results| results.expect_own(&points).is_ok())
         });

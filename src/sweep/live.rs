@@ -94,6 +94,8 @@ impl Live {
         self.work_ended += work(point);
         if end.has_diverged() {
             self.diverged += 1;
+        } else if end.is_pruned() {
+            // Others were better.
         } else if let (measure, Some(accuracy)) = end.accuracy() {
             let epoch = end.last.as_ref().map_or(0, |last| last.epoch);
             let ranked = measure == CHOSEN_BY;

@@ -1,15 +1,16 @@
 //! The points of a sweep: every combination of its axes, each a valid configuration of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::{Map, Value as Json, json};
 
+use super::halving::Halving;
 use crate::config::layers::{Layers, Origin, Sources, SweepTable};
 use crate::config::settings::{SETTINGS, Setting, Sharing};
 use crate::config::value::Kind;
-use crate::config::{Config, Value};
+use crate::config::{Config, Stretch, Value};
 use crate::error::{Exit, Failure};
 use crate::rng::{Purpose, Stream};
 use crate::run::results::PointEnd;
@@ -56,6 +57,10 @@ pub struct Points {
     pub shard: Option<Shard>,
     /// Its points.
     of_shard: BTreeSet<usize>,
+    /// By which rule points leave on their way, if some do.
+    pub halving: Option<Halving>,
+    /// The race of each point, of which the best go on; empty where all that can be lanes of one model are one race.
+    races: Vec<usize>,
 }
 
 impl Points {
@@ -113,7 +118,73 @@ impl Points {
         let axes: Vec<Axis> =
             axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
         let derived = derived(&axes, &points);
-        Ok(Self { axes, points, derived, random, table: layers.sweep, shard: None, of_shard: BTreeSet::new() })
+        let halving = layers.sweep.halving.as_deref().map(str::parse).transpose();
+        let halving = halving.map_err(|expected| usage(&format!("`sweep.halving`: {expected}")))?;
+        let all = Self {
+            axes,
+            points,
+            derived,
+            random,
+            table: layers.sweep,
+            shard: None,
+            of_shard: BTreeSet::new(),
+            halving: None,
+            races: Vec::new(),
+        };
+        halving.map_or(Ok(()), |halving| all.expect_judged(halving))?;
+        Ok(Self { halving, ..all })
+    }
+
+    /// The same with points leaving on their way.
+    ///
+    /// # Errors
+    /// If there is nothing to judge them by ([`Exit::Usage`]).
+    pub fn halved(self, halving: Halving) -> Result<Self, Failure> {
+        self.expect_judged(halving)?;
+        Ok(Self { halving: Some(halving), ..self })
+    }
+
+    /// The same with races of their own for so many points each, one behind the other.
+    pub fn in_races(self, lengths: impl Iterator<Item = usize>) -> Self {
+        let races = lengths.enumerate().flat_map(|(race, length)| std::iter::repeat_n(race, length)).collect();
+        Self { races, ..self }
+    }
+
+    /// The races of these points, each in the order of its points.
+    pub fn races(&self, points: &[&Point]) -> Vec<Vec<usize>> {
+        let mut races: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for point in points {
+            races.entry(self.races.get(point.index).copied().unwrap_or_default()).or_default().push(point.index);
+        }
+        races.into_values().collect()
+    }
+
+    /// Requires that every point has a validation accuracy at each rung.
+    fn expect_judged(&self, halving: Halving) -> Result<(), Failure> {
+        if self.points.iter().any(|point| point.config.valid_fraction == 0.0) {
+            let failure =
+                usage("--halving needs a validation split: the test split judges what was chosen, and chooses nothing");
+            return Err(failure.hint("hold one out by --valid-fraction 0.1"));
+        }
+        if self.points.iter().all(|point| point.config.epochs <= halving.least) {
+            let epochs = self.points.first().map_or(0, |point| point.config.epochs);
+            let what = format!("--halving {halving} judges after epoch {}, and points have {epochs}", halving.least);
+            return Err(usage(&what).hint("give more --epochs, or a smaller MIN"));
+        }
+        let every = self.points.iter().find_map(|point| match point.config.eval_every {
+            Stretch::Epochs(every) if !halving.least.is_multiple_of(every) => Some(every),
+            _ => None,
+        });
+        match every {
+            Some(every) => {
+                let (eta, least) = (halving.eta, halving.least);
+                let what = format!(
+                    "--halving {halving} judges after epoch {least}, and points are evaluated every {every} epochs"
+                );
+                Err(usage(&what).hint(format!("give --halving {eta},{every}, or --eval-every {least}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The same with a part of them to train. Groups stand behind one another before they are cut, so that a part is contiguous in each

@@ -68,6 +68,11 @@ impl<'a> PlannedGroup<'a> {
         self.points.len().div_ceil(self.lanes) as u64
     }
 
+    /// The epochs of each point.
+    fn epochs(&self) -> impl Iterator<Item = u64> {
+        self.points.iter().map(|point| point.config.epochs)
+    }
+
     fn indices(&self) -> Vec<usize> {
         self.points.iter().map(|point| point.index).collect()
     }
@@ -96,6 +101,7 @@ fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json 
             "values": axis.values.iter().map(Value::to_json).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "random": points.random,
+        "halving": points.halving.map(|halving| halving.to_string()),
         "device": device::name(on),
         "groups": groups.iter().map(group).collect::<Vec<_>>(),
         "memory_bytes": groups.iter().map(|group| group.bytes).max(),
@@ -121,6 +127,18 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
     let count = points.count() as u64;
     let part = points.shard.map(|shard| format!(", shard {shard} of {}", points.points.len())).unwrap_or_default();
     let _ = writeln!(text, "points   {count}{part}{drawn}, in {}", counted(groups.len() as u64, "group"));
+    if let Some(halving) = points.halving {
+        let most = points.points.iter().map(|point| point.config.epochs).max().unwrap_or_default();
+        let rungs: Vec<String> = halving.rungs().take_while(|rung| *rung < most).map(|rung| rung.to_string()).collect();
+        let all: u64 = groups.iter().flat_map(PlannedGroup::epochs).sum();
+        let taken = groups.iter().map(|group| {
+            let most = group.epochs().max().unwrap_or_default();
+            halving.epochs_in_all(group.points.len(), most).min(group.epochs().sum())
+        });
+        let (eta, after, taken) = (halving.eta, rungs.join(", "), taken.sum::<u64>());
+        let line = format!("halving  1 of {eta} goes on after epoch {after}: at most {taken} epochs of {all}");
+        let _ = writeln!(text, "{}", wrapped(&line, width, 9));
+    }
     let memory = groups.iter().map(|group| group.bytes).max().unwrap_or_default();
     let _ = writeln!(text, "memory   about {}", device::in_units(memory));
     let _ = writeln!(text, "device   {}\n", device::name(on));

@@ -11,7 +11,7 @@ use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, wor
 use crate::run::results::{CHOSEN_BY, PointEnd};
 
 /// A row: all seeds of one combination.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Combination {
     /// The swept settings but the seed.
     pub settings: Map<String, Json>,
@@ -19,6 +19,8 @@ pub struct Combination {
     pub points: Vec<usize>,
     /// How many of them diverged.
     pub diverged: usize,
+    /// How many of them left on their way.
+    pub pruned: usize,
     /// Mean accuracy of the others.
     pub mean: Option<f64>,
     /// Sample standard deviation over them, from two on.
@@ -35,13 +37,14 @@ pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combinati
         let mut settings = end.settings.clone();
         settings.shift_remove("train.seed");
         let place = *places.entry(json!(settings).to_string()).or_insert_with(|| {
-            let row = Combination { settings, points: vec![], diverged: 0, mean: None, deviation: None, ranked: false };
+            let row = Combination { settings, ..Combination::default() };
             rows.push((row, vec![]));
             rows.len() - 1
         });
         let (row, accuracies) = &mut rows[place];
         row.points.push(end.point);
         match end.accuracy() {
+            _ if end.is_pruned() => row.pruned += 1,
             (name, Some(accuracy)) if !end.has_diverged() => {
                 row.ranked = name == CHOSEN_BY;
                 accuracies.push(accuracy);
@@ -68,6 +71,7 @@ pub fn to_json(rows: &[Combination]) -> Json {
             "settings": row.settings,
             "points": row.points,
             "diverged": row.diverged,
+            "pruned": row.pruned,
             "mean": row.mean,
             "deviation": row.deviation,
         })
@@ -80,16 +84,19 @@ pub fn to_text(rows: &[Combination], measured: &str, data_seed: u64) -> String {
     let keys: Vec<&String> = rows.first().map(|row| row.settings.keys().collect()).unwrap_or_default();
     let mut names: Vec<(&str, Side)> = keys.iter().map(|key| (leaf(key), Side::Left)).collect();
     names.extend([("n", Side::Right), (measured, Side::Left), ("σ", Side::Left), ("diverged", Side::Right)]);
+    let has_left = rows.iter().any(|row| row.pruned > 0);
+    names.extend(has_left.then_some(("left", Side::Right)));
     names.push(("points", Side::Left));
     let cells = |row: &Combination| {
         let mut cells: Vec<String> = row.settings.values().map(word).collect();
-        cells.push((row.points.len() - row.diverged).to_string());
+        cells.push((row.points.len() - row.diverged - row.pruned).to_string());
         cells.extend([number(row.mean), number(row.deviation), row.diverged.to_string()]);
+        cells.extend(has_left.then(|| row.pruned.to_string()));
         cells.push(ranges(&row.points));
         cells
     };
     let width = stdout_width().unwrap_or(usize::MAX);
-    let mut text = aligned_within(width, &["points", "diverged", "n"], names, rows.iter().map(cells).collect());
+    let mut text = aligned_within(width, &["points", "diverged", "left", "n"], names, rows.iter().map(cells).collect());
     if rows.iter().any(|row| row.deviation.is_some()) {
         let what =
             format!("σ is over seeds of the weights; the order of samples is one, that of --data-seed {data_seed}");

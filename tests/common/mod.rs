@@ -490,6 +490,33 @@ pub fn without_clock(mut value: Value) -> Value {
     value
 }
 
+/// What stands in the folder of a sweep and does not depend on the clock: the table of its points, and its checkpoints.
+pub fn kept(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut kept = vec![("results.csv".to_owned(), fs::read(out.join("results.csv")).unwrap())];
+    let mut names: Vec<_> = fs::read_dir(out.join("ckpt")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    kept.extend(names.into_iter().map(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, behind_header(&path))
+    }));
+    kept
+}
+
+/// The part of a checkpoint behind its header, which knows the clock.
+fn behind_header(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// The lines of a sweep's results by point, without what the clock says, in the order of each point.
+pub fn sweep_lines(out: &Path) -> Vec<String> {
+    let lines = metrics_of(&out.join("results.jsonl")).into_iter();
+    let mut lines: Vec<(u64, String)> = lines.map(|line| (line["point"].as_u64().unwrap(), line.to_string())).collect();
+    lines.sort_by_key(|(point, _)| *point);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
 /// The checkpoint that LATEST or BEST names.
 pub fn checkpoint(run: &Path, label: &str) -> Option<PathBuf> {
     let name = fs::read_to_string(run.join("ckpt").join(label)).ok()?;
