@@ -117,7 +117,7 @@ impl<'a> Course<'a> {
         let mut sources = request.sources.clone();
         let first = points(&sources, &request.variants[..1], &request.seeds[..1])?;
         // It chooses by validation, so there is a split to choose by.
-        if first.points.iter().any(|point| point.config.valid_fraction == 0.0) {
+        if !first.validate() {
             sources.command_line.push(given("data.valid_fraction", VALID_FRACTION));
         }
         let out = if let Some(out) = &request.out {
@@ -128,7 +128,7 @@ impl<'a> Course<'a> {
             let name = |number| format!("{number:03}");
             write::numbered(Path::new("compares"), |folder| folder.parse().ok(), name)?[0].clone()
         };
-        let threads = plan::start_threads(first.points[0].config.threads)?;
+        let threads = plan::start_threads(first.first().threads)?;
         Ok(Self { request, sources, threads, out, train })
     }
 
@@ -184,7 +184,7 @@ impl<'a> Course<'a> {
             answers: false,
         };
         if !style.quiet {
-            let (count, epochs) = (counted(points.points.len() as u64, "point"), points.points[0].config.epochs);
+            let (count, epochs) = (counted(points.total() as u64, "point"), points.first().epochs);
             report::message(&format!("{name}: {count} of {}, in {}", counted(epochs, "epoch"), out.display()));
         }
         let code = (self.train)(Sweep::open(points, Some(out.clone()), true, options, remarks)?)?;

@@ -162,6 +162,13 @@ impl Config {
         entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
+    /// Keys of the settings that are not the same in another configuration.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        let value = |entry: &'a Option<(Value, Origin)>| entry.as_ref().map(|(value, _)| value);
+        let pairs = self.entries.0.iter().zip(&other.entries.0).zip(SETTINGS.iter());
+        pairs.filter(move |((own, other), _)| value(own) != value(other)).map(|(_, setting)| setting.key)
+    }
+
     /// The value of a setting; none of a hyperparameter that the optimizer does not have.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.entries.get(key).map(|(value, _)| value)

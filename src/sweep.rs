@@ -45,7 +45,7 @@ use crate::train::{Progress, Record, Trainer, sanity_warnings, state_bytes};
 use directory::{SweepDirectory, at_rung};
 use halving::Standing;
 use live::Live;
-use points::{Point, Points};
+use points::{Group, Points};
 use saved::{Diverged, Manifest, SavedLane, SavedLanes};
 
 /// Bytes that weights, gradients and state of the lanes that run at once may take: they pass through the caches in every step. On a CPU
@@ -88,8 +88,8 @@ pub struct Sweep<'a> {
     /// The table of the leaders, where somebody watches.
     live: Option<Live>,
     /// What is left to train.
-    groups: VecDeque<WaitingGroup<'a>>,
-    group: Option<CurrentGroup<'a>>,
+    groups: VecDeque<WaitingGroup>,
+    group: Option<CurrentGroup>,
     /// The records of the last evaluation, with their points.
     records: Vec<(usize, Record)>,
     /// What was amiss with the health of points: each kind is told of the first.
@@ -97,23 +97,23 @@ pub struct Sweep<'a> {
 }
 
 /// Points that can be lanes of one model, and whom they begin with and learn from.
-struct WaitingGroup<'a> {
-    points: Vec<&'a Point>,
+struct WaitingGroup {
+    group: Group,
     parents: Parents,
 }
 
 /// The group in training: the settings and the data that its points share.
-struct CurrentGroup<'a> {
-    config: &'a Config,
-    points: Vec<&'a Point>,
+struct CurrentGroup {
+    config: Config,
+    points: Vec<usize>,
     /// Lanes at once.
     lanes: usize,
     data: Rc<Splits>,
     parents: Parents,
     /// What is left of it, in chunks that train together.
-    chunks: VecDeque<Vec<&'a Point>>,
+    chunks: VecDeque<Vec<usize>>,
     /// The chunk in training.
-    chunk: Vec<&'a Point>,
+    chunk: Vec<usize>,
 }
 
 impl<'a> Sweep<'a> {
@@ -129,16 +129,13 @@ impl<'a> Sweep<'a> {
         remarks: &Remarks,
     ) -> Result<Self> {
         let started = Instant::now();
-        let first = points.points.first().context("a sweep has at least one point")?;
         let signals = Signals::catch()?;
-        let device = first.config.device.open()?;
-        first.config.warn_of_unread_on(&device);
-        points.points.iter().try_for_each(|point| point.config.expect_computed_on(&device))?;
-        // Each model sets its own; a point that cannot have it is known before the first trains.
-        points.points.iter().try_for_each(|point| device::set_precision(&device, point.config.precision))?;
+        let device = points.first().device.open()?;
+        points.first().warn_of_unread_on(&device);
+        points.expect_computed_on(&device)?;
         let out = out.map_or_else(next, Ok)?;
         let of_whole = description(points, options, None);
-        let mut directory = match points.shard {
+        let mut directory = match points.shard() {
             Some(shard) => {
                 let own = description(points, options, Some(shard));
                 SweepDirectory::open_shard(&out, shard, resume, [&of_whole, &own], points)?
@@ -146,7 +143,7 @@ impl<'a> Sweep<'a> {
             None => SweepDirectory::open(&out, resume, &of_whole, points)?,
         };
         directory.begin(remarks, points)?;
-        let gathered = if points.shard.is_none() { directory.gather(points, options.all_checkpoints)? } else { 0 };
+        let gathered = if points.shard().is_none() { directory.gather(points, options.all_checkpoints)? } else { 0 };
         if gathered > 0 && !options.style.quiet {
             let (what, all) = (counted(gathered as u64, "point"), points.count());
             report::message(&format!("{what} of {all} gathered from shards; {} left", all - directory.ended.len()));
@@ -176,9 +173,9 @@ impl<'a> Sweep<'a> {
             "event": "start",
             "format": crate::report::FORMAT,
             "points": points.count(),
-            "shard": points.shard.map(|shard| shard.to_string()),
+            "shard": points.shard(),
             "ended": sweep.directory.ended.len(),
-            "axes": points.axes.iter().map(|axis| json!({
+            "axes": points.axes().iter().map(|axis| json!({
                 "key": axis.setting.key,
                 "values": axis.values.iter().map(crate::config::Value::to_json).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
@@ -197,34 +194,32 @@ impl<'a> Sweep<'a> {
         group.chunk.clone_from(&chunk);
         let (data, parents) = (Rc::clone(&group.data), group.parents.clone());
 
-        let config = |index: usize| self.points.points[index].config.clone();
-        let is_of_chunk = |saved: &mut SavedLanes| saved.manifest.points.contains(&chunk[0].index);
+        let is_of_chunk = |saved: &mut SavedLanes| saved.manifest.points.contains(&chunk[0]);
         let mut lanes = Vec::new();
-        let waiting: Vec<usize> = chunk
-            .iter()
-            .map(|point| point.index)
-            .filter(|point| self.directory.waiting.get(*point).is_some())
-            .collect();
+        let waiting: Vec<usize> =
+            chunk.iter().copied().filter(|point| self.directory.waiting.get(*point).is_some()).collect();
         // What was saved at a rung is judged again, with what comes of it; what was judged there goes on to the next.
         let mut judged = 0;
         match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
             Some(saved) => {
                 for Diverged { point, progress, reason } in saved.manifest.diverged {
-                    lanes.push(Lane::diverged(point, config(point), progress, reason));
+                    lanes.push(Lane::diverged(point, self.points.config(point)?, progress, reason));
                 }
                 for SavedLane { point, checkpoint, best } in saved.lanes {
                     lanes::expect_same_data(&checkpoint, &data, &self.directory.lanes(), "sweep")?;
-                    lanes.push(Lane::resumed(point, config(point), checkpoint).with_best(best));
+                    lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
                 }
             }
             None if waiting.is_empty() => {
-                lanes.extend(chunk.iter().map(|point| Lane::new(point.index, point.config.clone())));
+                for point in chunk {
+                    lanes.push(Lane::new(point, self.points.config(point)?));
+                }
             }
             None => {
                 judged = 1;
                 for SavedLane { point, checkpoint, best } in self.directory.waiting.lanes(&waiting)? {
                     lanes::expect_same_data(&checkpoint, &data, self.directory.path(), "sweep")?;
-                    lanes.push(Lane::resumed(point, config(point), checkpoint).with_best(best));
+                    lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
                 }
             }
         }
@@ -238,7 +233,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// The next chunk of the group in training; where none is left, the data of the next group is read.
-    fn next_chunk(&mut self) -> Result<Option<Vec<&'a Point>>> {
+    fn next_chunk(&mut self) -> Result<Option<Vec<usize>>> {
         loop {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
                 return Ok(Some(chunk));
@@ -246,12 +241,12 @@ impl<'a> Sweep<'a> {
             if self.next_rung()? {
                 continue;
             }
-            let Some(WaitingGroup { points, parents }) = self.groups.pop_front() else { return Ok(None) };
-            let config = &points[0].config;
+            let Some(WaitingGroup { group, parents }) = self.groups.pop_front() else { return Ok(None) };
+            let Group { config, members: points } = group;
             let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
-            let count = lanes_at_once(self.options, config, dataset.imported.train.len(), &self.environment.device)?;
-            let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
-            warn_of_sanity(&points, data.members.len());
+            let count = lanes_at_once(self.options, &config, dataset.imported.train.len(), &self.environment.device)?;
+            let data = Rc::new(Splits::new(&config, dataset, &self.environment.device)?);
+            warn_of_sanity(self.points, &points, data.members.len())?;
             let chunks = self.chunks(&points, count);
             self.group = Some(CurrentGroup { config, points, lanes: count, data, parents, chunks, chunk: Vec::new() });
         }
@@ -268,13 +263,8 @@ impl<'a> Sweep<'a> {
             for leaver in leavers.iter().filter(|leaver| !self.directory.ended.contains_key(&leaver.point)) {
                 let progress = self.directory.waiting.get(leaver.point).map(|waiting| waiting.progress.clone());
                 let progress = progress.with_context(|| format!("point {} does not wait at its rung", leaver.point))?;
-                ends.push(self.end_of(
-                    leaver.point,
-                    Status::Pruned,
-                    Some(leaver.reason()),
-                    progress.last.as_ref(),
-                    &progress,
-                ));
+                let reason = Some(leaver.reason());
+                ends.push(self.end_of(leaver.point, Status::Pruned, reason, progress.last.as_ref(), &progress)?);
             }
         }
         if !ends.is_empty() {
@@ -289,13 +279,13 @@ impl<'a> Sweep<'a> {
             }
             let (left, epochs) = (ends.len(), ends.iter().map(|end| end.epochs).max().unwrap_or_default());
             self.write_down(ends)?;
-            let running = members.iter().filter(|point| !self.directory.ended.contains_key(&point.index)).count();
+            let running = members.iter().filter(|point| !self.directory.ended.contains_key(point)).count();
             self.message(&format!("epoch {epochs}: {} left, {running} go on", counted(left as u64, "point")));
         }
 
-        let waits = |point: &Point| self.directory.waiting.get(point.index).map(|waiting| waiting.progress.epoch);
-        let Some(lowest) = members.iter().filter_map(|point| waits(point)).min() else { return Ok(false) };
-        let going: Vec<&Point> = members.iter().filter(|point| waits(point) == Some(lowest)).copied().collect();
+        let waits = |point: &usize| self.directory.waiting.get(*point).map(|waiting| waiting.progress.epoch);
+        let Some(lowest) = members.iter().filter_map(waits).min() else { return Ok(false) };
+        let going: Vec<usize> = members.iter().filter(|point| waits(point) == Some(lowest)).copied().collect();
         if let Some(group) = &mut self.group {
             group.chunks = going.chunks(group.lanes).map(<[_]>::to_vec).collect();
         }
@@ -318,12 +308,11 @@ impl<'a> Sweep<'a> {
     }
 
     /// The points of a group that have not ended, in chunks that train together: first those that were stopped on their way.
-    fn chunks(&self, group: &[&'a Point], lanes: usize) -> VecDeque<Vec<&'a Point>> {
+    fn chunks(&self, group: &[usize], lanes: usize) -> VecDeque<Vec<usize>> {
         let saved = self.directory.saved.as_ref().map_or(&[][..], |saved| &saved.manifest.points);
-        let is_saved = |point: &&&Point| saved.contains(&point.index);
-        let waits = |point: &&&Point| self.directory.waiting.get(point.index).is_some();
-        let is_left =
-            |point: &&&Point| !is_saved(point) && !waits(point) && !self.directory.ended.contains_key(&point.index);
+        let is_saved = |point: &&usize| saved.contains(point);
+        let waits = |point: &&usize| self.directory.waiting.get(**point).is_some();
+        let is_left = |point: &&usize| !is_saved(point) && !waits(point) && !self.directory.ended.contains_key(*point);
         let mut chunks = VecDeque::from([group.iter().filter(is_saved).copied().collect()]);
         chunks.extend(group.chunks(lanes).map(|chunk| chunk.iter().filter(is_left).copied().collect()));
         chunks.retain(|chunk: &Vec<_>| !chunk.is_empty());
@@ -333,7 +322,7 @@ impl<'a> Sweep<'a> {
     /// An error of the lanes in training, with what helps where it is about memory.
     pub fn explained(&self, error: anyhow::Error) -> anyhow::Error {
         match &self.group {
-            Some(group) => plan::explained(error, group.config, &self.environment.device, group.chunk.len()),
+            Some(group) => plan::explained(error, &group.config, &self.environment.device, group.chunk.len()),
             None => error,
         }
     }
@@ -364,7 +353,7 @@ impl<'a> Sweep<'a> {
             format!("test accuracy {} to {}", percent(*least), percent(*most))
         } else {
             let words = |(accuracy, point): &(f64, usize)| {
-                let settings = self.points.settings(&self.points.points[*point]);
+                let settings = self.points.settings(*point);
                 let settings: Vec<String> = settings.values().map(word).collect();
                 format!("{} ({})", percent(*accuracy), settings.join(" "))
             };
@@ -372,7 +361,7 @@ impl<'a> Sweep<'a> {
             found.iter().take(3).map(words).collect::<Vec<_>>().join(", ")
         };
         let chunk = self.group.as_ref().map_or(&[][..], |group| &group.chunk);
-        let has_diverged = |point: &&&Point| self.directory.ended.get(&point.index).is_some_and(PointEnd::has_diverged);
+        let has_diverged = |point: &&usize| self.directory.ended.get(*point).is_some_and(PointEnd::has_diverged);
         let diverged = match chunk.iter().filter(has_diverged).count() {
             0 => String::new(),
             diverged => format!(", {diverged} diverged"),
@@ -380,15 +369,15 @@ impl<'a> Sweep<'a> {
         let (epoch, seconds) = self.records.first().map_or((0, 0.0), |(_, record)| (record.epoch, record.seconds));
         format!(
             "points {}..{} epoch {epoch}/{} {}{diverged}: {words}",
-            chunk.first().map_or(0, |point| point.index),
-            chunk.last().map_or(0, |point| point.index),
+            chunk.first().copied().unwrap_or_default(),
+            chunk.last().copied().unwrap_or_default(),
             lanes.config.epochs,
             duration(seconds),
         )
     }
 
     /// The end of a lane's point: with it stand the numbers of the evaluation that its checkpoint belongs to.
-    fn point_end(&self, lane: &Lane, stop: &Stop) -> PointEnd {
+    fn point_end(&self, lane: &Lane, stop: &Stop) -> Result<PointEnd> {
         self.end_of(lane.index, stop.status(), lane.reason(), lane.last(), &lane.progress)
     }
 
@@ -400,18 +389,17 @@ impl<'a> Sweep<'a> {
         reason: Option<String>,
         last: Option<&Record>,
         at: &Progress,
-    ) -> PointEnd {
-        let point = &self.points.points[index];
-        PointEnd {
+    ) -> Result<PointEnd> {
+        Ok(PointEnd {
             point: index,
-            settings: self.points.settings(point),
-            derived: self.points.derived(point),
+            settings: self.points.settings(index),
+            derived: self.points.derived(index)?,
             status,
             reason,
             last: last.cloned().map(Record::without_event),
             epochs: at.epoch,
             best: at.best.clone().map(Record::without_event),
-        }
+        })
     }
 
     /// Writes the ends of points, and takes them in.
@@ -423,7 +411,7 @@ impl<'a> Sweep<'a> {
         }
         for end in &ends {
             if let Some(live) = &mut self.live {
-                live.end(&self.points.points[end.point], end);
+                live.end(end);
             }
         }
         self.directory.take_in(ends)
@@ -436,7 +424,7 @@ impl<'a> Sweep<'a> {
     /// If something cannot be written.
     pub fn end(mut self, stopped: Option<Stop>) -> Result<i32> {
         if stopped.is_none() {
-            self.directory.forget_lanes()?;
+            self.directory.clear()?;
         }
         if let Some(live) = self.live.take() {
             live.clear();
@@ -451,7 +439,7 @@ impl<'a> Sweep<'a> {
             let (ended, all) = (self.directory.ended.len(), self.points.count());
             self.message(&format!("{why}: saved, {ended} of {all} points have ended"));
             if self.options.answers {
-                let (out, part) = match self.points.shard {
+                let (out, part) = match self.points.shard() {
                     Some(shard) => (self.directory.whole(), format!(" --shard {shard}")),
                     None => (self.directory.path(), String::new()),
                 };
@@ -463,7 +451,7 @@ impl<'a> Sweep<'a> {
         // What came of the points, as an event or as a table and a curve in text.
         let rows = table::rows(self.points, &self.directory.ended);
         let mut accuracies = self.directory.ended.values().map(PointEnd::accuracy);
-        let validates = self.points.own().any(|point| point.config.valid_fraction > 0.0);
+        let validates = self.points.validate();
         let expected = if validates { CHOSEN_BY } else { "test_accuracy" };
         let measured = accuracies.find(|(_, accuracy)| accuracy.is_some()).map_or(expected, |(name, _)| name);
         let diverged = self.directory.ended.values().filter(|end| end.has_diverged()).count();
@@ -476,7 +464,7 @@ impl<'a> Sweep<'a> {
                 "event": "end",
                 "status": stop.status(),
                 "points": self.points.count(),
-                "shard": self.points.shard.map(|shard| shard.to_string()),
+                "shard": self.points.shard(),
                 "ended": self.directory.ended.len(),
                 "diverged": diverged,
                 "measure": measured,
@@ -492,7 +480,7 @@ impl<'a> Sweep<'a> {
             let mut tell = |text: &str| wrapped_lines(text, width).lines().for_each(|line| self.output.line(line));
             // Of no points there is nothing to show.
             if !rows.is_empty() {
-                tell(&table::to_text(&rows, measured, self.points.points[0].config.data_seed));
+                tell(&table::to_text(&rows, measured, self.points.first().data_seed));
                 tell(&figure.to_text(curve::FILE, width));
             }
             tell(&format!("best   {best}"));
@@ -511,7 +499,7 @@ impl<'a> Sweep<'a> {
             self.directory.finish(&json!({
                 "format": crate::report::FORMAT,
                 "points": self.points.count(),
-                "shard": self.points.shard.map(|shard| shard.to_string()),
+                "shard": self.points.shard(),
                 "diverged": diverged,
                 "best": self.best.as_ref().map(|best| best.point),
                 "exit_code": code,
@@ -568,7 +556,7 @@ impl Journal for Sweep<'_> {
     fn ended(&mut self, lanes: &mut Lanes) -> Result<()> {
         let ended = lanes.ended().into_iter().filter(|lane| lane.stop != Some(Stop::AtRung));
         let ends = ended.filter_map(|lane| Some(self.point_end(lane, lane.stop.as_ref()?)));
-        let ends: Vec<PointEnd> = ends.collect();
+        let ends = ends.collect::<Result<Vec<PointEnd>>>()?;
         let before = self.best.take();
         self.best = best_of(before.iter().chain(&ends)).cloned();
         let best = self.best.as_ref().map(|best| best.point);
@@ -641,17 +629,17 @@ fn saved_lane(lanes: &mut Lanes, place: usize) -> Result<SavedLane> {
 
 /// The groups of which points are left. What `--init` and `--teacher` name is read before anything trains, where points begin with it or
 /// learn from it.
-fn groups_left<'a>(points: &'a Points, directory: &SweepDirectory) -> Result<VecDeque<WaitingGroup<'a>>> {
+fn groups_left(points: &Points, directory: &SweepDirectory) -> Result<VecDeque<WaitingGroup>> {
     let saved = directory.saved.as_ref().filter(|saved| saved.has_begun());
-    let is_saved = |point: &Point| saved.is_some_and(|saved| saved.manifest.points.contains(&point.index));
+    let is_saved = |point: &usize| saved.is_some_and(|saved| saved.manifest.points.contains(point));
     let mut left = VecDeque::new();
-    for points in points.groups() {
-        let mut unended = points.iter().filter(|point| !directory.ended.contains_key(&point.index)).peekable();
+    for group in points.groups()? {
+        let mut unended = group.members.iter().filter(|point| !directory.ended.contains_key(point)).peekable();
         if unended.peek().is_some() {
             let begins = unended.any(|point| !is_saved(point));
-            let initial = if begins { lanes::initial(&points[0].config)? } else { None };
-            let parents = Parents { initial, teacher: SavedTeacher::of(&points[0].config)? };
-            left.push_back(WaitingGroup { points, parents });
+            let initial = if begins { lanes::initial(&group.config)? } else { None };
+            let parents = Parents { initial, teacher: SavedTeacher::of(&group.config)? };
+            left.push_back(WaitingGroup { group, parents });
         }
     }
     Ok(left)
@@ -665,7 +653,7 @@ fn next() -> Result<PathBuf> {
 
 /// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.
 fn description(points: &Points, options: Options, shard: Option<Shard>) -> String {
-    let mut text = format!("[{SWEEP}]\npoints = {}\n", points.points.len());
+    let mut text = format!("[{SWEEP}]\npoints = {}\n", points.total());
     if let Some(shard) = shard {
         let _ = writeln!(text, "shard = \"{shard}\"");
     }
@@ -693,8 +681,8 @@ fn description(points: &Points, options: Options, shard: Option<Shard>) -> Strin
 
 /// Says that a sweep without a validation split has no best point.
 fn warn_of_choice(points: &Points, options: Options) {
-    let has_choice = points.axes.iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
-    if has_choice && !points.own().any(|point| point.config.valid_fraction > 0.0) {
+    let has_choice = points.axes().iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
+    if has_choice && !points.validate() {
         let kept =
             if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
         tracing::warn!(
@@ -705,11 +693,15 @@ fn warn_of_choice(points: &Points, options: Options) {
 }
 
 /// Says what is odd about points, each thing once.
-fn warn_of_sanity(points: &[&Point], examples: usize) {
-    let odd = points.iter().flat_map(|point| sanity_warnings(&point.config, examples));
-    for odd in odd.collect::<BTreeSet<_>>() {
+fn warn_of_sanity(points: &Points, group: &[usize], examples: usize) -> Result<()> {
+    let mut odd = BTreeSet::new();
+    for point in group {
+        odd.extend(sanity_warnings(&points.config(*point)?, examples));
+    }
+    for odd in odd {
         tracing::warn!("{odd}");
     }
+    Ok(())
 }
 
 /// How many lanes run at once.

@@ -582,3 +582,18 @@ fn a_sweep_that_an_earlier_version_began_is_gone_on_with() {
         .run("sweep --lr 1e-3,1e-2 --epochs 1 --limit-train 300 --augment cutout -q --out sweep --resume")
         .refused(4, &["augment"]);
 }
+
+#[test]
+fn the_table_shows_the_best_twenty_and_tells_of_the_others() {
+    let place = Place::new();
+    let sweep = "sweep --lr log(1e-5,1,25) --limit-train 60 --epochs 1 --threads 1";
+    let told = place.succeed(&format!("{sweep} --valid-fraction 0.2 --out a")).stdout;
+    assert!(told.contains("these are the best 20; results.csv has 5 more"), "{told}");
+    assert!(told.contains("best   point "), "{told}");
+    let told = place.succeed(&format!("{sweep} --out b")).stdout;
+    assert!(told.contains("these are the first 20; results.csv has 5 more"), "{told}");
+    let few = place.succeed("sweep --lr 1e-3,1e-2 --limit-train 60 --epochs 1 --threads 1 --out c").stdout;
+    assert!(!few.contains("results.csv has"), "{few}");
+    let all = std::fs::read_to_string(place.path("a/results.csv")).unwrap();
+    assert_eq!(all.lines().count(), 26);
+}

@@ -15,7 +15,7 @@ use crate::run::provenance::Remarks;
 use crate::run::shard::Shard;
 use crate::sweep::directory::description_of;
 use crate::sweep::halving::Halving;
-use crate::sweep::points::{Points, arguments};
+use crate::sweep::points::{Grid, Points, arguments};
 use crate::sweep::{self, Options, TrainSweep, preview};
 use crate::text::{counted, quoted, quoted_path};
 
@@ -150,7 +150,11 @@ impl SweepRequest {
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;
         }
-        let mut points = Points::load(&sources, self.random)?;
+        let grid = Grid::gather(&sources, self.random)?;
+        if let (true, Some(index)) = (self.expand, self.index) {
+            return self.print_one(&grid, index).map(|()| 0);
+        }
+        let mut points = Points::checked(grid)?;
         if let Some(part) = &points.table.shard {
             return Err(is_a_part(self.out.as_deref(), part).into());
         }
@@ -167,13 +171,17 @@ impl SweepRequest {
             }
             points = points.part(shard);
         }
-        if points.axes.is_empty() {
+        if points.axes().is_empty() {
             tracing::warn!("no setting has several values: the sweep is one run");
         }
         if self.expand {
-            return self.print(&points).map(|()| 0);
+            let mut output = Output::default();
+            for point in points.own() {
+                self.print(&points.grid, point, &mut output)?;
+            }
+            return output.finish().map(|()| 0);
         }
-        let threads = plan::start_threads(points.points[0].config.threads)?;
+        let threads = plan::start_threads(points.first().threads)?;
         let all_checkpoints = self.all_checkpoints.or(points.table.all_checkpoints).unwrap_or(false);
         let options = Options {
             lanes: self.lanes.or(points.table.lanes),
@@ -184,7 +192,7 @@ impl SweepRequest {
         };
         if self.dry_run {
             if sources.run.is_none() {
-                points.groups().iter().try_for_each(|group| lanes::initial(&group[0].config).map(drop))?;
+                points.groups()?.iter().try_for_each(|group| lanes::initial(&group.config).map(drop))?;
             }
             return preview::show(&points, options).map(|()| 0);
         }
@@ -195,34 +203,34 @@ impl SweepRequest {
         train(sweep::Sweep::open(&points, self.out, self.resume, options, &self.remarks)?)
     }
 
-    fn print(&self, points: &Points) -> Result<()> {
-        let count = points.points.len();
-        if let Some(index) = self.index.filter(|index| *index >= count) {
-            let what = format!(
-                "--index is {index}, expected 0..{}: the sweep has {}",
-                count - 1,
-                counted(count as u64, "point")
-            );
+    /// Prints the command of one point, which alone is looked at.
+    fn print_one(&self, grid: &Grid, index: usize) -> Result<()> {
+        let count = grid.total();
+        if index >= count {
+            let of = counted(count as u64, "point");
+            let what = format!("--index is {index}, expected 0..{}: the sweep has {of}", count - 1);
             return Err(Failure::new(Exit::Usage, what).into());
         }
         let mut output = Output::default();
-        for point in points.own().filter(|point| self.index.is_none_or(|index| index == point.index)) {
-            let mut words = arguments(point, &points.axes);
-            words.extend(self.remarks.note.iter().flat_map(|note| ["--note".to_owned(), note.clone()]));
-            words.extend(self.remarks.tags.iter().flat_map(|tag| ["--tag".to_owned(), tag.clone()]));
-            if let Some(out) = &self.out {
-                let own = out.join("points").join(format!("{:05}", point.index));
-                words.extend(["--out".to_owned(), own.display().to_string(), "--resume".to_owned()]);
-            }
-            if self.style.json {
-                let settings = points.settings(point);
-                let line = json!({"point": point.index, "settings": settings, "arguments": words});
-                output.line(&line.to_string());
-            } else {
-                output.line(&format!("adamtrain {}", quoted(&words)));
-            }
-        }
+        self.print(grid, index, &mut output)?;
         output.finish()
+    }
+
+    fn print(&self, grid: &Grid, point: usize, output: &mut Output) -> Result<()> {
+        let mut words = arguments(&grid.config(point)?, &grid.axes);
+        words.extend(self.remarks.note.iter().flat_map(|note| ["--note".to_owned(), note.clone()]));
+        words.extend(self.remarks.tags.iter().flat_map(|tag| ["--tag".to_owned(), tag.clone()]));
+        if let Some(out) = &self.out {
+            let own = out.join("points").join(format!("{point:05}"));
+            words.extend(["--out".to_owned(), own.display().to_string(), "--resume".to_owned()]);
+        }
+        if self.style.json {
+            let line = json!({"point": point, "settings": grid.settings(point), "arguments": words});
+            output.line(&line.to_string());
+        } else {
+            output.line(&format!("adamtrain {}", quoted(&words)));
+        }
+        Ok(())
     }
 }
 

@@ -275,7 +275,7 @@ impl Outcome {
             "confidence": CONFIDENCE,
             "comparisons": self.rows.len().saturating_sub(1),
             "target_accuracy": self.target,
-            "halving": self.halving.map(|halving| halving.to_string()),
+            "halving": self.halving,
             "rows": rows.collect::<Vec<_>>(),
             "sentences": self.sentences(),
         })

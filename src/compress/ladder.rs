@@ -120,12 +120,12 @@ impl<'a> Ladder<'a> {
         if request.teacher != Teacher::None {
             checked.push(of_recipe("teacher.teacher", &place));
         }
-        let mut points = points_of(checked)?;
-        if let Some(axis) = points.axes.iter().find(|axis| axis.setting.key.starts_with("data.")) {
+        let points = points_of(checked)?;
+        if let Some(axis) = points.axes().iter().find(|axis| axis.setting.key.starts_with("data.")) {
             let what = format!("`{}` has several values, and all nets are judged by the same images", axis.setting.key);
             return Err(Failure::new(Exit::Usage, what).hint("choose one").into());
         }
-        let config = points.points.swap_remove(0).config;
+        let config = points.first().clone();
         let shape = &request.checkpoint.meta.model.shape;
         if (config.shape.inputs, config.shape.classes) != (shape.inputs, shape.classes) {
             let what = format!("{place}: its net is {shape}, and `{}` needs {}", config.dataset.name, config.shape);
@@ -239,7 +239,7 @@ impl<'a> Ladder<'a> {
         let mut given = self.given.clone();
         given.push(of_recipe("prune.sparsity", &sparsity(shares[shares.len() / 3])));
         given.push(of_recipe("train.epochs", &(self.config.epochs / PART).max(1).to_string()));
-        if points_of(given.clone())?.axes.is_empty() {
+        if points_of(given.clone())?.axes().is_empty() {
             return Ok(Ok(Vec::new()));
         }
         self.sweep("recipes", given)
@@ -257,14 +257,14 @@ impl<'a> Ladder<'a> {
     /// diverge.
     fn sweep(&mut self, name: &str, given: Vec<Given>) -> Result<OrCode<Vec<Trained>>> {
         let points = points_of(given)?;
-        let lanes = Some(points.points.len());
+        let lanes = Some(points.total());
         let (style, threads) = (self.request.style, self.threads);
         let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
         if !style.quiet {
-            let nets = counted(points.points.len() as u64, "net");
-            let epochs = counted(points.points[0].config.epochs, "epoch");
+            let nets = counted(points.total() as u64, "net");
+            let epochs = counted(points.first().epochs, "epoch");
             crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
         }
         let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options, &Remarks::default())?)?;
@@ -272,13 +272,12 @@ impl<'a> Ladder<'a> {
             return Ok(Err(code));
         }
         let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
-        self.nets += points.points.len();
+        self.nets += points.total();
         let trained = |end: &PointEnd| {
             let last = end.last.clone().filter(|_| !end.has_diverged())?;
-            let point = points.points.get(end.point)?;
-            let chosen = points.axes.iter().zip(&point.choice);
-            let settings = chosen.map(|(axis, &value)| (axis.setting.key, axis.values[value].to_string())).collect();
-            let kept = 1.0 - point.config.sparsity.unwrap_or_default();
+            let chosen = points.axes().iter().zip(points.grid.chosen(end.point));
+            let settings = chosen.map(|(axis, value)| (axis.setting.key, value.to_string())).collect();
+            let kept = 1.0 - points.config(end.point).ok()?.sparsity.unwrap_or_default();
             Some(Trained { path: resolve::of_point(&out, end.point, false), kept, settings, last })
         };
         Ok(Ok(ended.values().filter_map(trained).collect()))

@@ -266,6 +266,11 @@ impl Layers {
         self.axes.iter().flatten().map(|(index, values)| (*index, values.clone())).collect()
     }
 
+    /// The same, which stay here no longer: of each the first value does.
+    pub fn take_axes(&mut self) -> Vec<(usize, Vec<Value>)> {
+        self.axes.as_mut().map(std::mem::take).unwrap_or_default().into_iter().collect()
+    }
+
     /// Sets a value of an axis; where it came from stays.
     pub fn choose(&mut self, index: usize, value: Value) {
         if let Some(slot) = &mut self.slots[index] {

@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::read;
 
 /// More shards than this are a slip of the hand.
@@ -72,6 +74,12 @@ impl FromStr for Shard {
             }
             _ => Err(format!("expected I/N, I from 0 and less than N, N at most {MOST}, as 0/4")),
         }
+    }
+}
+
+impl Serialize for Shard {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -325,9 +325,19 @@ impl SweepDirectory {
     ///
     /// # Errors
     /// If it is there and cannot be removed ([`Exit::Output`]).
-    pub fn forget_lanes(&self) -> Result<()> {
+    fn forget_lanes(&self) -> Result<()> {
         self.sync()?;
         Ok(remove(&self.lanes()).map_err(|error| unwritable(&self.lanes(), &error))?)
+    }
+
+    /// Removes all that is there to go on from: all points have ended.
+    ///
+    /// # Errors
+    /// If something cannot be removed ([`Exit::Output`]).
+    pub fn clear(&self) -> Result<()> {
+        self.forget_lanes()?;
+        // What a kill left that came between the end of the last point and this.
+        Ok(self.waiting.sweep_up(&self.path)?)
     }
 
     /// The checkpoint file of a point, at its end or where it was best.
@@ -397,7 +407,7 @@ fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String,
     let begun = then;
     let (then, now) = (entries_of(&begun).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
     // An earlier version had no such setting.
-    let is_new = |key: &str| points.points.iter().all(|point| point.config.holds_default(key));
+    let is_new = |key: &str| points.hold_default(key);
     let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
     for key in now.keys().chain(then.keys()) {
         let (now, then) = (now.get(key), then.get(key));
@@ -635,7 +645,7 @@ mod tests {
         let sources = Sources { command_line: vec![given], ..Sources::default() };
         let points = Points::load(&sources, None).unwrap();
         let line = |event: &str, point: usize| {
-            let settings = points.settings(&points.points[point]);
+            let settings = points.settings(point);
             serde_json::json!({"event": event, "point": point, "settings": settings, "status": "finished"}).to_string()
                 + "\n"
         };

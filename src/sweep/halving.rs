@@ -12,6 +12,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 /// What becomes of losers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halving {
@@ -128,6 +130,12 @@ impl FromStr for Halving {
             (Some(eta), Some(least)) => Ok(Self { eta, least }),
             _ => Err("expected ETA or ETA,MIN: one of ETA >= 2 points goes on after MIN >= 1 epochs, as 3,1".into()),
         }
+    }
+}
+
+impl Serialize for Halving {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

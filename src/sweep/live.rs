@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::points::{Point, Points};
+use super::points::Points;
 use crate::lanes::Lanes;
 use crate::run::results::{CHOSEN_BY, PointEnd};
 
@@ -42,15 +42,9 @@ pub struct Live {
     work_before: Option<f64>,
     work_ended: f64,
     work: f64,
+    work_of: Vec<f64>,
     started: Instant,
     drawn: Option<Instant>,
-}
-
-/// How much there is to do for a point.
-fn work(point: &Point) -> f64 {
-    let config = &point.config;
-    let examples = config.limit_train.unwrap_or(usize::MAX).min(config.dataset.train);
-    config.epochs as f64 * examples as f64 * config.shape.parameters() as f64
 }
 
 impl Live {
@@ -59,7 +53,7 @@ impl Live {
         if !crate::report::draws() {
             return None;
         }
-        let axes = points.axes.iter();
+        let axes = points.axes().iter();
         let name = |key: &'static str| key.rsplit('.').next().unwrap_or(key);
         let widths = axes.clone().map(|axis| {
             let cells = axis.values.iter().map(|value| crate::report::table::word(&value.to_json()).chars().count());
@@ -67,6 +61,7 @@ impl Live {
         });
         let widths: Vec<usize> = widths.collect();
         let names = axes.zip(&widths).map(|(axis, width)| format!("  {:<width$}", name(axis.setting.key)));
+        let work_of = points.work();
         let mut live = Self {
             // Every line is drawn for itself, several times a second.
             lines: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(u8::MAX)),
@@ -78,20 +73,21 @@ impl Live {
             diverged: 0,
             work_before: None,
             work_ended: 0.0,
-            work: points.own().map(work).sum(),
+            work: points.own().map(|point| work_of[point]).sum(),
+            work_of,
             started: Instant::now(),
             drawn: None,
         };
-        for (point, end) in ended {
-            live.end(&points.points[*point], end);
+        for end in ended.values() {
+            live.end(end);
         }
         Some(live)
     }
 
     /// Takes in the end of a point.
-    pub fn end(&mut self, point: &Point, end: &PointEnd) {
+    pub fn end(&mut self, end: &PointEnd) {
         self.count += 1;
-        self.work_ended += work(point);
+        self.work_ended += self.work_of[end.point];
         if end.has_diverged() {
             self.diverged += 1;
         } else if end.is_pruned() {
@@ -99,7 +95,7 @@ impl Live {
         } else if let (measure, Some(accuracy)) = end.accuracy() {
             let epoch = end.last.as_ref().map_or(0, |last| last.epoch);
             let ranked = measure == CHOSEN_BY;
-            self.ended.push(Leader { accuracy, ranked, point: point.index, epoch, is_running: false });
+            self.ended.push(Leader { accuracy, ranked, point: end.point, epoch, is_running: false });
             best_first(&mut self.ended);
         }
     }
@@ -115,7 +111,7 @@ impl Live {
         for lane in lanes.running() {
             running += 1;
             let epochs = lanes.epoch as f64 + lanes.position as f64 / lanes.batches.max(1) as f64;
-            done += work(&points.points[lane.index]) * epochs / lane.config.epochs as f64;
+            done += self.work_of[lane.index] * epochs / lane.config.epochs as f64;
             let Some(last) = lane.last() else { continue };
             let (point, epoch, ranked) = (lane.index, lanes.epoch, last.valid_accuracy.is_some());
             let leader = |accuracy| Leader { accuracy, ranked, point, epoch, is_running: true };
@@ -138,8 +134,7 @@ impl Live {
             self.line(1, format!("accuracy   epoch           point{}", self.names));
         }
         for (row, leader) in leaders.iter().enumerate() {
-            let point = &points.points[leader.point];
-            let settings = points.settings(point);
+            let settings = points.settings(leader.point);
             let cells = settings.values().zip(&self.widths);
             let cells: Vec<String> =
                 cells.map(|(value, &width)| format!("  {:<width$}", crate::report::table::word(value))).collect();

@@ -1,9 +1,13 @@
-//! The points of a sweep: every combination of its axes, each a valid configuration of its own.
+//! The points of a sweep: every combination of its axes, or so many of them, each a valid configuration of its own. A point is formed when
+//! it is needed: what is kept of it is its number.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::hash::Hasher as _;
 
 use anyhow::Result;
+use candle_core::Device;
 use serde_json::{Map, Value as Json, json};
 
 use super::halving::Halving;
@@ -18,60 +22,71 @@ use crate::run::shard::Shard;
 use crate::text::counted;
 
 /// More points than this are a slip of the hand.
-const MOST: usize = 1_000_000;
+const MOST: u64 = 1_000_000;
 
 /// A setting with several values.
 #[derive(Debug)]
 pub struct Axis {
     /// The setting.
     pub setting: &'static Setting,
+    /// Its place in the table of settings.
+    place: usize,
     /// Its values, in the order given.
     pub values: Vec<Value>,
 }
 
-/// One combination.
+/// All combinations of several values, which nothing has looked at one by one: axes as in the table of settings, the last one fastest.
 #[derive(Debug)]
-pub struct Point {
-    /// Its place in the fixed order, from 0.
-    pub index: usize,
-    /// Which value of each axis.
-    pub choice: Vec<usize>,
-    /// Its configuration.
-    pub config: Config,
-}
-
-/// All combinations, in a fixed order: axes as in the table of settings, the last one fastest.
-#[derive(Debug)]
-pub struct Points {
+pub struct Grid {
     /// The axes.
     pub axes: Vec<Axis>,
-    /// The points.
-    pub points: Vec<Point>,
+    /// What all points share.
+    layers: Layers,
+    /// The combinations that are points, if not all of them: in order.
+    drawn: Option<Vec<u32>>,
+    /// How many points there are.
+    count: usize,
+}
+
+/// Points that can be lanes of one model.
+#[derive(Debug)]
+pub struct Group {
+    /// The configuration of the first.
+    pub config: Config,
+    /// Their numbers, in order.
+    pub members: Vec<usize>,
+}
+
+/// The points of a sweep, each of which is valid.
+#[derive(Debug)]
+pub struct Points {
+    /// Where they lie.
+    pub grid: Grid,
+    /// All of them, in groups whose members can be lanes of one model.
+    groups: Vec<Group>,
     /// Keys of the settings that are not swept and not the same for all points.
     derived: Vec<&'static str>,
     /// How many were drawn from all combinations, if not all of them.
     pub random: Option<usize>,
     /// What a file says of the sweep itself.
     pub table: SweepTable,
-    /// The part that is trained, if not all.
-    pub shard: Option<Shard>,
-    /// Its points.
-    of_shard: BTreeSet<usize>,
+    /// The part that is trained, with its points; none where all are.
+    part: Option<(Shard, BTreeSet<usize>)>,
     /// By which rule points leave on their way, if some do.
     pub halving: Option<Halving>,
     /// The race of each point, of which the best go on; empty where all that can be lanes of one model are one race.
     races: Vec<usize>,
 }
 
-impl Points {
-    /// Gathers the axes and checks every point; with `random`, that many points drawn from all of them.
+impl Grid {
+    /// Gathers the axes; with `random`, that many points drawn from all combinations.
     ///
     /// # Errors
-    /// The first mistake ([`Exit::Usage`]).
-    pub fn load(sources: &Sources, random: Option<usize>) -> Result<Self> {
+    /// If a setting has a value that is none, or several and cannot ([`Exit::Usage`]).
+    pub fn gather(sources: &Sources, random: Option<usize>) -> Result<Self> {
         let sources = Sources { sweeps: true, ..sources.clone() };
         let mut layers = Layers::gather(&sources)?;
-        let axes = layers.axes();
+        let axes = layers.take_axes();
         for (index, _) in &axes {
             if let Setting { key, lanes: Sharing::Sweep(why, hint), .. } = SETTINGS[*index] {
                 return Err(usage(&format!("`{key}` is one for the sweep: {why}")).hint(hint).into());
@@ -82,52 +97,105 @@ impl Points {
         }
         // One order of samples for all seeds.
         layers.fill("data.data_seed", Value::Count(0), Origin::Default);
-        let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+        let count = axes.iter().try_fold(1_u64, |count, (_, values)| count.checked_mul(values.len() as u64));
         let count = count.filter(|count| *count <= MOST);
-        let count = count.ok_or_else(|| usage(&format!("the axes have more than {MOST} combinations")))?;
+        let count = count.ok_or_else(|| usage(&format!("the axes have more than {MOST} combinations")))? as usize;
 
         let random = random.or(layers.sweep.random);
         if let Some(random) = random.filter(|random| *random > count) {
             tracing::warn!("{random} points are asked for, and there are {count} combinations: all of them are taken");
         }
-        let mut indices: Vec<u32> = (0..count as u32).collect();
-        if let Some(random) = random {
-            Stream::new(0, Purpose::Split, 1).shuffle(&mut indices);
-            indices.truncate(random);
-            indices.sort_unstable();
+        let drawn = random.map(|random| {
+            let mut drawn: Vec<u32> = (0..count as u32).collect();
+            Stream::new(0, Purpose::Split, 1).shuffle(&mut drawn);
+            drawn.truncate(random);
+            drawn.sort_unstable();
+            drawn
+        });
+        layers.sweep.random = random;
+        let axes =
+            axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], place: index, values }).collect();
+        Ok(Self { axes, layers, count: drawn.as_ref().map_or(count, Vec::len), drawn })
+    }
+
+    /// How many points there are.
+    pub fn total(&self) -> usize {
+        self.count
+    }
+
+    /// The values of a point, by axis.
+    pub fn chosen(&self, point: usize) -> Vec<&Value> {
+        let mut rest = self.drawn.as_ref().map_or(point, |drawn| drawn[point] as usize);
+        let mut chosen: Vec<&Value> = Vec::with_capacity(self.axes.len());
+        for axis in self.axes.iter().rev() {
+            chosen.push(&axis.values[rest % axis.values.len()]);
+            rest /= axis.values.len();
         }
-        let mut points = Vec::with_capacity(indices.len());
-        for (index, combination) in indices.into_iter().enumerate() {
-            let mut rest = combination as usize;
-            let mut choice = vec![0; axes.len()];
-            let mut own = layers.clone();
-            for (place, (setting, values)) in axes.iter().enumerate().rev() {
-                choice[place] = rest % values.len();
-                rest /= values.len();
-                own.choose(*setting, values[choice[place]].clone());
-            }
-            let config = Config::of(own)?;
-            for (place, (setting, values)) in axes.iter().enumerate() {
-                expect_chosen(&config, &SETTINGS[*setting], &values[choice[place]])?;
-            }
-            points.push(Point { index, choice, config });
+        chosen.reverse();
+        chosen
+    }
+
+    /// The swept settings of a point, by key.
+    pub fn settings(&self, point: usize) -> Map<String, Json> {
+        let axes = self.axes.iter().zip(self.chosen(point));
+        axes.map(|(axis, value)| (axis.setting.key.to_owned(), value.to_json())).collect()
+    }
+
+    /// The configuration of a point.
+    ///
+    /// # Errors
+    /// If it is not valid ([`Exit::Usage`]).
+    pub fn config(&self, point: usize) -> Result<Config> {
+        let mut own = self.layers.clone();
+        let chosen = self.chosen(point);
+        for (axis, value) in self.axes.iter().zip(&chosen) {
+            own.choose(axis.place, (*value).clone());
         }
-        expect_read(&points)?;
-        warn_of_same(&points);
-        points.iter().any(|point| point.config.warn_of_idle_muon());
-        let axes: Vec<Axis> =
-            axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], values }).collect();
-        let derived = derived(&axes, &points);
-        let halving = layers.sweep.halving.as_deref().map(str::parse).transpose();
+        let config = Config::of(own)?;
+        self.axes.iter().zip(chosen).try_for_each(|(axis, value)| expect_chosen(&config, axis.setting, value))?;
+        Ok(config)
+    }
+}
+
+impl Points {
+    /// Gathers the axes and checks every point; with `random`, that many points drawn from all of them.
+    ///
+    /// # Errors
+    /// The first mistake ([`Exit::Usage`]).
+    pub fn load(sources: &Sources, random: Option<usize>) -> Result<Self> {
+        Self::checked(Grid::gather(sources, random)?)
+    }
+
+    /// Checks every point.
+    ///
+    /// # Errors
+    /// The first mistake ([`Exit::Usage`]).
+    pub fn checked(grid: Grid) -> Result<Self> {
+        let first = grid.config(0)?;
+        let mut outline = Outline::new(&first);
+        for point in 0..grid.total() {
+            let config = grid.config(point)?;
+            outline.add(point, config)?;
+        }
+        let Outline { groups, derived, unread, same, .. } = outline;
+        if !unread.is_empty() {
+            first.expect_read()?;
+        }
+        same.iter().for_each(Same::warn);
+        groups.iter().any(|group| group.config.warn_of_idle_muon());
+        let derived: Vec<&str> =
+            SETTINGS.iter().map(|setting| setting.key).filter(|key| derived.contains(key)).collect();
+        let is_swept = |key: &str| grid.axes.iter().any(|axis| axis.setting.key == key);
+        let table = grid.layers.sweep.clone();
+        let halving = table.halving.as_deref().map(str::parse).transpose();
         let halving = halving.map_err(|expected| usage(&format!("`sweep.halving`: {expected}")))?;
         let all = Self {
-            axes,
-            points,
-            derived,
-            random,
-            table: layers.sweep,
-            shard: None,
-            of_shard: BTreeSet::new(),
+            derived: derived.into_iter().filter(|key| !is_swept(key)).collect(),
+            random: table.random,
+            grid,
+            groups,
+            table,
+            part: None,
             halving: None,
             races: Vec::new(),
         };
@@ -151,27 +219,28 @@ impl Points {
     }
 
     /// The races of these points, each in the order of its points.
-    pub fn races(&self, points: &[&Point]) -> Vec<Vec<usize>> {
+    pub fn races(&self, points: &[usize]) -> Vec<Vec<usize>> {
         let mut races: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for point in points {
-            races.entry(self.races.get(point.index).copied().unwrap_or_default()).or_default().push(point.index);
+            races.entry(self.races.get(*point).copied().unwrap_or_default()).or_default().push(*point);
         }
         races.into_values().collect()
     }
 
     /// Requires that every point has a validation accuracy at each rung.
     fn expect_judged(&self, halving: Halving) -> Result<(), Failure> {
-        if self.points.iter().any(|point| point.config.valid_fraction == 0.0) {
+        // These are the same for all of a group.
+        if self.groups.iter().any(|group| group.config.valid_fraction == 0.0) {
             let failure =
                 usage("--halving needs a validation split: the test split judges what was chosen, and chooses nothing");
             return Err(failure.hint("hold one out by --valid-fraction 0.1"));
         }
-        if self.points.iter().all(|point| point.config.epochs <= halving.least) {
-            let epochs = self.points.first().map_or(0, |point| point.config.epochs);
+        if self.groups.iter().all(|group| group.config.epochs <= halving.least) {
+            let epochs = self.first().epochs;
             let what = format!("--halving {halving} judges after epoch {}, and points have {epochs}", halving.least);
             return Err(usage(&what).hint("give more --epochs, or a smaller MIN"));
         }
-        let every = self.points.iter().find_map(|point| match point.config.eval_every {
+        let every = self.groups.iter().find_map(|group| match group.config.eval_every {
             Stretch::Epochs(every) if !halving.least.is_multiple_of(every) => Some(every),
             _ => None,
         });
@@ -190,33 +259,74 @@ impl Points {
     /// The same with a part of them to train. Groups stand behind one another before they are cut, so that a part is contiguous in each
     /// group and its lanes are as full as those of the whole sweep.
     pub fn part(self, shard: Shard) -> Self {
-        let all: Vec<usize> = self.groups().into_iter().flatten().map(|point| point.index).collect();
-        let of_shard = all[shard.cut(all.len())].iter().copied().collect();
-        Self { shard: Some(shard), of_shard, ..self }
+        let all: Vec<usize> = self.groups.iter().flat_map(|group| group.members.iter().copied()).collect();
+        let own = all[shard.cut(all.len())].iter().copied().collect();
+        Self { part: Some((shard, own)), ..self }
     }
 
-    /// The points to train: all of them, or those of the shard.
-    pub fn own(&self) -> impl Iterator<Item = &Point> {
-        self.points.iter().filter(|point| self.shard.is_none() || self.of_shard.contains(&point.index))
+    /// The part that is trained, if not all.
+    pub fn shard(&self) -> Option<Shard> {
+        self.part.as_ref().map(|(shard, _)| *shard)
+    }
+
+    /// How many there are, of the whole sweep.
+    pub fn total(&self) -> usize {
+        self.grid.total()
+    }
+
+    /// The axes.
+    pub fn axes(&self) -> &[Axis] {
+        &self.grid.axes
+    }
+
+    /// The configuration of the first.
+    pub fn first(&self) -> &Config {
+        &self.groups[0].config
+    }
+
+    /// The numbers of the points to train: all of them, or those of the shard.
+    pub fn own(&self) -> impl Iterator<Item = usize> {
+        (0..self.total()).filter(|point| self.is_own(*point))
+    }
+
+    fn is_own(&self, point: usize) -> bool {
+        self.part.as_ref().is_none_or(|(_, own)| own.contains(&point))
     }
 
     /// How many there are to train.
     pub fn count(&self) -> usize {
-        if self.shard.is_some() { self.of_shard.len() } else { self.points.len() }
+        self.part.as_ref().map_or(self.total(), |(_, own)| own.len())
+    }
+
+    /// The configuration of a point.
+    ///
+    /// # Errors
+    /// If what it reads outside the program has changed, such as its data ([`Exit::Usage`]).
+    pub fn config(&self, point: usize) -> Result<Config> {
+        self.grid.config(point)
     }
 
     /// The swept settings of a point, by key.
-    pub fn settings(&self, point: &Point) -> Map<String, Json> {
-        let axes = self.axes.iter().zip(&point.choice);
-        axes.map(|(axis, &choice)| (axis.setting.key.to_owned(), axis.values[choice].to_json())).collect()
+    pub fn settings(&self, point: usize) -> Map<String, Json> {
+        self.grid.settings(point)
+    }
+
+    /// Whether a setting has the same value in all points, and it is the default.
+    pub fn hold_default(&self, key: &str) -> bool {
+        !self.derived.contains(&key) && self.groups.iter().all(|group| group.config.holds_default(key))
+    }
+
+    /// Whether some point has a validation split.
+    pub fn validate(&self) -> bool {
+        self.groups.iter().any(|group| group.config.valid_fraction > 0.0)
     }
 
     /// What is wrong with the end of a point: there is no such point, or it has other settings.
     pub fn wrong(&self, index: usize, end: &PointEnd) -> Option<String> {
-        let Some(point) = self.points.get(index) else {
-            return Some(format!("it tells of point {index}, of {} points", self.points.len()));
-        };
-        let expected = self.settings(point);
+        if index >= self.total() {
+            return Some(format!("it tells of point {index}, of {} points", self.total()));
+        }
+        let expected = self.settings(index);
         (end.settings != expected).then(|| {
             let [found, expected] = [&end.settings, &expected].map(|settings| json!(settings));
             format!("point {index} has the settings {found}, expected {expected}")
@@ -224,21 +334,53 @@ impl Points {
     }
 
     /// The settings of a point that follow from swept ones, by key: those that are not swept and not the same for all points.
-    pub fn derived(&self, point: &Point) -> Map<String, Json> {
-        let entries = point.config.entries().filter(|(setting, ..)| self.derived.contains(&setting.key));
-        entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect()
+    ///
+    /// # Errors
+    /// As [`Points::config`].
+    pub fn derived(&self, point: usize) -> Result<Map<String, Json>> {
+        if self.derived.is_empty() {
+            return Ok(Map::new());
+        }
+        let config = self.config(point)?;
+        let entries = config.entries().filter(|(setting, ..)| self.derived.contains(&setting.key));
+        Ok(entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect())
+    }
+
+    /// How much there is to do for each point, in parameters times examples.
+    pub fn work(&self) -> Vec<f64> {
+        let mut work = vec![0.0; self.total()];
+        for Group { config, members } in &self.groups {
+            let examples = config.limit_train.unwrap_or(usize::MAX).min(config.dataset.train);
+            let own = config.epochs as f64 * examples as f64 * config.shape.parameters() as f64;
+            for point in members {
+                work[*point] = own;
+            }
+        }
+        work
+    }
+
+    /// Requires that every point can be computed on this device.
+    ///
+    /// # Errors
+    /// If one has no kernels there ([`Exit::Usage`]), or not this precision ([`Exit::Device`]).
+    pub fn expect_computed_on(&self, device: &Device) -> Result<()> {
+        // Each model sets its own; a point that cannot have it is known before the first trains.
+        self.groups.iter().try_for_each(|group| crate::device::set_precision(device, group.config.precision))?;
+        if device.is_cpu() {
+            return Ok(());
+        }
+        (0..self.total()).try_for_each(|point| Ok(self.config(point)?.expect_computed_on(device)?))
     }
 
     /// What repeats the sweep, as keys with values in TOML: swept settings with all of theirs, and those that are the same for all
     /// points. What only some points have follows from these.
     pub fn described(&self) -> Vec<(&'static str, String)> {
         let mut described = Vec::new();
-        let Some(first) = self.points.first() else { return described };
         for setting in SETTINGS.iter().filter(|setting| !self.derived.contains(&setting.key)) {
-            if let Some(axis) = self.axes.iter().find(|axis| axis.setting.key == setting.key) {
+            if let Some(axis) = self.axes().iter().find(|axis| axis.setting.key == setting.key) {
                 let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
                 described.push((setting.key, format!("[{}]", values.join(", "))));
-            } else if let Some(value) = first.config.value(setting.key) {
+            } else if let Some(value) = self.first().value(setting.key) {
                 described.push((setting.key, value.to_toml()));
             }
         }
@@ -247,25 +389,112 @@ impl Points {
 
     /// The value of a setting that is not swept, as text.
     pub fn common(&self, key: &str) -> Option<String> {
-        let is_swept = self.axes.iter().any(|axis| axis.setting.key == key);
-        let mut entries = self.points.first().filter(|_| !is_swept)?.config.entries();
-        entries.find(|(setting, ..)| setting.key == key).map(|(_, value, _)| value.to_string())
+        let is_swept = self.axes().iter().any(|axis| axis.setting.key == key);
+        self.first().value(key).filter(|_| !is_swept).map(ToString::to_string)
     }
 
     /// The points to train, in groups whose members can be lanes of one model.
-    pub fn groups(&self) -> Vec<Vec<&Point>> {
-        let mut groups: Vec<(String, Vec<&Point>)> = Vec::new();
-        for point in self.own() {
-            let shape = shape(&point.config);
-            match groups.iter_mut().find(|(key, _)| *key == shape) {
-                Some((_, members)) => members.push(point),
-                None => groups.push((shape, vec![point])),
-            }
-        }
-        groups.into_iter().map(|(_, members)| members).collect()
+    pub fn groups(&self) -> Result<Vec<Group>> {
+        let own = |group: &Group| -> Vec<usize> {
+            group.members.iter().copied().filter(|point| self.is_own(*point)).collect()
+        };
+        let groups = self.groups.iter().map(|group| (own(group), group)).filter(|(members, _)| !members.is_empty());
+        groups
+            .map(|(members, group)| {
+                let is_first = members[0] == group.members[0];
+                let config = if is_first { group.config.clone() } else { self.config(members[0])? };
+                Ok(Group { config, members })
+            })
+            .collect()
     }
 }
 
+/// What is seen of points, one after the other.
+struct Outline {
+    first: Config,
+    groups: Vec<Group>,
+    places: HashMap<String, usize>,
+    /// Keys whose value is not that of the first point everywhere.
+    derived: HashSet<&'static str>,
+    /// Keys that were given and that no point so far reads.
+    unread: Vec<&'static str>,
+    /// A digest of all that a point reads, with its number.
+    seen: HashMap<u64, usize>,
+    /// Points that repeat others.
+    same: Option<Same>,
+}
+
+impl Outline {
+    fn new(first: &Config) -> Self {
+        Self {
+            groups: Vec::new(),
+            places: HashMap::new(),
+            derived: HashSet::new(),
+            unread: first.unread().map(|(setting, ..)| setting.key).collect(),
+            seen: HashMap::new(),
+            same: None,
+            first: first.clone(),
+        }
+    }
+
+    /// Takes in the next point.
+    fn add(&mut self, point: usize, config: Config) -> Result<(), Failure> {
+        if config.tensorboard {
+            let failure = usage("`train.tensorboard` does nothing in a sweep");
+            return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points"));
+        }
+        let unread: Vec<&'static str> = config.unread().map(|(setting, ..)| setting.key).collect();
+        self.unread.retain(|key| unread.contains(key));
+        self.derived.extend(config.differing(&self.first));
+        let first = *self.seen.entry(digest(&config, &unread)).or_insert(point);
+        // A value that stands twice on its axis has been told.
+        if first != point && !unread.is_empty() {
+            let same = self.same.get_or_insert_with(|| Same { pair: [first, point], key: unread[0], count: 0 });
+            same.count += 1;
+        }
+        match self.places.entry(shape(&config)) {
+            Entry::Occupied(place) => self.groups[*place.get()].members.push(point),
+            Entry::Vacant(place) => {
+                place.insert(self.groups.len());
+                self.groups.push(Group { config, members: vec![point] });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Points that repeat others in all that they read.
+struct Same {
+    /// The first two.
+    pair: [usize; 2],
+    /// What was given to both, and does nothing there.
+    key: &'static str,
+    count: u64,
+}
+
+impl Same {
+    fn warn(&self) {
+        let Self { pair: [first, second], key, count } = self;
+        let number = counted(*count, "point");
+        tracing::warn!("point {second} repeats point {first}, since `{key}` does nothing there: {number} of this kind");
+    }
+}
+
+/// A digest of all that a configuration has and reads.
+fn digest(config: &Config, unread: &[&str]) -> u64 {
+    struct Hashed(DefaultHasher);
+    impl std::fmt::Write for Hashed {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut hashed = Hashed(DefaultHasher::new());
+    for (setting, value, _) in config.entries().filter(|(setting, ..)| !unread.contains(&setting.key)) {
+        let _ = writeln!(hashed, "{}={value}", setting.key);
+    }
+    hashed.0.finish()
+}
 /// Says what is odd about an axis.
 fn warn_of(key: &str, values: &[Value]) {
     let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
@@ -274,37 +503,13 @@ fn warn_of(key: &str, values: &[Value]) {
     }
 }
 
-/// Says that points are the same in all that they read.
-fn warn_of_same(points: &[Point]) {
-    let mut seen: HashMap<Vec<(&str, String)>, usize> = HashMap::new();
-    let (mut same, mut example) = (0, None);
-    for point in points {
-        let unread: Vec<&str> = point.config.unread().map(|(setting, ..)| setting.key).collect();
-        let read = point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key));
-        let read = read.map(|(setting, value, _)| (setting.key, value.to_string())).collect();
-        let first = *seen.entry(read).or_insert(point.index);
-        // A value that stands twice on its axis has been told.
-        if first != point.index && !unread.is_empty() {
-            same += 1;
-            example.get_or_insert((first, point));
-        }
-    }
-    if let Some((first, point)) = example {
-        let key = point.config.unread().next().map_or("a setting", |(setting, ..)| setting.key);
-        let number = counted(same, "point");
-        let second = point.index;
-        tracing::warn!("point {second} repeats point {first}, since `{key}` does nothing there: {number} of this kind");
-    }
-}
-
 /// The arguments that train this point alone: what was given, what is swept, and the data seed; nothing that it does not read.
-pub fn arguments(point: &Point, axes: &[Axis]) -> Vec<String> {
+pub fn arguments(config: &Config, axes: &[Axis]) -> Vec<String> {
     let mut words = Vec::new();
-    let unread: Vec<&str> = point.config.unread().map(|(setting, ..)| setting.key).collect();
-    let variant = point.config.variant.as_ref();
+    let unread: Vec<&str> = config.unread().map(|(setting, ..)| setting.key).collect();
+    let variant = config.variant.as_ref();
     let is_said = |key: &str| variant.is_some_and(|variant| key == "optim.optimizer" || variant.value(key).is_some());
-    let entries =
-        point.config.entries().filter(|(setting, ..)| !unread.contains(&setting.key) && !is_said(setting.key));
+    let entries = config.entries().filter(|(setting, ..)| !unread.contains(&setting.key) && !is_said(setting.key));
     for (setting, value, origin) in entries {
         let is_swept = axes.iter().any(|axis| axis.setting.key == setting.key);
         if !is_swept && origin.rank() == 0 && setting.key != "data.data_seed" {
@@ -337,16 +542,6 @@ fn shape(config: &Config) -> String {
     text
 }
 
-/// Keys of the settings that are not swept and not the same for all points.
-fn derived(axes: &[Axis], points: &[Point]) -> Vec<&'static str> {
-    let is_derived = |key: &&'static str| {
-        let mut values = points.iter().map(|point| point.config.value(key));
-        let first = values.next().flatten();
-        !axes.iter().any(|axis| axis.setting.key == *key) && values.any(|value| value != first)
-    };
-    SETTINGS.iter().map(|setting| setting.key).filter(is_derived).collect()
-}
-
 /// Requires that a point has the value of its axis: what a resumed sweep had for its optimizer is none for another.
 fn expect_chosen(config: &Config, setting: &Setting, value: &Value) -> Result<()> {
     // A path is made absolute.
@@ -355,20 +550,6 @@ fn expect_chosen(config: &Config, setting: &Setting, value: &Value) -> Result<()
     }
     let what = format!("`{}` of the sweep that is resumed was given for another optimizer", setting.key);
     Err(usage(&what).hint("give it again beside --optimizer, or leave --optimizer out").into())
-}
-
-/// Refuses a setting that was given and that no point reads.
-fn expect_read(points: &[Point]) -> Result<()> {
-    let Some(first) = points.first() else { return Ok(()) };
-    if points.iter().any(|point| point.config.tensorboard) {
-        let failure = usage("`train.tensorboard` does nothing in a sweep");
-        return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points").into());
-    }
-    let is_unread = |point: &Point, key: &str| point.config.unread().any(|(setting, ..)| setting.key == key);
-    match first.config.unread().find(|(setting, ..)| points.iter().all(|point| is_unread(point, setting.key))) {
-        Some(_) => first.config.expect_read(),
-        None => Ok(()),
-    }
 }
 
 fn usage(message: &str) -> Failure {

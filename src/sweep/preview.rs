@@ -6,7 +6,7 @@ use anyhow::Result;
 use candle_core::Device;
 use serde_json::{Value as Json, json};
 
-use super::points::{Point, Points};
+use super::points::{Group, Points};
 use super::table::ranges;
 use super::{Options, lanes_at_once, warn_of_choice, warn_of_sanity};
 use crate::config::Value;
@@ -20,8 +20,8 @@ use crate::text::counted;
 use crate::train::schedule;
 
 /// Points that can train together.
-struct PlannedGroup<'a> {
-    points: Vec<&'a Point>,
+struct PlannedGroup {
+    group: Group,
     /// Training examples of an epoch.
     examples: usize,
     /// How many of them train at once.
@@ -37,52 +37,48 @@ struct PlannedGroup<'a> {
 /// # Errors
 /// If the device or the data is missing.
 pub fn show(points: &Points, options: Options) -> Result<()> {
-    let first = &points.points[0].config;
+    let first = points.first();
     let on = first.device.open_at(first.precision)?;
     first.warn_of_unread_on(&on);
-    points.own().try_for_each(|point| point.config.expect_computed_on(&on))?;
-    let groups = points.groups().into_iter().map(|group| PlannedGroup::of(group, options, &on));
+    points.expect_computed_on(&on)?;
+    let groups = points.groups()?.into_iter().map(|group| PlannedGroup::of(group, options, &on));
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
     for group in &groups {
-        warn_of_sanity(&group.points, group.examples);
+        warn_of_sanity(points, &group.group.members, group.examples)?;
     }
-    let event = described(points, &groups, &on);
-    answer(options.style.json.then_some(&event), || text(points, &groups, &on))
+    let event = if options.style.json { Some(described(points, &groups, &on)?) } else { None };
+    answer(event.as_ref(), || text(points, &groups, &on))
 }
 
-impl<'a> PlannedGroup<'a> {
-    fn of(points: Vec<&'a Point>, options: Options, on: &Device) -> Result<Self> {
-        let config = &points[0].config;
+impl PlannedGroup {
+    fn of(group: Group, options: Options, on: &Device) -> Result<Self> {
+        let config = &group.config;
         let examples = plan::examples(config)?.0;
-        let lanes = lanes_at_once(options, config, examples, on)?.min(points.len());
+        let lanes = lanes_at_once(options, config, examples, on)?.min(group.members.len());
         let bytes = match gpu::free_bytes(on) {
             Some(_) => plan::device_bytes(config, examples, lanes as u64),
             None => plan::bytes(config, examples, lanes as u64, SavedTeacher::of(config)?.as_deref()),
         };
-        Ok(Self { examples, lanes, steps: schedule(config, examples).total_steps, bytes, points })
+        Ok(Self { examples, lanes, steps: schedule(config, examples).total_steps, bytes, group })
     }
 
     /// How often a model of lanes is trained.
     fn rounds(&self) -> u64 {
-        self.points.len().div_ceil(self.lanes) as u64
+        self.group.members.len().div_ceil(self.lanes) as u64
     }
 
-    /// The epochs of each point.
-    fn epochs(&self) -> impl Iterator<Item = u64> {
-        self.points.iter().map(|point| point.config.epochs)
-    }
-
-    fn indices(&self) -> Vec<usize> {
-        self.points.iter().map(|point| point.index).collect()
+    /// The epochs of all points together.
+    fn epochs(&self) -> u64 {
+        self.group.config.epochs.saturating_mul(self.group.members.len() as u64)
     }
 }
 
-fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json {
-    let group = |group: &PlannedGroup<'_>| {
-        let config = &group.points[0].config;
+fn described(points: &Points, groups: &[PlannedGroup], on: &Device) -> Result<Json> {
+    let group = |group: &PlannedGroup| {
+        let config = &group.group.config;
         json!({
-            "points": group.indices(),
+            "points": group.group.members,
             "net": config.shape.to_string(),
             "optimizer": config.optimizer.name,
             "parameters": config.shape.parameters(),
@@ -94,30 +90,30 @@ fn described(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> Json 
             "memory_bytes": group.bytes,
         })
     };
-    json!({
+    let point = |point: usize| -> Result<Json> {
+        let (settings, derived) = (points.settings(point), points.derived(point)?);
+        Ok(json!({"point": point, "settings": settings, "derived": derived}))
+    };
+    Ok(json!({
         "event": "dry_run",
-        "axes": points.axes.iter().map(|axis| json!({
+        "axes": points.axes().iter().map(|axis| json!({
             "key": axis.setting.key,
             "values": axis.values.iter().map(Value::to_json).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "random": points.random,
-        "halving": points.halving.map(|halving| halving.to_string()),
+        "halving": points.halving,
         "device": device::name(on),
         "groups": groups.iter().map(group).collect::<Vec<_>>(),
         "memory_bytes": groups.iter().map(|group| group.bytes).max(),
-        "shard": points.shard.map(|shard| shard.to_string()),
-        "points": points.own().map(|point| json!({
-            "point": point.index,
-            "settings": points.settings(point),
-            "derived": points.derived(point),
-        })).collect::<Vec<_>>(),
-    })
+        "shard": points.shard(),
+        "points": points.own().map(point).collect::<Result<Vec<_>>>()?,
+    }))
 }
 
-fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
+fn text(points: &Points, groups: &[PlannedGroup], on: &Device) -> String {
     let width = stdout_width().unwrap_or(usize::MAX);
     let mut text = String::new();
-    for axis in &points.axes {
+    for axis in points.axes() {
         let values: Vec<String> = axis.values.iter().map(|value| word(&value.to_json())).collect();
         let between = if values.iter().any(|value| value.contains(',')) { "; " } else { ", " };
         let line = format!("axis     {}: {}", axis.setting.key, values.join(between));
@@ -125,16 +121,15 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
     }
     let drawn = if points.random.is_some() { ", drawn from all combinations" } else { "" };
     let count = points.count() as u64;
-    let part = points.shard.map(|shard| format!(", shard {shard} of {}", points.points.len())).unwrap_or_default();
+    let part = points.shard().map(|shard| format!(", shard {shard} of {}", points.total())).unwrap_or_default();
     let _ = writeln!(text, "points   {count}{part}{drawn}, in {}", counted(groups.len() as u64, "group"));
     if let Some(halving) = points.halving {
-        let most = points.points.iter().map(|point| point.config.epochs).max().unwrap_or_default();
+        let most = groups.iter().map(|group| group.group.config.epochs).max().unwrap_or_default();
         let rungs: Vec<String> = halving.rungs().take_while(|rung| *rung < most).map(|rung| rung.to_string()).collect();
-        let all: u64 = groups.iter().flat_map(PlannedGroup::epochs).sum();
-        let taken = groups.iter().map(|group| {
-            let most = group.epochs().max().unwrap_or_default();
-            halving.epochs_in_all(group.points.len(), most).min(group.epochs().sum())
-        });
+        let all: u64 = groups.iter().map(PlannedGroup::epochs).sum();
+        let taken = groups
+            .iter()
+            .map(|PlannedGroup { group, .. }| halving.epochs_in_all(group.members.len(), group.config.epochs));
         let (eta, after, taken) = (halving.eta, rungs.join(", "), taken.sum::<u64>());
         let line = format!("halving  1 of {eta} goes on after epoch {after}: at most {taken} epochs of {all}");
         let _ = writeln!(text, "{}", wrapped(&line, width, 9));
@@ -145,10 +140,10 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
 
     let names = ["points", "net", "optimizer", "parameters", "epochs", "steps", "lanes", "rounds", "memory"];
     let side = |name| if matches!(name, "points" | "net" | "optimizer") { Side::Left } else { Side::Right };
-    let row = |group: &PlannedGroup<'_>| {
-        let config = &group.points[0].config;
+    let row = |group: &PlannedGroup| {
+        let config = &group.group.config;
         vec![
-            short(&ranges(&group.indices())),
+            short(&ranges(&group.group.members)),
             short(&config.shape.to_string()),
             config.optimizer.name.to_owned(),
             config.shape.parameters().to_string(),
@@ -162,12 +157,12 @@ fn text(points: &Points, groups: &[PlannedGroup<'_>], on: &Device) -> String {
     let names = names.map(|name| (name, side(name))).to_vec();
     text += &aligned_within(width, &["epochs", "rounds", "optimizer"], names, groups.iter().map(row).collect());
 
-    let keys: Vec<&str> = points.axes.iter().map(|axis| leaf(axis.setting.key)).collect();
+    let keys: Vec<&str> = points.axes().iter().map(|axis| leaf(axis.setting.key)).collect();
     let names: Vec<(&str, Side)> =
         std::iter::once(("point", Side::Right)).chain(keys.into_iter().map(|key| (key, Side::Left))).collect();
-    let row = |point: &Point| {
+    let row = |point: usize| {
         let settings = points.settings(point);
-        std::iter::once(point.index.to_string()).chain(settings.values().map(word)).collect()
+        std::iter::once(point.to_string()).chain(settings.values().map(word)).collect()
     };
     text.push('\n');
     text + &aligned(&names, &points.own().map(row).collect::<Vec<_>>())

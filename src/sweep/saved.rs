@@ -209,12 +209,13 @@ impl SavedLanes {
         if !own.is_sorted_by(|a, b| a < b) || diverged.iter().any(|diverged| !own.contains(&diverged.point)) {
             return Some("its points are not in order".into());
         }
-        if own.last().is_none_or(|last| *last >= points.points.len()) {
-            return Some(format!("it names points of which the sweep has {}", points.points.len()));
+        if own.last().is_none_or(|last| *last >= points.total()) {
+            return Some(format!("it names points of which the sweep has {}", points.total()));
         }
         let place = |progress: &Progress| (progress.epoch, progress.position, progress.step, progress.evaluated_step);
         for SavedLane { point, checkpoint, best } in &self.lanes {
-            if points.points[*point].config.departure(&checkpoint.meta.config).is_some() {
+            let config = points.config(*point);
+            if config.is_ok_and(|config| config.departure(&checkpoint.meta.config).is_some()) {
                 return Some(format!("its lane {point} has other settings than point {point}"));
             }
             if place(&checkpoint.meta.progress) != place(&self.lanes[0].checkpoint.meta.progress) {

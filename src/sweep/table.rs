@@ -10,6 +10,9 @@ use crate::draw::Estimate;
 use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, word, wrapped};
 use crate::run::results::{CHOSEN_BY, PointEnd};
 
+/// Rows that are shown in text.
+const MOST_ROWS: usize = 20;
+
 /// A row: all seeds of one combination.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Combination {
@@ -33,7 +36,7 @@ pub struct Combination {
 pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combination> {
     let mut rows: Vec<(Combination, Vec<f64>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for end in points.points.iter().filter_map(|point| ended.get(&point.index)) {
+    for end in points.own().filter_map(|point| ended.get(&point)) {
         let mut settings = end.settings.clone();
         settings.shift_remove("train.seed");
         let place = *places.entry(json!(settings).to_string()).or_insert_with(|| {
@@ -96,7 +99,13 @@ pub fn to_text(rows: &[Combination], measured: &str, data_seed: u64) -> String {
         cells
     };
     let width = stdout_width().unwrap_or(usize::MAX);
-    let mut text = aligned_within(width, &["points", "diverged", "left", "n"], names, rows.iter().map(cells).collect());
+    let shown = rows.iter().take(MOST_ROWS).map(cells).collect();
+    let mut text = aligned_within(width, &["points", "diverged", "left", "n"], names, shown);
+    if let more @ 1.. = rows.len().saturating_sub(MOST_ROWS) {
+        let which = if rows.iter().any(|row| row.ranked) { "best" } else { "first" };
+        let what = format!("these are the {which} {MOST_ROWS}; results.csv has {more} more");
+        let _ = writeln!(text, "{}", wrapped(&what, width, 2));
+    }
     if rows.iter().any(|row| row.deviation.is_some()) {
         let what =
             format!("σ is over seeds of the weights; the order of samples is one, that of --data-seed {data_seed}");
