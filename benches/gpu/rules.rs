@@ -99,7 +99,7 @@ fn draw(stream: &mut Stream, shape: &[usize], most: i32) -> Result<Tensor> {
 /// Each family with every choice of its switches, with and without momentum where there is none by default.
 fn variants() -> Vec<(String, &'static Family, Hypers)> {
     let mut variants = Vec::new();
-    for family in FAMILIES {
+    for family in FAMILIES.iter().filter(|family| family.on_gpu) {
         let switches: Vec<&Hyper> = family.hypers.iter().filter(|hyper| hyper.accepts == Accepts::Switch).collect();
         let momentum = family.hypers.iter().find(|hyper| hyper.name() == "momentum");
         let without = momentum.filter(|hyper| hyper.default == HyperValue::Number(0.0));
