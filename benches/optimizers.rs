@@ -40,8 +40,11 @@ fn microseconds(optimizer: &mut dyn LaneOptimizer, gradients: &Vec<Tensor>, step
 
 /// The families with their defaults, and the options that change the state or the passes.
 fn variants() -> Vec<(String, &'static Family, Hypers)> {
-    let mut variants: Vec<_> =
-        FAMILIES.iter().map(|family| (family.name.to_owned(), *family, family.defaults())).collect();
+    let mut variants: Vec<_> = FAMILIES
+        .iter()
+        .filter(|family| !family.needs_curvature)
+        .map(|family| (family.name.to_owned(), *family, family.defaults()))
+        .collect();
     for (name, key, value) in [
         ("sgd", "momentum", HyperValue::Number(0.9)),
         ("adam", "amsgrad", HyperValue::Switch(true)),

@@ -448,6 +448,11 @@ impl Config {
         Err(Failure::new(Exit::Usage, what).hint(format!("give --device cpu, or leave {flag} out")))
     }
 
+    /// Whether one of its optimizers takes estimates of the curvature.
+    pub fn needs_curvature(&self) -> bool {
+        self.groups.iter().any(|group| group.family.needs_curvature)
+    }
+
     /// The first of its optimizers that a GPU does not have.
     fn not_on_gpu(&self) -> Option<&'static str> {
         self.groups.iter().map(|group| group.family).find(|family| !family.on_gpu).map(|family| family.name)
@@ -499,6 +504,13 @@ impl Config {
             return usage(
                 &format!("{optimizer} is not there on a GPU: the CPU alone computes it"),
                 "give --device cpu, or choose another --optimizer",
+            );
+        }
+        let curved = self.groups.iter().map(|group| group.family).find(|family| family.needs_curvature);
+        if let Some(Family { name, .. }) = curved.filter(|_| self.teacher.is_some()) {
+            return usage(
+                &format!("{name} takes the curvature of cross entropy, and a teacher's loss has another"),
+                "leave --teacher out, or choose another --optimizer",
             );
         }
         if self.has_codes() && matches!(self.device, Request::Cuda(_)) {

@@ -38,6 +38,7 @@ mod schedule;
 mod schedule_free;
 mod schedule_free_sgd;
 mod sgd;
+mod sophia;
 mod stableadamw;
 mod store;
 mod yogi;
@@ -92,6 +93,7 @@ pub static FAMILIES: &[&Family] = &[
     &prodigy::PRODIGY,
     &dadapt::DADAPT_ADAM,
     &adafactor::ADAFACTOR,
+    &sophia::SOPHIA,
     &muon::MUON,
 ];
 
@@ -114,6 +116,11 @@ pub trait Gradients {
     /// The gradient of the parameter with this index and variable, if there is one.
     fn gradient(&self, index: usize, var: &Var) -> Option<&Tensor>;
 
+    /// An estimate of the diagonal of the loss's Hessian by the parameter with this index, in its shape, where one was made.
+    fn curvature(&self, _index: usize) -> Option<&Tensor> {
+        None
+    }
+
     /// Factors on all gradients, f32 `[K]`, where clipping left them on the device.
     fn factors(&self) -> Option<&Tensor> {
         None
@@ -123,20 +130,26 @@ pub trait Gradients {
 /// Requires that the parameter `name` can be stepped along its gradient: nothing may fail once a step has begun.
 fn expect_fitting(name: &str, var: &Var, gradient: Option<&Tensor>) -> Result<()> {
     let gradient = gradient.with_context(|| format!("parameter `{name}` has no gradient"))?;
+    expect_like("gradient", name, var, gradient)
+}
+
+/// Requires that an estimate of the curvature goes with the parameter `name` likewise.
+fn expect_curvature(name: &str, var: &Var, estimate: Option<&Tensor>) -> Result<()> {
+    let estimate = estimate.with_context(|| format!("parameter `{name}` has no estimate of its curvature"))?;
+    expect_like("curvature", name, var, estimate)
+}
+
+/// Requires that `found`, the `what` of the parameter `name`, is as the parameter is.
+fn expect_like(what: &str, name: &str, var: &Var, found: &Tensor) -> Result<()> {
     ensure!(
-        gradient.elem_count() == var.elem_count(),
-        "the gradient of `{name}` has shape {:?}, expected {:?}",
-        gradient.dims(),
+        found.elem_count() == var.elem_count(),
+        "the {what} of `{name}` has shape {:?}, expected {:?}",
+        found.dims(),
         var.dims()
     );
-    ensure!(
-        gradient.dtype() == var.dtype(),
-        "the gradient of `{name}` is {:?}, expected {:?}",
-        gradient.dtype(),
-        var.dtype()
-    );
-    ensure!(gradient.device().same_device(var.device()), "the gradient of `{name}` lies on another device");
-    ensure!(gradient.is_contiguous(), "the gradient of `{name}` is not contiguous");
+    ensure!(found.dtype() == var.dtype(), "the {what} of `{name}` is {:?}, expected {:?}", found.dtype(), var.dtype());
+    ensure!(found.device().same_device(var.device()), "the {what} of `{name}` lies on another device");
+    ensure!(found.is_contiguous(), "the {what} of `{name}` is not contiguous");
     Ok(())
 }
 
@@ -179,7 +192,7 @@ pub trait LaneOptimizer: Send {
     /// Updates every parameter in place. `scalars` holds one entry per lane.
     ///
     /// # Errors
-    /// If a parameter has no gradient, naming it; nothing has changed then.
+    /// If a parameter has no gradient, or no curvature where that is due, naming it; nothing has changed then.
     fn step(&mut self, gradients: &dyn Gradients, scalars: &[StepScalars]) -> Result<()> {
         self.check(gradients)?;
         self.prepare(scalars)?;
@@ -200,6 +213,11 @@ pub trait LaneOptimizer: Send {
 
     /// The device's part of a step, which is the same in every step but for what [`LaneOptimizer::prepare`] has brought there.
     fn apply(&mut self, gradients: &dyn Gradients) -> Result<()>;
+
+    /// Whether the next step of a lane takes an estimate of the curvature, which [`Gradients::curvature`] must then have.
+    fn is_curvature_due(&self, _lane: usize) -> bool {
+        false
+    }
 
     /// Number of steps that a lane has taken.
     fn steps(&self, lane: usize) -> u64;

@@ -32,6 +32,8 @@ pub enum Purpose {
     Mixup = 9,
     /// Noise on the gradients of a function, and which loss a step meets; index 0.
     Gradients = 10,
+    /// Labels that are drawn from what a net says, for an estimate of the curvature; index 0.
+    Labels = 11,
 }
 
 /// A position in the stream of (seed, purpose, index).

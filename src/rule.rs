@@ -243,6 +243,11 @@ pub trait Rule<const S: usize, const P: usize, const H: usize> {
     fn denominator(&self, _t: u64) -> Option<Denominator> {
         None
     }
+
+    /// See [`Curvature`]; none at a step `t` that takes no estimate. A rule that ever takes one does so in its first step.
+    fn curvature(&self, _t: u64) -> Option<Curvature> {
+        None
+    }
 }
 
 /// A rule that looks at one element at a time.
@@ -288,6 +293,16 @@ pub trait Joint<const S: usize, const P: usize, const H: usize, const N: usize, 
 /// Where a net that is trained at θ is to be evaluated: at `θ + weight · (s − θ)` with the state number s of this index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
+    /// Index in [`Rule::STATE`].
+    pub state: usize,
+    /// The weight.
+    pub weight: f64,
+}
+
+/// Where estimates ĥ of the diagonal of the loss's Hessian go: `s ← s + weight · (ĥ − s)` for the state number s of this index, before
+/// the update of the same step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Curvature {
     /// Index in [`Rule::STATE`].
     pub state: usize,
     /// The weight.

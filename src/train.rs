@@ -7,6 +7,7 @@
 
 pub mod average;
 mod clip;
+mod curvature;
 mod device;
 mod evaluator;
 pub mod health;
@@ -37,6 +38,7 @@ use crate::optim::{Decay, Grouped, Hypers, LaneOptimizer, Parameter, Part, Sched
 use crate::rng::{Purpose, Stream};
 use average::Average;
 use clip::Clip;
+use curvature::{Curvature, Curved, Piece};
 use device::DeviceStep;
 use evaluator::EVALUATION_ROWS;
 use health::Monitor;
@@ -77,6 +79,8 @@ pub struct Trainer {
     /// Prunes and quantizes, if a lane does.
     projection: Option<Projection>,
     backprop: Backprop,
+    /// Estimates of the curvature, if an optimizer takes them.
+    curvature: Option<Curvature>,
     /// Sums of the gradients of a step's batches, where there are several.
     accumulated: Option<Vec<Tensor>>,
     channels: Vec<Channel>,
@@ -137,6 +141,7 @@ impl Trainer {
         let on_device =
             DeviceStep::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
         let optimizer = optimizer(lanes, &net)?;
+        let curvature = config.needs_curvature().then(|| Curvature::new(&net, &backprop, &seeds)).transpose()?;
         let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
         Ok(Self {
             projection: Projection::new(lanes, &net, &*optimizer, epoch_steps)?,
@@ -148,6 +153,7 @@ impl Trainer {
             average: average(lanes, &net)?,
             monitor: config.health.then(|| Monitor::new(&net)).transpose()?,
             accumulated,
+            curvature,
             backprop,
             channels,
             augmentation: config.augmentation(means),
@@ -215,6 +221,7 @@ impl Trainer {
             .saturating_add(state)
             .saturating_mul(copies)
             .saturating_add(Backprop::bytes(&config.shape, 1, rows))
+            .saturating_add(if config.needs_curvature() { Curvature::bytes(&config.shape, rows) } else { 0 })
             .saturating_add(Activations::bytes(&config.shape, 1, EVALUATION_ROWS as u64))
     }
 
@@ -288,12 +295,20 @@ impl Trainer {
     /// The mean gradient of a step, over its batches.
     fn gradients(&mut self, batch: Batch<'_>, step: u64, watched: bool) -> Result<Option<String>> {
         self.optimizer.at_training_point()?;
+        if let Some(curvature) = &mut self.curvature {
+            curvature.ask(&*self.optimizer);
+        }
         for offset in (0..batch.rows).step_by(self.batch_size) {
             let rows = self.batch_size.min(batch.rows - offset);
             let piece = Batch { start: batch.start + offset, rows, ..batch };
             self.forward(piece, step, offset)?;
             if watched && let Some(found) = self.output_not_finite(rows)? {
                 return Ok(Some(found));
+            }
+            if let Some(curvature) = &mut self.curvature {
+                let first = step * self.step_samples as u64 + offset as u64;
+                let piece = Piece { rows, of: batch.rows, offset, first };
+                curvature.observe(&self.net, &self.backprop, piece)?;
             }
             self.loss(piece, batch.rows)?;
             if watched && !self.sums_are_finite()? {
@@ -376,7 +391,7 @@ impl Trainer {
         if let Some(projection) = &mut self.projection {
             projection.before(&self.net, gradients, step, factor)?;
         }
-        self.optimizer.step(gradients, &self.scalars)?;
+        self.optimizer.step(&Curved { gradients, curvature: self.curvature.as_ref() }, &self.scalars)?;
         if let Some(projection) = &mut self.projection {
             let lr = |lane: usize| self.scalars[lane].lr;
             for lane in projection.after(&self.net, &*self.optimizer, step + 1, lr)? {

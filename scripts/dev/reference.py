@@ -64,6 +64,7 @@ Peers, and where they come from:
     lamb                    arXiv:1904.00962, as optax.lamb
     stableadamw             arXiv:2304.13013, Algorithm 2
     mars                    arXiv:2411.10438, github.com/AGI-Arena/MARS with optimize_1d
+    sophia                  arXiv:2305.14342, Algorithm 3, with the estimate ĥ = g²
     cautious                arXiv:2411.16085, github.com/kyleliang919/C-Optim
     cautious_decay          arXiv:2510.12402
     muon                    torch.optim.Muon, with Newton-Schulz in float64 instead of bfloat16
@@ -451,6 +452,18 @@ def mars(h, t, lr, theta, g, m, v, previous):
     return theta - lr * (theta * h.weight_decay + m / denominator), m, v, g
 
 
+@transcribed("m h", "Algorithm 3 of arXiv:2305.14342 with ĥ = g²")
+def sophia(h, t, lr, theta, g, m, curvature):
+    """In float64 it agrees to 1e-13 over 1,000 steps with optax.contrib.sophia where both correct m for its start or neither does, and
+    both divide by the average before or after the estimate; and with the authors' SophiaG where ε is far below γ·h."""
+    m = h.beta1 * m + (1 - h.beta1) * g
+    if (t - 1) % h.update_interval == 0:
+        estimate = g * g
+        curvature = h.beta2 * curvature + (1 - h.beta2) * estimate
+    theta = theta - lr * h.weight_decay * theta
+    return theta - lr * (m / (h.gamma * curvature).clamp(min=h.eps)).clamp(-1, 1), m, curvature
+
+
 def product(a, b):
     """A matrix product in the order of a plain sum, so that no library of linear algebra decides the bits."""
     return (a[:, :, None] * b[None, :, :]).sum(1)
@@ -548,6 +561,7 @@ FAMILIES = {
     "adafactor": (packaged(optim.Adafactor, {"v": "variance", "row": "row_var", "col": "col_var"}, {"clip_threshold": "d"},
                            read=pair_of_epsilons, foreach=False),
                   dict(lr=1e-2, beta2_decay=-0.8, eps1=0.0, eps2=1e-3, clip_threshold=1.0, weight_decay=0.0)),
+    "sophia": (sophia, dict(lr=1e-4, beta1=0.965, beta2=0.99, eps=1e-12, gamma=0.04, weight_decay=0.1, update_interval=10)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
 }
 # (family, options): the rule where these options are on; the first that fits is taken
@@ -690,6 +704,9 @@ CASES = {
     "adafactor-matrices": ("adafactor", {}),
     "adafactor-kernels": ("adafactor", dict(lr=1.0, beta2_decay=-0.5, eps1=0.1, eps2=0.05, clip_threshold=1.5,
                                             weight_decay=0.01)),
+    "sophia": ("sophia", {}),
+    "sophia-other": ("sophia", dict(lr=3e-3, beta1=0.9, beta2=0.8, eps=1e-3, gamma=2.0, weight_decay=0.01, update_interval=3)),
+    "sophia-every": ("sophia", dict(gamma=8.0, weight_decay=0.0, update_interval=1)),  # an estimate in every step
     "muon": ("muon", {}),
     "muon-other": ("muon", dict(lr=0.02, momentum=0.9, nesterov=False, weight_decay=0.01, ns_steps=3,
                                 adjust="match_rms_adamw")),

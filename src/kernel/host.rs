@@ -3,6 +3,7 @@
 pub mod alloc;
 pub mod borrow;
 pub mod coded;
+pub mod curvature;
 pub mod distil;
 pub mod factored;
 pub mod field;

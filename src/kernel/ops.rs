@@ -6,6 +6,7 @@ pub mod affine;
 pub mod augment;
 pub mod clip;
 pub mod coded;
+pub mod curvature;
 pub mod dropout;
 pub mod elementwise;
 pub mod factored;

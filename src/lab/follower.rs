@@ -45,6 +45,11 @@ impl Recipe {
         }
         let config = Config::load(&Sources { command_line: given, ..Sources::default() })?;
         config.expect_read()?;
+        if config.optimizer.needs_curvature {
+            let what =
+                format!("{} takes the curvature of a net's loss, and here are gradients alone", config.optimizer.name);
+            return Err(Failure::new(Exit::Usage, what).hint("`adamtrain --optimizer` trains nets by it").into());
+        }
         Ok(Self { family: config.optimizer, hypers: config.hypers.clone() })
     }
 

@@ -132,6 +132,14 @@ impl Backprop {
         &self.gradients
     }
 
+    /// Computes Σ_rows q_c·xⱼ² in place of the gradients of a net without hidden layers, Σ_rows q_c for its biases, from q in place of
+    /// the logits and `squares`, the squares of its inputs in their shape.
+    pub fn diagonal(&self, rows: usize, squares: &Tensor) -> Result<()> {
+        let (shape, q) = (Affine { rows, ..self.activations.shapes[0] }, self.activations.logits());
+        shape.weight_gradient(q, squares, &self.gradients[0], self.rooms[0].as_ref())?;
+        Ok(kernel::column_sums(rows, q, &self.gradients[1])?)
+    }
+
     /// Computes all gradients from the gradient of the logits.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
         let Activations { x, outputs, shapes, .. } = &self.activations;

@@ -135,6 +135,9 @@ impl OptimizerConfig {
     fn check(&self) -> Result<()> {
         fitted(&LR, HyperValue::Number(self.lr))?;
         if let Recipe::Family(family, hypers) = &self.kind {
+            if family.needs_curvature {
+                bail!("{} takes the curvature of a net's loss, and here are gradients alone", family.name)
+            }
             family.hypers.iter().try_for_each(|hyper| fitted(hyper, hypers.get(hyper)).map(drop))?;
             if let Some(why) = (family.refuse)(hypers) {
                 bail!("{why}")

@@ -5,10 +5,10 @@ use candle_core::{DType, Tensor, Var};
 
 use super::parameter::{Parameter, Parameters};
 use super::store::{State, Store, lane_of};
-use super::{Gradients, LaneOptimizer, StepScalars, expect_fitting, expect_numbers};
+use super::{Gradients, LaneOptimizer, StepScalars, expect_curvature, expect_fitting, expect_numbers};
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::code::Bits;
-use crate::rule::{Denominator, Evaluation, Joint, Named as _, OnePass, Rule, TwoPass};
+use crate::rule::{Curvature, Denominator, Evaluation, Joint, Named as _, OnePass, Rule, TwoPass};
 
 /// The name of the training point in a checkpoint, where the parameter itself holds the evaluation point.
 const TRAINING_POINT: &str = "y";
@@ -210,6 +210,9 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
             ensure!(has_codes, "the state of {} cannot be kept as codes", U::NAME);
             expect_codable(parameters)?;
         }
+        if takes_curvature(&rules) {
+            expect_on_host(parameters, U::NAME)?;
+        }
         let initial: Vec<[f64; S]> = rules.iter().map(Rule::initial).collect();
         let (origin, evaluated) = (rules.first().and_then(Rule::origin), rules.first().and_then(Rule::evaluation));
         let (mut state, mut training_point) = (Vec::new(), Vec::new());
@@ -259,6 +262,11 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     }
 }
 
+/// Whether these rules ever take an estimate of the curvature.
+fn takes_curvature<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>(rules: &[U]) -> bool {
+    rules.iter().any(|rule| rule.curvature(1).is_some())
+}
+
 /// Requires parameters whose state can be kept as codes.
 fn expect_codable(parameters: &Parameters) -> Result<()> {
     for Parameter { name, var, .. } in parameters {
@@ -282,6 +290,11 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
             expect_fitting(name, var, gradients.gradient(index, var))?;
         }
+        if (0..self.rules.len()).any(|lane| self.is_curvature_due(lane)) {
+            for (index, (name, var)) in self.names.iter().zip(&self.vars).enumerate() {
+                expect_curvature(name, var, gradients.curvature(index))?;
+            }
+        }
         Ok(())
     }
 
@@ -303,6 +316,15 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
         let Self { vars, state, rules, history, scalars, steps, passes, updater, .. } = self;
         // A tensor of no elements has nothing to move.
         let own = || vars.iter().zip(&*state).enumerate().filter(|(_, (var, _))| var.elem_count() > 0);
+        let curvature = |lane: usize| rules[lane].curvature(steps[lane]);
+        if let Some(Curvature { state: part, .. }) = (0..rules.len()).find_map(curvature) {
+            let weight = |lane: usize| curvature(lane).map(|curvature| curvature.weight);
+            for (index, (_, state)) in own() {
+                if let (Some(estimate), Some(state)) = (gradients.curvature(index), state.numbers()) {
+                    kernel::average_lanes(rules.len(), weight, estimate, part, state)?;
+                }
+            }
+        }
         let parts = || {
             own().filter_map(|(index, (var, state))| {
                 let gradient = gradients.gradient(index, var)?;
@@ -330,6 +352,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
             }
         }
         Ok(())
+    }
+
+    fn is_curvature_due(&self, lane: usize) -> bool {
+        self.rules[lane].curvature(self.steps[lane] + 1).is_some()
     }
 
     fn steps(&self, lane: usize) -> u64 {
@@ -462,6 +488,10 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
     fn kernels(&self, found: &mut Vec<kernel::gpu::Source>) {
         // A table of scalars as a few steps of lanes at different rates have it.
         let Steps::Alone { source, .. } = &self.passes else { return };
+        // Its curvature is the host's.
+        if takes_curvature(&self.rules) {
+            return;
+        }
         let rule = &self.rules[0];
         let mut histories = [rule.history(); 3];
         let mut source = source();

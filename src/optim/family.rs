@@ -42,6 +42,8 @@ pub struct Family {
     pub evaluates_elsewhere: bool,
     /// Whether it estimates numbers of all its parameters together, so that two groups of it would be two optimizers.
     pub is_joint: bool,
+    /// Whether it takes estimates of the curvature, which training a net makes.
+    pub needs_curvature: bool,
     /// Whether a GPU has it.
     pub on_gpu: bool,
     /// State numbers of a parameter of some shape, without lanes; none where it has as many as elements of each of `state`.
@@ -76,6 +78,7 @@ impl Family {
             starts_at_rest: true,
             evaluates_elsewhere: false,
             is_joint: false,
+            needs_curvature: false,
             on_gpu: true,
             state_numbers: None,
             build,

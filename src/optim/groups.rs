@@ -35,6 +35,10 @@ impl Gradients for Selected<'_> {
         self.all.gradient(*self.members.get(index)?, var)
     }
 
+    fn curvature(&self, index: usize) -> Option<&Tensor> {
+        self.all.curvature(*self.members.get(index)?)
+    }
+
     fn factors(&self) -> Option<&Tensor> {
         self.all.factors()
     }
@@ -73,6 +77,10 @@ impl LaneOptimizer for Grouped {
             optimizer.apply(&Selected { all: gradients, members })?;
         }
         Ok(())
+    }
+
+    fn is_curvature_due(&self, lane: usize) -> bool {
+        self.parts.iter().any(|part| part.optimizer.is_curvature_due(lane))
     }
 
     fn steps(&self, lane: usize) -> u64 {

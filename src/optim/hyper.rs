@@ -269,6 +269,7 @@ hypers! {
     PROXIMAL = "proximal", "", switch(true), "decay as a division by 1 + αλ after the step";
     FINAL_LR = "final_lr", "α∞", number(RATE, 0.1), "what the rates of all elements end at, that of SGD";
     GAMMA = "gamma", "γ", number(range(1e-30, true, 1.0, false), 1e-3), "how fast the bounds of the rates close";
+    UPDATE_INTERVAL = "update_interval", "k", count(i64::MAX as u64, 10), "steps from one estimate of the curvature to the next";
     ETA_MINUS = "eta_minus", "η⁻", number(range(0.0, false, 1.0, false), 0.5),
         "factor on an element's step where its gradient has changed sign";
     ETA_PLUS = "eta_plus", "η⁺", number(range(1.0, false, MOST, true), 1.2),
@@ -314,6 +315,11 @@ pub const MIX: Hyper = ALPHA.or(2.0).meaning("a", "weight of the slow average");
 
 /// α of ASGD, which is a power.
 pub const FALL: Hyper = ALPHA.or(0.75).meaning("a", "power of the steps by which the rate falls");
+/// γ of Sophia, which is a factor.
+pub const CURVATURE_SCALE: Hyper = GAMMA
+    .within(NOT_NEGATIVE)
+    .or(0.04)
+    .meaning("γ", "factor on the curvature: the larger, the shorter steps are and the fewer are clipped");
 /// γ of MARS, which is a weight.
 pub const CORRECTION: Hyper =
     GAMMA.within(NOT_NEGATIVE).or(0.025).meaning("γ", "weight of the correction by the last gradient");

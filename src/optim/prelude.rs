@@ -7,6 +7,6 @@ pub use super::family::Family;
 pub use super::hyper::Hypers;
 pub use crate::rule::code::Code;
 pub use crate::rule::{
-    Denominator, Evaluation, Joint, OnePass, Passes, Real, Rule, TwoPass, bias_correction, weight_decays,
+    Curvature, Denominator, Evaluation, Joint, OnePass, Passes, Real, Rule, TwoPass, bias_correction, weight_decays,
 };
 pub use crate::{hyperparameters, named};

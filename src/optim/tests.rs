@@ -13,6 +13,7 @@ mod mutants_of_rules;
 mod mutants_sums;
 mod pages;
 mod properties;
+mod sophia;
 mod table;
 
 pub(crate) use kernels::sources;
@@ -35,6 +36,26 @@ pub(crate) fn written(path: &str, text: &str) {
         std::fs::rename(&new, &whole).unwrap();
     }
     assert!(read() == text, "{path} is not what follows from the rules; ADAMTRAIN_WRITE=1 writes it");
+}
+
+/// Gradients, and as an estimate of the curvature, for the rules that take one, their squares: as the golden cases have it.
+struct Squared {
+    gradients: Vec<Tensor>,
+    squares: Vec<Tensor>,
+}
+
+impl Gradients for Squared {
+    fn gradient(&self, index: usize, _: &Var) -> Option<&Tensor> {
+        self.gradients.get(index)
+    }
+
+    fn curvature(&self, index: usize) -> Option<&Tensor> {
+        self.squares.get(index)
+    }
+}
+
+fn squared(gradients: Vec<Tensor>) -> Squared {
+    Squared { squares: gradients.iter().map(|gradient| gradient.sqr().unwrap()).collect(), gradients }
 }
 
 /// A lone parameter as the optimizers see it, f32 or f64: `[1, n]`.
@@ -69,7 +90,7 @@ impl Lone {
     }
 
     fn scaled(&mut self, gradient: &[f64], lr: f64, gradient_scale: f64) {
-        let gradient = vec![tensor(gradient, self.dtype)];
+        let gradient = squared(vec![tensor(gradient, self.dtype)]);
         self.optimizer.step(&gradient, &[StepScalars { lr, gradient_scale }]).unwrap();
     }
 

@@ -67,6 +67,25 @@ pub fn average(weight: f64, target: &Tensor, x: &Tensor) -> Result<()> {
     }
 }
 
+/// The same for a part of state in host memory, in those of K `lanes` that have a weight: target `[K, …]`, state `[S, K, …]`.
+pub fn average_lanes(
+    lanes: usize,
+    weight: impl Fn(usize) -> Option<f64>,
+    target: &Tensor,
+    part: usize,
+    state: &Tensor,
+) -> Result<()> {
+    by_type!(target, R => lend_all!([target: R, mut state: R] => {
+        let (count, size) = (target.len(), target.len() / lanes);
+        let own = state[part * count..][..count].chunks_exact_mut(size);
+        for (lane, (x, target)) in own.zip(target.chunks_exact(size)).enumerate() {
+            if let Some(weight) = weight(lane) {
+                averaged(Width::detect(), R::constant(weight), target, x);
+            }
+        }
+    }))
+}
+
 vectorised! {
     /// Without denormals.
     fn averaged[R: Number][R](weight: R, target: &[R], x: &mut [R]) {

@@ -75,7 +75,7 @@ fn drive(parameters: &[Parameter], optimizer: &mut dyn LaneOptimizer, steps: std
             tensor(&numbers, DType::F32).reshape(parameter.var.dims()).unwrap()
         };
         let gradients: Vec<Tensor> = parameters.iter().map(gradient).collect();
-        optimizer.step(&gradients, &[StepScalars { lr: 1e-2, gradient_scale: 1.0 }]).unwrap();
+        optimizer.step(&squared(gradients), &[StepScalars { lr: 1e-2, gradient_scale: 1.0 }]).unwrap();
     }
 }
 
@@ -128,14 +128,15 @@ fn a_lane_does_what_its_own_optimizer_would() {
         let both = Var::from_tensor(&cube(&data, 2)).unwrap();
         let mut optimizer = (family.build)(&hidden(&both), &lanes).unwrap();
         for gradient in &gradients {
-            optimizer.step(&vec![cube(gradient, 2)], &scalars).unwrap();
+            optimizer.step(&squared(vec![cube(gradient, 2)]), &scalars).unwrap();
         }
         for lane in 0..2 {
             let own = 15 * lane..15 * (lane + 1);
             let alone = Var::from_tensor(&cube(&data[own.clone()], 1)).unwrap();
             let mut optimizer = (family.build)(&hidden(&alone), &lanes[lane..=lane]).unwrap();
             for gradient in &gradients {
-                optimizer.step(&vec![cube(&gradient[own.clone()], 1)], &scalars[lane..=lane]).unwrap();
+                let gradient = squared(vec![cube(&gradient[own.clone()], 1)]);
+                optimizer.step(&gradient, &scalars[lane..=lane]).unwrap();
             }
             assert_eq!(read(&both.get(lane).unwrap()), read(&alone), "{}, lane {lane}", case.name);
         }
@@ -174,7 +175,7 @@ fn two_groups_are_two_optimizers() {
         let gradients: Vec<[Vec<f64>; 2]> = (1..4).map(|t| [draws.gradient(11, t), draws.gradient(15, t)]).collect();
         let shaped = |numbers: &[f64], var: &Var| tensor(numbers, DType::F32).reshape(var.dims()).unwrap();
         for [vector, matrix] in &gradients {
-            let both = vec![shaped(vector, &together[0].var), shaped(matrix, &together[1].var)];
+            let both = squared(vec![shaped(vector, &together[0].var), shaped(matrix, &together[1].var)]);
             grouped.step(&both, &[StepScalars { lr: 1e-2, gradient_scale: 1.0 }]).unwrap();
         }
         for (member, lr) in [(0, 1e-2), (1, 5e-3)] {
@@ -182,7 +183,7 @@ fn two_groups_are_two_optimizers() {
             let own = &apart[member..=member];
             let mut optimizer = (case.family.build)(own, std::slice::from_ref(&case.hypers)).unwrap();
             for gradients in &gradients {
-                let gradient = vec![shaped(&gradients[member], &own[0].var)];
+                let gradient = squared(vec![shaped(&gradients[member], &own[0].var)]);
                 optimizer.step(&gradient, &[StepScalars { lr, gradient_scale: 1.0 }]).unwrap();
             }
             assert_eq!(read(&together[member].var), read(&own[0].var), "{}, `{}`", case.name, own[0].name);
@@ -207,7 +208,7 @@ fn a_missing_gradient_changes_nothing_and_is_named() {
     for case in cases() {
         let (parameters, mut optimizer) = pair(case, [0, 1]);
         let before = contents(&parameters, &*optimizer);
-        let only_one = vec![tensor(&[1.0; 11], DType::F32)];
+        let only_one = squared(vec![tensor(&[1.0; 11], DType::F32)]);
         let error = optimizer.step(&only_one, &[StepScalars { lr: 1e-2, gradient_scale: 1.0 }]).unwrap_err();
         assert!(error.to_string().contains("`layers.0.weight` has no gradient"), "{}: {error}", case.name);
         assert!(contents(&parameters, &*optimizer) == before && optimizer.steps(0) == 0, "{}", case.name);
@@ -221,7 +222,7 @@ fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
         "sgd" | "asgd" => 0.05,
         "adagrad" => 0.5,
         "adadelta" => 10.0,
-        "lion" => 3e-3,
+        "lion" | "sophia" => 3e-3,
         "muon" | "lamb" => 1e-2,
         "schedule-free-sgd" | "adafactor" => 0.1,
         "prodigy" | "dadapt-adam" => 1.0,
