@@ -521,7 +521,8 @@ pub fn state_bytes(group: &Group, shape: &Shape) -> u64 {
     let store = Store::of(&group.hypers);
     let layers = shape.layers().map(|(inputs, outputs)| (inputs as u64, outputs as u64));
     if let Some(numbers) = group.family.state_numbers {
-        let of_layer = |(inputs, outputs): (u64, u64)| numbers(&[outputs, inputs]).saturating_add(numbers(&[outputs]));
+        let of = |shape: &[u64]| numbers(shape, &group.hypers);
+        let of_layer = |(inputs, outputs): (u64, u64)| of(&[outputs, inputs]).saturating_add(of(&[outputs]));
         return layers.map(of_layer).fold(0, u64::saturating_add).saturating_mul(4);
     }
     let of_layer = |(inputs, outputs): (u64, u64)| {

@@ -122,7 +122,7 @@ impl TwoPass<1, 0, 6, 2, 1> for Adafactor {
 }
 
 /// State numbers of a parameter of this shape.
-fn state_numbers(shape: &[u64]) -> u64 {
+fn state_numbers(shape: &[u64], _: &Hypers) -> u64 {
     match shape {
         [matrices @ .., rows, columns] => {
             matrices.iter().product::<u64>().saturating_mul(rows.saturating_add(*columns))

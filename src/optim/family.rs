@@ -47,7 +47,7 @@ pub struct Family {
     /// Whether a GPU has it.
     pub on_gpu: bool,
     /// State numbers of a parameter of some shape, without lanes; none where it has as many as elements of each of `state`.
-    pub state_numbers: Option<fn(&[u64]) -> u64>,
+    pub state_numbers: Option<fn(&[u64], &Hypers) -> u64>,
     /// Builds it over parameters, with the hyperparameters of each lane.
     pub build: Build,
 }
