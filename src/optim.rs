@@ -38,6 +38,7 @@ mod schedule;
 mod schedule_free;
 mod schedule_free_sgd;
 mod sgd;
+mod soap;
 mod sophia;
 mod stableadamw;
 mod store;
@@ -95,6 +96,7 @@ pub static FAMILIES: &[&Family] = &[
     &adafactor::ADAFACTOR,
     &sophia::SOPHIA,
     &muon::MUON,
+    &soap::SOAP,
 ];
 
 /// The family called `name`.

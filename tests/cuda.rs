@@ -206,7 +206,7 @@ fn what_looks_at_each_step_on_the_host_works_on_a_gpu() {
 }
 
 /// Those that a GPU would have to wait for in every step, or that have no kernels.
-const CPU_ALONE: [&str; 4] = ["prodigy", "dadapt-adam", "adafactor", "sophia"];
+const CPU_ALONE: [&str; 5] = ["prodigy", "dadapt-adam", "adafactor", "sophia", "soap"];
 
 #[test]
 fn every_optimizer_trains_on_a_gpu() {

@@ -95,6 +95,10 @@ fn every_point_is_its_own_run_bit_for_bit() {
             "--set optim.ns_coefficients=3.4445,-4.775,2.0315;2,-1.5,0.5 --lr 1e-3,1e-2",
             "--optimizer muon --hidden 12,8 --set optim.ns_steps=4",
         ),
+        (
+            "--set optim.precondition_frequency=2,3 --set optim.max_precond_dim=12,1024 --lr 1e-3,1e-2",
+            "--optimizer soap --hidden 12,8",
+        ),
         ("--set optim.sync_period=2,3 --set optim.slow_step_size=0.5,0.9", "--optimizer lookahead --hidden 12"),
         ("--lr 1e-3,1e-2", "--eval-every 3steps --set train.accumulate=2 --valid-fraction 0.2"),
         ("--lr 1e-3,1e-2", "--eval-every 2epochs --epochs 5"),

@@ -67,6 +67,7 @@ fn options_with_a_state_of_their_own_survive_too() {
         "--optimizer muon --set optim.ns_coefficients=2,-1.5,0.5",
         "--optimizer sophia --set optim.update_interval=2 --set train.accumulate=2 --dropout 0.3",
         "--optimizer sophia --set optim.update_interval=3 --hidden none --set train.non_finite=skip --valid-fraction 0.2",
+        "--optimizer soap --set optim.precondition_frequency=4 --set optim.max_precond_dim=32 --set optim.normalize_grads=true --health",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.regrow=0.1 --valid-fraction 0.2",
         "--prune 0.8 --hidden 8 --set prune.every=2 --set prune.saliency=fisher --set prune.clustering=0.5 --set prune.l1=1e-3",
         "--prune 0.8 --hidden 8 --set prune.method=iterative --set prune.rounds=3 --set prune.rewind=1steps",
@@ -108,6 +109,8 @@ fn pruning_by_a_second_moment_is_refused_where_the_optimizer_keeps_none_before_a
     };
     refused(&format!("{fisher} --optimizer adabelief"), "adabelief keeps none of `layers.0.weight`");
     refused("--optimizer lion --set prune.l1=1e-3", "prune.l1");
+    // Its v is that of the weights in another basis.
+    refused(&format!("{fisher} --optimizer soap"), "soap keeps none of `layers.0.weight`");
     // Muon drives the hidden matrix, AdamW the rest.
     refused(&format!("{fisher} --optimizer muon"), "muon keeps none of `layers.0.weight`");
     place.succeed("--prune 0.5 --set prune.saliency=fisher --optimizer muon --dry-run");
@@ -252,6 +255,9 @@ fn mistakes_around_optimizers_are_told() {
         ("--optimizer sophia --set optim.update_interval=0", &["optim.update_interval"]),
         ("--optimizer sophia --teacher nowhere", &["sophia takes the curvature", "--teacher"]),
         ("--optimizer adafactor --set optim.eps1=1e-20", &["optim.eps1", "1e-18"]),
+        ("--optimizer soap --device cuda", &["soap", "GPU", "--device cpu"]),
+        ("--optimizer soap --set optim.precondition_frequency=0", &["optim.precondition_frequency"]),
+        ("--optimizer soap --set optim.shampoo_beta=1", &["optim.shampoo_beta", "in [-1, 1)"]),
         ("--optimizer dadapt-adam --set optim.growth_rate=0.5", &["optim.growth_rate", "at least 1"]),
         ("--optimizer prodigy --set optim.d0=1e-12 --eps 1e-26", &["optim.d0", "optim.eps"]),
         ("--set optim.group=*.bias", &["optim.group"]),
@@ -579,6 +585,28 @@ fn adafactor_keeps_a_number_for_each_row_and_column_of_a_weight() {
     };
     // Adam's `v_max` counts too; four copies, and an eighth.
     assert!((memory("adam") - memory("adafactor") - 4.0 * 1.125 * (12.0 * 266_610.0 - bytes as f64)).abs() < 16.0);
+}
+
+#[test]
+fn soap_keeps_two_squares_for_each_side_that_is_not_too_long() {
+    let place = Place::new();
+    place.succeed(
+        "--hidden 30,20 --limit-train 200 --epochs 1 --optimizer soap --set optim.max_precond_dim=30 --out run -q",
+    );
+    let tensors = place.answer("inspect run")["tensors"].as_array().unwrap().clone();
+    let is_state = |name: &str| !matches!(name.rsplit_once('.'), Some((_, "weight" | "bias")));
+    let own = tensors.iter().filter(|tensor| is_state(tensor["name"].as_str().unwrap()));
+    let bytes: u64 = own.map(|tensor| tensor["bytes"].as_u64().unwrap()).sum();
+    let parameters = 784 * 30 + 30 + 30 * 20 + 20 + 20 * 10 + 10;
+    assert_eq!(bytes, 4 * 2 * (parameters + 30 * 30 + (30 * 30 + 20 * 20) + (20 * 20 + 10 * 10)));
+    let memory = |optimizer: &str| {
+        let arguments = format!("--hidden 30,20 --optimizer {optimizer} --dry-run");
+        place.answer(&arguments)["memory_bytes"].as_f64().unwrap()
+    };
+    let own = memory("soap --set optim.max_precond_dim=30");
+    // Adam's `v_max` counts too; four copies, and an eighth.
+    let fewer = 12.0 * parameters as f64 - bytes as f64;
+    assert!((memory("adam") - own - 4.0 * 1.125 * fewer).abs() < 16.0);
 }
 
 #[test]

@@ -31,7 +31,8 @@ SHA-256 and length of its file. All files are little-endian:
                     float64  the evaluation point [48] after 3000, of those that evaluate elsewhere than at θ
                     history stands as float64 [P] behind each step, and behind the arrays of step 1000
     muon*.bin       float64  [12]: θ [5][9], b [5][9], θ [12][4], b [12][4] after each step; other cases with `matrices`
-                             likewise, of matrices of their `shapes`: θ and the states, whose lengths are the `sizes`
+                             likewise, of matrices of their `shapes`: θ and the states, whose lengths are the `sizes`; of cases
+                             that are `even` θ of each matrix after 1000 free-running steps stands behind
 
 The learning rate of step t = 1, 2, … is lr · (1 + slope·t) stepwise, where slope is −0.05 unless the case has an
 `lr_slope`, and lr · (1 − 0.5·t/3000) free-running. Where a case has a `gradient_scale`, all its gradients are times that.
@@ -40,7 +41,8 @@ The free-running inputs are not stored. splitmix64 from state 2014 gives z; u = 
 for i = 0, 1, …, n−1; then at each step, for every i in order, g[i] = (u + 1/4)·2^((i mod 12) − 8), but 0 (the draw is
 used up all the same) where i mod 16 = 15 and t mod 7 ≠ 0. n is 48. Of a case that is `pulled`, which asks how far away the solution
 lies, the stepwise gradients are |g|, and the free-running ones g[i] + 2^((i mod 12) − 4)·θ[i], formed in float64. The inputs of muon are made so with n = 93: the
-first matrix, then the second, each row by row.
+first matrix, then the second, each row by row. Those of cases that are `even` likewise, with n as their matrices have it and g[i] = u + 1/4,
+never 0: their Gram matrices have full rank and eigenvalues of one size, which a basis follows from.
 
 Peers, and where they come from:
 
@@ -55,6 +57,7 @@ Peers, and where they come from:
     cautious and cautious_decay of what is not transcribed below: C-Optim's mask around the peer, see Cautious
     prodigy                 prodigyopt; arXiv:2306.06101
     dadapt-adam             dadaptation; arXiv:2301.07733
+    soap                    soap.py of github.com/nikhilvyas/SOAP, by the authors of arXiv:2409.11321, which is no package: see SOAP
     transcribed below, in either precision:
     constant_beta1          optax 0.2.8, scale_by_adam(nesterov=True)
     adan                    arXiv:2208.06677, github.com/sail-sg/Adan
@@ -78,9 +81,12 @@ import os
 import random
 import struct
 import sys
+import types
+import urllib.request
 import warnings
 from importlib import metadata
 from types import SimpleNamespace
+from unittest import mock
 
 os.environ["ATEN_CPU_CAPABILITY"] = "default"  # before torch is imported
 import adabelief_pytorch
@@ -94,6 +100,9 @@ import torch_optimizer
 
 PACKAGES = {"torch": "2.15.0", "adabelief-pytorch": "0.2.0", "lion-pytorch": "0.2.5", "schedulefree": "1.4.1",
             "adabound": "0.0.5", "torch-optimizer": "0.3.0", "prodigyopt": "1.1.2", "dadaptation": "3.2"}
+# Where the file is, and what it must be; `SOAP_PY` names one that is there already.
+SOAP = ("https://raw.githubusercontent.com/nikhilvyas/SOAP/a1e553530fde97d0e6b307d7c82ac6d38b072340/soap.py",
+        "9e9021335ad02371584622fa256e73fe75f3eb74446a8d8a216e956534148f6b")
 warnings.filterwarnings("ignore", "This overload of add")  # AdaBound's calls are of 2019
 N, STEPS = 37, 12  # stepwise
 FREE_N, FREE_MIDDLE, FREE_STEPS = 48, 1000, 3000  # free-running
@@ -140,10 +149,12 @@ def draws():
         yield ((z ^ (z >> 31)) >> 40) * 2.0**-23 - 1.0
 
 
-def generated(n, steps):
+def generated(n, steps, even=False):
     """θ₀ [n] and the gradients [steps][n] that a test repeats instead of reading."""
     draw = draws()
     theta0 = [next(draw) * 0.125 for _ in range(n)]
+    if even:
+        return theta0, [[next(draw) + 0.25 for _ in range(n)] for _ in range(steps)]
     scale = [2.0 ** (i % 12 - 8) for i in range(n)]
     gradients = []
     for t in range(1, steps + 1):
@@ -174,6 +185,44 @@ class Packaged:
 
     def history(self):
         return [float(self.optimizer.param_groups[0][name]) for name in self.history_names]
+
+
+class Soap(Packaged):
+    """The authors' SOAP, in the precision of its parameter: bases in float64 too, which they take in float32."""
+
+    def __init__(self, theta, hyper):
+        arguments = {RENAMED_OF_SOAP.get(key, key): value for key, value in hyper.items()}
+        arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
+        super().__init__(theta, authors_soap(), MV, "SOAP of nikhilvyas/SOAP, a1e5535, in the parameter's precision", arguments)
+        sides = [side for side, length in zip(("left", "right"), theta.shape) if length <= hyper["max_precond_dim"]]
+        self.sides = sides if theta.dim() > 1 else []
+        self.names += [*self.sides, *(f"basis_{side}" for side in self.sides)]
+
+    def step(self, lr, g):
+        dtype = self.theta.dtype
+        to = torch.Tensor.double if dtype == torch.float64 else torch.Tensor.float
+        with mock.patch.object(torch, "float", dtype), mock.patch.object(torch.Tensor, "float", to):
+            super().step(lr, g)
+
+    def states(self):
+        state = self.optimizer.state[self.theta]
+        return super().states() + [x for key in ("GG", "Q") for x in state[key] if len(x) > 0]
+
+
+def authors_soap():
+    """The class SOAP of the authors' file."""
+    address, digest = SOAP
+    if "SOAP_PY" in os.environ:
+        with open(os.environ["SOAP_PY"], "rb") as f:
+            text = f.read()
+    else:
+        with urllib.request.urlopen(address) as answer:
+            text = answer.read()
+    if hashlib.sha256(text).hexdigest() != digest:
+        sys.exit(f"what is there as {os.environ.get('SOAP_PY', address)} is another file\nhint: SOAP_PY names the one whose SHA-256 is {digest}")
+    module = types.ModuleType("soap")
+    exec(compile(text, "soap.py", "exec"), vars(module))
+    return module.SOAP
 
 
 class Lookahead(Packaged):
@@ -267,6 +316,7 @@ class Cautious:
 
 CHOOSING = ("cautious", "cautious_decay", "constant_beta1")  # options that choose a rule, see OPTIONS
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("step_min", "step_max")}
+RENAMED_OF_SOAP = {"bias_correction": "correct_bias"}
 RENAMED = {"initial_accumulator": "initial_accumulator_value", "decoupled": "decoupled_weight_decay"}
 
 
@@ -563,6 +613,8 @@ FAMILIES = {
                   dict(lr=1e-2, beta2_decay=-0.8, eps1=0.0, eps2=1e-3, clip_threshold=1.0, weight_decay=0.0)),
     "sophia": (sophia, dict(lr=1e-4, beta1=0.965, beta2=0.99, eps=1e-12, gamma=0.04, weight_decay=0.1, update_interval=10)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
+    "soap": (Soap, dict(lr=3e-3, beta1=0.95, beta2=0.95, eps=1e-8, weight_decay=0.01, shampoo_beta=-1.0, precondition_frequency=10,
+                        normalize_grads=False, bias_correction=True, max_precond_dim=1024)),
 }
 # (family, options): the rule where these options are on; the first that fits is taken
 OPTIONS = {
@@ -712,10 +764,19 @@ CASES = {
                                 adjust="match_rms_adamw")),
     "muon-spectral": ("muon", dict(adjust="spectral_unclamped")),
     "muon-coefficients": ("muon", dict(ns_steps=6, ns_coefficients=[2.0, -1.5, 0.5])),
+    "soap": ("soap", {}),
+    "soap-other": ("soap", dict(lr=1e-3, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.1, bias_correction=False)),
+    "soap-normalized": ("soap", dict(lr=1e-3, weight_decay=0.1, normalize_grads=True)),
+    "soap-square": ("soap", {}),
+    "soap-frequent": ("soap", dict(lr=1e-2, beta1=0.9, beta2=0.99, eps=1e-3, weight_decay=0.1, shampoo_beta=0.8, precondition_frequency=3)),
+    "soap-left": ("soap", dict(precondition_frequency=3, max_precond_dim=5, bias_correction=False)),
+    "soap-right": ("soap", dict(precondition_frequency=2, max_precond_dim=5, normalize_grads=True)),
+    "soap-axes": ("soap", dict(max_precond_dim=3)),
 }
 SLOPES = {"schedule-free-adamw-rising": 0.05, "schedule-free-sgd-rising": 0.05}  # averages look at the largest lr so far
 SCALES = {"mars-small": 2.0**-34}
-MATRICES = {"adafactor-matrices": SHAPES, "adafactor-kernels": [(3, 5, 3), (2, 2, 3, 4)]}
+MATRICES = {"adafactor-matrices": SHAPES, "adafactor-kernels": [(3, 5, 3), (2, 2, 3, 4)], "soap-square": [(6, 6), (5, 6)],
+            "soap-frequent": [(6, 6), (8, 7)], "soap-left": [(5, 9), (4, 12)], "soap-right": [(9, 5), (12, 4)], "soap-axes": SHAPES}
 # Families and cases: estimates of a distance need a solution at one and gradients that lead there, and long steps need a way back.
 PULLED = ("prodigy", "dadapt-adam", "adafactor-other")
 
@@ -787,6 +848,21 @@ def golden_matrices(family, hyper, rates, theta0, gradients, shapes=SHAPES):
     return parts[0][0], b"".join(content for _, content, _ in parts), sizes
 
 
+def golden_even(family, hyper, rates, shapes):
+    """The same on even gradients, and θ of each after a free run."""
+    n = sum(math.prod(shape) for shape in shapes)
+    theta0, gradients = generated(n, FREE_MIDDLE, even=True)
+    peer, content, sizes = golden_matrices(family, hyper, rates, theta0, gradients[:STEPS], shapes)
+    falling = [hyper["lr"] * (1.0 - 0.5 * t / FREE_STEPS) for t in range(1, FREE_MIDDLE + 1)]
+    _, run, _ = golden_matrices(family, hyper, falling, theta0, gradients, shapes)
+    last, at = run[-8 * sum(sizes):], 0
+    for k in range(len(shapes)):
+        own = sizes[k * len(sizes) // len(shapes):(k + 1) * len(sizes) // len(shapes)]
+        content += last[at:at + 8 * own[0]]
+        at += 8 * sum(own)
+    return peer, content, sizes
+
+
 def write(directory, name, content):
     """Write a file in one piece; return what the index says of it."""
     path = os.path.join(directory, name)
@@ -838,7 +914,8 @@ def main():
         scale = {"gradient_scale": SCALES[name]} if name in SCALES else {}
         pulled = {"pulled": True} if family in PULLED or name in PULLED else {}
         shapes = {"shapes": [list(shape) for shape in MATRICES[name]]} if name in MATRICES else {}
-        case = {"name": name, "optimizer": family, "hyper": hyper, **slope, **scale, **pulled, **shapes}
+        even = {"even": True} if shapes and family == "soap" else {}
+        case = {"name": name, "optimizer": family, "hyper": hyper, **slope, **scale, **pulled, **shapes, **even}
         if name not in asked and case.items() <= before.get(name, {}).items():
             lines.append(json.dumps(before[name]))
             continue
@@ -846,6 +923,8 @@ def main():
         rates = [hyper["lr"] * (1 + slope.get("lr_slope", -0.05) * t) for t in range(1, STEPS + 1)]
         if family == "muon":
             peer, content, _ = golden_matrices(family, hyper, rates, *matrices)
+        elif even:
+            peer, content, shapes["sizes"] = golden_even(family, hyper, rates, MATRICES[name])
         elif shapes:
             peer, content, shapes["sizes"] = golden_matrices(family, hyper, rates, *matrices, MATRICES[name])
         else:

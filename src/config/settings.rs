@@ -40,7 +40,9 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
             flag: FLAGGED.contains(&hyper.key).then(|| setting.flag_of_its_name()),
             default: ByOptimizer,
             reader: beside.map_or(ReadBy::Every, |(_, reader)| *reader),
-            lanes: if setting.kind.is_number() || matches!(setting.kind, Kind::Triple(_)) {
+            lanes: if !SHAPING.contains(&hyper.key)
+                && (setting.kind.is_number() || matches!(setting.kind, Kind::Triple(_)))
+            {
                 Own
             } else {
                 Sharing::Model
@@ -54,6 +56,9 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
 
 /// The hyperparameters that have a flag.
 const FLAGGED: [&str; 6] = ["optim.lr", "optim.beta1", "optim.beta2", "optim.eps", "optim.weight_decay", "optim.state"];
+
+/// Numbers that decide what state there is.
+const SHAPING: [&str; 1] = ["optim.max_precond_dim"];
 
 /// Hyperparameters that do nothing without another. What cannot be together, an optimizer refuses itself.
 const BESIDE: &[(&str, ReadBy)] = &[

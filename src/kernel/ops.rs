@@ -17,4 +17,5 @@ pub mod mixup;
 pub mod muon;
 pub mod project;
 pub mod relu;
+pub mod soap;
 pub mod update;

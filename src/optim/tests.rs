@@ -13,6 +13,7 @@ mod mutants_of_rules;
 mod mutants_sums;
 mod pages;
 mod properties;
+mod soap;
 mod sophia;
 mod table;
 

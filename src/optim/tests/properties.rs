@@ -424,7 +424,7 @@ pub(super) fn matrices(case: &Case, dtype: DType) -> Vec<Parameter> {
 
 #[test]
 fn one_step_of_matrices_in_f64_from_the_reference_s_state_is_the_reference_s() {
-    for case in cases().filter(|case| !case.shapes.is_empty()) {
+    for case in cases().filter(|case| case.family.name == "adafactor" && !case.shapes.is_empty()) {
         let parameters = matrices(case, DType::F64);
         let mut optimizer = (case.family.build)(&parameters, std::slice::from_ref(&case.hypers)).unwrap();
         let [theta, row, col] = differences_of_matrices(case, &mut *optimizer, &parameters);
@@ -440,7 +440,7 @@ fn one_step_of_matrices_in_f64_from_the_reference_s_state_is_the_reference_s() {
 /// The same in f32, from step to step by itself.
 #[test]
 fn twelve_steps_of_matrices_in_f32_follow_the_reference_in_f64() {
-    for case in cases().filter(|case| !case.shapes.is_empty()) {
+    for case in cases().filter(|case| case.family.name == "adafactor" && !case.shapes.is_empty()) {
         // In f32 ε₁ is another number, unless it is given.
         let parameters = matrices(case, DType::F32);
         let mut optimizer = (case.family.build)(&parameters, std::slice::from_ref(&case.hypers)).unwrap();

@@ -38,6 +38,10 @@ pub struct Case {
     pub states: Vec<String>,
     /// The shapes of a case of matrices other than Muon's.
     pub shapes: Vec<Vec<usize>>,
+    /// Whether these are SOAP's, whose gradients are even.
+    pub even: bool,
+    /// θ of each matrix after 1,000 steps of a free run, of SOAP's.
+    pub far: Vec<Vec<f64>>,
     /// Whether gradients lead to a solution at a distance.
     pub pulled: bool,
     /// By step: θ and each state after it.
@@ -265,6 +269,9 @@ fn case(entry: &Value) -> Case {
         steps32 = Vec::new();
         free = None;
     }
+    let even = entry["even"].as_bool().unwrap_or(false);
+    let ends = if even { &shapes[..] } else { &[] };
+    let far = ends.iter().map(|shape| reader.f64s(shape.iter().product())).collect();
     assert!(reader.0.is_empty(), "{name}.bin is too long");
     let number = |key: &str, default: f64| entry[key].as_f64().unwrap_or(default);
     let (lr_slope, gradient_scale) = (number("lr_slope", -0.05), number("gradient_scale", 1.0));
@@ -277,6 +284,8 @@ fn case(entry: &Value) -> Case {
         reference,
         states,
         shapes,
+        even,
+        far,
         pulled,
         steps64,
         steps32,
@@ -309,6 +318,11 @@ impl Draws {
 
     pub fn theta0(&mut self, count: usize) -> Vec<f64> {
         (0..count).map(|_| 0.125 * self.next()).collect()
+    }
+
+    /// The gradient of a step, even.
+    pub fn even(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.next() + 0.25).collect()
     }
 
     /// The gradient of step t ≥ 1.
