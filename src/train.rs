@@ -147,7 +147,9 @@ impl Trainer {
             projection: Projection::new(lanes, &net, &*optimizer, epoch_steps)?,
             optimizer,
             on_device,
-            _views: kernel::Views::new([&totals.loss, &totals.hits, &totals.blocks])?,
+            _views: kernel::Views::new(
+                [&totals.loss, &totals.hits, &totals.blocks].into_iter().chain(accumulated.iter().flatten()),
+            )?,
             totals,
             schedules: lanes.iter().map(|lane| schedule(lane, examples)).collect(),
             average: average(lanes, &net)?,
@@ -643,6 +645,7 @@ mod tests {
             ("train.clip_norm", "1"),
             ("train.clip_value", "1"),
             ("train.clip_adaptive", "0.1"),
+            ("train.accumulate", "4"),
             ("train.ema_decay", "0.9"),
             ("schedule.schedule", "cosine"),
             ("optim.group", "*.bias weight_decay=0; layers.0.* optimizer=sgd"),

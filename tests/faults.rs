@@ -49,7 +49,7 @@ const SWEEP: Work = Work {
 /// Points that wait at a rung, of which some leave and others go on as lanes of one model.
 const HALVED: Work = Work {
     words: "sweep --optimizer sgd --lr 0.1,0.5,3e37,0.02 --hidden 8 --valid-fraction 0.2 --epochs 3 --lanes 2 --halving 2 \
-            --save-every 1step",
+            --save-every 1epoch",
     is_sweep: true,
 };
 

@@ -587,6 +587,20 @@ fn adafactor_keeps_a_number_for_each_row_and_column_of_a_weight() {
     assert!((memory("adam") - memory("adafactor") - 4.0 * 1.125 * (12.0 * 266_610.0 - bytes as f64)).abs() < 16.0);
 }
 
+/// What the defaults of a rule would not show: that it learns.
+#[test]
+fn rules_that_look_at_curvature_learn() {
+    let place = Place::new();
+    for (words, least) in [
+        ("--optimizer sophia --lr 1e-3", 0.88),
+        ("--optimizer sophia --lr 1e-3 --hidden 32", 0.95),
+        ("--optimizer soap", 0.89),
+        ("--optimizer soap --hidden 32", 0.97),
+    ] {
+        place.succeed(&format!("{words} --expect-accuracy {least} -q"));
+    }
+}
+
 #[test]
 fn soap_keeps_two_squares_for_each_side_that_is_not_too_long() {
     let place = Place::new();

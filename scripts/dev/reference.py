@@ -614,7 +614,7 @@ FAMILIES = {
     "sophia": (sophia, dict(lr=1e-4, beta1=0.965, beta2=0.99, eps=1e-12, gamma=0.04, weight_decay=0.1, update_interval=10)),
     "muon": (muon, dict(lr=1e-3, momentum=0.95, nesterov=True, weight_decay=0.1, ns_steps=5, adjust="original")),
     "soap": (Soap, dict(lr=3e-3, beta1=0.95, beta2=0.95, eps=1e-8, weight_decay=0.01, shampoo_beta=-1.0, precondition_frequency=10,
-                        normalize_grads=False, bias_correction=True, max_precond_dim=1024)),
+                        normalize_grads=False, bias_correction=True, max_precond_dim=512)),
 }
 # (family, options): the rule where these options are on; the first that fits is taken
 OPTIONS = {

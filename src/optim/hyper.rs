@@ -308,7 +308,7 @@ hypers! {
     SHAMPOO_BETA = "shampoo_beta", "β₃", number(range(-1.0, true, 1.0, false), -1.0),
         "decay of the Gram matrices; below 0 it is β₂";
     PRECONDITION_FREQUENCY = "precondition_frequency", "f", count(i64::MAX as u64, 10), "steps from one basis to the next";
-    MAX_PRECOND_DIM = "max_precond_dim", "", count(i64::MAX as u64, 1024),
+    MAX_PRECOND_DIM = "max_precond_dim", "", count(i64::MAX as u64, 512),
         "the longest side of a weight that has a basis of its own; a longer one keeps the axes";
     NORMALIZE_GRADS = "normalize_grads", "", switch(false), "divide each tensor's step by its root mean square";
     STATE = "state", "", word(&["32bit", "8bit", "4bit"]), "how the moments are kept: as they are, or as codes with a scale a block";
