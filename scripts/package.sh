@@ -5,6 +5,7 @@
 #     scripts/package.sh archive    # adamtrain-VERSION-TARGET.tar.gz, with completions and manual pages
 #     scripts/package.sh deb        # a Debian package of the same
 #     scripts/package.sh test       # the wheel, in a fresh virtual environment: it trains, and its parts are looked at
+#     scripts/package.sh tools      # what builds wheels, with its version: it is installed where it is missing
 #
 # Packages go to target/package, or to OUT. PROFILE is the profile of cargo: `dist` by default, which takes longer and is smaller; `release`
 # reuses what `cargo build --release` has built.
@@ -121,8 +122,9 @@ assert 'Version: $version' in text and '# adamtrain' in text, 'the wheel lacks i
 case "${1:-}" in
 wheel | archive | deb) "$@" ;;
 test) check ;;
+tools) maturin --version ;;
 *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
