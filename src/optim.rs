@@ -57,6 +57,7 @@ pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, RuleField, Shortest};
 pub use parameter::{Parameter, Parameters};
 pub use schedule::{CURVES, Curve, Decay, Schedule, ScheduleConfig, letters, warm_up};
+pub use soap::{LEFT, RIGHT};
 pub use store::{CODES, SCALES, Store};
 
 use anyhow::{Context as _, Result, ensure};

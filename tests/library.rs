@@ -91,7 +91,9 @@ fn a_shape_is_only_a_shape_to_every_rule_in_both_types() {
 
 #[test]
 fn f32_follows_f64_as_far_as_its_rounding_goes() {
-    for family in driven() {
+    // SOAP takes its bases from the first gradient, and this one has lost rank: in what it has lost any basis is one, and rounding
+    // chooses. Its own tests hold it against f64 on gradients of full rank.
+    for family in driven().filter(|family| family.name != "soap") {
         let vars = [DType::F32, DType::F64].map(|dtype| {
             let var = var(&[4, 5], dtype);
             let mut optimizer = Optimizer::new(vec![var.clone()], (*family).into()).unwrap();

@@ -33,7 +33,12 @@ use crate::kernel::{self, Sides, SoapPhase, SoapRoom, SoapStep, SoapTensors};
 use crate::rule::Named as _;
 
 /// The state of a matrix, as checkpoints call it; a vector has the first two.
-const STATE: [&str; 6] = ["m", "v", "left", "right", "basis_left", "basis_right"];
+const STATE: [&str; 6] = ["m", "v", LEFT[0], RIGHT[0], LEFT[1], RIGHT[1]];
+
+/// What the squares of a weight's rows are called in checkpoints, one side as long as there are outputs.
+pub const LEFT: [&str; 2] = ["left", "basis_left"];
+/// The same of its columns, of inputs.
+pub const RIGHT: [&str; 2] = ["right", "basis_right"];
 
 pub static SOAP: Family = Family {
     name: "soap",

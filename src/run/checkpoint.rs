@@ -36,7 +36,7 @@ use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::kernel::{Channel, lend, lend_mut};
 use crate::model::Shape;
-use crate::optim::{CODES, COL, ROW, SCALES};
+use crate::optim::{CODES, COL, LEFT, RIGHT, ROW, SCALES};
 use crate::read;
 use crate::rule::code::{BLOCK, Bits};
 use crate::train::{Progress, quantizer};
@@ -430,6 +430,8 @@ fn expected(meta: &Meta) -> Option<BTreeMap<String, Expected>> {
                 (quantizer::NAME, _) => vec![quantizer::NUMBERS],
                 (ROW, &[outputs, _]) => vec![outputs],
                 (COL, &[_, inputs]) => vec![inputs],
+                (name, &[outputs, _]) if LEFT.contains(&name) => vec![outputs, outputs],
+                (name, &[_, inputs]) if RIGHT.contains(&name) => vec![inputs, inputs],
                 _ => shape.clone(),
             })
         } else {
