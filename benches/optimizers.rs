@@ -42,7 +42,7 @@ fn microseconds(optimizer: &mut dyn LaneOptimizer, gradients: &Vec<Tensor>, step
 fn variants() -> Vec<(String, &'static Family, Hypers)> {
     let mut variants: Vec<_> = FAMILIES
         .iter()
-        .filter(|family| !family.needs_curvature)
+        .filter(|family| !family.needs_curvature && !family.is_full_batch)
         .map(|family| (family.name.to_owned(), *family, family.defaults()))
         .collect();
     for (name, key, value) in [

@@ -120,6 +120,8 @@ impl<'a> Course<'a> {
         if !first.validate() {
             sources.command_line.push(given("data.valid_fraction", VALID_FRACTION));
         }
+        let all = points(&sources, &request.variants, &request.seeds[..1])?;
+        all.expect_whole_splits()?;
         let out = if let Some(out) = &request.out {
             expect_free(out, request.resume)?;
             write::folder(out)?;

@@ -288,6 +288,34 @@ impl Config {
         self.batch_size.saturating_mul(self.accumulate)
     }
 
+    /// The optimizer that makes a step of one evaluation over the whole training split, if it is one.
+    pub fn full_batch(&self) -> Option<&'static str> {
+        self.groups.iter().map(|group| group.family).find(|family| family.is_full_batch).map(|family| family.name)
+    }
+
+    /// Requires that a step sees the whole training split of `examples` samples, where the optimizer needs that.
+    ///
+    /// # Errors
+    /// If it sees less ([`Exit::Usage`]).
+    pub fn expect_whole_split(&self, examples: usize) -> Result<(), Failure> {
+        /// Samples that a batch holds with ease.
+        const BATCH: usize = 10_000;
+        let Some(optimizer) = self.full_batch().filter(|_| self.step_samples() < examples) else { return Ok(()) };
+        let (seen, pieces) = (self.step_samples(), examples.div_ceil(BATCH));
+        let what = format!(
+            "{optimizer} goes by loss and gradient over the whole training split, of {examples} samples, and a step sees {seen}"
+        );
+        let in_pieces = format!(", or --batch-size {} --set train.accumulate={pieces}", examples.div_ceil(pieces));
+        let in_pieces = if pieces > 1 { in_pieces } else { String::new() };
+        Err(Failure::new(Exit::Usage, what).hint(format!("give --batch-size {examples}{in_pieces}")))
+    }
+
+    /// The epoch whose order of the samples `epoch` has, from 0: where a step sees them all, that of the first, so that the loss is one
+    /// function to its last bit.
+    pub fn order_epoch(&self, epoch: u64) -> u64 {
+        if self.full_batch().is_some() { 0 } else { epoch }
+    }
+
     /// Whether `epoch`, from 1, ends with an evaluation.
     pub fn evaluates_after(&self, epoch: u64) -> bool {
         match self.eval_every {
@@ -472,6 +500,48 @@ impl Config {
         Ok(())
     }
 
+    /// Refuses what leaves an optimizer of the whole split without a function to search along, or would move the parameters beside it.
+    fn expect_one_function(&self) -> Result<()> {
+        let Some(name) = self.full_batch() else { return Ok(()) };
+        let chance = "searches along one function, and this draws another in every step";
+        let moves = "takes its own steps along a line, and this would change them";
+        let refused = [
+            (self.groups.len() > 1, "optim.group", "drives all parameters together", "leave optim.group out"),
+            (self.dropout > 0.0, "model.dropout", chance, "leave --dropout out"),
+            (!self.augment.is_none(), "augment.augment", chance, "leave --augment out"),
+            (self.clip_norm.is_some(), "train.clip_norm", moves, "leave --clip-norm out"),
+            (self.clip_value.is_some(), "train.clip_value", moves, "leave train.clip_value out"),
+            (self.clip_adaptive.is_some(), "train.clip_adaptive", moves, "leave train.clip_adaptive out"),
+            (
+                self.ema_decay.is_some(),
+                "train.ema_decay",
+                "is evaluated at the best point of its search, and an average would mix in trials",
+                "leave train.ema_decay out",
+            ),
+            (
+                self.skips_non_finite(),
+                "train.non_finite",
+                "shortens a trial that is not finite by itself",
+                "leave train.non_finite out",
+            ),
+            (self.sparsity.is_some(), "prune.sparsity", moves, "leave --prune out, or choose another --optimizer"),
+            (self.l1.is_some(), "prune.l1", moves, "leave prune.l1 out, or choose another --optimizer"),
+            (self.bits.is_some(), "quantize.bits", moves, "leave --quantize out, or choose another --optimizer"),
+            (
+                self.schedule != Decay::Constant,
+                "schedule.schedule",
+                "finds the length of each step itself, from the rate that a direction begins with",
+                "leave --schedule out; --warmup bounds the first steps",
+            ),
+        ];
+        match refused.into_iter().find(|(is_there, ..)| *is_there) {
+            Some((_, key, why, hint)) => {
+                Err(Failure::new(Exit::Usage, format!("`{key}` cannot be with {name}, which {why}")).hint(hint).into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Requires a second moment of each weight where what a weight is worth goes by it.
     fn expect_second_moments(&self) -> Result<()> {
         let setting = match self.sparsity {
@@ -499,6 +569,7 @@ impl Config {
                 "leave --augment out",
             );
         }
+        self.expect_one_function()?;
         self.expect_joint_groups_whole()?;
         if let (Some(optimizer), Request::Cuda(_)) = (self.not_on_gpu(), &self.device) {
             return usage(

@@ -42,3 +42,4 @@ pub use ops::project::{Pull, Quantizer, add_pull, keep_dense, project, soft_thre
 pub use ops::relu::relu_backward;
 pub use ops::soap::{SoapTensors, soap};
 pub use ops::update::{Updater, first_pass, second_pass, update, update_in_two_passes};
+pub use ops::vectors;

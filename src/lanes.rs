@@ -281,7 +281,7 @@ impl Lanes {
 
     /// The order of the samples in the epoch in progress, u32 [N′].
     pub fn order(&self) -> Result<Tensor> {
-        batches::order(&self.data.members, self.config.data_seed, self.epoch, &self.device)
+        batches::order(&self.data.members, self.config.data_seed, self.config.order_epoch(self.epoch), &self.device)
     }
 
     /// One step of all lanes on the next batch of `order`; none where the last has just ended.

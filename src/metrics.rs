@@ -29,6 +29,14 @@ impl Totals {
         Ok(())
     }
 
+    /// Copies the sum of losses of each lane to `out`, which keeps its memory.
+    pub fn losses_to(&self, out: &mut Vec<f64>) -> Result<()> {
+        Ok(lend(&self.loss, |loss: &[f64]| {
+            out.clear();
+            out.extend_from_slice(loss);
+        })?)
+    }
+
     /// The sums of each lane. This is a synchronisation of host and device.
     pub fn read(&self) -> Result<Vec<Sums>> {
         let loss = lend(&self.loss, <[f64]>::to_vec)?;

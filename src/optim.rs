@@ -23,6 +23,7 @@ mod family;
 mod groups;
 pub mod hyper;
 mod lamb;
+mod lbfgs;
 mod lion;
 mod lookahead;
 mod mars;
@@ -98,6 +99,7 @@ pub static FAMILIES: &[&Family] = &[
     &sophia::SOPHIA,
     &muon::MUON,
     &soap::SOAP,
+    &lbfgs::LBFGS,
 ];
 
 /// The family called `name`.
@@ -208,6 +210,23 @@ pub trait LaneOptimizer: Send {
     /// If one is missing or of another size, naming the parameter.
     fn check(&self, gradients: &dyn Gradients) -> Result<()>;
 
+    /// Whether it goes by the loss of each step: [`LaneOptimizer::take_losses`] comes before it.
+    fn wants_losses(&self) -> bool {
+        false
+    }
+
+    /// Takes the mean loss of each lane where the gradients of the next step are taken.
+    fn take_losses(&mut self, _losses: &[f64]) {}
+
+    /// The loss where the net of a lane is evaluated, of an optimizer that goes by losses and has a step behind it whose own need not
+    /// be finite.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn accepted_loss(&self, _lane: usize) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
     /// The host's part of a step: counts it, and forms its coefficients.
     ///
     /// # Errors
@@ -253,7 +272,8 @@ pub trait LaneOptimizer: Send {
         lanes.iter().enumerate().try_for_each(|(lane, (steps, history))| self.stand_after(lane, *steps, history))
     }
 
-    /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule tells from where it trains.
+    /// Moves the parameters to where the net is evaluated and saved, which a schedule-free rule and a line search tell from where they
+    /// train.
     fn at_evaluation_point(&mut self) -> Result<()> {
         Ok(())
     }

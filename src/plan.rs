@@ -125,10 +125,24 @@ pub fn examples(config: &Config) -> Result<(usize, usize)> {
         }
         _ => config.dataset.train,
     };
-    let held_out = batches::held_out(count, config.valid_fraction);
-    let examples = (count - held_out).min(config.limit_train.unwrap_or(usize::MAX));
+    let (examples, held_out) = divided(config, count);
     expect_some(config, count, examples, held_out)?;
+    config.expect_whole_split(examples)?;
     Ok((examples, held_out))
+}
+
+/// Of `count` samples, those of an epoch and those held out.
+fn divided(config: &Config, count: usize) -> (usize, usize) {
+    let held_out = batches::held_out(count, config.valid_fraction);
+    ((count - held_out).min(config.limit_train.unwrap_or(usize::MAX)), held_out)
+}
+
+/// Requires that a step sees the whole training split, as far as its size is known before it is read, where the optimizer needs that.
+///
+/// # Errors
+/// If it sees less ([`Exit::Usage`]).
+pub fn expect_whole_split(config: &Config) -> Result<(), Failure> {
+    config.expect_whole_split(divided(config, config.dataset.train).0)
 }
 
 /// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.

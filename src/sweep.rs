@@ -133,6 +133,7 @@ impl<'a> Sweep<'a> {
         let device = points.first().device.open()?;
         points.first().warn_of_unread_on(&device);
         points.expect_computed_on(&device)?;
+        points.expect_whole_splits()?;
         let out = out.map_or_else(next, Ok)?;
         let of_whole = description(points, options, None);
         let mut directory = match points.shard() {

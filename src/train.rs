@@ -95,6 +95,8 @@ pub struct Trainer {
     smoothing: Vec<f64>,
     /// Per hidden layer and lane; empty without dropout.
     dropout: Vec<Vec<Dropout>>,
+    /// For an optimizer that goes by losses.
+    losses: StepLosses,
     /// Scalars of the step, kept so that a step allocates nothing.
     scalars: Vec<StepScalars>,
     /// Whether a lane's gradients were clipped in the step.
@@ -104,6 +106,16 @@ pub struct Trainer {
     thread_choice: ThreadChoice,
     /// What a GPU needs; none in host memory.
     on_device: Option<DeviceStep>,
+}
+
+/// The losses of a step; kept so that a step allocates nothing.
+#[derive(Default)]
+struct StepLosses {
+    /// Sums of the epoch before it, a lane each.
+    before: Vec<f64>,
+    /// Means over its rows.
+    means: Vec<f64>,
+    rows: usize,
 }
 
 /// What a lane holds that skips a step.
@@ -165,6 +177,7 @@ impl Trainer {
             skip_non_finite: config.skips_non_finite(),
             smoothing: lanes.iter().map(|lane| lane.label_smoothing).collect(),
             dropout: masks(lanes),
+            losses: StepLosses::default(),
             scalars: Vec::with_capacity(lanes.len()),
             clipped: Vec::with_capacity(lanes.len()),
             batch_size: config.batch_size,
@@ -300,6 +313,10 @@ impl Trainer {
         if let Some(curvature) = &mut self.curvature {
             curvature.ask(&*self.optimizer);
         }
+        let wants_losses = self.optimizer.wants_losses();
+        if wants_losses {
+            self.totals.losses_to(&mut self.losses.before)?;
+        }
         for offset in (0..batch.rows).step_by(self.batch_size) {
             let rows = self.batch_size.min(batch.rows - offset);
             let piece = Batch { start: batch.start + offset, rows, ..batch };
@@ -327,6 +344,13 @@ impl Trainer {
                     kernel::add(gradient, sum)?;
                 }
             }
+        }
+        if wants_losses {
+            let StepLosses { before, means, rows } = &mut self.losses;
+            *rows = batch.rows;
+            self.totals.losses_to(means)?;
+            means.iter_mut().zip(before).for_each(|(loss, before)| *loss = (*loss - *before) / batch.rows as f64);
+            self.optimizer.take_losses(&self.losses.means);
         }
         Ok(None)
     }
@@ -394,6 +418,9 @@ impl Trainer {
             projection.before(&self.net, gradients, step, factor)?;
         }
         self.optimizer.step(&Curved { gradients, curvature: self.curvature.as_ref() }, &self.scalars)?;
+        if self.optimizer.wants_losses() {
+            self.bear_losses()?;
+        }
         if let Some(projection) = &mut self.projection {
             let lr = |lane: usize| self.scalars[lane].lr;
             for lane in projection.after(&self.net, &*self.optimizer, step + 1, lr)? {
@@ -406,6 +433,19 @@ impl Trainer {
         if let Some(monitor) = &mut self.monitor {
             for (lane, &is_clipped) in self.clipped.iter().enumerate().filter(|(lane, _)| !skipped.contains(lane)) {
                 monitor.after(&self.net, lane, is_clipped)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the loss of the net that is evaluated in place of one that is not finite, where the optimizer goes on from that.
+    fn bear_losses(&self) -> Result<()> {
+        let StepLosses { before, means, rows } = &self.losses;
+        for (lane, _) in means.iter().enumerate().filter(|(_, loss)| !loss.is_finite()) {
+            if let Some(loss) = self.optimizer.accepted_loss(lane)? {
+                let mut sums = self.totals.read()?;
+                sums[lane].loss = before[lane] + loss * *rows as f64;
+                self.totals.set(&sums)?;
             }
         }
         Ok(())
@@ -530,7 +570,7 @@ pub fn state_bytes(group: &Group, shape: &Shape) -> u64 {
     let of_layer = |(inputs, outputs): (u64, u64)| {
         store.bytes(inputs.saturating_mul(outputs)).saturating_add(store.bytes(outputs))
     };
-    let numbers = group.family.state.len() as u64;
+    let numbers = group.family.state_count.map_or(group.family.state.len() as u64, |count| count(&group.hypers));
     layers.map(of_layer).fold(0, u64::saturating_add).saturating_mul(numbers)
 }
 
@@ -735,7 +775,9 @@ mod tests {
     /// Lanes of which the last soon has no finite gradient left, beside the run of each alone.
     #[test]
     fn a_lane_that_skips_steps_leaves_the_others_alone_and_keeps_what_it_held() -> Result<()> {
-        let families = crate::optim::FAMILIES.iter().map(|family| (("optim.optimizer", family.name), family.name));
+        // A line search is refused beside skipping: it bears such a trial by itself.
+        let families = crate::optim::FAMILIES.iter().filter(|family| !family.is_full_batch);
+        let families = families.map(|family| (("optim.optimizer", family.name), family.name));
         let averages = |name: &str| crate::optim::family(name).is_some_and(|family| family.evaluates_elsewhere);
         let coded = ["8bit", "4bit"].map(|state| (("optim.state", state), state));
         for (setting, optimizer) in families.chain(coded) {
@@ -779,6 +821,66 @@ mod tests {
                 assert_eq!(sums(&together, lane), sums(&alone, 0), "{optimizer}, lane {lane}");
             }
         }
+        Ok(())
+    }
+
+    /// Lanes of a line search, each with its own loss and its own way along it.
+    #[test]
+    fn a_lane_searches_along_its_own_loss() -> Result<()> {
+        let lane = |index: usize| {
+            let text = |key: &str, text: String| Given { key: key.into(), text, flag: "--set".into() };
+            let given = vec![
+                text("optim.optimizer", "lbfgs".into()),
+                text("model.hidden", "6".into()),
+                text("train.batch_size", "150".into()),
+                text("train.accumulate", "2".into()),
+                text("data.data_seed", "3".into()),
+                text("train.seed", index.to_string()),
+                text("optim.lr", ["1", "30", "0.1"][index].into()),
+                text("optim.weight_decay", format!("0.0{index}")),
+                text("train.label_smoothing", ["0", "0.1", "0"][index].into()),
+            ];
+            Config::load(&Sources { command_line: given, ..Sources::default() })
+        };
+        let configs = (0..3).map(lane).collect::<Result<Vec<_>>>()?;
+        let dataset = crate::data::load(&configs[0].dataset, None, true)?;
+        let (channels, means) = (dataset.channels(configs[0].scaling), dataset.means());
+        let split = Split::new(dataset.imported.test, &Device::Cpu)?;
+        let order = all_of(&split, &Device::Cpu)?;
+        let run = |configs: &[Config]| -> Result<Trainer> {
+            let mut trainer = Trainer::new(configs, 300, channels.clone(), means.clone(), &Device::Cpu)?;
+            for step in 0..15 {
+                trainer.step(Batch { split: &split, order: &order, start: 0, rows: 300 }, step)?;
+            }
+            Ok(trainer)
+        };
+        let together = run(&configs)?;
+        for (index, config) in configs.iter().enumerate() {
+            let alone = run(std::slice::from_ref(config))?;
+            assert_eq!(together.sums()?[index], alone.sums()?[0], "lane {index}");
+            assert_eq!(together.optimizer.history(index), alone.optimizer.history(0), "lane {index}");
+            assert_eq!(bits_of(&together.tensors(index)?), bits_of(&alone.tensors(0)?), "lane {index}");
+        }
+        Ok(())
+    }
+
+    /// A trial so far out that nothing of it is finite: it is borne, and leaves the sums and all numbers finite.
+    #[test]
+    fn a_trial_that_is_not_finite_is_borne() -> Result<()> {
+        let (mut trainer, split, order) = trainer(&[
+            ("optim.optimizer", "lbfgs"),
+            ("model.hidden", "6,6"),
+            ("optim.lr", "1e22"),
+            ("train.batch_size", "300"),
+        ]);
+        let mut borne = 0;
+        for step in 0..12 {
+            trainer.totals.set(&[Sums::default()])?;
+            trainer.step(Batch { split: &split, order: &order, start: 0, rows: 300 }, step)?;
+            borne += usize::from(!trainer.losses.means[0].is_finite());
+            assert!(trainer.sums()?[0].loss.is_finite() && trainer.is_finite()?, "step {step}");
+        }
+        assert!(borne > 0, "no trial was that far out");
         Ok(())
     }
 

@@ -45,7 +45,7 @@ fn read(tensor: &Tensor) -> Vec<u64> {
 
 /// Those that gradients alone drive.
 fn driven() -> impl Iterator<Item = &'static &'static Family> {
-    FAMILIES.iter().filter(|family| !family.needs_curvature)
+    FAMILIES.iter().filter(|family| !family.needs_curvature && !family.is_full_batch)
 }
 
 fn message<T>(outcome: candle_core::Result<T>) -> String {
@@ -372,4 +372,55 @@ fn the_examples_run() {
     convolution::main().unwrap();
     sweep::main().unwrap();
     own_rule::main().unwrap();
+}
+
+/// Rosenbrock's valley.
+fn valley(x: &Var) -> Tensor {
+    let (a, b) = (x.narrow(0, 0, 1).unwrap(), x.narrow(0, 1, 1).unwrap());
+    let across = ((&b - a.sqr().unwrap()).unwrap().sqr().unwrap() * 100.0).unwrap();
+    (across + (1.0 - a).unwrap().sqr().unwrap()).unwrap().sum_all().unwrap()
+}
+
+#[test]
+fn lbfgs_is_told_the_loss_by_a_backward_step_and_goes_on_from_its_state() {
+    let config = OptimizerConfig::of("l-bfgs").unwrap();
+    let start = Var::new(&[-1.2, 1.0], &Device::Cpu).unwrap();
+    let mut lbfgs = Optimizer::new(vec![start.clone()], config.clone()).unwrap();
+    let mut again = (start.clone(), None);
+    for evaluation in 0..60 {
+        lbfgs.backward_step(&valley(&start)).unwrap();
+        if let (copy, Some(other)) = &mut again {
+            let other: &mut Optimizer = other;
+            other.backward_step(&valley(copy)).unwrap();
+            assert_eq!(read(copy), read(&start), "{evaluation}");
+        }
+        // In the middle of a search as well, whether the variables are saved at its trial or where the net is evaluated.
+        if evaluation % 7 == 6 {
+            if evaluation % 2 == 0 {
+                lbfgs.eval().unwrap();
+            }
+            let copy = Var::from_tensor(&start.as_tensor().copy().unwrap()).unwrap();
+            let mut other = Optimizer::new(vec![copy.clone()], config.clone()).unwrap();
+            other.load_state(&lbfgs.state().unwrap()).unwrap();
+            lbfgs.train().unwrap();
+            again = (copy, Some(other));
+        }
+    }
+    lbfgs.eval().unwrap();
+    let loss = valley(&start).to_scalar::<f64>().unwrap();
+    assert!(loss < 1e-10, "{loss:e}");
+}
+
+#[test]
+fn lbfgs_refuses_a_step_without_a_loss_groups_and_skipping() {
+    let var = var(&[3], DType::F32);
+    let lbfgs = OptimizerConfig::of("lbfgs").unwrap();
+    let mut optimizer = Optimizer::new(vec![var.clone()], lbfgs.clone()).unwrap();
+    let said = message(optimizer.step(&gradients(&[&var], 0)));
+    assert!(said.contains("the loss of each step") && said.contains("backward_step"), "{said}");
+    let vars = || ["a", "b"].map(|name| (name.to_owned(), self::var(&[2], DType::F32)));
+    let grouped = Optimizer::builder(OptimizerConfig::of("adam").unwrap()).group("a", lbfgs.clone()).build(vars());
+    assert!(message(grouped).contains("lbfgs searches along the loss of all parameters"));
+    let skipping = Optimizer::builder(lbfgs).skip_missing(true).build(vars());
+    assert!(message(skipping).contains("skips none"));
 }

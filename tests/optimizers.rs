@@ -13,6 +13,12 @@ fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
 }
 
+/// The arguments that train by an optimizer: those of one that evaluates the whole split in each step, with all of it as a batch.
+fn by(name: &str) -> String {
+    let is_full_batch = adamtrain::optim::family(name).unwrap().is_full_batch;
+    format!("--optimizer {name}{}", if is_full_batch { " --batch-size 100000" } else { "" })
+}
+
 /// Nine steps of an MLP on few digits.
 const SMALL: &str = "--hidden 12 --limit-train 300 --batch-size 100 --threads 1 -q";
 
@@ -35,7 +41,7 @@ fn survives(arguments: &str) {
 #[test]
 fn every_optimizer_cut_off_after_every_step_ends_where_it_would_have() {
     for name in names() {
-        survives(&format!("--optimizer {name}"));
+        survives(&by(name));
     }
 }
 
@@ -145,7 +151,7 @@ fn the_listing_shows_formula_hyperparameters_and_source_of_each() {
             assert!(!hyper["default"].is_null() && !hyper["accepts"].as_str().unwrap().is_empty(), "{name}");
         }
         // What is listed is what a run does.
-        let plan = place.answer(&format!("--optimizer {name} --hidden 4 --dry-run --json"));
+        let plan = place.answer(&format!("{} --hidden 4 --dry-run --json", by(name)));
         for hyper in one["hyperparameters"].as_array().unwrap() {
             let key = hyper["key"].as_str().unwrap().strip_prefix("optim.").unwrap();
             assert_eq!(plan["config"]["optim"][key], hyper["default"], "{name}: {key}");
@@ -258,6 +264,20 @@ fn mistakes_around_optimizers_are_told() {
         ("--optimizer soap --device cuda", &["soap", "GPU", "--device cpu"]),
         ("--optimizer soap --set optim.precondition_frequency=0", &["optim.precondition_frequency"]),
         ("--optimizer soap --set optim.shampoo_beta=1", &["optim.shampoo_beta", "in [-1, 1)"]),
+        ("--optimizer lbfgs --limit-train 700", &["lbfgs", "700 samples", "a step sees 128", "--batch-size 700"]),
+        ("--optimizer lbfgs --device cuda", &["lbfgs", "GPU", "--device cpu"]),
+        ("--optimizer lbfgs --set optim.history_size=0", &["optim.history_size", "at least 1"]),
+        ("--optimizer lbfgs --hidden 8 --dropout 0.1", &["model.dropout", "lbfgs", "leave --dropout out"]),
+        ("--optimizer lbfgs --augment shift", &["augment.augment", "lbfgs", "leave --augment out"]),
+        ("--optimizer lbfgs --clip-norm 1", &["train.clip_norm", "lbfgs", "leave --clip-norm out"]),
+        ("--optimizer lbfgs --set train.clip_value=1", &["train.clip_value", "lbfgs"]),
+        ("--optimizer lbfgs --set train.clip_adaptive=1", &["train.clip_adaptive", "lbfgs"]),
+        ("--optimizer lbfgs --set train.ema_decay=0.9", &["train.ema_decay", "lbfgs"]),
+        ("--optimizer lbfgs --set train.non_finite=skip", &["train.non_finite", "lbfgs"]),
+        ("--optimizer lbfgs --prune 0.5", &["prune.sparsity", "lbfgs", "--prune"]),
+        ("--optimizer lbfgs --quantize 4", &["quantize.bits", "lbfgs", "--quantize"]),
+        ("--optimizer lbfgs --schedule cosine", &["schedule.schedule", "lbfgs", "--warmup"]),
+        ("--optimizer lbfgs --beta1 0.5", &["--beta1", "no hyperparameter of lbfgs", "history_size"]),
         ("--optimizer dadapt-adam --set optim.growth_rate=0.5", &["optim.growth_rate", "at least 1"]),
         ("--optimizer prodigy --set optim.d0=1e-12 --eps 1e-26", &["optim.d0", "optim.eps"]),
         ("--set optim.group=*.bias", &["optim.group"]),
@@ -644,4 +664,102 @@ fn the_number_of_threads_changes_nothing_where_state_is_coded() {
             |threads| tensors(&common::checkpoint(&place.path(&format!("{state}-{threads}")), "LATEST").unwrap());
         assert_eq!(tensors(1), tensors(2), "{state}");
     }
+}
+
+#[test]
+fn lbfgs_goes_deeper_than_adam_with_as_many_evaluations() {
+    let place = Place::new();
+    let least = |arguments: &str| {
+        let arguments = format!("--dataset digits --batch-size 100000 --epochs 60 -q --json {arguments}");
+        let epochs = place.succeed(&arguments).epochs();
+        epochs.iter().map(|epoch| epoch["train_loss"].as_f64().unwrap()).fold(f64::INFINITY, f64::min)
+    };
+    // The linear net, and one with a hidden layer.
+    for (net, share) in [("none", 0.7), ("32", 0.1)] {
+        let adam =
+            ["1e-3", "1e-2", "3e-2", "1e-1"].map(|lr| least(&format!("--hidden {net} --optimizer adam --lr {lr}")));
+        let adam = adam.into_iter().fold(f64::INFINITY, f64::min);
+        let found = least(&format!("--hidden {net} --optimizer lbfgs --out lbfgs-{net}"));
+        assert!(found < share * adam, "{net}: lbfgs {found}, adam {adam}");
+    }
+    let judged = place.answer("eval lbfgs-32 --json");
+    assert!(judged["accuracy"].as_f64().unwrap() > 0.95, "{judged}");
+}
+
+#[test]
+fn lbfgs_with_decay_ends_where_the_gradient_is_0_and_stays() {
+    let place = Place::new();
+    let arguments = "--dataset digits --optimizer lbfgs --batch-size 100000 --weight-decay 0.01 -q";
+    place.succeed(&format!("{arguments} --epochs 100 --out a"));
+    let at = |run: &str| common::raw_tensors(&common::checkpoint(&place.path(run), "LATEST").unwrap());
+    let largest = |bytes: &[u8]| {
+        let numbers = bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word).abs());
+        numbers.fold(0.0_f32, f32::max)
+    };
+    let end = at("a");
+    for name in ["layers.0.weight.g", "layers.0.bias.g"] {
+        assert!(largest(&end[name].1) < 1e-4, "{name}: {}", largest(&end[name].1));
+    }
+    // The optimum is one, wherever a net begins and however the first trial is.
+    place.succeed(&format!("{arguments} --epochs 100 --seed 1 --lr 0.3 --out b"));
+    let other = at("b");
+    for name in ["layers.0.weight", "layers.0.bias"] {
+        let numbers =
+            |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks::<4>().0.iter().map(|w| f32::from_le_bytes(*w)).collect() };
+        let pairs = numbers(&end[name].1).into_iter().zip(numbers(&other[name].1));
+        let apart = pairs.fold(0.0_f32, |apart, (a, b)| apart.max((a - b).abs()));
+        assert!(apart < 5e-3, "{name}: {apart}");
+    }
+}
+
+#[test]
+fn lbfgs_killed_in_a_line_search_ends_where_it_would_have() {
+    for arguments in [
+        // Trials beyond, and inside an interval; batches that make a step together.
+        "--optimizer lbfgs --batch-size 300 --epochs 12 --lr 1e-3",
+        "--optimizer lbfgs --batch-size 100 --set train.accumulate=3 --epochs 12 --lr 100 --weight-decay 1e-3",
+        "--optimizer lbfgs --batch-size 300 --epochs 12 --warmup 6 --label-smoothing 0.1 --health",
+    ] {
+        survives(arguments);
+    }
+}
+
+#[test]
+fn lbfgs_in_pieces_is_lbfgs_and_a_sweep_s_points_are_runs() {
+    let place = Place::new();
+    let small = "--hidden 12 --limit-train 300 --epochs 8 --optimizer lbfgs --threads 1 -q";
+    let loss =
+        |arguments: &str| place.succeed(&format!("{small} --json {arguments}")).end()["test_loss"].as_f64().unwrap();
+    let (whole, parts) = (loss("--batch-size 300"), loss("--batch-size 100 --set train.accumulate=3"));
+    assert!((whole / parts - 1.0).abs() < 1e-2, "{whole} {parts}");
+
+    place.succeed(&format!("sweep {small} --batch-size 300 --lr 0.3,1,20 --seed 0,1 --out swept"));
+    let table = std::fs::read_to_string(place.path("swept/results.jsonl")).unwrap();
+    assert_eq!(table.lines().filter(|line| line.contains("\"finished\"")).count(), 6, "{table}");
+    let end = place.succeed(&format!("{small} --batch-size 300 --lr 20 --seed 1 --data-seed 0 --json")).end();
+    assert!(table.contains(&format!("\"test_loss\":{}", end["test_loss"])), "{table} {end}");
+}
+
+#[test]
+fn what_trains_in_steps_of_a_part_is_refused_for_lbfgs_before_anything_trains() {
+    let place = Place::new();
+    let words = ["lbfgs goes by loss and gradient over the whole training split", "--batch-size"];
+    for arguments in [
+        "--optimizer lbfgs --out out",
+        "--optimizer lbfgs --dry-run",
+        "sweep --optimizer adam,lbfgs --limit-train 300 --out out",
+    ] {
+        place.run(arguments).refused(2, &words);
+    }
+    place.run("compare adam lbfgs --limit-train 300 --budget 1 --out out").refused(2, &words);
+    place.run("compare adam lbfgs --dropout 0.1 --hidden 8 --budget 1 --out out").refused(2, &["model.dropout"]);
+    // A warm-up and a compared one are fine.
+    let compared =
+        "compare adam lbfgs --limit-train 300 --batch-size 300 --budget 2 --seed 0,1 --epochs 3 -q --out duel";
+    place.succeed(compared);
+    let grouped = "optim.group=*.bias optimizer=sgd";
+    common::finish(&mut place.command(&["--optimizer", "lbfgs", "--set", grouped, "--dry-run"]))
+        .refused(2, &["optim.group"]);
+    let grouped = "optim.group=*.bias optimizer=lbfgs";
+    common::finish(&mut place.command(&["--set", grouped, "--dry-run"])).refused(2, &["optim.group", "lbfgs"]);
 }

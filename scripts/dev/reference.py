@@ -34,6 +34,12 @@ SHA-256 and length of its file. All files are little-endian:
                              likewise, of matrices of their `shapes`: θ and the states, whose lengths are the `sizes`; of cases
                              that are `even` θ of each matrix after 1000 free-running steps stands behind
 
+    lbfgs*.bin      float64  for each evaluation that the peer asks for, in order: θ [n], the loss, its gradient [n], both without decay;
+                             then, where it `ends` by itself, the θ [n] that it ends at
+
+Those stand in the index as `searches`, with the `shapes` of the parameters, which follow one another in θ, the number of evaluations
+(`steps`), and how many of the trials were extrapolated and how many interpolated in an interval. FUNCTIONS says of what.
+
 The learning rate of step t = 1, 2, … is lr · (1 + slope·t) stepwise, where slope is −0.05 unless the case has an
 `lr_slope`, and lr · (1 − 0.5·t/3000) free-running. Where a case has a `gradient_scale`, all its gradients are times that.
 
@@ -58,6 +64,8 @@ Peers, and where they come from:
     prodigy                 prodigyopt; arXiv:2306.06101
     dadapt-adam             dadaptation; arXiv:2301.07733
     soap                    soap.py of github.com/nikhilvyas/SOAP, by the authors of arXiv:2409.11321, which is no package: see SOAP
+    lbfgs                   torch.optim.LBFGS with strong_wolfe, one call of its step, at most 25 trials behind the first of a search;
+                            decay is part of the closure
     transcribed below, in either precision:
     constant_beta1          optax 0.2.8, scale_by_adam(nesterov=True)
     adan                    arXiv:2208.06677, github.com/sail-sg/Adan
@@ -863,6 +871,99 @@ def golden_even(family, hyper, rates, shapes):
     return peer, content, sizes
 
 
+# Functions for searches: the shapes of the parameters, a factor on what they start with, and the loss of a vector.
+
+
+def valley(x):
+    """Rosenbrock's, from each element to the next."""
+    return (100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2).sum()
+
+
+def softmax(x):
+    """The mean cross entropy of 40 drawn samples of 5 numbers and 3 classes: biases, then weights."""
+    draw = draws()
+    rows = torch.tensor([[next(draw) for _ in range(5)] for _ in range(40)])
+    labels = torch.arange(40) % 3
+    rows[torch.arange(40), labels] += 0.5
+    return torch.nn.functional.cross_entropy(rows @ x[3:].reshape(3, 5).T + x[:3], labels)
+
+
+def corners(x):
+    """Without curvature between its corners."""
+    return (torch.arange(1.0, len(x) + 1) * (x - 0.3).abs()).sum()
+
+
+def edge(x):
+    """Where two slopes meet no point satisfies the conditions: a search narrows its interval until it may not go on."""
+    r = x.mean() - 0.3
+    return torch.maximum(r, -3.0 * r) + 0.01 * (x * x).sum()
+
+
+def cliff(x):
+    """Ever steeper, without a minimum."""
+    return -((x + 1.0) ** 4).sum()
+
+
+FUNCTIONS = {"valley": ([(5,), (2, 7)], 8.0, valley), "softmax": ([(3,), (3, 5)], 1.0, softmax),
+             "corners": ([(4,), (3, 2)], 8.0, corners), "edge": ([(4,), (3, 2)], 8.0, edge),
+             "cliff": ([(3,), (2, 2)], 1.0, cliff)}
+LBFGS = dict(lr=1.0, history_size=10, tolerance_grad=1e-7, tolerance_change=1e-9, weight_decay=0.0)
+# case: (function, evaluations at most, hyperparameters that differ); they end before the differences of losses lose most digits
+SEARCHES = {
+    "lbfgs": ("valley", 60, {}),
+    "lbfgs-decay": ("softmax", 60, dict(lr=10.0, history_size=3, weight_decay=0.01, tolerance_grad=1e-3, tolerance_change=1e-12)),
+    "lbfgs-short": ("valley", 60, dict(lr=0.05, history_size=2)),
+    "lbfgs-long": ("softmax", 60, dict(lr=300.0, history_size=4, weight_decay=1e-3, tolerance_change=1e-4)),
+    "lbfgs-corners": ("corners", 60, dict(history_size=5)),
+    "lbfgs-edge": ("edge", 100, {}),
+    "lbfgs-cliff": ("cliff", 50, dict(history_size=3)),
+}
+
+
+class Enough(Exception):
+    """No more evaluations are wanted."""
+
+
+def search(name, most, hyper):
+    """What the index says of torch.optim.LBFGS on a function, and the content of the file."""
+    torch.set_default_dtype(torch.float64)
+    shapes, size, function = FUNCTIONS[name]
+    start = generated(sum(map(math.prod, shapes)), 0)[0]
+    parts = torch.tensor(start).mul(size).split([math.prod(shape) for shape in shapes])
+    parameters = [torch.nn.Parameter(part.reshape(shape).clone()) for part, shape in zip(parts, shapes)]
+    flat = lambda: torch.cat([p.detach().reshape(-1) for p in parameters])
+    lines, kinds, module = [], [], sys.modules[torch.optim.LBFGS.__module__]
+    decay = hyper["weight_decay"]
+
+    def closure():
+        if len(lines) == most:
+            raise Enough
+        x = flat().requires_grad_()
+        loss = function(x)
+        loss.backward()
+        lines.append(torch.cat([x.detach(), loss.detach().reshape(1), x.grad]))
+        for p, g in zip(parameters, x.grad.split([p.numel() for p in parameters])):
+            p.grad = (g + decay * p.detach().reshape(-1)).reshape(p.shape)
+        return loss.detach() + decay / 2 * x.detach().dot(x.detach())
+
+    own = {key: value for key, value in hyper.items() if key != "weight_decay"}
+    peer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", max_iter=10**6, max_eval=10**6, **own)
+    wolfe, cubic = module._strong_wolfe, module._cubic_interpolate
+    module._strong_wolfe = lambda *given, **named: wolfe(*given, **named | {"max_ls": 25})
+    module._cubic_interpolate = lambda *given, bounds=None: (kinds.append(bounds is None), cubic(*given, bounds=bounds))[1]
+    try:
+        peer.step(closure)
+        lines.append(flat())
+    except Enough:
+        pass
+    finally:
+        module._strong_wolfe, module._cubic_interpolate = wolfe, cubic
+    ends = len(lines[-1]) == len(start)
+    said = {"shapes": [list(shape) for shape in shapes], "steps": len(lines) - ends, "ends": ends,
+            "extrapolated": kinds.count(False), "interpolated": kinds.count(True)}
+    return said, packed(lines)
+
+
 def write(directory, name, content):
     """Write a file in one piece; return what the index says of it."""
     path = os.path.join(directory, name)
@@ -872,11 +973,11 @@ def write(directory, name, content):
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def kept(directory):
+def kept(directory, of="cases"):
     """What the index says of the cases that there are: by name, each as its line."""
     try:
         with open(os.path.join(directory, "index.json"), encoding="utf-8") as f:
-            cases = json.load(f)["cases"]
+            cases = json.load(f).get(of, [])
     except FileNotFoundError:
         return {}
     return {case["name"]: case for case in cases if os.path.exists(os.path.join(directory, case["name"] + ".bin"))}
@@ -885,9 +986,10 @@ def kept(directory):
 def main():
     if len(sys.argv) < 2:
         sys.exit("usage: reference.py OUT_DIR [CASE…|all]")
-    asked = set(CASES) if sys.argv[2:] == ["all"] else set(sys.argv[2:])
-    if unknown := asked - CASES.keys():
-        sys.exit(f"unknown cases {', '.join(sorted(unknown))}: they stand in CASES")
+    there_are = CASES | SEARCHES
+    asked = set(there_are) if sys.argv[2:] == ["all"] else set(sys.argv[2:])
+    if unknown := asked - there_are.keys():
+        sys.exit(f"unknown cases {', '.join(sorted(unknown))}: they stand in CASES and SEARCHES")
     found = {name: metadata.version(name).split("+")[0] for name in PACKAGES}
     if found != PACKAGES:
         hint = " ".join(f"{name}=={version}" for name, version in PACKAGES.items())
@@ -906,6 +1008,16 @@ def main():
             "free": {"n": FREE_N, "middle": FREE_MIDDLE, "steps": FREE_STEPS, "seed": SEED}, "matrices": SHAPES,
             "inputs": {"file": "inputs.bin", **write(directory, "inputs.bin", packed_inputs)}}
     lines, before = [], kept(directory)
+    searches, before_searches = [], kept(directory, "searches")
+    for name, (function, most, different) in SEARCHES.items():
+        case = {"name": name, "optimizer": "lbfgs", "hyper": LBFGS | different, "function": function, "most": most}
+        if name not in asked and case.items() <= before_searches.get(name, {}).items():
+            searches.append(json.dumps(before_searches[name]))
+            continue
+        print(name)
+        said, content = search(function, most, case["hyper"])
+        searches.append(json.dumps({**case, "reference": "torch.optim.LBFGS(line_search_fn=strong_wolfe)", **said,
+                                    **write(directory, f"{name}.bin", content)}))
     for name, (family, different) in CASES.items():
         defaults = FAMILIES[family][1]
         assert different.keys() <= defaults.keys() | LATER.get(family, set()) | set(CHOOSING), name
@@ -935,8 +1047,9 @@ def main():
         lines.append(json.dumps({**case, "reference": peer.made_by, "states": peer.names, **history,
                                  **write(directory, f"{name}.bin", content)}))
     index = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())
-    cases = ",\n".join(f"    {line}" for line in lines)
-    write(directory, "index.json", f'{{\n{index}  "cases": [\n{cases}\n  ]\n}}\n'.encode())
+    listed = lambda key, lines: f'  "{key}": [\n' + ",\n".join(f"    {line}" for line in lines) + "\n  ]"
+    write(directory, "index.json",
+          f'{{\n{index}{listed("cases", lines)},\n{listed("searches", searches)}\n}}\n'.encode())
 
 
 if __name__ == "__main__":

@@ -213,6 +213,14 @@ fn rules(typed: &ArgMatches, problem: &Problem, steps: u64) -> Result<Vec<Rule>>
             default(BETA2.key, ONLINE_BETA2.to_owned(), "default");
         }
         let mut recipe = Recipe::of(given)?;
+        if recipe.family.is_full_batch && problem.gradients != Gradients::Exact {
+            let what = format!(
+                "{} searches along one function, and this one has another gradient in every step",
+                recipe.family.name
+            );
+            let hint = "choose a --function with exact gradients, or another --optimizer";
+            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+        }
         let has_rate = variant.value(LR.key).is_some();
         let tuned = (typed.get_flag("tune") && !has_rate).then(|| tuned(problem, &recipe, steps)).transpose()?;
         if let Some(Tuned { lr, .. }) = tuned {

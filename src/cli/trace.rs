@@ -66,6 +66,12 @@ pub fn command() -> Command {
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let settings = SETTINGS.iter().filter(|setting| FLAGS.contains(&setting.key));
     let recipe = Recipe::of(super::given(typed, settings))?;
+    if recipe.family.is_full_batch {
+        let name = recipe.family.name;
+        let what = format!("{name} goes by values of the function, and a file of gradients has none");
+        let hint = format!("`adamtrain path --optimizer {name}` has both");
+        return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+    }
     let precision = match typed.get_one::<String>("dtype").map(String::as_str) {
         Some("f32") => Precision::F32,
         _ => Precision::F64,

@@ -57,6 +57,7 @@ const OPTIMIZERS: &Synonyms = &[
     (&["amsbound", "adaboundamsgrad"], "--optimizer adabound --set optim.amsgrad=true"),
     (&["irprop", "rpropminus", "resilientbackprop", "resilientbackpropagation"], "rprop"),
     (&["averagedsgd", "averagesgd", "polyakruppert"], "asgd"),
+    (&["bfgs", "limitedmemorybfgs", "quasinewton", "lbfgsnew", "strongwolfe"], "lbfgs"),
     (&["schedulefreeadam", "adamschedulefree", "sfadam", "sf"], "schedule-free-adamw"),
 ];
 

@@ -19,4 +19,5 @@ pub mod sums;
 pub mod team;
 mod transpose;
 pub mod update;
+pub mod vectors;
 pub mod warp;

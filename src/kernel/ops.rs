@@ -19,3 +19,4 @@ pub mod project;
 pub mod relu;
 pub mod soap;
 pub mod update;
+pub mod vectors;

@@ -137,6 +137,15 @@ impl Follower {
         self.optimizer.step(&vec![gradient], &[StepScalars { lr: self.lr, gradient_scale: 1.0 }])
     }
 
+    /// The same where the function has this value, which a line search asks for.
+    ///
+    /// # Errors
+    /// As [`Follower::step`].
+    pub fn step_at(&mut self, value: f64, gradient: &[f64]) -> Result<()> {
+        self.optimizer.take_losses(&[value]);
+        self.step(gradient)
+    }
+
     /// The parameter, where the next gradient is to be taken.
     ///
     /// # Errors

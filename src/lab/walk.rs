@@ -41,11 +41,12 @@ impl Walk {
                 regret += loss.value - loss.slope[0] * best[0];
                 walk.regret.push(regret / t as f64);
             }
-            if !loss.slope.iter().all(|slope| slope.is_finite()) {
+            // A line search shortens such a trial.
+            if !recipe.family.is_full_batch && !loss.slope.iter().all(|slope| slope.is_finite()) {
                 walk.diverged = Some(t);
                 break;
             }
-            follower.step(&loss.slope[..count])?;
+            follower.step_at(loss.value, &loss.slope[..count])?;
             theta = point(&follower.theta()?);
             let allowed = problem.projected(theta);
             if allowed != theta {

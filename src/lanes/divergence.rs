@@ -60,7 +60,8 @@ impl Lanes {
         trainer.schedules[0].clone_from(&self.trainer.schedules[place]);
         let is_called_off = || stops_search_on_signal && self.signals.caught().is_some();
         while at.step < self.step && !is_called_off() {
-            let order = batches::order(&self.data.members, config.data_seed, at.epoch, &self.device)?;
+            let order =
+                batches::order(&self.data.members, config.data_seed, config.order_epoch(at.epoch), &self.device)?;
             while at.position < self.batches && at.step < self.step {
                 let batch = self.data.batch(&order, at.position, config.step_samples());
                 if let Some(found) = trainer.step_watched(batch, at.step)? {

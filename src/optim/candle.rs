@@ -151,6 +151,11 @@ impl OptimizerConfig {
         if let Recipe::Family(family, _) = &self.kind { family.is_joint.then_some(family.name) } else { None }
     }
 
+    /// The name of a family that searches along the loss of all its parameters.
+    fn full_batch_name(&self) -> Option<&'static str> {
+        if let Recipe::Family(family, _) = &self.kind { family.is_full_batch.then_some(family.name) } else { None }
+    }
+
     fn build(&self, parameters: &Parameters) -> anyhow::Result<Box<dyn LaneOptimizer>> {
         match &self.kind {
             Recipe::Family(family, hypers) => (family.build)(parameters, std::slice::from_ref(hypers)),
@@ -261,6 +266,12 @@ impl<'a> OptimizerBuilder<'a> {
         let mut parts = Vec::new();
         let configs = std::iter::once(&self.config).chain(self.groups.iter().map(|(_, config)| config));
         let used = configs.clone().zip(&members).filter(|(_, members)| !members.is_empty());
+        let count = used.clone().count();
+        if let Some(name) = used.clone().find_map(|(config, _)| config.full_batch_name())
+            && (self.skip_missing || count > 1)
+        {
+            bail!("{name} searches along the loss of all parameters: it takes one group, and skips none")
+        }
         let mut joint: Vec<&str> = used.filter_map(|(config, _)| config.joint_name()).collect();
         joint.sort_unstable();
         if let Some([twice, _]) = joint.windows(2).find(|two| two[0] == two[1]) {
@@ -514,6 +525,16 @@ impl candle_nn::Optimizer for Optimizer {
             part.optimizer.prepare(&scalars).and_then(|()| part.optimizer.apply(&own)).map_err(as_candle)?;
         }
         Ok(())
+    }
+
+    /// Tells the loss to an optimizer that goes by it, as `lbfgs` does; for others it is the gradients and [`Optimizer::step`].
+    fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
+        let grads = loss.backward()?;
+        if self.parts.iter().any(|part| part.optimizer.wants_losses()) {
+            let loss = loss.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+            self.parts.iter_mut().for_each(|part| part.optimizer.take_losses(&[loss]));
+        }
+        self.step(&grads)
     }
 
     fn learning_rate(&self) -> f64 {

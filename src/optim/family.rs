@@ -46,6 +46,10 @@ pub struct Family {
     pub needs_curvature: bool,
     /// Whether a GPU has it.
     pub on_gpu: bool,
+    /// Whether a step is one evaluation of loss and gradient over the whole training split: it is told the loss.
+    pub is_full_batch: bool,
+    /// State numbers of an element, where they depend on hyperparameters; none where they are as many as `state`.
+    pub state_count: Option<fn(&Hypers) -> u64>,
     /// State numbers of a parameter of some shape, without lanes; none where it has as many as elements of each of `state`.
     pub state_numbers: Option<fn(&[u64], &Hypers) -> u64>,
     /// Builds it over parameters, with the hyperparameters of each lane.
@@ -80,6 +84,8 @@ impl Family {
             is_joint: false,
             needs_curvature: false,
             on_gpu: true,
+            is_full_batch: false,
+            state_count: None,
             state_numbers: None,
             build,
         }

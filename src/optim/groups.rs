@@ -62,6 +62,23 @@ impl LaneOptimizer for Grouped {
             .try_for_each(|part| part.optimizer.check(&Selected { all: gradients, members: &part.members }))
     }
 
+    fn wants_losses(&self) -> bool {
+        self.parts.iter().any(|part| part.optimizer.wants_losses())
+    }
+
+    fn take_losses(&mut self, losses: &[f64]) {
+        self.parts.iter_mut().for_each(|part| part.optimizer.take_losses(losses));
+    }
+
+    fn accepted_loss(&self, lane: usize) -> Result<Option<f64>> {
+        for part in &self.parts {
+            if let Some(loss) = part.optimizer.accepted_loss(lane)? {
+                return Ok(Some(loss));
+            }
+        }
+        Ok(None)
+    }
+
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         for Part { optimizer, lr_factors, .. } in &mut self.parts {
             let lanes = scalars.iter().zip(lr_factors.iter());

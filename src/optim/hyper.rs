@@ -311,6 +311,9 @@ hypers! {
     MAX_PRECOND_DIM = "max_precond_dim", "", count(i64::MAX as u64, 512),
         "the longest side of a weight that has a basis of its own; a longer one keeps the axes";
     NORMALIZE_GRADS = "normalize_grads", "", switch(false), "divide each tensor's step by its root mean square";
+    HISTORY_SIZE = "history_size", "m", count(1000, 10), "pairs of a step and its change of the gradient that are kept";
+    TOLERANCE_GRAD = "tolerance_grad", "ε", number(NOT_NEGATIVE, 1e-7), "ends where no element of the gradient is larger";
+    TOLERANCE_CHANGE = "tolerance_change", "δ", number(NOT_NEGATIVE, 1e-9), "ends where f, or every element, changes by less";
     STATE = "state", "", word(&["32bit", "8bit", "4bit"]), "how the moments are kept: as they are, or as codes with a scale a block";
 }
 

@@ -13,6 +13,7 @@ mod mutants_of_rules;
 mod mutants_sums;
 mod pages;
 mod properties;
+mod searches;
 mod soap;
 mod sophia;
 mod table;
@@ -24,7 +25,7 @@ use std::fmt::Write as _;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
-use table::{Case, golden};
+use table::{Case, golden, walks};
 
 /// Requires that the file of this path in the repository holds `text`, which follows from the rules; `ADAMTRAIN_WRITE=1` writes it.
 pub(crate) fn written(path: &str, text: &str) {
@@ -230,15 +231,18 @@ fn vector_cases() -> impl Iterator<Item = &'static Case> {
 #[test]
 fn every_family_has_golden_cases_that_cover_its_hyperparameters() {
     for family in FAMILIES {
-        let cases: Vec<&Case> = golden().iter().filter(|case| std::ptr::eq(case.family, *family)).collect();
+        let own = golden().iter().filter(|case| std::ptr::eq(case.family, *family)).map(|case| &case.hypers);
+        // What searches along a function is compared on the way of its peer's searches.
+        let searched = walks().iter().filter(|walk| std::ptr::eq(walk.family, *family)).map(|walk| &walk.hypers);
+        let cases: Vec<&Hypers> = own.chain(searched).collect();
         let without_decay = |hypers: Hypers| match family.hyper("optim.weight_decay") {
             Some(weight_decay) => hypers.with(weight_decay, weight_decay.default),
             None => hypers,
         };
-        let is_default = |case: &&&Case| without_decay(case.hypers.clone()) == family.defaults();
+        let is_default = |case: &&&Hypers| without_decay((**case).clone()) == family.defaults();
         assert!(cases.iter().any(|case| is_default(&case)), "{} has no case of its defaults", family.name);
         for hyper in family.hypers {
-            let varies = cases.iter().any(|case| case.hypers.get(hyper) != hyper.default);
+            let varies = cases.iter().any(|case| case.get(hyper) != hyper.default);
             // What Muon leaves to AdamW has AdamW's own cases.
             let is_adamw_s = matches!(hyper.name(), "adam_lr" | "beta1" | "beta2" | "eps" | "cautious_decay");
             let elsewhere = family.name == "muon" && is_adamw_s;

@@ -16,6 +16,7 @@ use crate::config::settings::{SETTINGS, Setting, Sharing};
 use crate::config::value::Kind;
 use crate::config::{Config, Stretch, Value};
 use crate::error::{Exit, Failure};
+use crate::plan;
 use crate::rng::{Purpose, Stream};
 use crate::run::results::PointEnd;
 use crate::run::shard::Shard;
@@ -357,6 +358,14 @@ impl Points {
             }
         }
         work
+    }
+
+    /// Requires that every point whose optimizer needs it sees the whole training split in a step.
+    ///
+    /// # Errors
+    /// If one does not ([`Exit::Usage`]).
+    pub fn expect_whole_splits(&self) -> Result<(), Failure> {
+        self.groups.iter().try_for_each(|group| plan::expect_whole_split(&group.config))
     }
 
     /// Requires that every point can be computed on this device.

@@ -15,7 +15,7 @@ pub fn sanity_warnings(config: &Config, examples: usize) -> Vec<String> {
             plan.warmup_steps, plan.total_steps
         ));
     }
-    if config.batch_size > examples {
+    if config.batch_size > examples && config.full_batch().is_none() {
         odd.push(format!(
             "`train.batch_size` is {}, more than the {} to train on: an epoch is one step",
             config.batch_size,

@@ -225,7 +225,7 @@ fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
         "lion" | "sophia" => 3e-3,
         "muon" | "lamb" => 1e-2,
         "schedule-free-sgd" | "adafactor" => 0.1,
-        "prodigy" | "dadapt-adam" => 1.0,
+        "prodigy" | "dadapt-adam" | "lbfgs" => 1.0,
         _ => 2e-2,
     };
     for family in FAMILIES {
@@ -234,6 +234,7 @@ fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
         let steps = 3000;
         for t in 0..steps {
             let gradient: Vec<f64> = lone.theta().iter().map(|x| 2.0 * x).collect();
+            lone.optimizer.take_losses(&[lone.theta().iter().map(|x| x * x).sum()]);
             lone.step(&gradient, lr * (1.0 - f64::from(t) / f64::from(steps)));
         }
         lone.optimizer.at_evaluation_point().unwrap();
@@ -254,6 +255,7 @@ fn every_optimizer_descends_a_parabola_and_rosenbrock_s_valley() {
         for t in 0..steps {
             let [a, b] = lone.theta()[..] else { unreachable!() };
             let gradient = [-2.0 * (1.0 - a) - 400.0 * a * (b - a * a), 200.0 * (b - a * a)];
+            lone.optimizer.take_losses(&[(1.0 - a).powi(2) + 100.0 * (b - a * a).powi(2)]);
             lone.step(&gradient, lr * (1.0 - f64::from(t) / f64::from(steps)));
         }
         lone.optimizer.at_evaluation_point().unwrap();

@@ -189,6 +189,104 @@ pub fn golden() -> &'static [Case] {
     CASES.get_or_init(|| index()["cases"].as_array().unwrap().iter().map(case).collect())
 }
 
+/// An evaluation that a peer's search asked for.
+pub struct Evaluation {
+    pub theta: Vec<f64>,
+    pub loss: f64,
+    pub gradient: Vec<f64>,
+}
+
+/// A peer's search: `searches` of the index.
+pub struct Walk {
+    pub name: String,
+    pub family: &'static Family,
+    pub hypers: Hypers,
+    pub shapes: Vec<Vec<usize>>,
+    pub evaluations: Vec<Evaluation>,
+    /// Where it ended by itself, if it did.
+    pub end: Option<Vec<f64>>,
+    /// Trials beyond every point known, and inside an interval.
+    pub extrapolated: u64,
+    pub interpolated: u64,
+}
+
+impl Walk {
+    /// Elements of each parameter.
+    pub fn sizes(&self) -> Vec<usize> {
+        self.shapes.iter().map(|shape| shape.iter().product()).collect()
+    }
+
+    pub fn number(&self, name: &str) -> f64 {
+        let hyper = self.family.hypers.iter().find(|hyper| hyper.name() == name);
+        hyper.map_or(0.0, |hyper| self.hypers.number(hyper))
+    }
+
+    /// λ.
+    pub fn decay(&self) -> f64 {
+        self.number("weight_decay")
+    }
+
+    /// m.
+    pub fn history(&self) -> usize {
+        self.number("history_size") as usize
+    }
+}
+
+/// All of them.
+pub fn walks() -> &'static [Walk] {
+    static WALKS: OnceLock<Vec<Walk>> = OnceLock::new();
+    WALKS.get_or_init(|| index()["searches"].as_array().unwrap().iter().map(walk).collect())
+}
+
+fn walk(entry: &Value) -> Walk {
+    let name = entry["name"].as_str().unwrap().to_owned();
+    let family = family(entry["optimizer"].as_str().unwrap()).unwrap();
+    let bytes = verified(&name, entry);
+    let mut reader = Reader(&bytes);
+    let count = |list: &Value| list.as_array().into_iter().flatten().map(|n| n.as_u64().unwrap() as usize).collect();
+    let shapes: Vec<Vec<usize>> = entry["shapes"].as_array().into_iter().flatten().map(count).collect();
+    let size = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+    let mut evaluation = |_| {
+        let theta = reader.f64s(size);
+        let loss = reader.f64s(1)[0];
+        Evaluation { theta, loss, gradient: reader.f64s(size) }
+    };
+    let evaluations = (0..entry["steps"].as_u64().unwrap()).map(&mut evaluation).collect();
+    let end = entry["ends"].as_bool().unwrap().then(|| reader.f64s(size));
+    assert!(reader.0.is_empty(), "{name}.bin is too long");
+    let number = |key: &str| entry[key].as_u64().unwrap();
+    let (extrapolated, interpolated) = (number("extrapolated"), number("interpolated"));
+    let hypers = hypers(&name, family, entry);
+    Walk { name, family, hypers, shapes, evaluations, end, extrapolated, interpolated }
+}
+
+/// The content of a case's file, whose digest the index knows.
+fn verified(name: &str, entry: &Value) -> Vec<u8> {
+    let bytes = file(&format!("{name}.bin"));
+    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+    sha2::Digest::update(&mut hash, &bytes);
+    assert_eq!(crate::digest::hex(hash), entry["sha256"].as_str().unwrap(), "{name}.bin");
+    bytes
+}
+
+/// The hyperparameters of a case.
+fn hypers(name: &str, family: &'static Family, entry: &Value) -> Hypers {
+    let mut hypers = family.defaults();
+    for (key, value) in entry["hyper"].as_object().unwrap() {
+        let hyper = family.hypers.iter().find(|hyper| hyper.name() == key);
+        let hyper = hyper.unwrap_or_else(|| panic!("{name}: {} has no `{key}`", family.name));
+        let value = match hyper.accepts {
+            Accepts::Number(_) => HyperValue::Number(value.as_f64().unwrap()),
+            Accepts::Count(_) => HyperValue::Count(value.as_u64().unwrap()),
+            Accepts::Switch => HyperValue::Switch(value.as_bool().unwrap()),
+            Accepts::Triple(_) => HyperValue::Triple([0, 1, 2].map(|place: usize| value[place].as_f64().unwrap())),
+            Accepts::Word(words) => HyperValue::Word(words.iter().find(|word| *word == value).unwrap()),
+        };
+        hypers = hypers.with(hyper, value);
+    }
+    hypers
+}
+
 /// Whether weight decay goes through the gradient: it then reaches the state where the gradient itself is 0.
 fn is_coupled(family: &Family, hypers: &Hypers) -> bool {
     let Some(weight_decay) = family.hyper("optim.weight_decay") else { return false };
@@ -214,26 +312,10 @@ fn case(entry: &Value) -> Case {
     let text = |key: &str| entry[key].as_str().unwrap().to_owned();
     let name = text("name");
     let family = family(&text("optimizer")).unwrap_or_else(|| panic!("{name}: no such optimizer"));
-    let mut hypers = family.defaults();
-    for (key, value) in entry["hyper"].as_object().unwrap() {
-        let hyper = family.hypers.iter().find(|hyper| hyper.name() == key);
-        let hyper = hyper.unwrap_or_else(|| panic!("{name}: {} has no `{key}`", family.name));
-        let value = match hyper.accepts {
-            Accepts::Number(_) => HyperValue::Number(value.as_f64().unwrap()),
-            Accepts::Count(_) => HyperValue::Count(value.as_u64().unwrap()),
-            Accepts::Switch => HyperValue::Switch(value.as_bool().unwrap()),
-            Accepts::Triple(_) => HyperValue::Triple([0, 1, 2].map(|place: usize| value[place].as_f64().unwrap())),
-            Accepts::Word(words) => HyperValue::Word(words.iter().find(|word| *word == value).unwrap()),
-        };
-        hypers = hypers.with(hyper, value);
-    }
+    let hypers = hypers(&name, family, entry);
     let states: Vec<String> =
         entry["states"].as_array().unwrap().iter().map(|state| state.as_str().unwrap().to_owned()).collect();
-    let bytes = file(&format!("{name}.bin"));
-    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    sha2::Digest::update(&mut hash, &bytes);
-    assert_eq!(crate::digest::hex(hash), text("sha256"), "{name}.bin");
-
+    let bytes = verified(&name, entry);
     let mut reader = Reader(&bytes);
     let (_, _, count) = FREE;
     let tensors = 1 + states.len();
