@@ -527,7 +527,7 @@ impl candle_nn::Optimizer for Optimizer {
         Ok(())
     }
 
-    /// Tells the loss to an optimizer that goes by it, as `lbfgs` does; for others it is the gradients and [`Optimizer::step`].
+    /// Tells the loss to an optimizer that goes by it, as `lbfgs` does; for others it is the gradients and `step`.
     fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
         let grads = loss.backward()?;
         if self.parts.iter().any(|part| part.optimizer.wants_losses()) {

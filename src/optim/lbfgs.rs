@@ -545,7 +545,7 @@ impl Lbfgs {
             })?;
         }
         self.each(|index| vectors::scale(search.scale, self.vector(&self.d[index], index, lane)))?;
-        for pair in 0..search.count {
+        for (pair, along) in room.iter().enumerate().take(search.count) {
             let place = search.place(pair);
             let product = self.sum(|index| {
                 vectors::product(
@@ -553,7 +553,7 @@ impl Lbfgs {
                     self.vector(&self.d[index], index, lane),
                 )
             })?;
-            let by = room[pair] - product * search.inverse[place];
+            let by = along - product * search.inverse[place];
             self.each(|index| {
                 let s = self.pair(&self.s[index], index, lane, place);
                 vectors::move_along(by, s, self.vector(&self.d[index], index, lane))

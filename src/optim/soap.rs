@@ -52,8 +52,8 @@ pub static SOAP: Family = Family {
             .then_some("`optim.precondition_frequency` is 0, expected a number of steps")
     },
     ..Family::new(Soap::HYPERS, &STATE, |parameters, lanes| {
-        let longest = lanes.iter().map(|lane| lane.count(&MAX_PRECOND_DIM));
-        Ok(Box::new(Preconditioned::new(parameters, lanes.iter().map(Soap::new).collect(), longest.collect())?))
+        let longest: Vec<u64> = lanes.iter().map(|lane| lane.count(&MAX_PRECOND_DIM)).collect();
+        Ok(Box::new(Preconditioned::new(parameters, lanes.iter().map(Soap::new).collect(), &longest)?))
     })
 };
 
@@ -205,7 +205,7 @@ struct Preconditioned {
 
 impl Preconditioned {
     /// Takes the parameters, and of each lane a rule and the longest side that has a basis, which is the same for all.
-    fn new(parameters: &Parameters, rules: Vec<Soap>, longest: Vec<u64>) -> Result<Self> {
+    fn new(parameters: &Parameters, rules: Vec<Soap>, longest: &[u64]) -> Result<Self> {
         expect_numbers(parameters)?;
         expect_on_host(parameters, SOAP.name)?;
         let lanes = rules.len();

@@ -60,7 +60,7 @@ impl Rule<2, 0, 5> for Sophia {
 
     fn curvature(&self, t: u64) -> Option<Curvature> {
         let is_due = (t - 1).is_multiple_of(self.update_interval);
-        is_due.then(|| Curvature { state: 1, weight: 1.0 - self.beta2 })
+        is_due.then_some(Curvature { state: 1, weight: 1.0 - self.beta2 })
     }
 }
 

@@ -97,17 +97,14 @@ impl Curvature {
         }
         let logits = backprop.activations.logits();
         kernel::copy(logits, &self.logits)?;
-        match &self.squares {
-            Some(squares) => {
-                kernel::variances(piece.rows, 1.0 / piece.of as f64, logits)?;
-                kernel::squares(piece.rows, &backprop.activations.x, squares)?;
-                backprop.diagonal(piece.rows, squares)?;
-            }
-            None => {
-                self.draw(piece);
-                kernel::drawn_errors(piece.rows, 1.0 / (piece.of as f64).sqrt(), &self.words, logits)?;
-                backprop.backward(net, piece.rows)?;
-            }
+        if let Some(squares) = &self.squares {
+            kernel::variances(piece.rows, 1.0 / piece.of as f64, logits)?;
+            kernel::squares(piece.rows, &backprop.activations.x, squares)?;
+            backprop.diagonal(piece.rows, squares)?;
+        } else {
+            self.draw(piece);
+            kernel::drawn_errors(piece.rows, 1.0 / (piece.of as f64).sqrt(), &self.words, logits)?;
+            backprop.backward(net, piece.rows)?;
         }
         kernel::copy(&self.logits, logits)?;
         for (estimate, gradient) in self.estimates.iter().zip(backprop.gradients()) {

@@ -303,7 +303,9 @@ fn reflection(width: Width, x: &mut [f64]) -> (f64, f64) {
     }
     let beta = -alpha.mul_add(alpha, squares).sqrt().copysign(alpha);
     let by = alpha - beta;
-    rest.iter_mut().for_each(|x| *x /= by);
+    for x in rest.iter_mut() {
+        *x /= by;
+    }
     ((beta - alpha) / beta, beta)
 }
 
@@ -474,7 +476,7 @@ mod tests {
         product(&mut image, [n, n, n], matrix, [n, 1], basis);
         product(&mut gram, [n, n, n], basis, [1, n], basis);
         product(&mut turned, [n, n, n], basis, [1, n], &image);
-        let beside = |at: usize| at % (n + 1) != 0;
+        let beside = |at: usize| !at.is_multiple_of(n + 1);
         let worst = |of: &dyn Fn(usize) -> f64| (0..n * n).map(of).fold(0.0_f64, |a, b| a.max(b.abs()));
         let off_one = worst(&|at| gram[at] - f64::from(!beside(at)));
         let size = largest(matrix).unwrap().max(f64::MIN_POSITIVE);

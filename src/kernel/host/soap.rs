@@ -182,9 +182,9 @@ pub fn step<R: Multiplied>(step: &SoapStep, sides: Sides, slices: SoapSlices<R>,
 
     if step.phase != SoapPhase::First {
         x.copy_from_slice(g);
-        turn(sides, left_basis, right_basis, Way::Into, &mut x, &mut y);
+        [x, y] = turn(sides, left_basis, right_basis, Way::Into, [x, y]);
         over_elements([&mut *m, &mut *v, &mut *x], |_, [m, v, x]| moments(width, step, m, v, x));
-        turn(sides, left_basis, right_basis, Way::Back, &mut x, &mut y);
+        [x, y] = turn(sides, left_basis, right_basis, Way::Back, [x, y]);
         let by = if step.normalise {
             let [squares] = sum_in_pieces(size, |range| [squares(width, &x[range])]);
             step.minus_step / (LEAST + (squares / size as f64).sqrt())
@@ -197,7 +197,7 @@ pub fn step<R: Multiplied>(step: &SoapStep, sides: Sides, slices: SoapSlices<R>,
     let is_refining = step.phase == SoapPhase::Refining;
     if is_refining {
         x.copy_from_slice(m);
-        turn(sides, left_basis, right_basis, Way::Back, &mut x, &mut y);
+        [x, y] = turn(sides, left_basis, right_basis, Way::Back, [x, y]);
     }
     if has_left {
         let gram = &mut gram[..rows * rows];
@@ -234,7 +234,7 @@ pub fn step<R: Multiplied>(step: &SoapStep, sides: Sides, slices: SoapSlices<R>,
         }
     }
     if is_refining {
-        turn(sides, left_basis, right_basis, Way::Into, &mut x, &mut y);
+        let [x, _] = turn(sides, left_basis, right_basis, Way::Into, [x, y]);
         m.copy_from_slice(x);
     }
 }
@@ -248,23 +248,23 @@ enum Way {
     Back,
 }
 
-/// Replaces x by what it is in the bases, or out of them; y is room.
+/// x as it is in the bases, or out of them, and room; in either of the two that were given.
 fn turn<'a, R: Multiplied>(
     Sides { rows, columns, has_left, has_right }: Sides,
     left: &[R],
     right: &[R],
     way: Way,
-    x: &mut &'a mut [R],
-    y: &mut &'a mut [R],
-) {
+    [mut x, mut y]: [&'a mut [R]; 2],
+) -> [&'a mut [R]; 2] {
     if has_left {
         R::product(y, [rows, rows, columns], left, x, (way == Way::Into).then_some(Factor::First));
-        std::mem::swap(x, y);
+        std::mem::swap(&mut x, &mut y);
     }
     if has_right {
         R::product(y, [rows, columns, columns], x, right, (way == Way::Back).then_some(Factor::Second));
-        std::mem::swap(x, y);
+        std::mem::swap(&mut x, &mut y);
     }
+    [x, y]
 }
 
 /// Calls `body` with ranges that cover the slices, which are of one length, and what of them lies there.

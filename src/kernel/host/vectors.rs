@@ -13,7 +13,7 @@ use crate::kernel::element::Number;
 #[derive(Clone, Copy, Debug)]
 pub struct Gradient<'a, R> {
     /// g.
-    pub gradient: &'a [R],
+    pub g: &'a [R],
     /// Factor on it.
     pub scale: f64,
     /// θ.
@@ -24,7 +24,7 @@ pub struct Gradient<'a, R> {
 
 impl<'a, R: Number> Gradient<'a, R> {
     fn part(self, range: Range<usize>) -> Gradient<'a, R> {
-        Self { gradient: &self.gradient[range.clone()], theta: &self.theta[range], ..self }
+        Self { g: &self.g[range.clone()], theta: &self.theta[range], ..self }
     }
 }
 
@@ -37,7 +37,7 @@ pub fn product<R: Number>(a: &[R], b: &[R]) -> f64 {
 
 /// Σ g·d of the gradient that is made so.
 pub fn slope<R: Number>(gradient: Gradient<'_, R>, d: &[R]) -> f64 {
-    assert!(gradient.gradient.len() == d.len() && gradient.theta.len() == d.len());
+    assert!(gradient.g.len() == d.len() && gradient.theta.len() == d.len());
     let [sum] = sum_in_pieces(d.len(), |range| [slopes(Width::detect(), gradient.part(range.clone()), &d[range])]);
     sum
 }
@@ -63,7 +63,7 @@ pub fn largest<R: Number>(x: &[R]) -> f64 {
 
 /// `out` ← the gradient that is made so.
 pub fn gather<R: Number>(gradient: Gradient<'_, R>, out: &mut [R]) {
-    assert!(gradient.gradient.len() == out.len() && gradient.theta.len() == out.len());
+    assert!(gradient.g.len() == out.len() && gradient.theta.len() == out.len());
     each(out, |range, out| gathered(Width::detect(), gradient.part(range), out));
 }
 
@@ -119,7 +119,7 @@ vectorised! {
 
 vectorised! {
     fn slopes[R: Number][R](gradient: Gradient<'_, R>, d: &[R]) -> f64 {
-        let Gradient { gradient: g, scale, theta, decay } = gradient;
+        let Gradient { g, scale, theta, decay } = gradient;
         let (scale, decay) = (R::constant(scale), R::constant(decay));
         let mut sums = [0.0_f64; ACCUMULATORS];
         let (blocks, tail) = d.as_chunks::<ACCUMULATORS>();
@@ -195,7 +195,7 @@ vectorised! {
 
 vectorised! {
     fn gathered[R: Number][R](gradient: Gradient<'_, R>, out: &mut [R]) {
-        let Gradient { gradient: g, scale, theta, decay } = gradient;
+        let Gradient { g, scale, theta, decay } = gradient;
         let (scale, decay) = (R::constant(scale), R::constant(decay));
         for ((out, &g), &theta) in out.iter_mut().zip(g).zip(theta) {
             *out = decay.mul_add(theta, g * scale);

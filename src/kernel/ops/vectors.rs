@@ -54,7 +54,7 @@ pub fn slope(of: Regularised<'_>, d: Vector<'_>) -> Result<f64> {
     let Regularised { gradient, scale, theta, decay } = of;
     let (g, x, way) = (gradient.tensor, theta.tensor, d.tensor);
     by_type!(g, R => lend_all!([g: R, x: R, way: R] => {
-        let of = host::Gradient { gradient: &g[gradient.range()], scale, theta: &x[theta.range()], decay };
+        let of = host::Gradient { g: &g[gradient.range()], scale, theta: &x[theta.range()], decay };
         host::slope(of, &way[d.range()])
     }))
 }
@@ -84,7 +84,7 @@ pub fn gather_gradient(of: Regularised<'_>, out: Vector<'_>) -> Result<()> {
     let Regularised { gradient, scale, theta, decay } = of;
     let (g, x, to) = (gradient.tensor, theta.tensor, out.tensor);
     by_type!(g, R => lend_all!([g: R, x: R, mut to: R] => {
-        let of = host::Gradient { gradient: &g[gradient.range()], scale, theta: &x[theta.range()], decay };
+        let of = host::Gradient { g: &g[gradient.range()], scale, theta: &x[theta.range()], decay };
         host::gather(of, &mut to[out.range()]);
     }))
 }

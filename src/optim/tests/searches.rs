@@ -244,8 +244,8 @@ fn bowl(count: usize, lanes: std::ops::Range<usize>, evaluations: usize) -> Vec<
 #[test]
 fn a_lane_is_its_own_search_and_neither_threads_nor_widths_change_a_bit() {
     let together = bowl(33, 0..3, 12);
-    for lane in 0..3 {
-        assert_eq!(together[lane], bowl(33, lane..lane + 1, 12)[0], "lane {lane}");
+    for (lane, own) in together.iter().enumerate() {
+        assert_eq!(*own, bowl(33, lane..lane + 1, 12)[0], "lane {lane}");
     }
     for count in [1, 7, 16, 33, 100] {
         let mut runs = Width::available().into_iter().map(|width| {
@@ -508,7 +508,9 @@ mod mutants {
                     *product = dot(s, &d) / dot(y, s);
                     d = along(&d, -*product, y);
                 }
-                d.iter_mut().for_each(|d| *d *= scale);
+                for d in &mut d {
+                    *d *= scale;
+                }
                 let mut order: Vec<usize> = (0..pairs.len()).collect();
                 if self.is(SecondLoopBackwards) {
                     order.reverse();

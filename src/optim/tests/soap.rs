@@ -361,6 +361,8 @@ mod mutants {
     type Side = Option<(Dense, Dense)>;
 
     /// A step, from the arrays before it to those after it; the signs of bases are `golden`'s.
+    // As long as the formula, with each mistake where it is made.
+    #[allow(clippy::too_many_lines)]
     fn stepped(
         case: &Case,
         mistake: Mistake,
