@@ -75,6 +75,9 @@ fn the_page_of_optimizers_follows_from_the_rules() {
     let (sections, tail) = rest.split_once("\n\n## ").unwrap();
     let sections: Vec<(&str, &str)> =
         sections.split("\n\n### ").filter_map(|own| own.trim_start_matches("### ").split_once("\n\n")).collect();
+    let titles = page.lines().skip_while(|line| *line != "## The optimizers").skip(1);
+    let titles = titles.take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("### ")).count();
+    assert_eq!(titles, sections.len(), "a heading of {PAGE} has no empty line before or behind it");
     let find = |name: &str| sections.iter().find(|(title, _)| *title == name).map(|(_, text)| *text);
     let section = |(index, family): (usize, &&Family)| {
         let is_first = FAMILIES[..index].iter().all(|other| other.file != family.file);
