@@ -249,7 +249,9 @@ pub trait LaneOptimizer: Send {
     fn state(&self) -> Result<Vec<(String, Tensor)>>;
 
     /// The host numbers of a lane: see [`Rule::scalars`](crate::rule::Rule::scalars).
-    fn history(&self, lane: usize) -> Vec<f64>;
+    fn history(&self, _lane: usize) -> Vec<f64> {
+        Vec::new()
+    }
 
     /// Lets a lane stand after `steps` steps with this history; the caller has filled its part of [`LaneOptimizer::state`].
     ///

@@ -261,10 +261,6 @@ impl LaneOptimizer for Factored {
         Ok(tensors)
     }
 
-    fn history(&self, _: usize) -> Vec<f64> {
-        Vec::new()
-    }
-
     fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()> {
         ensure!(history.is_empty(), "there are numbers of history, expected none");
         self.steps[lane] = steps;

@@ -323,10 +323,6 @@ impl LaneOptimizer for Preconditioned {
         Ok(tensors)
     }
 
-    fn history(&self, _: usize) -> Vec<f64> {
-        Vec::new()
-    }
-
     fn stand_after(&mut self, lane: usize, steps: u64, history: &[f64]) -> Result<()> {
         ensure!(history.is_empty(), "there are numbers of history, expected none");
         self.steps[lane] = steps;

@@ -280,10 +280,15 @@ impl SweepDirectory {
     /// # Errors
     /// If they cannot be written ([`Exit::Output`]).
     pub fn save_lanes(&self, mut saved: SavedLanes) -> Result<()> {
+        self.write_lanes(&mut saved, &self.lanes())
+    }
+
+    /// Writes lanes that count on the results so far.
+    fn write_lanes(&self, saved: &mut SavedLanes, path: &Path) -> Result<()> {
         self.sync()?;
         saved.manifest.sweep.clone_from(&self.sweep);
         saved.manifest.results_bytes = self.results_bytes;
-        saved.write(&self.lanes())
+        saved.write(path)
     }
 
     /// Lets the lanes in progress, which have come to a rung, wait there: they are in progress no longer.
@@ -292,13 +297,10 @@ impl SweepDirectory {
     /// If they cannot be written ([`Exit::Output`]).
     pub fn wait(&mut self, lanes: Vec<SavedLane>) -> Result<()> {
         let Some(epochs) = lanes.first().map(|lane| lane.checkpoint.meta.progress.epoch) else { return Ok(()) };
-        self.sync()?;
         let points: Vec<usize> = lanes.iter().map(|lane| lane.point).collect();
         let path = Waiting::file(&self.path, epochs, points[0]);
         let mut saved = SavedLanes { manifest: Manifest::new(points, Vec::new()), lanes };
-        saved.manifest.sweep.clone_from(&self.sweep);
-        saved.manifest.results_bytes = self.results_bytes;
-        saved.write(&path)?;
+        self.write_lanes(&mut saved, &path)?;
         self.waiting.add(&path, &saved);
         // Only then: until then they go on from where they were.
         self.forget_lanes()?;
@@ -452,10 +454,9 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
         read::optional(read::bytes(&lines, results::MOST_BYTES)).map_err(|error| read::failure(&lines, &error))?;
     let text = text.unwrap_or_default();
     let waiting = match points.halving {
-        Some(halving) => Waiting::read(out, digest, halving, points)?,
+        Some(halving) => told(&text, Waiting::read(out, digest, halving, points)?),
         None => Waiting::default(),
     };
-    let waiting = told(&text, waiting);
     let without_lanes =
         || Resumed { saved: None, results: Results::of_ended(&text, &waiting), waiting: waiting.clone() };
     let usable = |saved: SavedLanes| {
