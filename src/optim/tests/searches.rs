@@ -395,6 +395,9 @@ mod mutants {
             Some((evaluation.loss + of_loss, g))
         }
 
+        /// The minimum of the cubic through two points. LLVM 22.1 at opt-level 3 loses `last.f` between two trials where this is inlined
+        /// into the loop of [`Feed::search`]: it spills t and f, which it has made one vector, as eight bytes.
+        #[inline(never)]
         fn cubic(&self, a: &At, b: &At, bounds: [f64; 2]) -> f64 {
             let [least, largest] = bounds;
             let (a, b) = if (a.t <= b.t) == self.is(CubicSwapped) { (b, a) } else { (a, b) };
