@@ -80,7 +80,7 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outc
     let mut scores = course.scores(&tried)?;
     let best = candidates.iter().zip(&tried).map(|(candidates, tried)| chosen(candidates, tried));
     let best: Vec<Variant> = best.collect::<Result<_>>()?;
-    let ended = match course.train("duel", &course.points(&best, &request.seeds)?)? {
+    let ended = match course.train("duel", course.points(&best, &request.seeds)?)? {
         Ok(ended) => ended,
         Err(code) => return Ok(Err(code)),
     };
@@ -150,7 +150,7 @@ impl<'a> Course<'a> {
         if let Some(halving) = self.request.halving {
             points = points.in_races(candidates.iter().map(Vec::len)).halved(halving)?;
         }
-        let mut ended = match self.train("tune", &points)? {
+        let mut ended = match self.train("tune", points)? {
             Ok(ended) => ended,
             Err(code) => return Ok(Err(code)),
         };
@@ -175,7 +175,7 @@ impl<'a> Course<'a> {
     }
 
     /// Trains the points of a sweep in the folder `name`, or reads what came of them.
-    fn train(&self, name: &str, points: &Points) -> Result<OrCode<BTreeMap<usize, PointEnd>>> {
+    fn train(&self, name: &str, points: Points) -> Result<OrCode<BTreeMap<usize, PointEnd>>> {
         let Request { style, lanes, remarks, .. } = self.request;
         let out = self.out.join(name);
         let options = Options {
@@ -184,6 +184,7 @@ impl<'a> Course<'a> {
             style: Style { json: false, ..*style },
             threads: self.threads,
             answers: false,
+            converses: false,
         };
         if !style.quiet {
             let (count, epochs) = (counted(points.total() as u64, "point"), points.first().epochs);
@@ -230,7 +231,7 @@ fn points(sources: &Sources, variants: &[Variant], seeds: &[u64]) -> Result<Poin
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     let mut sources = sources.clone();
     sources.command_line.extend([given("optim.variant", &variants.join(",")), given("train.seed", &seeds.join(","))]);
-    Points::load(&sources, None)
+    Points::load(&sources)
 }
 
 fn given(key: &str, text: &str) -> Given {

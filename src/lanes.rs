@@ -56,6 +56,14 @@ pub trait Journal {
     /// If they cannot be written.
     fn save(&mut self, lanes: &mut Lanes) -> Result<()>;
 
+    /// The lanes that are to leave at once, by index: asked for before every step.
+    ///
+    /// # Errors
+    /// If something cannot be written.
+    fn leavers(&mut self, _lanes: &Lanes) -> Result<Vec<usize>> {
+        Ok(Vec::new())
+    }
+
     /// Shows how it stands, a few times a second.
     fn show(&mut self, lanes: &Lanes);
 
@@ -126,6 +134,7 @@ impl Lane {
         match &self.stop {
             Some(Stop::EarlyStopped) => Some(self.progress.out_of_patience()),
             Some(Stop::Diverged(found)) => found.clone(),
+            Some(Stop::Asked) => Some("it was asked to leave".to_owned()),
             _ => None,
         }
     }
@@ -312,6 +321,9 @@ impl Lanes {
     pub fn between_steps(&mut self, journal: &mut dyn Journal) -> Result<Option<Stop>> {
         // An evaluation belongs to the step before it, so it comes first.
         self.evaluate_inside(journal)?;
+        if self.are_running() {
+            self.let_go(journal)?;
+        }
         if !self.are_running() {
             return Ok(None);
         }
@@ -329,6 +341,20 @@ impl Lanes {
             return Ok(stop);
         }
         self.write_ends(journal).map(|()| None)
+    }
+
+    /// Ends the lanes that are asked to leave.
+    fn let_go(&mut self, journal: &mut dyn Journal) -> Result<()> {
+        let leavers = journal.leavers(self)?;
+        if leavers.is_empty() {
+            return Ok(());
+        }
+        self.pause();
+        self.remove_diverged(journal, true)?;
+        for lane in self.active.iter_mut().filter(|lane| lane.stop.is_none() && leavers.contains(&lane.index)) {
+            lane.stop = Some(Stop::Asked);
+        }
+        self.write_ends(journal)
     }
 
     /// Signals and time.

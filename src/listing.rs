@@ -27,6 +27,7 @@ use crate::report::table::word;
 use crate::run::provenance::Provenance;
 use crate::run::results::{self, PointEnd, ResultLine};
 use crate::run::{Status, Summary, lock, read, read_summary, resolve, shard};
+use crate::sweep::list::{self, List};
 use crate::text::counted;
 use crate::train::{Record, is_better};
 use find::{Directory, warn};
@@ -342,21 +343,31 @@ fn config(path: &Path) -> Result<String, String> {
     read::text(path, MOST_CONFIG).map_err(|error| format!("cannot be read: {error}"))
 }
 
-/// The axes of a sweep, as its file lists them.
-struct Axes(Vec<(usize, Vec<Value>)>);
+/// The axes of a sweep, as its file lists them, and its points where they were given one by one.
+struct Axes(Vec<(usize, Vec<Value>)>, Option<List>);
 
 impl Axes {
-    fn of(description: &str) -> Self {
-        Self(glance_at_axes(description))
+    fn of(description: &str, sweep: &Path) -> Self {
+        let file = sweep.join(list::FILE);
+        let is_listed = read::is_file(&file).unwrap_or_default();
+        // Who only looks passes over what is broken there.
+        Self(glance_at_axes(description), if is_listed { List::kept(&file, true).ok() } else { None })
     }
 
     /// The swept settings of a point that has not ended. Its number tells its place among all combinations, but not where the
     /// sweep draws from them: then `points` is another number than theirs.
     fn at(&self, point: usize, points: Option<usize>) -> Vec<(usize, Option<Value>)> {
-        let all = self.0.iter().try_fold(1_usize, |all, (_, values)| all.checked_mul(values.len()));
-        let is_known = all.is_some_and(|all| points == Some(all) && point < all);
-        let mut rest = point;
+        let rows = self.1.as_ref().map_or(1, |list| list.rows.len());
+        let crossed = self.0.iter().try_fold(1_usize, |all, (_, values)| all.checked_mul(values.len()));
+        let all = crossed.and_then(|crossed| crossed.checked_mul(rows)).unwrap_or_default();
+        let is_open = self.1.is_some() && points.is_none();
+        let is_known = point < all && (is_open || points == Some(all));
         let mut own = Vec::new();
+        if let (Some(list), Some(crossed), true) = (&self.1, crossed, is_known) {
+            let row = &list.rows[point / crossed];
+            own.extend(row.values.iter().map(|(index, value)| (*index, Some(value.clone()))));
+        }
+        let mut rest = point;
         for (index, values) in self.0.iter().rev() {
             let value = is_known.then(|| values[rest % values.len()].clone());
             rest /= values.len().max(1);
@@ -390,7 +401,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         Provenance::default()
     });
     let provenance = Rc::new(provenance);
-    let axes = Axes::of(&text);
+    let axes = Axes::of(&text, path);
     let count = glance_at_points(&text);
     // What is known of a point, and whether a process is where it was found.
     let mut points: BTreeMap<usize, (History, Option<PointEnd>, bool)> = BTreeMap::new();
@@ -427,12 +438,7 @@ fn of_sweep(path: &Path) -> Vec<Row> {
         let (reason, best, last, own) = match end {
             Some(end) => {
                 let own = end.settings.iter().chain(&end.derived).filter_map(|(key, value)| Some((index(key)?, value)));
-                (
-                    end.reason,
-                    end.best,
-                    end.last,
-                    own.map(|(index, value)| (index, Some(of_json(index, value)))).collect(),
-                )
+                (end.reason, end.best, end.last, own.map(|(index, value)| (index, of_json(index, value))).collect())
             }
             None => (None, None, None, axes.at(number, count)),
         };
@@ -453,11 +459,11 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     points.into_iter().map(row).collect()
 }
 
-/// A value of a `point` line.
-fn of_json(index: usize, value: &Json) -> Value {
+/// A value of a `point` line; none of a hyperparameter that its optimizer does not have.
+fn of_json(index: usize, value: &Json) -> Option<Value> {
     match (value, SETTINGS[index].unset()) {
-        (Json::Null, Some(word)) => Value::Unset(word),
-        _ => lenient(index, &word(value)),
+        (Json::Null, word) => word.map(Value::Unset),
+        _ => Some(lenient(index, &word(value))),
     }
 }
 

@@ -4,7 +4,9 @@
 //! starts from the same bits.
 
 mod beta;
+pub mod halton;
 mod normal;
+pub mod permutation;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -34,6 +36,8 @@ pub enum Purpose {
     Gradients = 10,
     /// Labels that are drawn from what a net says, for an estimate of the curvature; index 0.
     Labels = 11,
+    /// Which points of a space a sweep takes; index: the point, and the largest of all for what holds for all of them.
+    Points = 12,
 }
 
 /// A position in the stream of (seed, purpose, index).

@@ -258,7 +258,7 @@ impl Session {
 
     fn reason(&self, stop: &Stop) -> Option<String> {
         match stop {
-            Stop::Finished | Stop::AtRung => None,
+            Stop::Finished | Stop::AtRung | Stop::Asked => None,
             Stop::EarlyStopped => Some(self.progress.out_of_patience()),
             Stop::TimeLimit => Some(format!("the time limit of {}s is over", self.max_time.unwrap_or_default())),
             Stop::Signal(signal) => Some(signal::name(*signal).to_owned()),

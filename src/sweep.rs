@@ -1,8 +1,11 @@
 //! Sweeps: many configurations trained together as lanes of one model, each giving what its own run would give.
 
+mod conversation;
 pub mod curve;
 pub mod directory;
+pub mod draw;
 pub mod halving;
+pub mod list;
 mod live;
 pub mod points;
 pub mod preview;
@@ -42,10 +45,11 @@ use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
 use crate::text::{counted, quoted_path};
 use crate::train::{Progress, Record, Trainer, sanity_warnings, state_bytes};
+use conversation::Conversation;
 use directory::{SweepDirectory, at_rung};
 use halving::Standing;
 use live::Live;
-use points::{Group, Points};
+use points::{Axis, Group, Points};
 use saved::{Diverged, Manifest, SavedLane, SavedLanes};
 
 /// Bytes that weights, gradients and state of the lanes that run at once may take: they pass through the caches in every step. On a CPU
@@ -74,11 +78,13 @@ pub struct Options {
     pub threads: usize,
     /// Whether standard output is told what came of it.
     pub answers: bool,
+    /// Whether points come on standard input.
+    pub converses: bool,
 }
 
 /// A sweep in progress: the journal of its points.
-pub struct Sweep<'a> {
-    points: &'a Points,
+pub struct Sweep {
+    points: Points,
     options: Options,
     directory: SweepDirectory,
     environment: Environment,
@@ -94,6 +100,14 @@ pub struct Sweep<'a> {
     records: Vec<(usize, Record)>,
     /// What was amiss with the health of points: each kind is told of the first.
     troubles: Troubles,
+    /// What was odd about settings, and told.
+    told: BTreeSet<String>,
+    /// The data of the last group, with the settings that it follows from.
+    data: Option<(String, Rc<Splits>)>,
+    /// Whoever chooses the points, where they come one by one.
+    conversation: Option<Conversation>,
+    /// What stopped it while it waited for them.
+    stopped: Option<Stop>,
 }
 
 /// Points that can be lanes of one model, and whom they begin with and learn from.
@@ -116,13 +130,13 @@ struct CurrentGroup {
     chunk: Vec<usize>,
 }
 
-impl<'a> Sweep<'a> {
+impl Sweep {
     /// Begins a sweep in the folder `out`, or goes on with the one there, of which `remarks` are kept.
     ///
     /// # Errors
     /// If the folder is none for it, the device is missing or something cannot be written.
     pub fn open(
-        points: &'a Points,
+        points: Points,
         out: Option<PathBuf>,
         resume: bool,
         options: Options,
@@ -135,28 +149,28 @@ impl<'a> Sweep<'a> {
         points.expect_computed_on(&device)?;
         points.expect_whole_splits()?;
         let out = out.map_or_else(next, Ok)?;
-        let of_whole = description(points, options, None);
+        let of_whole = description(&points, options, None);
         let mut directory = match points.shard() {
             Some(shard) => {
-                let own = description(points, options, Some(shard));
-                SweepDirectory::open_shard(&out, shard, resume, [&of_whole, &own], points)?
+                let own = description(&points, options, Some(shard));
+                SweepDirectory::open_shard(&out, shard, resume, [&of_whole, &own], &points)?
             }
-            None => SweepDirectory::open(&out, resume, &of_whole, points)?,
+            None => SweepDirectory::open(&out, resume, &of_whole, &points)?,
         };
-        directory.begin(remarks, points)?;
-        let gathered = if points.shard().is_none() { directory.gather(points, options.all_checkpoints)? } else { 0 };
+        directory.begin(remarks, &points, options.converses)?;
+        let gathered = if points.shard().is_none() { directory.gather(&points, options.all_checkpoints)? } else { 0 };
         if gathered > 0 && !options.style.quiet {
             let (what, all) = (counted(gathered as u64, "point"), points.count());
             report::message(&format!("{what} of {all} gathered from shards; {} left", all - directory.ended.len()));
         }
-        warn_of_choice(points, options);
+        warn_of_choice(&points, options);
         let best = best_of(directory.ended.values()).cloned();
         if !options.all_checkpoints {
             directory.keep_alone(best.as_ref().map(|best| best.point))?;
         }
         let is_watched = !options.style.quiet && !options.style.json;
-        let live = if is_watched { Live::new(points, &directory.ended) } else { None };
-        let groups = groups_left(points, &directory)?;
+        let live = if is_watched { Live::new(&points, &directory.ended) } else { None };
+        let groups = groups_left(&points, &directory)?;
         let mut sweep = Self {
             points,
             options,
@@ -169,17 +183,23 @@ impl<'a> Sweep<'a> {
             group: None,
             records: Vec::new(),
             troubles: Troubles::default(),
+            told: BTreeSet::new(),
+            data: None,
+            conversation: None,
+            stopped: None,
         };
+        if options.converses {
+            let rows = sweep.points.grid.list().map_or(&[][..], |list| &list.rows);
+            sweep.conversation = Some(Conversation::begin(rows));
+        }
+        let points = &sweep.points;
         sweep.emit(&json!({
             "event": "start",
             "format": crate::report::FORMAT,
             "points": points.count(),
             "shard": points.shard(),
             "ended": sweep.directory.ended.len(),
-            "axes": points.axes().iter().map(|axis| json!({
-                "key": axis.setting.key,
-                "values": axis.values.iter().map(crate::config::Value::to_json).collect::<Vec<_>>(),
-            })).collect::<Vec<_>>(),
+            "axes": points.axes().iter().map(Axis::to_json).collect::<Vec<_>>(),
             "out": sweep.directory.path().display().to_string(),
         }));
         Ok(sweep)
@@ -237,20 +257,49 @@ impl<'a> Sweep<'a> {
     fn next_chunk(&mut self) -> Result<Option<Vec<usize>>> {
         loop {
             if let Some(chunk) = self.group.as_mut().and_then(|group| group.chunks.pop_front()) {
+                // All of it may have been asked to leave.
+                if chunk.is_empty() {
+                    continue;
+                }
                 return Ok(Some(chunk));
             }
             if self.next_rung()? {
                 continue;
             }
+            if self.groups.is_empty() {
+                self.await_points()?;
+            }
             let Some(WaitingGroup { group, parents }) = self.groups.pop_front() else { return Ok(None) };
             let Group { config, members: points } = group;
-            let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
-            let count = lanes_at_once(self.options, &config, dataset.imported.train.len(), &self.environment.device)?;
-            let data = Rc::new(Splits::new(&config, dataset, &self.environment.device)?);
-            warn_of_sanity(self.points, &points, data.members.len())?;
+            if points.is_empty() {
+                continue;
+            }
+            let data = self.data_of(&config)?;
+            let count = lanes_at_once(self.options, &config, data.train.len(), &self.environment.device)?;
+            for odd in odd_settings(&self.points, &points, data.members.len())? {
+                if self.told.insert(odd.clone()) {
+                    tracing::warn!("{odd}");
+                }
+            }
             let chunks = self.chunks(&points, count);
             self.group = Some(CurrentGroup { config, points, lanes: count, data, parents, chunks, chunk: Vec::new() });
         }
+    }
+
+    /// The data that a group reads: that of the group before, where it reads the same.
+    fn data_of(&mut self, config: &Config) -> Result<Rc<Splits>> {
+        let of_data = config.entries().filter(|(setting, ..)| setting.key.starts_with("data."));
+        let read: Vec<String> = of_data.map(|(setting, value, _)| format!("{}={value}\n", setting.key)).collect();
+        let read = read.concat();
+        if let Some((_, data)) = self.data.as_ref().filter(|(before, _)| *before == read) {
+            config.expect_whole_split(data.members.len())?;
+            return Ok(Rc::clone(data));
+        }
+        self.data = None;
+        let dataset = data::load(&config.dataset, config.data_dir.as_deref(), self.options.style.quiet)?;
+        let data = Rc::new(Splits::new(config, dataset, &self.environment.device)?);
+        self.data = Some((read, Rc::clone(&data)));
+        Ok(data)
     }
 
     /// Where points leave on their way, what comes after all of the group in training stand at a rung: the losers of each race end, and the
@@ -326,6 +375,15 @@ impl<'a> Sweep<'a> {
             Some(group) => plan::explained(error, &group.config, &self.environment.device, group.chunk.len()),
             None => error,
         }
+    }
+
+    /// Tells a line of the results, with what its point is called.
+    fn tell(&mut self, line: &ResultLine) {
+        let mut event = line.to_json();
+        if let (Some(fields), Some(id)) = (event.as_object_mut(), self.points.grid.id(line.point())) {
+            fields.insert("id".to_owned(), id.clone());
+        }
+        self.emit(&event);
     }
 
     fn emit(&mut self, event: &Json) {
@@ -408,7 +466,7 @@ impl<'a> Sweep<'a> {
         let lines: Vec<ResultLine> = ends.iter().cloned().map(ResultLine::End).collect();
         self.directory.append(&lines)?;
         for line in &lines {
-            self.emit(&line.to_json());
+            self.tell(line);
         }
         for end in &ends {
             if let Some(live) = &mut self.live {
@@ -424,6 +482,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If something cannot be written.
     pub fn end(mut self, stopped: Option<Stop>) -> Result<i32> {
+        let stopped = stopped.or(self.stopped.take());
         if stopped.is_none() {
             self.directory.clear()?;
         }
@@ -450,7 +509,7 @@ impl<'a> Sweep<'a> {
         let stop = stopped.unwrap_or(Stop::Finished);
 
         // What came of the points, as an event or as a table and a curve in text.
-        let rows = table::rows(self.points, &self.directory.ended);
+        let rows = table::rows(&self.points, &self.directory.ended);
         let mut accuracies = self.directory.ended.values().map(PointEnd::accuracy);
         let validates = self.points.validate();
         let expected = if validates { CHOSEN_BY } else { "test_accuracy" };
@@ -531,14 +590,14 @@ impl<'a> Sweep<'a> {
     }
 }
 
-impl Journal for Sweep<'_> {
+impl Journal for Sweep {
     fn record(&mut self, lanes: &mut Lanes, records: &[(usize, Record)]) -> Result<()> {
         self.records = records.iter().map(|(place, record)| (lanes.active()[*place].index, record.clone())).collect();
         let lines: Vec<ResultLine> =
             self.records.iter().cloned().map(|(point, record)| ResultLine::Record(point, record)).collect();
         self.directory.append(&lines)?;
         for line in &lines {
-            self.emit(&line.to_json());
+            self.tell(line);
         }
         if let Some(halving) = self.points.halving {
             let at_rungs = self.records.iter().filter_map(|(point, record)| at_rung(halving, *point, record));
@@ -579,7 +638,7 @@ impl Journal for Sweep<'_> {
         }
 
         if let Some(live) = &mut self.live {
-            live.show(self.points, lanes);
+            live.show(&self.points, lanes);
         } else if self.records.first().is_some_and(|(_, record)| record.event == "epoch") {
             self.message(&self.leaders(lanes));
         }
@@ -604,9 +663,13 @@ impl Journal for Sweep<'_> {
         self.directory.save_lanes(saved)
     }
 
+    fn leavers(&mut self, lanes: &Lanes) -> Result<Vec<usize>> {
+        self.asked_to_leave(lanes)
+    }
+
     fn show(&mut self, lanes: &Lanes) {
         if let Some(live) = &mut self.live {
-            live.show(self.points, lanes);
+            live.show(&self.points, lanes);
         }
     }
 
@@ -654,12 +717,21 @@ fn next() -> Result<PathBuf> {
 
 /// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.
 fn description(points: &Points, options: Options, shard: Option<Shard>) -> String {
-    let mut text = format!("[{SWEEP}]\npoints = {}\n", points.total());
+    let mut text = format!("[{SWEEP}]\n");
+    if !points.are_open() {
+        let _ = writeln!(text, "points = {}", points.total());
+    }
+    if let Some(list) = points.grid.list() {
+        let _ = writeln!(text, "points_file = \"{}\"", list::FILE);
+        if let Some(digest) = list.digest() {
+            let _ = writeln!(text, "points_digest = \"{digest}\"");
+        }
+    }
     if let Some(shard) = shard {
         let _ = writeln!(text, "shard = \"{shard}\"");
     }
-    if let Some(random) = points.random {
-        let _ = writeln!(text, "random = {random}");
+    for (name, value) in points.grid.wanted.to_json().iter().filter(|(_, value)| !value.is_null()) {
+        let _ = writeln!(text, "{name} = {value}");
     }
     if let Some(halving) = points.halving {
         let _ = writeln!(text, "halving = \"{halving}\"");
@@ -682,7 +754,7 @@ fn description(points: &Points, options: Options, shard: Option<Shard>) -> Strin
 
 /// Says that a sweep without a validation split has no best point.
 fn warn_of_choice(points: &Points, options: Options) {
-    let has_choice = points.axes().iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() > 1);
+    let has_choice = points.axes().iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() != 1);
     if has_choice && !points.validate() {
         let kept =
             if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
@@ -693,16 +765,13 @@ fn warn_of_choice(points: &Points, options: Options) {
     }
 }
 
-/// Says what is odd about points, each thing once.
-fn warn_of_sanity(points: &Points, group: &[usize], examples: usize) -> Result<()> {
+/// What is odd about points, each thing once.
+fn odd_settings(points: &Points, group: &[usize], examples: usize) -> Result<BTreeSet<String>> {
     let mut odd = BTreeSet::new();
     for point in group {
         odd.extend(sanity_warnings(&points.config(*point)?, examples));
     }
-    for odd in odd {
-        tracing::warn!("{odd}");
-    }
-    Ok(())
+    Ok(odd)
 }
 
 /// How many lanes run at once.

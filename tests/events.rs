@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 
 use common::Place;
 use serde_json::Value;
@@ -81,6 +82,8 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     place.write("table.csv", "x,y,kind\n1,2,a\n3,4,b\n5,6,a\n");
     place.write("rows.csv", "x,y\n1,2\n3,\n");
     place.succeed("--dataset table.csv --label kind --epochs 1 -q --out runs/table");
+    place.write("points.jsonl", "{\"id\": 1, \"lr\": 0.1}\n{\"id\": 2, \"lr\": \"0.2\"}\n");
+    let said = place.write("said.jsonl", "{\"id\": 1, \"lr\": 0.1}\nno point\n");
     place.write("gradients.csv", "1,2\n3,-4\n");
     place.write("picture.pgm", "P2 2 2 255\n0 1 2 255\n");
     let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }\n";
@@ -108,6 +111,8 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
             "sweep --limit-train 300 --epochs 1 --eval-every 1steps --prune 0.5,0.8 --quantize 4 --set quantize.after=0.2 --out sweeps/b"
                 .to_owned(),
         ),
+        ("sweep", "sweep --limit-train 300 --epochs 1 --eval-every 1steps --points points.jsonl --out sweeps/c".to_owned()),
+        ("sweep", "sweep --limit-train 300 --epochs 1 --points - --out sweeps/d".to_owned()),
         ("compare", "compare adam lion --limit-train 300 --epochs 1 --budget 2 --seed 0 --out c".to_owned()),
         ("sweep --dry-run", "sweep --lr 1e-3,1e-2 --dry-run".to_owned()),
         ("sweep --expand", "sweep --lr 1e-3,1e-2 --expand".to_owned()),
@@ -136,7 +141,8 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     ] {
         // One of the pictures is not there.
         let code = if command == "predict" { 3 } else { 0 };
-        let outcome = place.run(&format!("{arguments} -q --json")).expect(code);
+        let mut process = place.adamtrain(&format!("{arguments} -q --json"));
+        let outcome = common::finish(process.stdin(File::open(&said).unwrap())).expect(code);
         for line in outcome.stdout.lines() {
             let event: Value = serde_json::from_str(line).unwrap();
             let key = (command.to_owned(), event["event"].as_str().unwrap_or("none").to_owned());
@@ -160,7 +166,7 @@ fn every_command_prints_the_fields_that_the_readme_lists_and_no_others() {
     for (key, row) in &rows {
         let seen = seen.get(key).unwrap_or_else(|| panic!("{key:?} was not printed"));
         // What a point's line has of its own.
-        let is_elsewhere = |name: &str| key.0 == "train" && name == "point";
+        let is_elsewhere = |name: &str| key.0 == "train" && ["point", "id"].contains(&name);
         let unseen: Vec<_> = row.sometimes.iter().filter(|name| !seen.contains(*name) && !is_elsewhere(name)).collect();
         assert!(unseen.is_empty(), "{key:?}: never printed: {unseen:?}");
     }

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::{plot, sources};
 use crate::compare::judge::{Difference, Outcome, Row};
 use crate::compare::{self, Request, picture, search};
+use crate::config::axes::Spread;
 use crate::config::layers::{Layers, Sources};
 use crate::config::settings::SETTINGS;
 use crate::config::value::Value;
@@ -138,13 +139,18 @@ fn asked(typed: &ArgMatches, sources: &Sources) -> Result<(Vec<Variant>, Vec<u64
     let usage = |what: &str, hint: &str| Failure::new(Exit::Usage, what).hint(hint);
     let layers = Layers::gather(&Sources { sweeps: true, ..sources.clone() })?;
     let axes = layers.axes();
-    let is_expected = |key: &str| ["optim.variant", "train.seed"].contains(&key);
-    if let Some((index, _)) = axes.iter().find(|(index, _)| !is_expected(SETTINGS[*index].key)) {
+    let is_expected = |(index, spread): &&(usize, Spread)| {
+        ["optim.variant", "train.seed"].contains(&SETTINGS[*index].key) && matches!(spread, Spread::Values(_))
+    };
+    if let Some((index, _)) = axes.iter().find(|axis| !is_expected(axis)) {
         let what = format!("`{}` has several values, and all variants share one", SETTINGS[*index].key);
         return Err(usage(&what, "give it to variants of their own: 'adam beta2=0.99' 'adam beta2=0.999'").into());
     }
     let values = |key: &str| -> Vec<Value> {
-        let several = axes.iter().find(|(place, _)| SETTINGS[*place].key == key).map(|(_, values)| values.clone());
+        let several = axes.iter().find_map(|(place, spread)| match spread {
+            Spread::Values(values) if SETTINGS[*place].key == key => Some(values.clone()),
+            _ => None,
+        });
         let one = || layers.named(key).filter(|(_, origin)| origin.rank() > 0).map(|(value, _)| vec![value.clone()]);
         several.or_else(one).unwrap_or_default()
     };

@@ -14,7 +14,9 @@ use crate::report::{Output, Style};
 use crate::run::provenance::Remarks;
 use crate::run::shard::Shard;
 use crate::sweep::directory::description_of;
+use crate::sweep::draw::Wanted;
 use crate::sweep::halving::Halving;
+use crate::sweep::list::List;
 use crate::sweep::points::{Grid, Points, arguments};
 use crate::sweep::{self, Options, TrainSweep, preview};
 use crate::text::{counted, quoted, quoted_path};
@@ -25,7 +27,8 @@ pub struct SweepRequest {
     sources: Sources,
     out: Option<PathBuf>,
     resume: bool,
-    random: Option<usize>,
+    wanted: Wanted,
+    points: Option<PathBuf>,
     shard: Option<Shard>,
     halving: Option<Halving>,
     expand: bool,
@@ -42,16 +45,19 @@ pub(super) const HEADING: &str = "Sweep";
 
 const EXAMPLES: &str = "\
 A setting takes several values: `a,b`, `a..b` (whole numbers, both ends), `lin(a,b,n)`, `log(a,b,n)`; widths are
-separated by `;`, as in --hidden 'none;300,100'. In TOML: lr = [1e-3, 1e-2] or lr = \"log(1e-4,1e-1,16)\".
+separated by `;`, as in --hidden 'none;300,100'. In TOML: lr = [1e-3, 1e-2] or lr = \"log(1e-4,1e-1,16)\". Of ranges,
+`uniform(a,b)` and `loguniform(a,b)`, --random or --quasi takes points; whole numbers stay whole.
 Points that differ in numbers alone train together; each gives what its own run gives.
 
 Examples:
   adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4
   adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
   adamtrain sweep --lr 'log(1e-4,1e-1,27)' --valid-fraction 0.1 --halving 3
+  adamtrain sweep --lr 'loguniform(1e-4,1e-1)' --beta2 'uniform(0.9,0.999)' --quasi 64 --valid-fraction 0.1
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3
+  adamtrain sweep --points points.csv --seed 0..4 --valid-fraction 0.1
   adamtrain sweep --lr 1e-3,1e-2 --out sweeps/b --shard 0/2 --resume";
 
 /// Its command line.
@@ -81,7 +87,24 @@ pub fn command() -> Command {
                 .long("random")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..))
-                .help("N points drawn from all combinations")),
+                .help("N points drawn from all combinations, or from the ranges uniform(a,b) and loguniform(a,b)")),
+            own(Arg::new("quasi")
+                .long("quasi")
+                .value_name("N")
+                .value_parser(value_parser!(u32).range(1..))
+                .conflicts_with("random")
+                .help("N points spread evenly over the same (Halton's sequence)")),
+            own(Arg::new("random-seed")
+                .long("random-seed")
+                .value_name("S")
+                .value_parser(value_parser!(u64))
+                .help("Which points --random draws, or by how much those of --quasi are moved [default: 0]")),
+            own(Arg::new("points")
+                .long("points")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all(["random", "quasi"])
+                .help("Points given one by one: rows of CSV or objects of JSON, by key or flag; - talks over pipes")),
             own(Arg::new("shard").long("shard").value_name("I/N").value_parser(value_parser!(Shard)).help(
                 "Train part I of N, from 0, in a folder of its own in DIR; without it --resume gathers the parts",
             )),
@@ -128,7 +151,12 @@ impl SweepRequest {
             sources: super::sources(matches),
             out: matches.get_one::<PathBuf>("out").cloned(),
             resume: matches.get_flag("resume"),
-            random: number("random"),
+            wanted: Wanted {
+                random: number("random"),
+                quasi: number("quasi"),
+                seed: matches.get_one::<u64>("random-seed").copied(),
+            },
+            points: matches.get_one::<PathBuf>("points").cloned(),
             shard: matches.get_one::<Shard>("shard").copied(),
             halving: matches.get_one::<Halving>("halving").copied(),
             expand: matches.get_flag("expand"),
@@ -150,7 +178,18 @@ impl SweepRequest {
         if let Some(out) = self.out.as_ref().filter(|_| self.resume) {
             sources.run = description_of(out)?;
         }
-        let grid = Grid::gather(&sources, self.random)?;
+        let converses = self.points.as_deref() == Some(Path::new("-"));
+        let list = match &self.points {
+            // Those that have come already stand in the folder.
+            Some(_) if converses && sources.run.is_some() => None,
+            Some(_) if converses => Some(List::open()),
+            Some(path) => Some(List::read(path)?),
+            None => None,
+        };
+        let grid = Grid::gather(&sources, self.wanted, list)?;
+        if converses {
+            self.expect_conversation(&grid)?;
+        }
         if let (true, Some(index)) = (self.expand, self.index) {
             return self.print_one(&grid, index).map(|()| 0);
         }
@@ -171,7 +210,7 @@ impl SweepRequest {
             }
             points = points.part(shard);
         }
-        if points.axes().is_empty() {
+        if points.axes().is_empty() && !converses {
             tracing::warn!("no setting has several values: the sweep is one run");
         }
         if self.expand {
@@ -186,9 +225,11 @@ impl SweepRequest {
         let options = Options {
             lanes: self.lanes.or(points.table.lanes),
             all_checkpoints,
-            style: self.style,
+            // Who talks to it reads lines.
+            style: Style { json: self.style.json || converses, ..self.style },
             threads,
             answers: true,
+            converses,
         };
         if self.dry_run {
             if sources.run.is_none() {
@@ -200,7 +241,26 @@ impl SweepRequest {
             let failure = Failure::new(Exit::Usage, "--shard needs --out: all parts of a sweep share a folder");
             return Err(failure.hint("give every part the same --out DIR").into());
         }
-        train(sweep::Sweep::open(&points, self.out, self.resume, options, &self.remarks)?)
+        train(sweep::Sweep::open(points, self.out, self.resume, options, &self.remarks)?)
+    }
+
+    /// Requires that points can come on standard input.
+    fn expect_conversation(&self, grid: &Grid) -> Result<(), Failure> {
+        let refuse = |what: &str, hint: &str| Err(Failure::new(Exit::Usage, what).hint(hint));
+        if self.expand || self.dry_run || self.shard.is_some() || self.halving.is_some() {
+            let what =
+                "--points - takes points as they come: there are none yet to expand, to plan, to cut or to judge";
+            return refuse(what, "leave --expand, --dry-run, --shard and --halving out, or give a file of points");
+        }
+        if let Some(axis) = grid.axes.iter().find(|axis| !axis.is_listed()) {
+            let what = format!("`{}` has several values, and each point that comes is one", axis.setting.key);
+            return refuse(&what, "let whoever chooses the points choose among them");
+        }
+        if grid.list().is_none_or(|list| !list.is_open) {
+            let what = "the sweep in this folder has all its points, and none come to it";
+            return refuse(what, "go on with it without --points -, or choose another --out");
+        }
+        Ok(())
     }
 
     /// Prints the command of one point, which alone is looked at.

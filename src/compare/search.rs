@@ -9,10 +9,8 @@ use crate::config::value::Value;
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
 use crate::optim::{Accepts, Family, Hyper, HyperValue};
+use crate::rng::halton::{BASES, halton};
 use crate::text::three_digits;
-
-/// Bases of the sequence, one a hyperparameter.
-const BASES: [u64; 6] = [2, 3, 5, 7, 11, 13];
 
 /// Decades to each side of a default.
 const DECADES: f64 = 2.0;
@@ -90,29 +88,11 @@ pub fn candidates(variant: &Variant, tuned: &[String], count: usize) -> Result<V
 }
 
 /// How many hyperparameters can be tuned together.
-pub const MOST_TUNED: usize = BASES.len();
-
-/// The number whose digits in this base are those of `index` mirrored at the point: in (0, 1) from 1 on.
-fn halton(mut index: u64, base: u64) -> f64 {
-    let (mut share, mut digit) = (0.0, 1.0);
-    while index > 0 {
-        digit /= base as f64;
-        share += digit * (index % base) as f64;
-        index /= base;
-    }
-    share
-}
+pub const MOST_TUNED: usize = 6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn points_fill_the_range_evenly() {
-        let shares: Vec<f64> = (1..8).map(|number| halton(number, 2)).collect();
-        assert_eq!(shares, [0.5, 0.25, 0.75, 0.125, 0.625, 0.375, 0.875]);
-        assert!((halton(5, 3) - (2.0 / 3.0 + 1.0 / 9.0)).abs() < 1e-15);
-    }
 
     #[test]
     fn each_candidate_is_a_variant_that_reads_back_and_the_first_is_as_given() {

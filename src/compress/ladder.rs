@@ -259,7 +259,7 @@ impl<'a> Ladder<'a> {
         let points = points_of(given)?;
         let lanes = Some(points.total());
         let (style, threads) = (self.request.style, self.threads);
-        let options = Options { lanes, all_checkpoints: true, style, threads, answers: false };
+        let options = Options { lanes, all_checkpoints: true, style, threads, answers: false, converses: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
         if !style.quiet {
@@ -267,7 +267,7 @@ impl<'a> Ladder<'a> {
             let epochs = counted(points.first().epochs, "epoch");
             crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
         }
-        let code = (self.train)(Sweep::open(&points, Some(out.clone()), true, options, &Remarks::default())?)?;
+        let code = (self.train)(Sweep::open(points.clone(), Some(out.clone()), true, options, &Remarks::default())?)?;
         if code != 0 {
             return Ok(Err(code));
         }
@@ -276,7 +276,8 @@ impl<'a> Ladder<'a> {
         let trained = |end: &PointEnd| {
             let last = end.last.clone().filter(|_| !end.has_diverged())?;
             let chosen = points.axes().iter().zip(points.grid.chosen(end.point));
-            let settings = chosen.map(|(axis, value)| (axis.setting.key, value.to_string())).collect();
+            let settings =
+                chosen.filter_map(|(axis, value)| Some((axis.setting.key, value?.as_ref().to_string()))).collect();
             let kept = 1.0 - points.config(end.point).ok()?.sparsity.unwrap_or_default();
             Some(Trained { path: resolve::of_point(&out, end.point, false), kept, settings, last })
         };
@@ -312,7 +313,7 @@ fn is_default(key: &str, text: &str) -> bool {
 
 /// Every combination of what is given.
 fn points_of(given: Vec<Given>) -> Result<Points> {
-    Points::load(&Sources { command_line: given, ..Sources::default() }, None)
+    Points::load(&Sources { command_line: given, ..Sources::default() })
 }
 
 /// A setting of the recipe.

@@ -1,13 +1,115 @@
-//! Axes of a sweep: a setting given several values, as a list, a range, or numbers a step apart.
+//! Axes of a sweep: a setting given several values, as a list, whole numbers from one to another, or numbers a step apart; or a range in which
+//! values lie that are drawn.
 //!
 //! What fails here says what was expected, in words.
 
+use std::fmt;
 use std::path::Path;
 
 use super::setting::Setting;
 use super::value::{Kind, Value};
 use crate::optim::Shortest;
 use crate::read;
+
+/// What an axis has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spread {
+    /// These values, in order.
+    Values(Vec<Value>),
+    /// All in a range.
+    Range(Range),
+}
+
+/// A range in which values are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Its ends.
+    ends: [f64; 2],
+    /// Whether it is even in the logarithm.
+    is_log: bool,
+    /// Whether its values are whole numbers, both ends among them.
+    is_whole: bool,
+}
+
+impl Range {
+    const NAMES: [(&'static str, bool); 2] = [("uniform", false), ("loguniform", true)];
+
+    /// `uniform(a,b)` or `loguniform(a,b)`; none where the text is neither.
+    fn parse(setting: &Setting, text: &str) -> Result<Option<Self>, String> {
+        let inside = |name| text.trim().strip_prefix(name)?.trim().strip_prefix('(');
+        let Some((inside, name, is_log)) =
+            Self::NAMES.into_iter().find_map(|(name, is_log)| Some((inside(name)?, name, is_log)))
+        else {
+            return Ok(None);
+        };
+        let expected = || format!("expected {name}(LEAST,MOST), for example {name}(1e-4,1e-1)");
+        if !setting.kind.is_number() {
+            return Err("expected a list of values: it is no number".to_owned());
+        }
+        let inside = inside.strip_suffix(')').ok_or_else(expected)?;
+        let [a, b] = inside.split(',').map(str::trim).collect::<Vec<_>>()[..] else { return Err(expected()) };
+        for end in [a, b] {
+            setting.kind.parse(end).map_err(|expected| format!("{expected} at both ends of {name}"))?;
+        }
+        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(expected);
+        let ends = [number(a)?, number(b)?];
+        if ends[0] >= ends[1] || is_log && ends[0] <= 0.0 {
+            let why = if is_log { "; a logarithm needs ends above 0" } else { "" };
+            return Err(format!("{}, the least first{why}", expected()));
+        }
+        Ok(Some(Self { ends, is_log, is_whole: matches!(setting.kind, Kind::Count { .. }) }))
+    }
+
+    /// The value at a share of the range in [0, 1), to four digits of what can be told apart in it.
+    pub fn at(self, share: f64) -> Value {
+        let Self { ends: [least, most], is_log, is_whole } = self;
+        if is_whole {
+            // Each whole number has the share of what lies between its halves.
+            let [least, most] = [least - 0.5, most + 0.5];
+            let x = if is_log {
+                least.max(0.5).ln() + share * (most.ln() - least.max(0.5).ln())
+            } else {
+                least + share * (most - least)
+            };
+            let x = if is_log { x.exp() } else { x };
+            return Value::Count(x.round().clamp(self.ends[0], self.ends[1]) as u64);
+        }
+        let x =
+            if is_log { (least.ln() + share * (most.ln() - least.ln())).exp() } else { least + share * (most - least) };
+        let rounded = if is_log {
+            format!("{x:.3e}")
+        } else {
+            let places = (4.0 - (most - least).log10().floor()).clamp(0.0, 300.0) as usize;
+            format!("{x:.places$}")
+        };
+        Value::Number(rounded.parse().unwrap_or(x).clamp(least, most))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, _) = Self::NAMES[usize::from(self.is_log)];
+        write!(f, "{name}({},{})", Shortest(self.ends[0]), Shortest(self.ends[1]))
+    }
+}
+
+impl Spread {
+    /// What `text` gives a setting: a range, or [`values`].
+    pub fn parse(setting: &Setting, text: &str) -> Result<Self, String> {
+        match Range::parse(setting, text)? {
+            Some(range) => Ok(Self::Range(range)),
+            None => values(setting, text).map(Self::Values),
+        }
+    }
+
+    /// The value that stands for all of it.
+    pub fn first(&self) -> Option<Value> {
+        match self {
+            Self::Values(values) => values.first().cloned(),
+            Self::Range(range) => Some(range.at(0.5)),
+        }
+    }
+}
 
 /// More values than this on one axis are a slip of the hand.
 const MOST: usize = 10_000;
@@ -105,6 +207,47 @@ mod tests {
         let setting = &SETTINGS[index(key).unwrap()];
         let values = values(setting, text)?;
         Ok(values.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn values_of_a_range_lie_in_it_and_have_few_digits() {
+        let range = |key: &str, text: &str| match Spread::parse(&SETTINGS[index(key).unwrap()], text).unwrap() {
+            Spread::Range(range) => range,
+            Spread::Values(values) => panic!("{values:?}"),
+        };
+        let shares = || (0..=100).map(|share| f64::from(share) / 100.01);
+        for (key, text) in [
+            ("optim.lr", "loguniform(1e-4,0.1)"),
+            ("optim.beta2", "uniform(0.9,0.9999)"),
+            ("train.batch_size", "loguniform(16,512)"),
+            ("train.seed", "uniform(0,9)"),
+        ] {
+            let range = range(key, text);
+            assert_eq!(range.to_string(), text);
+            for share in shares() {
+                let value = range.at(share).to_string();
+                assert!(value.len() <= 9 && SETTINGS[index(key).unwrap()].parse(&value).is_ok(), "{text}: {value}");
+                assert!((range.ends[0]..=range.ends[1]).contains(&value.parse().unwrap()), "{text}: {value}");
+            }
+        }
+        assert_eq!(range("optim.lr", "loguniform(1e-4, 1e-2)").at(0.5), Value::Number(1e-3));
+        assert_eq!(range("optim.lr", "uniform(0,1)").at(0.25), Value::Number(0.25));
+        // Both ends as often as what lies between.
+        let seeds = range("train.seed", "uniform(0,9)");
+        let of = |seed| shares().filter(|share| seeds.at(*share) == Value::Count(seed)).count();
+        assert!((0..=9).all(|seed| of(seed).abs_diff(10) <= 1));
+        for (key, text) in [
+            ("optim.lr", "uniform(1,0)"),
+            ("optim.lr", "loguniform(0,1)"),
+            ("optim.lr", "uniform(1)"),
+            ("optim.lr", "uniform(a,b)"),
+            ("optim.lr", "uniform(0,inf)"),
+            ("optim.beta1", "uniform(0.5,2)"),
+            ("train.seed", "uniform(0.5,2)"),
+            ("model.hidden", "uniform(1,2)"),
+        ] {
+            assert!(Spread::parse(&SETTINGS[index(key).unwrap()], text).is_err(), "{key} {text}");
+        }
     }
 
     #[test]

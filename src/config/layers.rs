@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::axes;
+use super::axes::{self, Spread};
 use super::field::ColumnNames;
 use super::meant;
 use super::settings::{SETTINGS, Setting, index};
@@ -98,6 +98,9 @@ const FLAGS: [&str; 11] =
 /// The table of a sweep's file that holds no settings.
 pub const SWEEP: &str = "sweep";
 
+/// The file beside a sweep's that holds points which were given one by one.
+pub const POINTS_FILE: &str = "points.jsonl";
+
 /// A configuration file larger than this is another file.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -106,7 +109,7 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct Layers {
     slots: Vec<Option<(Value, Origin)>>,
     /// The settings with several values, where that is allowed: index and values.
-    axes: Option<BTreeMap<usize, Vec<Value>>>,
+    axes: Option<BTreeMap<usize, Spread>>,
     /// What a file says of the sweep itself.
     pub sweep: SweepTable,
 }
@@ -116,6 +119,10 @@ pub struct Layers {
 pub struct SweepTable {
     /// How many points were drawn from all combinations, if not all of them.
     pub random: Option<usize>,
+    /// How many were spread evenly over the space of the axes.
+    pub quasi: Option<usize>,
+    /// The seed of such points.
+    pub random_seed: Option<u64>,
     /// Whether every point's checkpoint is kept.
     pub all_checkpoints: Option<bool>,
     /// How many train at once, if not what memory and cache suggest.
@@ -124,6 +131,10 @@ pub struct SweepTable {
     pub shard: Option<String>,
     /// By which rule points leave on their way.
     pub halving: Option<String>,
+    /// The file of the points, where they were given one by one: it stands beside the sweep's.
+    pub points_file: Option<PathBuf>,
+    /// The digest of these points, where no more of them may come.
+    pub points_digest: Option<String>,
 }
 
 impl SweepTable {
@@ -134,14 +145,22 @@ impl SweepTable {
             // It follows from the axes; it stands there for people.
             "points" => drop(count()?),
             "random" => self.random = Some(count()?),
+            "quasi" => self.quasi = Some(count()?),
+            "random_seed" => self.random_seed = Some(text.parse().map_err(|_| "expected a whole number >= 0")?),
             "lanes" => self.lanes = Some(count()?),
             "shard" => self.shard = Some(text.to_owned()),
             "halving" => self.halving = Some(text.to_owned()),
+            "points_file" if text == POINTS_FILE => self.points_file = Some(PathBuf::from(text)),
+            "points_file" => return Err(format!("expected {POINTS_FILE}")),
+            "points_digest" => self.points_digest = Some(text.to_owned()),
             "checkpoints" => {
                 let all = ["best", "all"].iter().position(|word| *word == text);
                 self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
             }
-            _ => return Err("expected one of points, random, lanes, checkpoints, shard, halving".into()),
+            _ => {
+                let keys = "points, random, quasi, random_seed, lanes, checkpoints, shard, halving, points_file, points_digest";
+                return Err(format!("expected one of {keys}"));
+            }
         }
         Ok(())
     }
@@ -219,15 +238,21 @@ impl Layers {
 
     fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<()> {
         let setting = &SETTINGS[index];
-        let values = self.values(setting, text).map_err(|expected| {
-            let failure = usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text)));
-            self.advised(failure, setting, text, &origin.to_string())
-        })?;
-        if let ([value], Err(_)) = (&values[..], setting.parse(text)) {
+        let spread = self.read_values(setting, text, &origin)?;
+        if let (Spread::Values(values), Err(_)) = (&spread, setting.parse(text))
+            && let [value] = &values[..]
+        {
             tracing::warn!("{origin}: `{}` is `{text}`: one value, {value}, and no axis", setting.key);
         }
-        self.put(index, values, origin);
+        self.put(index, spread, origin);
         Ok(())
+    }
+
+    fn read_values(&self, setting: &Setting, text: &str, origin: &Origin) -> Result<Spread, Failure> {
+        self.values(setting, text).map_err(|expected| {
+            let failure = usage(format!("{origin}: `{}` is `{}`, {expected}", setting.key, printable(text)));
+            self.advised(failure, setting, text, &origin.to_string())
+        })
     }
 
     /// The failure with what was probably meant by `text`, which `origin` gave to a setting that refuses it.
@@ -243,31 +268,31 @@ impl Layers {
     }
 
     /// The values that a text gives a setting: one, but for a sweep.
-    fn values(&self, setting: &Setting, text: &str) -> Result<Vec<Value>, String> {
+    fn values(&self, setting: &Setting, text: &str) -> Result<Spread, String> {
         match self.axes {
-            Some(_) => axes::values(setting, text),
-            None => Ok(vec![setting.parse(text)?]),
+            Some(_) => Spread::parse(setting, text),
+            None => Ok(Spread::Values(vec![setting.parse(text)?])),
         }
     }
 
     /// Takes the values in; several of them are an axis.
-    fn put(&mut self, index: usize, values: Vec<Value>, origin: Origin) {
-        self.slots[index] = values.first().cloned().map(|value| (value, origin));
+    fn put(&mut self, index: usize, spread: Spread, origin: Origin) {
+        self.slots[index] = spread.first().map(|value| (value, origin));
         if let Some(axes) = &mut self.axes {
             axes.remove(&index);
-            if values.len() > 1 {
-                axes.insert(index, values);
+            if !matches!(&spread, Spread::Values(values) if values.len() <= 1) {
+                axes.insert(index, spread);
             }
         }
     }
 
     /// The settings with several values, in the order of the table: index and values.
-    pub fn axes(&self) -> Vec<(usize, Vec<Value>)> {
-        self.axes.iter().flatten().map(|(index, values)| (*index, values.clone())).collect()
+    pub fn axes(&self) -> Vec<(usize, Spread)> {
+        self.axes.iter().flatten().map(|(index, spread)| (*index, spread.clone())).collect()
     }
 
     /// The same, which stay here no longer: of each the first value does.
-    pub fn take_axes(&mut self) -> Vec<(usize, Vec<Value>)> {
+    pub fn take_axes(&mut self) -> Vec<(usize, Spread)> {
         self.axes.as_mut().map(std::mem::take).unwrap_or_default().into_iter().collect()
     }
 
@@ -320,6 +345,9 @@ impl Layers {
                         let what = format!("`sweep.{}`: {expected}", printable(name.get_ref()));
                         file.fail(value.span().start, &what)
                     })?;
+                }
+                if let Some(points) = self.sweep.points_file.take() {
+                    self.sweep.points_file = Some(path.with_file_name(points));
                 }
                 continue;
             }
@@ -404,6 +432,17 @@ pub fn glance_at_points(text: &str) -> Option<usize> {
     let table = DeTable::parse(text).ok()?;
     let points = table.get_ref().get(SWEEP)?.get_ref().as_table()?.get("points")?;
     words(points.get_ref(), false).ok()?.parse().ok()
+}
+
+/// The one value that a text gives the setting with this index.
+///
+/// # Errors
+/// If it is none ([`Exit::Usage`]).
+pub fn single(index: usize, text: &str, origin: &Origin) -> Result<Value, Failure> {
+    let layers = Layers { slots: Vec::new(), axes: None, sweep: SweepTable::default() };
+    let setting = &SETTINGS[index];
+    let value = layers.read_values(setting, text, origin)?.first();
+    value.ok_or_else(|| usage(format!("{origin}: `{}` has no value", setting.key)))
 }
 
 /// The value that a text gives the setting with this index: the text itself where it is not valid.
@@ -518,12 +557,14 @@ fn known(key: &str) -> Result<usize, String> {
 }
 
 /// What may have been meant by a key that there is not.
-fn suggestion(key: &str) -> String {
+pub fn suggestion(key: &str) -> String {
     let leaf = key.rsplit('.').next().unwrap_or(key);
     // The right name in the wrong section is surer than any likeness.
     let misplaced = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(leaf));
-    let like =
-        misplaced.map(|s| s.key).or_else(|| meant::key(leaf)).or_else(|| closest(key, SETTINGS.iter().map(|s| s.key)));
+    let leaves = || SETTINGS.iter().filter_map(|setting| setting.key.split('.').nth(1));
+    let by_leaf = || SETTINGS.iter().find(|s| s.key.split('.').nth(1) == closest(leaf, leaves())).map(|s| s.key);
+    let like = misplaced.map(|s| s.key).or_else(|| meant::key(leaf));
+    let like = like.or_else(|| closest(key, SETTINGS.iter().map(|s| s.key))).or_else(by_leaf);
     like.map_or_else(|| "`adamtrain --dry-run` prints every key".to_owned(), |key| format!("did you mean `{key}`?"))
 }
 

@@ -246,7 +246,14 @@ pub fn hint(setting: &Setting, text: &str) -> Option<String> {
 
 /// What to do where `text` gives several values, each valid, to a setting that takes one: a sweep. `flag` is how it was given.
 pub fn sweep(setting: &Setting, text: &str, flag: &str) -> Option<String> {
-    let values = axes::values(setting, text).ok().filter(|values| values.len() > 1)?;
+    let values = match axes::Spread::parse(setting, text).ok()? {
+        axes::Spread::Values(values) => values,
+        // It is drawn from: both ends stand for all of it.
+        axes::Spread::Range(range) => vec![range.at(0.0), range.at(1.0)],
+    };
+    if values.len() <= 1 {
+        return None;
+    }
     // Widths of one net that are parted wrongly are no sweep.
     let is_list = match setting.kind {
         Kind::Milestones | Kind::Triple(_) => text.contains(';'),

@@ -12,6 +12,8 @@ pub enum Stop {
     EarlyStopped,
     /// It has come to where it waits for others: it may go on later.
     AtRung,
+    /// Who watches it has seen enough.
+    Asked,
     /// Out of time.
     TimeLimit,
     /// A signal.
@@ -27,6 +29,7 @@ impl Stop {
             Self::Finished => Status::Finished,
             Self::EarlyStopped => Status::EarlyStopped,
             Self::AtRung => Status::Running,
+            Self::Asked => Status::Pruned,
             Self::TimeLimit => Status::TimeLimit,
             Self::Signal(_) => Status::Interrupted,
             Self::Diverged(_) => Status::Diverged,
@@ -36,7 +39,7 @@ impl Stop {
     /// The code that the process leaves with.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Finished | Self::EarlyStopped | Self::AtRung => 0,
+            Self::Finished | Self::EarlyStopped | Self::AtRung | Self::Asked => 0,
             Self::TimeLimit => Exit::Again as i32,
             Self::Signal(signal) => 128 + signal,
             Self::Diverged(_) => Exit::Diverged as i32,

@@ -18,8 +18,9 @@ use crate::read;
 const REMOVING: &str = ".removing";
 
 /// Files of runs and sweeps, in the order in which they go.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "done.json",
+    "points.jsonl",
     "curve.svg",
     "curves.svg",
     "results.csv",

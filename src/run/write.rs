@@ -212,8 +212,9 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether a name is that of a file which this program writes and has not finished. Others' files are left alone.
 pub fn is_unfinished(name: &str) -> bool {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "config.toml",
+        "points.jsonl",
         "run.json",
         "sweep.toml",
         "sweep.json",

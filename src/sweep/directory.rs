@@ -3,6 +3,7 @@
 //! ```text
 //! sweep.toml          axes and common settings
 //! sweep.json          where and when it was computed, and what its owner says of it
+//! points.jsonl        the points, where they were given one by one
 //! results.jsonl       an `epoch` line per point and epoch, a `point` line at each point's end
 //! results.csv         a row a point that has ended
 //! done.json           once all points have ended
@@ -22,6 +23,7 @@ use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
 use super::halving::Halving;
+use super::list;
 use super::points::Points;
 use super::saved::{Manifest, SavedLane, SavedLanes};
 use super::waiting::Waiting;
@@ -49,6 +51,8 @@ pub struct SweepDirectory {
     results_bytes: u64,
     /// Digest of what the sweep computes.
     sweep: String,
+    /// The file of points that come one by one.
+    points: Option<File>,
     /// The points that have ended, by index.
     pub ended: BTreeMap<usize, PointEnd>,
     /// The lanes to go on with, if the sweep was stopped amid some.
@@ -87,6 +91,9 @@ impl SweepDirectory {
         let Resumed { saved, results, waiting } =
             if holds_something { resumed(out, &digest, points)? } else { Resumed::default() };
         replace(&out.join(DESCRIPTION), description.as_bytes())?;
+        if points.shard().is_none() {
+            write_points(out, points)?;
+        }
         folder(&out.join("ckpt"))?;
         remove_unfinished(out)?;
         remove_unfinished(&out.join("ckpt"))?;
@@ -99,6 +106,7 @@ impl SweepDirectory {
             results: open.map_err(|error| unwritable(&lines, &error))?,
             results_bytes: results.text.len() as u64,
             sweep: digest,
+            points: None,
             at_rungs: results.at_rungs(points),
             ended: results.ended,
             saved,
@@ -127,7 +135,11 @@ impl SweepDirectory {
         let is_described = || read::is_file(&file).map_err(|error| read::failure(&file, &error));
         let describe = || {
             let names = read::names(out).map_err(unwritten)?;
-            if only_unfinished(out, &names)? { replace(&file, of_whole.as_bytes()) } else { Err(not_empty(out)) }
+            if !only_unfinished(out, &names)? {
+                return Err(not_empty(out));
+            }
+            replace(&file, of_whole.as_bytes())?;
+            write_points(out, points)
         };
         let whole = lock::share(out, "works on the whole sweep in this directory", is_described, describe)?;
         expect_same(out, of_whole, points)?;
@@ -198,17 +210,19 @@ impl SweepDirectory {
         Ok(())
     }
 
-    /// Writes where and since when the sweep is computed, and what is said of it; of one that has ended, what is said alone.
+    /// Writes where and since when the sweep is computed, and what is said of it; of one that has ended, and that no points may come to
+    /// (`goes_on`), what is said alone.
     ///
     /// # Errors
     /// If it cannot be read ([`Exit::Run`]) or written ([`Exit::Output`]).
-    pub fn begin(&mut self, remarks: &Remarks, points: &Points) -> Result<(), Failure> {
+    pub fn begin(&mut self, remarks: &Remarks, points: &Points, goes_on: bool) -> Result<(), Failure> {
         let before = Provenance::of_sweep(&self.path)?;
-        if self.ended.len() < points.count() {
+        let goes_on = goes_on || self.ended.len() < points.count();
+        if goes_on {
             let done = self.path.join(DONE);
             remove(&done).map_err(|error| unwritable(&done, &error))?;
         }
-        if before.end.is_none() || self.ended.len() < points.count() {
+        if before.end.is_none() || goes_on {
             let provenance = Provenance::begun(before, remarks);
             provenance.write_of_sweep(&self.path)?;
             self.provenance = Some(provenance);
@@ -243,6 +257,29 @@ impl SweepDirectory {
     /// The directory of the whole sweep.
     pub fn whole(&self) -> &Path {
         self.whole.as_ref().map_or(&self.path, |(whole, _)| whole)
+    }
+
+    /// Keeps a point that has come. It is on disk after [`SweepDirectory::sync_points`].
+    ///
+    /// # Errors
+    /// If it cannot be written ([`Exit::Output`]).
+    pub fn add_point(&mut self, line: &str) -> Result<(), Failure> {
+        let path = self.path.join(list::FILE);
+        let unwritten = |error: std::io::Error| unwritable(&path, &error);
+        let file = match self.points.take() {
+            Some(file) => file,
+            None => growing(&path).map_err(unwritten)?,
+        };
+        self.points.insert(file).write_all(line.as_bytes()).map_err(unwritten)
+    }
+
+    /// Puts the points that have come on disk.
+    ///
+    /// # Errors
+    /// If they cannot be written ([`Exit::Output`]).
+    pub fn sync_points(&self) -> Result<(), Failure> {
+        let Some(file) = &self.points else { return Ok(()) };
+        read::uninterrupted(|| file.sync_data()).map_err(|error| unwritable(&self.path.join(list::FILE), &error))
     }
 
     /// Appends lines to the results. They are on disk once the lanes are saved after them.
@@ -383,6 +420,11 @@ impl SweepDirectory {
     }
 }
 
+/// Writes the points that were given one by one, if they were.
+fn write_points(out: &Path, points: &Points) -> Result<(), Failure> {
+    points.grid.list().map_or(Ok(()), |list| replace(&out.join(list::FILE), list.to_text().as_bytes()))
+}
+
 fn not_empty(out: &Path) -> Failure {
     let what = format!("{}: holds something, expected an absent or empty folder", out.display());
     Failure::new(Exit::Usage, what).hint("go on with that sweep by --resume, or choose another folder with --out")
@@ -411,6 +453,13 @@ fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String,
     // An earlier version had no such setting.
     let is_new = |key: &str| points.hold_default(key);
     let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
+    // Which points were given one by one says more than what they differ in.
+    if LISTED.iter().any(|key| !is_same(now.get(*key), then.get(*key))) {
+        let given = |entries: &BTreeMap<_, _>| if entries.contains_key(LISTED[0]) { "one by one" } else { "by axes" };
+        let what = format!("is a sweep of other points: they were given {}, and these {}", given(&then), given(&now));
+        let hint = format!("go on with its own, in {}, by leaving --points out, or choose another --out", list::FILE);
+        return Err(fail(&what).hint(hint));
+    }
     for key in now.keys().chain(then.keys()) {
         let (now, then) = (now.get(key), then.get(key));
         // What the file says of the sweep itself is for people where it is there.
@@ -611,6 +660,9 @@ fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
     lines.filter_map(end).collect()
 }
 
+/// Entries of `sweep.toml` that say which points were given one by one.
+const LISTED: [&str; 2] = ["sweep.points_file", "sweep.points_digest"];
+
 /// Whether an entry of `sweep.toml` decides what is computed.
 fn decides(key: &str) -> bool {
     let setting = index(key).map(|index| &SETTINGS[index]);
@@ -644,7 +696,7 @@ mod tests {
     fn mutated_results_are_refused_or_read_and_nothing_else() {
         let given = Given { key: "optim.lr".into(), text: "0.001,0.1".into(), flag: "--lr".into() };
         let sources = Sources { command_line: vec![given], ..Sources::default() };
-        let points = Points::load(&sources, None).unwrap();
+        let points = Points::load(&sources).unwrap();
         let line = |event: &str, point: usize| {
             let settings = points.settings(point);
             serde_json::json!({"event": event, "point": point, "settings": settings, "status": "finished"}).to_string()

@@ -134,10 +134,8 @@ impl Live {
             self.line(1, format!("accuracy   epoch           point{}", self.names));
         }
         for (row, leader) in leaders.iter().enumerate() {
-            let settings = points.settings(leader.point);
-            let cells = settings.values().zip(&self.widths);
-            let cells: Vec<String> =
-                cells.map(|(value, &width)| format!("  {:<width$}", crate::report::table::word(value))).collect();
+            let cells = points.grid.words(leader.point).into_iter().zip(&self.widths);
+            let cells: Vec<String> = cells.map(|(word, &width)| format!("  {word:<width$}")).collect();
             let cells = cells.concat();
             let state = if leader.is_running { "running" } else { "ended" };
             let Leader { accuracy, point, epoch, .. } = leader;

@@ -1,6 +1,7 @@
-//! The points of a sweep: every combination of its axes, or so many of them, each a valid configuration of its own. A point is formed when
-//! it is needed: what is kept of it is its number.
+//! The points of a sweep: every combination of its axes, or so many of them, each a valid configuration of its own; and points given one by
+//! one, each of them with every combination. A point is formed when it is needed: what is kept of it is its number, and its row.
 
+use std::borrow::Cow;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -10,14 +11,17 @@ use anyhow::Result;
 use candle_core::Device;
 use serde_json::{Map, Value as Json, json};
 
+use super::draw::{Draw, Wanted};
 use super::halving::Halving;
+use super::list::{List, Row};
+use crate::config::axes::{Range, Spread};
 use crate::config::layers::{Layers, Origin, Sources, SweepTable};
 use crate::config::settings::{SETTINGS, Setting, Sharing};
 use crate::config::value::Kind;
 use crate::config::{Config, Stretch, Value};
 use crate::error::{Exit, Failure};
 use crate::plan;
-use crate::rng::{Purpose, Stream};
+use crate::report::table::word;
 use crate::run::results::PointEnd;
 use crate::run::shard::Shard;
 use crate::text::counted;
@@ -26,31 +30,40 @@ use crate::text::counted;
 const MOST: u64 = 1_000_000;
 
 /// A setting with several values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Axis {
     /// The setting.
     pub setting: &'static Setting,
     /// Its place in the table of settings.
     place: usize,
-    /// Its values, in the order given.
+    /// Its values, in the order given; none of a range.
     pub values: Vec<Value>,
+    /// The range that its values are drawn from.
+    pub range: Option<Range>,
+    /// Those of points given one by one, of which each has one or none; empty where all combine with all.
+    listed: HashSet<String>,
 }
 
-/// All combinations of several values, which nothing has looked at one by one: axes as in the table of settings, the last one fastest.
-#[derive(Debug)]
+/// All combinations of several values, which nothing has looked at one by one: axes as in the table of settings, the last one fastest. Where
+/// points are given one by one these come first.
+#[derive(Clone, Debug)]
 pub struct Grid {
     /// The axes.
     pub axes: Vec<Axis>,
     /// What all points share.
     layers: Layers,
-    /// The combinations that are points, if not all of them: in order.
-    drawn: Option<Vec<u32>>,
-    /// How many points there are.
-    count: usize,
+    /// Points given one by one.
+    list: Option<List>,
+    /// Which of all combinations are points, or of the space that ranges span.
+    draw: Draw,
+    /// The same as it was asked for.
+    pub wanted: Wanted,
+    /// How many combinations there are.
+    combinations: u64,
 }
 
 /// Points that can be lanes of one model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Group {
     /// The configuration of the first.
     pub config: Config,
@@ -59,16 +72,16 @@ pub struct Group {
 }
 
 /// The points of a sweep, each of which is valid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Points {
     /// Where they lie.
     pub grid: Grid,
+    /// The configuration of the first; of those that come one by one what all of them share.
+    first: Config,
     /// All of them, in groups whose members can be lanes of one model.
     groups: Vec<Group>,
     /// Keys of the settings that are not swept and not the same for all points.
     derived: Vec<&'static str>,
-    /// How many were drawn from all combinations, if not all of them.
-    pub random: Option<usize>,
     /// What a file says of the sweep itself.
     pub table: SweepTable,
     /// The part that is trained, with its points; none where all are.
@@ -79,67 +92,193 @@ pub struct Points {
     races: Vec<usize>,
 }
 
+impl Axis {
+    /// As events tell it: its values, or the range that they are drawn from.
+    pub fn to_json(&self) -> Json {
+        let values: Vec<Json> = self.values.iter().map(Value::to_json).collect();
+        match self.range {
+            Some(range) => json!({"key": self.setting.key, "values": values, "range": range.to_string()}),
+            None => json!({"key": self.setting.key, "values": values}),
+        }
+    }
+
+    /// Whether its values are those of points given one by one.
+    pub fn is_listed(&self) -> bool {
+        !self.listed.is_empty()
+    }
+}
+
 impl Grid {
-    /// Gathers the axes; with `random`, that many points drawn from all combinations.
+    /// Gathers the axes; the points that are `wanted` of all combinations, or of the space that ranges span; with `list`, the points given one
+    /// by one, and every combination with each of them.
     ///
     /// # Errors
     /// If a setting has a value that is none, or several and cannot ([`Exit::Usage`]).
-    pub fn gather(sources: &Sources, random: Option<usize>) -> Result<Self> {
+    pub fn gather(sources: &Sources, wanted: Wanted, list: Option<List>) -> Result<Self> {
         let sources = Sources { sweeps: true, ..sources.clone() };
         let mut layers = Layers::gather(&sources)?;
         let axes = layers.take_axes();
-        for (index, _) in &axes {
+        for (index, spread) in &axes {
             if let Setting { key, lanes: Sharing::Sweep(why, hint), .. } = SETTINGS[*index] {
                 return Err(usage(&format!("`{key}` is one for the sweep: {why}")).hint(hint).into());
             }
-        }
-        for (index, values) in &axes {
-            warn_of(SETTINGS[*index].key, values);
+            if let Spread::Values(values) = spread {
+                warn_of(SETTINGS[*index].key, values);
+            }
         }
         // One order of samples for all seeds.
         layers.fill("data.data_seed", Value::Count(0), Origin::Default);
-        let count = axes.iter().try_fold(1_u64, |count, (_, values)| count.checked_mul(values.len() as u64));
-        let count = count.filter(|count| *count <= MOST);
-        let count = count.ok_or_else(|| usage(&format!("the axes have more than {MOST} combinations")))? as usize;
-
-        let random = random.or(layers.sweep.random);
-        if let Some(random) = random.filter(|random| *random > count) {
-            tracing::warn!("{random} points are asked for, and there are {count} combinations: all of them are taken");
+        let table = &layers.sweep;
+        let list = match (list, &table.points_file) {
+            (None, Some(path)) => Some(List::kept(path, sources.run.is_some() && table.points_digest.is_none())?),
+            (list, _) => list,
+        };
+        if let (Some(given), Some(run), None) = (&list, &sources.run, &table.points_file) {
+            let what = format!("{}: the points of this sweep follow from its axes, and these are given", run.display());
+            let failure = Failure::new(Exit::Run, what);
+            return Err(failure.hint(format!("leave {} out, or choose another --out", given.path.display())).into());
         }
-        let drawn = random.map(|random| {
-            let mut drawn: Vec<u32> = (0..count as u32).collect();
-            Stream::new(0, Purpose::Split, 1).shuffle(&mut drawn);
-            drawn.truncate(random);
-            drawn.sort_unstable();
-            drawn
-        });
-        layers.sweep.random = random;
-        let axes =
-            axes.into_iter().map(|(index, values)| Axis { setting: &SETTINGS[index], place: index, values }).collect();
-        Ok(Self { axes, layers, count: drawn.as_ref().map_or(count, Vec::len), drawn })
+        let seed = wanted.seed.or(table.random_seed);
+        let wanted = match wanted.count() {
+            Some(_) => Wanted { seed, ..wanted },
+            None => Wanted { random: table.random, quasi: table.quasi, seed },
+        };
+        if let (Some(_), Some(_)) = (wanted.count(), &list) {
+            let failure = usage("points are drawn from what axes span, and these are given one by one");
+            return Err(failure.hint("leave --random and --quasi out, or --points").into());
+        }
+        let ranged = axes.iter().find(|(_, spread)| matches!(spread, Spread::Range(_)));
+        if let (Some((index, _)), None) = (ranged, wanted.count()) {
+            let failure = usage(&format!("`{}` is a range, of which a sweep takes some values", SETTINGS[*index].key));
+            return Err(failure.hint("say how many points are drawn: --random N, or evenly spread --quasi N").into());
+        }
+        let mut lengths =
+            axes.iter().map(|(_, spread)| if let Spread::Values(values) = spread { values.len() } else { 1 });
+        let combinations = lengths.try_fold(1_u64, |all, length| all.checked_mul(length as u64));
+        let too_many = || usage(&format!("the axes have more than {MOST} combinations")).hint("draw some: --random N");
+        let combinations = combinations.ok_or_else(too_many)?;
+        let draw = Draw::new(wanted, combinations, axes.len(), ranged.is_some())?;
+        let rows = list.as_ref().map_or(1, |list| list.rows.len().max(1)) as u64;
+        if draw.count(combinations).checked_mul(rows).is_none_or(|all| all > MOST) {
+            return Err(too_many().into());
+        }
+        (layers.sweep.random, layers.sweep.quasi, layers.sweep.random_seed) =
+            (wanted.random, wanted.quasi, wanted.seed);
+        let axis = |(place, spread)| {
+            let (values, range) = match spread {
+                Spread::Values(values) => (values, None),
+                Spread::Range(range) => (Vec::new(), Some(range)),
+            };
+            Axis { setting: &SETTINGS[place], place, values, range, listed: HashSet::new() }
+        };
+        let axes = axes.into_iter().map(axis).collect();
+        let mut grid = Self { axes, layers, list: None, draw, wanted, combinations };
+        if let Some(List { rows, path, is_open }) = list {
+            grid.list = Some(List { rows: Vec::with_capacity(rows.len()), path, is_open });
+            rows.into_iter().try_for_each(|row| grid.add(row))?;
+        }
+        Ok(grid)
+    }
+
+    /// Adds a point that was given.
+    ///
+    /// # Errors
+    /// If a setting of its is an axis of its own ([`Exit::Usage`]).
+    fn add(&mut self, row: Row) -> Result<(), Failure> {
+        let Some(list) = &mut self.list else { return Ok(()) };
+        let is_crossed = |axis: &Axis| !axis.is_listed();
+        for (place, _) in &row.values {
+            if let Some(axis) = self.axes.iter().find(|axis| axis.place == *place && is_crossed(axis)) {
+                let what = format!("{}: `{}` has several values beside it", row.origin(&list.path), axis.setting.key);
+                return Err(usage(&what).hint("a point's own value is one; leave the axis or the column out"));
+            }
+        }
+        for (place, value) in &row.values {
+            let at = self.axes.partition_point(|axis| axis.place < *place);
+            if self.axes.get(at).is_none_or(|axis| axis.place != *place) {
+                let (setting, values, listed) = (&SETTINGS[*place], Vec::new(), HashSet::new());
+                self.axes.insert(at, Axis { setting, place: *place, values, range: None, listed });
+            }
+            let axis = &mut self.axes[at];
+            if axis.listed.insert(value.to_string()) {
+                axis.values.push(value.clone());
+            }
+        }
+        list.rows.push(row);
+        Ok(())
     }
 
     /// How many points there are.
     pub fn total(&self) -> usize {
-        self.count
+        self.list.as_ref().map_or(1, |list| list.rows.len()) * self.drawn()
     }
 
-    /// The values of a point, by axis.
-    pub fn chosen(&self, point: usize) -> Vec<&Value> {
-        let mut rest = self.drawn.as_ref().map_or(point, |drawn| drawn[point] as usize);
-        let mut chosen: Vec<&Value> = Vec::with_capacity(self.axes.len());
+    /// How many there are of each row, or in all.
+    fn drawn(&self) -> usize {
+        self.draw.count(self.combinations) as usize
+    }
+
+    /// The points that were given one by one, if they were.
+    pub fn list(&self) -> Option<&List> {
+        self.list.as_ref()
+    }
+
+    /// The row of a point that was given, and where it stands.
+    fn row(&self, point: usize) -> Option<(&Row, &List)> {
+        let list = self.list.as_ref()?;
+        Some((list.rows.get(point / self.drawn())?, list))
+    }
+
+    /// What a point is called by who gave it, if it is.
+    pub fn id(&self, point: usize) -> Option<&Json> {
+        self.row(point)?.0.id.as_ref()
+    }
+
+    /// The values of a point, by axis; none where it was given none and has no default of its own.
+    pub fn chosen(&self, point: usize) -> Vec<Option<Cow<'_, Value>>> {
+        let row = self.row(point).map(|(row, _)| row);
+        let drawn = (point % self.drawn()) as u64;
+        let crossed = self.axes.iter().filter(|axis| !axis.is_listed()).count();
+        let mut rest = self.draw.combination(drawn);
+        let mut shares = self.draw.shares(drawn, crossed);
+        let mut chosen = Vec::with_capacity(self.axes.len());
         for axis in self.axes.iter().rev() {
-            chosen.push(&axis.values[rest % axis.values.len()]);
-            rest /= axis.values.len();
+            if axis.is_listed() {
+                let own = row.and_then(|row| row.values.iter().find(|(place, _)| *place == axis.place));
+                // What some have and this one has not is as it is for all; where more may come, it is not known yet what some will have.
+                let is_closed = self.list.as_ref().is_some_and(|list| !list.is_open);
+                let base = || self.layers.get(axis.place).filter(|_| is_closed).map(|(value, _)| value);
+                chosen.push(own.map(|(_, value)| value).or_else(base).map(Cow::Borrowed));
+                continue;
+            }
+            let count = axis.values.len();
+            let share = shares.pop().unwrap_or_default();
+            chosen.push(Some(match (&mut rest, axis.range) {
+                (_, Some(range)) => Cow::Owned(range.at(share)),
+                (Some(rest), None) => {
+                    let at = *rest % count as u64;
+                    *rest /= count as u64;
+                    Cow::Borrowed(&axis.values[at as usize])
+                }
+                (None, None) => Cow::Borrowed(&axis.values[((share * count as f64) as usize).min(count - 1)]),
+            }));
         }
         chosen.reverse();
         chosen
     }
 
+    /// The same as words of a table.
+    pub fn words(&self, point: usize) -> Vec<String> {
+        self.chosen(point)
+            .into_iter()
+            .map(|value| value.map_or_else(String::new, |value| word(&value.to_json())))
+            .collect()
+    }
+
     /// The swept settings of a point, by key.
     pub fn settings(&self, point: usize) -> Map<String, Json> {
         let axes = self.axes.iter().zip(self.chosen(point));
-        axes.map(|(axis, value)| (axis.setting.key.to_owned(), value.to_json())).collect()
+        axes.filter_map(|(axis, value)| Some((axis.setting.key.to_owned(), value?.to_json()))).collect()
     }
 
     /// The configuration of a point.
@@ -148,23 +287,34 @@ impl Grid {
     /// If it is not valid ([`Exit::Usage`]).
     pub fn config(&self, point: usize) -> Result<Config> {
         let mut own = self.layers.clone();
-        let chosen = self.chosen(point);
-        for (axis, value) in self.axes.iter().zip(&chosen) {
-            own.choose(axis.place, (*value).clone());
+        if let Some((row, list)) = self.row(point) {
+            for (place, value) in &row.values {
+                own.assign(*place, value.clone(), row.origin(&list.path));
+            }
         }
-        let config = Config::of(own)?;
-        self.axes.iter().zip(chosen).try_for_each(|(axis, value)| expect_chosen(&config, axis.setting, value))?;
+        let chosen = self.axes.iter().zip(self.chosen(point));
+        let crossed = chosen.filter_map(|(axis, value)| value.filter(|_| !axis.is_listed()).map(|value| (axis, value)));
+        let crossed: Vec<(&Axis, Cow<'_, Value>)> = crossed.collect();
+        for (axis, value) in &crossed {
+            own.choose(axis.place, value.as_ref().clone());
+        }
+        let place = || self.row(point).map(|(row, list)| format!("{}: no valid point", row.origin(&list.path)));
+        let config = Config::of(own).map_err(|error| match place() {
+            Some(place) => error.context(place),
+            None => error,
+        })?;
+        crossed.into_iter().try_for_each(|(axis, value)| expect_chosen(&config, axis.setting, &value))?;
         Ok(config)
     }
 }
 
 impl Points {
-    /// Gathers the axes and checks every point; with `random`, that many points drawn from all of them.
+    /// Gathers the axes and checks every combination.
     ///
     /// # Errors
     /// The first mistake ([`Exit::Usage`]).
-    pub fn load(sources: &Sources, random: Option<usize>) -> Result<Self> {
-        Self::checked(Grid::gather(sources, random)?)
+    pub fn load(sources: &Sources) -> Result<Self> {
+        Self::checked(Grid::gather(sources, Wanted::default(), None)?)
     }
 
     /// Checks every point.
@@ -172,7 +322,9 @@ impl Points {
     /// # Errors
     /// The first mistake ([`Exit::Usage`]).
     pub fn checked(grid: Grid) -> Result<Self> {
-        let first = grid.config(0)?;
+        // Of those that come one by one there may be none yet: without a row, it is what all share.
+        let is_open = grid.list.as_ref().is_some_and(|list| list.is_open);
+        let first = grid.config(if is_open { usize::MAX } else { 0 })?;
         let mut outline = Outline::new(&first);
         for point in 0..grid.total() {
             let config = grid.config(point)?;
@@ -186,14 +338,14 @@ impl Points {
         groups.iter().any(|group| group.config.warn_of_idle_muon());
         let derived: Vec<&str> =
             SETTINGS.iter().map(|setting| setting.key).filter(|key| derived.contains(key)).collect();
-        let is_swept = |key: &str| grid.axes.iter().any(|axis| axis.setting.key == key);
+        let is_swept = |key: &str| is_open || grid.axes.iter().any(|axis| axis.setting.key == key);
         let table = grid.layers.sweep.clone();
         let halving = table.halving.as_deref().map(str::parse).transpose();
         let halving = halving.map_err(|expected| usage(&format!("`sweep.halving`: {expected}")))?;
         let all = Self {
             derived: derived.into_iter().filter(|key| !is_swept(key)).collect(),
-            random: table.random,
             grid,
+            first,
             groups,
             table,
             part: None,
@@ -280,9 +432,46 @@ impl Points {
         &self.grid.axes
     }
 
-    /// The configuration of the first.
+    /// The configuration of the first; of those that come one by one what all of them share.
     pub fn first(&self) -> &Config {
-        &self.groups[0].config
+        &self.first
+    }
+
+    /// Whether more points may come.
+    pub fn are_open(&self) -> bool {
+        self.grid.list.as_ref().is_some_and(|list| list.is_open)
+    }
+
+    /// Adds a point, if it is valid and can be computed on this device; answers with its number.
+    ///
+    /// # Errors
+    /// What is wrong with it ([`Exit::Usage`]).
+    pub fn add(&mut self, row: Row, device: &Device) -> Result<usize> {
+        let point = self.grid.total();
+        self.grid.add(row)?;
+        let checked = self.grid.config(point).and_then(|config| {
+            expect_no_board(&config)?;
+            plan::expect_whole_split(&config)?;
+            crate::device::set_precision(device, config.precision)?;
+            Ok(config.expect_computed_on(device)?)
+        });
+        if let (Err(_), Some(list)) = (&checked, &mut self.grid.list) {
+            // Its values stay among those of the axes, which are for show.
+            list.rows.pop();
+        }
+        checked.map(|()| point)
+    }
+
+    /// Points in groups whose members can be lanes of one model.
+    ///
+    /// # Errors
+    /// As [`Points::config`].
+    pub fn grouped(&self, points: &[usize]) -> Result<Vec<Group>> {
+        let mut outline = Outline::new(&self.first);
+        for point in points {
+            outline.add(*point, self.config(*point)?)?;
+        }
+        Ok(outline.groups)
     }
 
     /// The numbers of the points to train: all of them, or those of the shard.
@@ -314,12 +503,14 @@ impl Points {
 
     /// Whether a setting has the same value in all points, and it is the default.
     pub fn hold_default(&self, key: &str) -> bool {
-        !self.derived.contains(&key) && self.groups.iter().all(|group| group.config.holds_default(key))
+        !self.derived.contains(&key)
+            && self.first.holds_default(key)
+            && self.groups.iter().all(|group| group.config.holds_default(key))
     }
 
     /// Whether some point has a validation split.
     pub fn validate(&self) -> bool {
-        self.groups.iter().any(|group| group.config.valid_fraction > 0.0)
+        self.first.valid_fraction > 0.0 || self.groups.iter().any(|group| group.config.valid_fraction > 0.0)
     }
 
     /// What is wrong with the end of a point: there is no such point, or it has other settings.
@@ -339,6 +530,13 @@ impl Points {
     /// # Errors
     /// As [`Points::config`].
     pub fn derived(&self, point: usize) -> Result<Map<String, Json>> {
+        if self.are_open() {
+            // What others will have is not known yet: it is held against what all share. A hyperparameter that it does not have is null.
+            let (config, own) = (self.config(point)?, self.settings(point));
+            let differing = config.differing(&self.first).filter(|key| !own.contains_key(*key));
+            let value = |key: &str| config.value(key).map_or(Json::Null, Value::to_json);
+            return Ok(differing.map(|key| (key.to_owned(), value(key))).collect());
+        }
         if self.derived.is_empty() {
             return Ok(Map::new());
         }
@@ -386,11 +584,15 @@ impl Points {
     pub fn described(&self) -> Vec<(&'static str, String)> {
         let mut described = Vec::new();
         for setting in SETTINGS.iter().filter(|setting| !self.derived.contains(&setting.key)) {
-            if let Some(axis) = self.axes().iter().find(|axis| axis.setting.key == setting.key) {
-                let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
-                described.push((setting.key, format!("[{}]", values.join(", "))));
-            } else if let Some(value) = self.first().value(setting.key) {
-                described.push((setting.key, value.to_toml()));
+            match self.axes().iter().find(|axis| axis.setting.key == setting.key) {
+                Some(Axis { range: Some(range), .. }) => described.push((setting.key, format!("\"{range}\""))),
+                Some(axis) if !axis.is_listed() => {
+                    let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
+                    described.push((setting.key, format!("[{}]", values.join(", "))));
+                }
+                // Their file tells them; of those that come one by one it is not known yet which settings they have.
+                Some(_) if !self.are_open() => {}
+                _ => described.extend(self.first().value(setting.key).map(|value| (setting.key, value.to_toml()))),
             }
         }
         described
@@ -448,10 +650,7 @@ impl Outline {
 
     /// Takes in the next point.
     fn add(&mut self, point: usize, config: Config) -> Result<(), Failure> {
-        if config.tensorboard {
-            let failure = usage("`train.tensorboard` does nothing in a sweep");
-            return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points"));
-        }
+        expect_no_board(&config)?;
         let unread: Vec<&'static str> = config.unread().map(|(setting, ..)| setting.key).collect();
         self.unread.retain(|key| unread.contains(key));
         self.derived.extend(config.differing(&self.first));
@@ -504,6 +703,15 @@ fn digest(config: &Config, unread: &[&str]) -> u64 {
     }
     hashed.0.finish()
 }
+
+fn expect_no_board(config: &Config) -> Result<(), Failure> {
+    if config.tensorboard {
+        let failure = usage("`train.tensorboard` does nothing in a sweep");
+        return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points"));
+    }
+    Ok(())
+}
+
 /// Says what is odd about an axis.
 fn warn_of(key: &str, values: &[Value]) {
     let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));

@@ -6,10 +6,9 @@ use anyhow::Result;
 use candle_core::Device;
 use serde_json::{Value as Json, json};
 
-use super::points::{Group, Points};
+use super::points::{Axis, Group, Points};
 use super::table::ranges;
-use super::{Options, lanes_at_once, warn_of_choice, warn_of_sanity};
-use crate::config::Value;
+use super::{Options, lanes_at_once, odd_settings, warn_of_choice};
 use crate::device;
 use crate::kernel::gpu;
 use crate::lanes::teacher::SavedTeacher;
@@ -18,6 +17,9 @@ use crate::report::answer;
 use crate::report::table::{Side, aligned, aligned_within, leaf, stdout_width, word, wrapped};
 use crate::text::counted;
 use crate::train::schedule;
+
+/// Values of points given one by one that are told.
+const MOST_VALUES: usize = 20;
 
 /// Points that can train together.
 struct PlannedGroup {
@@ -45,7 +47,9 @@ pub fn show(points: &Points, options: Options) -> Result<()> {
     let groups = groups.collect::<Result<Vec<_>>>()?;
     warn_of_choice(points, options);
     for group in &groups {
-        warn_of_sanity(points, &group.group.members, group.examples)?;
+        for odd in odd_settings(points, &group.group.members, group.examples)? {
+            tracing::warn!("{odd}");
+        }
     }
     let event = if options.style.json { Some(described(points, &groups, &on)?) } else { None };
     answer(event.as_ref(), || text(points, &groups, &on))
@@ -96,11 +100,10 @@ fn described(points: &Points, groups: &[PlannedGroup], on: &Device) -> Result<Js
     };
     Ok(json!({
         "event": "dry_run",
-        "axes": points.axes().iter().map(|axis| json!({
-            "key": axis.setting.key,
-            "values": axis.values.iter().map(Value::to_json).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
-        "random": points.random,
+        "axes": points.axes().iter().map(Axis::to_json).collect::<Vec<_>>(),
+        "random": points.grid.wanted.random,
+        "quasi": points.grid.wanted.quasi,
+        "random_seed": points.grid.wanted.seed,
         "halving": points.halving,
         "device": device::name(on),
         "groups": groups.iter().map(group).collect::<Vec<_>>(),
@@ -116,10 +119,14 @@ fn text(points: &Points, groups: &[PlannedGroup], on: &Device) -> String {
     for axis in points.axes() {
         let values: Vec<String> = axis.values.iter().map(|value| word(&value.to_json())).collect();
         let between = if values.iter().any(|value| value.contains(',')) { "; " } else { ", " };
-        let line = format!("axis     {}: {}", axis.setting.key, values.join(between));
+        // Points given one by one may all have others.
+        let more = if axis.is_listed() { values.len().saturating_sub(MOST_VALUES) } else { 0 };
+        let more_text = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let told = axis.range.map_or_else(|| values[..values.len() - more].join(between), |range| range.to_string());
+        let line = format!("axis     {}: {told}{more_text}", axis.setting.key);
         let _ = writeln!(text, "{}", wrapped(&line, width, 9));
     }
-    let drawn = if points.random.is_some() { ", drawn from all combinations" } else { "" };
+    let drawn = points.grid.wanted.in_words();
     let count = points.count() as u64;
     let part = points.shard().map(|shard| format!(", shard {shard} of {}", points.total())).unwrap_or_default();
     let _ = writeln!(text, "points   {count}{part}{drawn}, in {}", counted(groups.len() as u64, "group"));
@@ -160,10 +167,7 @@ fn text(points: &Points, groups: &[PlannedGroup], on: &Device) -> String {
     let keys: Vec<&str> = points.axes().iter().map(|axis| leaf(axis.setting.key)).collect();
     let names: Vec<(&str, Side)> =
         std::iter::once(("point", Side::Right)).chain(keys.into_iter().map(|key| (key, Side::Left))).collect();
-    let row = |point: usize| {
-        let settings = points.settings(point);
-        std::iter::once(point.to_string()).chain(settings.values().map(word)).collect()
-    };
+    let row = |point: usize| std::iter::once(point.to_string()).chain(points.grid.words(point)).collect();
     text.push('\n');
     text + &aligned(&names, &points.own().map(row).collect::<Vec<_>>())
 }

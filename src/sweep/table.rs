@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::points::Points;
+use crate::config::settings::index;
 use crate::draw::Estimate;
 use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, word, wrapped};
 use crate::run::results::{CHOSEN_BY, PointEnd};
@@ -84,14 +85,22 @@ pub fn to_json(rows: &[Combination]) -> Json {
 
 /// As a table in text.
 pub fn to_text(rows: &[Combination], measured: &str, data_seed: u64) -> String {
-    let keys: Vec<&String> = rows.first().map(|row| row.settings.keys().collect()).unwrap_or_default();
+    // Points that were given one by one need not have the same.
+    let mut keys: Vec<&String> = Vec::new();
+    for key in rows.iter().flat_map(|row| row.settings.keys()) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys.sort_by_key(|key| index(key));
     let mut names: Vec<(&str, Side)> = keys.iter().map(|key| (leaf(key), Side::Left)).collect();
     names.extend([("n", Side::Right), (measured, Side::Left), ("σ", Side::Left), ("diverged", Side::Right)]);
     let has_left = rows.iter().any(|row| row.pruned > 0);
     names.extend(has_left.then_some(("left", Side::Right)));
     names.push(("points", Side::Left));
     let cells = |row: &Combination| {
-        let mut cells: Vec<String> = row.settings.values().map(word).collect();
+        let cell = |key: &&String| row.settings.get(*key).map(word).unwrap_or_default();
+        let mut cells: Vec<String> = keys.iter().map(cell).collect();
         cells.push((row.points.len() - row.diverged - row.pruned).to_string());
         cells.extend([number(row.mean), number(row.deviation), row.diverged.to_string()]);
         cells.extend(has_left.then(|| row.pruned.to_string()));

@@ -1,0 +1,268 @@
+//! Points that come one by one on standard input, from whoever chooses them by what came of those before.
+//!
+//! ```text
+//! {"id": 7, "lr": 1e-3, "hidden": "300,100"}      a point
+//! {"stop": 7}                                     it leaves at once, and ends as `pruned`
+//! ```
+//!
+//! What comes together trains together: lanes begin when nothing has come for a moment, and what comes meanwhile waits for them. A point is
+//! on disk in the sweep's folder before it trains; said again under the same name, as after a kill, it is the same point, and its end is told
+//! again. A line that is no point is answered with what is wrong, and changes nothing else.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io::{self, BufRead as _, Read as _};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+
+use super::list::{Row, Said, said};
+use super::{Sweep, WaitingGroup};
+use crate::error::{Failure, described, failure};
+use crate::lanes::teacher::SavedTeacher;
+use crate::lanes::{self, Lanes, Parents, Stop};
+use crate::run::Status;
+use crate::run::results::ResultLine;
+use crate::train::Progress;
+
+/// A longer line is no point.
+const MOST_LINE: u64 = 1 << 20;
+
+/// Where nothing has come for so long, what has come begins.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// How often a process that waits looks whether it was asked to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What is heard on standard input.
+enum Heard {
+    /// A line, by its number from 1.
+    Line(usize, Vec<u8>),
+    /// Why there is no more of it, where that is not its end.
+    Lost(usize, String),
+}
+
+/// Whoever chooses the points.
+pub struct Conversation {
+    heard: Receiver<Heard>,
+    /// Whether there is nothing more to hear.
+    is_over: bool,
+    /// Numbers of points, by what they are called.
+    known: HashMap<String, usize>,
+    /// Points that wait for lanes.
+    arrived: Vec<usize>,
+    /// Points that are to leave, in training or saved.
+    leaving: BTreeSet<usize>,
+}
+
+impl Conversation {
+    /// Begins to listen; these points are known from before.
+    pub fn begin(rows: &[Row]) -> Self {
+        let (sender, heard) = channel();
+        std::thread::spawn(move || listen(&sender));
+        let known = HashMap::new();
+        let mut conversation = Self { heard, is_over: false, known, arrived: Vec::new(), leaving: BTreeSet::new() };
+        rows.iter().enumerate().for_each(|(point, row)| conversation.know(row, point));
+        conversation
+    }
+
+    /// Remembers what a point is called: its id, or its number where none has that for an id.
+    fn know(&mut self, row: &Row, point: usize) {
+        match &row.id {
+            Some(id) => {
+                self.known.insert(id.to_string(), point);
+            }
+            None => {
+                self.known.entry(point.to_string()).or_insert(point);
+            }
+        }
+    }
+
+    /// The next that was said; none where nothing comes for so long, or any more.
+    fn next(&mut self, patience: Duration) -> Option<Heard> {
+        let heard = if patience.is_zero() {
+            self.heard.try_recv().map_err(|error| error == TryRecvError::Disconnected)
+        } else {
+            self.heard.recv_timeout(patience).map_err(|error| error == RecvTimeoutError::Disconnected)
+        };
+        heard.map_err(|is_over| self.is_over |= is_over).ok()
+    }
+}
+
+/// Hands on standard input line by line.
+fn listen(sender: &Sender<Heard>) {
+    let mut input = io::stdin().lock();
+    for number in 1.. {
+        let mut line = Vec::new();
+        let heard = match input.by_ref().take(MOST_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) if line.len() as u64 == MOST_LINE && line.last() != Some(&b'\n') => {
+                Heard::Lost(number, format!("the line is longer than {MOST_LINE} bytes: nothing more is read"))
+            }
+            Ok(_) => Heard::Line(number, line),
+            Err(error) => Heard::Lost(number, format!("cannot be read: {error}")),
+        };
+        let is_lost = matches!(heard, Heard::Lost(..));
+        // Nobody listens once the sweep has ended.
+        if sender.send(heard).is_err() || is_lost {
+            return;
+        }
+    }
+}
+
+impl Sweep {
+    /// Takes in what has been said.
+    fn hear(&mut self, patience: Duration) -> Result<bool> {
+        let mut has_heard = false;
+        while let Some(heard) = self.conversation.as_mut().and_then(|conversation| conversation.next(patience)) {
+            has_heard = true;
+            self.answer(heard)?;
+        }
+        Ok(has_heard)
+    }
+
+    fn answer(&mut self, heard: Heard) -> Result<()> {
+        let (number, line) = match heard {
+            Heard::Line(number, line) => (number, line),
+            Heard::Lost(number, what) => {
+                self.refuse(number, None, &what, None);
+                return Ok(());
+            }
+        };
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let Some(list) = self.points.grid.list() else { return Ok(()) };
+        match said(&line, &list.path, number) {
+            Ok(Said::Point(row)) => self.take(number, &row),
+            Ok(Said::Stop(id)) => self.stop_point(number, &id),
+            Err(failure) => {
+                let id = serde_json::from_slice::<Json>(&line).ok().and_then(|line| line.get("id").cloned());
+                self.refuse(number, id.as_ref(), &failure.to_string(), failure.advice());
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells that a line is no point.
+    fn refuse(&mut self, line: usize, id: Option<&Json>, what: &str, hint: Option<&str>) {
+        self.emit(&json!({"event": "error", "line": line, "id": id, "message": what, "hint": hint}));
+    }
+
+    /// Takes in a point.
+    fn take(&mut self, line: usize, row: &Row) -> Result<()> {
+        let (id, point) = (row.id.clone(), self.points.total());
+        let Some(conversation) = &self.conversation else { return Ok(()) };
+        if let Some(known) = id.as_ref().and_then(|id| conversation.known.get(&id.to_string())).copied() {
+            let is_same = self.points.grid.list().is_some_and(|list| list.rows[known].is_same(row));
+            if !is_same {
+                let what = format!("point {known} is called so and has other settings");
+                self.refuse(line, id.as_ref(), &what, Some("give each point an id of its own"));
+            } else if let Some(end) = self.directory.ended.get(&known).cloned() {
+                self.tell(&ResultLine::End(end));
+            }
+            return Ok(());
+        }
+        if let Err(error) = self.points.add(row.clone(), &self.environment.device) {
+            let hint = failure(&error).and_then(Failure::advice).map(str::to_owned);
+            self.refuse(line, id.as_ref(), &described(&error), hint.as_deref());
+            return Ok(());
+        }
+        self.directory.add_point(&row.to_line())?;
+        if let Some(conversation) = &mut self.conversation {
+            conversation.know(row, point);
+            conversation.arrived.push(point);
+        }
+        Ok(())
+    }
+
+    /// Lets a point leave: now where it waits, else before the next step.
+    fn stop_point(&mut self, line: usize, id: &Json) -> Result<()> {
+        let known = |conversation: &Conversation| conversation.known.get(&id.to_string()).copied();
+        let Some(point) = self.conversation.as_ref().and_then(known) else {
+            self.refuse(line, Some(id), "no point is called so", None);
+            return Ok(());
+        };
+        if self.directory.ended.contains_key(&point) {
+            return Ok(());
+        }
+        let mut waits = false;
+        let mut leave = |points: &mut Vec<usize>| {
+            let before = points.len();
+            points.retain(|other| *other != point);
+            waits |= points.len() < before;
+        };
+        let is_saved = self.directory.saved.as_ref().is_some_and(|saved| saved.manifest.points.contains(&point));
+        if !is_saved {
+            self.conversation.iter_mut().for_each(|conversation| leave(&mut conversation.arrived));
+            self.groups.iter_mut().for_each(|waiting| leave(&mut waiting.group.members));
+            self.group.iter_mut().flat_map(|group| &mut group.chunks).for_each(&mut leave);
+        }
+        if waits {
+            let reason = Some("it was asked to leave before it began".to_owned());
+            let end = self.end_of(point, Status::Pruned, reason, None, &Progress::default())?;
+            return self.write_down(vec![end]);
+        }
+        if let Some(conversation) = &mut self.conversation {
+            conversation.leaving.insert(point);
+        }
+        Ok(())
+    }
+
+    /// The lanes that are to leave.
+    pub(super) fn asked_to_leave(&mut self, lanes: &Lanes) -> Result<Vec<usize>> {
+        if self.conversation.is_none() {
+            return Ok(Vec::new());
+        }
+        self.hear(Duration::ZERO)?;
+        let Some(conversation) = &mut self.conversation else { return Ok(Vec::new()) };
+        if conversation.leaving.is_empty() {
+            return Ok(Vec::new());
+        }
+        conversation.leaving.retain(|point| !self.directory.ended.contains_key(point));
+        let running: Vec<usize> = lanes.running().map(|lane| lane.index).collect();
+        let leavers: Vec<usize> = running.into_iter().filter(|point| conversation.leaving.remove(point)).collect();
+        Ok(leavers)
+    }
+
+    /// Waits for points where none is left, and puts those that have come into groups: none, where no more come, or something stops the
+    /// sweep.
+    pub(super) fn await_points(&mut self) -> Result<()> {
+        if self.conversation.is_none() {
+            return Ok(());
+        }
+        while self.groups.is_empty() {
+            self.hear(Duration::ZERO)?;
+            let Some(Conversation { is_over, arrived, .. }) = &self.conversation else { return Ok(()) };
+            if arrived.is_empty() {
+                self.stopped = self.reason_to_stop();
+                if *is_over || self.stopped.is_some() {
+                    return Ok(());
+                }
+                let next = self.conversation.as_mut().and_then(|conversation| conversation.next(LOOK));
+                next.map_or(Ok(()), |heard| self.answer(heard))?;
+                continue;
+            }
+            while self.hear(PAUSE)? {}
+            self.directory.sync_points()?;
+            let arrived = self.conversation.as_mut().map(|conversation| std::mem::take(&mut conversation.arrived));
+            let mut groups = VecDeque::new();
+            for group in self.points.grouped(&arrived.unwrap_or_default())? {
+                let initial = lanes::initial(&group.config)?;
+                let parents = Parents { initial, teacher: SavedTeacher::of(&group.config)? };
+                groups.push_back(WaitingGroup { group, parents });
+            }
+            self.groups = groups;
+        }
+        Ok(())
+    }
+
+    /// What stops a sweep that waits.
+    fn reason_to_stop(&self) -> Option<Stop> {
+        let signal = self.environment.signals.caught().map(Stop::Signal);
+        let elapsed = self.environment.started.elapsed().as_secs_f64();
+        let is_out_of_time = self.points.first().max_time.is_some_and(|most| elapsed >= most);
+        signal.or(is_out_of_time.then_some(Stop::TimeLimit))
+    }
+}
