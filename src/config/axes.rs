@@ -217,7 +217,7 @@ mod tests {
         };
         let shares = || (0..=100).map(|share| f64::from(share) / 100.01);
         for (key, text) in [
-            ("optim.lr", "loguniform(1e-4,0.1)"),
+            ("optim.lr", "loguniform(0.0001,0.1)"),
             ("optim.beta2", "uniform(0.9,0.9999)"),
             ("train.batch_size", "loguniform(16,512)"),
             ("train.seed", "uniform(0,9)"),
