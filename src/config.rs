@@ -119,7 +119,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn of(mut layers: Layers) -> Result<Self> {
         complete(&mut layers)?;
-        let mut entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
+        let mut entries = Entries(layers.into_values());
         let mut settings = Settings::read(|key| entries.value(key))?;
         let family = settings.optimizer;
         let wishes = Wishes {
@@ -332,7 +332,8 @@ impl Config {
     /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
     /// every setting, so what a file holds is none where it is the default; nor is a switch, or a dropout of 0, that says what holds.
     pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
-        self.entries().filter(|(setting, value, origin)| {
+        let given = self.entries().filter(|(_, _, origin)| origin.rank() > 0);
+        given.filter(|(setting, value, origin)| {
             let is_none = match origin {
                 Origin::Run => true,
                 Origin::File(..) => self.is_default(setting, value),
@@ -341,7 +342,7 @@ impl Config {
                         && self.is_default(setting, value)
                 }
             };
-            origin.rank() > 0 && !is_none && !self.reads(setting)
+            !is_none && !self.reads(setting)
         })
     }
 

@@ -188,6 +188,11 @@ impl Layers {
         self.slots[index].as_ref()
     }
 
+    /// Values and origins of all settings, in the order of the table.
+    pub fn into_values(self) -> Vec<Option<(Value, Origin)>> {
+        self.slots
+    }
+
     /// As [`Layers::get`], by the key.
     pub fn named(&self, key: &str) -> Option<&(Value, Origin)> {
         self.get(index(key)?)
