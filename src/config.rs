@@ -162,11 +162,15 @@ impl Config {
         entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
-    /// Keys of the settings that are not the same in another configuration.
-    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+    /// The settings that are not the same in another configuration, with their values here.
+    pub fn departures<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (&'static Setting, Option<&'a Value>)> + 'a {
         let value = |entry: &'a Option<(Value, Origin)>| entry.as_ref().map(|(value, _)| value);
-        let pairs = self.entries.0.iter().zip(&other.entries.0).zip(SETTINGS.iter());
-        pairs.filter(move |((own, other), _)| value(own) != value(other)).map(|(_, setting)| setting.key)
+        let pairs = self.entries.0.iter().map(value).zip(other.entries.0.iter().map(value));
+        let others = SETTINGS.iter().zip(pairs).filter(|(_, (own, other))| own != other);
+        others.map(|(setting, (own, _))| (setting, own))
     }
 
     /// The value of a setting; none of a hyperparameter that the optimizer does not have.

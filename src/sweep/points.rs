@@ -4,7 +4,7 @@
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 
 use anyhow::Result;
 use candle_core::Device;
@@ -454,12 +454,18 @@ impl Outline {
         }
         let unread: Vec<&'static str> = config.unread().map(|(setting, ..)| setting.key).collect();
         self.unread.retain(|key| unread.contains(key));
-        self.derived.extend(config.differing(&self.first));
-        let first = *self.seen.entry(digest(&config, &unread)).or_insert(point);
+        let departures: Vec<(&'static Setting, Option<&Value>)> = config.departures(&self.first).collect();
+        self.derived.extend(departures.iter().map(|(setting, _)| setting.key));
+        let first = *self.seen.entry(digest(&self.first, &departures, &unread)).or_insert(point);
         // A value that stands twice on its axis has been told.
         if first != point && !unread.is_empty() {
             let same = self.same.get_or_insert_with(|| Same { pair: [first, point], key: unread[0], count: 0 });
             same.count += 1;
+        }
+        // Most points have the shape of the first, which is not spelled out for each.
+        if !self.groups.is_empty() && departures.iter().all(|(setting, _)| leaves_shape(setting)) {
+            self.groups[0].members.push(point);
+            return Ok(());
         }
         match self.places.entry(shape(&config)) {
             Entry::Occupied(place) => self.groups[*place.get()].members.push(point),
@@ -489,21 +495,24 @@ impl Same {
     }
 }
 
-/// A digest of all that a configuration has and reads.
-fn digest(config: &Config, unread: &[&str]) -> u64 {
-    struct Hashed(DefaultHasher);
-    impl std::fmt::Write for Hashed {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut hashed = Hashed(DefaultHasher::new());
-    for (setting, value, _) in config.entries().filter(|(setting, ..)| !unread.contains(&setting.key)) {
-        let _ = writeln!(hashed, "{}={value}", setting.key);
-    }
-    hashed.0.finish()
+/// A digest of all that a configuration has and reads, by what of it the first one has otherwise.
+fn digest(first: &Config, departures: &[(&Setting, Option<&Value>)], unread: &[&str]) -> u64 {
+    let hashed = |key: &str, value: Option<&Value>| {
+        let mut hasher = DefaultHasher::new();
+        (key, value.map(ToString::to_string)).hash(&mut hasher);
+        hasher.finish()
+    };
+    let departed = departures.iter().map(|(setting, value)| {
+        let value = value.filter(|_| !unread.contains(&setting.key));
+        (setting.key, value)
+    });
+    // What is not read is as if it were not there.
+    let is_same = |key: &&&str| departures.iter().all(|(setting, _)| setting.key != **key);
+    let missing = unread.iter().filter(is_same).map(|key| (*key, None));
+    let others = departed.chain(missing).filter(|(key, value)| *value != first.value(key));
+    others.fold(0, |sum: u64, (key, value)| sum.wrapping_add(hashed(key, value)))
 }
+
 /// Says what is odd about an axis.
 fn warn_of(key: &str, values: &[Value]) {
     let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
@@ -533,6 +542,11 @@ pub fn arguments(config: &Config, axes: &[Axis]) -> Vec<String> {
         }
     }
     words
+}
+
+/// Whether lanes of one model may differ in a setting whatever its values are.
+fn leaves_shape(setting: &Setting) -> bool {
+    setting.lanes == Sharing::Own && !["optim.momentum", "train.ema_decay"].contains(&setting.key)
 }
 
 /// What the lanes of one model have in common, as text.
