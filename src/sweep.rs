@@ -46,6 +46,7 @@ use directory::{SweepDirectory, at_rung};
 use halving::Standing;
 use live::Live;
 use points::{Group, Points};
+use results::Sheet;
 use saved::{Diverged, Manifest, SavedLane, SavedLanes};
 
 /// Bytes that weights, gradients and state of the lanes that run at once may take: they pass through the caches in every step. On a CPU
@@ -489,7 +490,7 @@ impl<'a> Sweep<'a> {
         }
 
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
-        replace(&self.directory.path().join(results::FILE), results::to_csv(&self.directory.ended).as_bytes())?;
+        replace(&self.directory.path().join(results::FILE), Sheet::of(&self.directory.ended).to_csv().as_bytes())?;
         self.directory.end()?;
         let code = match stop {
             // A shard may have no points.
