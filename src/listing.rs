@@ -537,7 +537,7 @@ pub fn notable(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
     shared.iter().filter(telling).cloned().collect()
 }
 
-/// The points of the sweep in `path` that have ended, and the values of its settings, for a drawing.
+/// The points of the sweep in `path` that have ended, and the values of its settings.
 ///
 /// # Errors
 /// If it is no sweep directory or cannot be read ([`Exit::Run`]).
@@ -547,7 +547,7 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, RowSettings)> {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
-    let ended = results::ended(path, MOST_RESULTS);
+    let ended = results::ended(path, results::MOST_BYTES);
     let ended = ended.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
     Ok((ended, RowSettings { common, own: Vec::new() }))
 }

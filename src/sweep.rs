@@ -4,9 +4,11 @@ pub mod curve;
 pub mod directory;
 pub mod halving;
 mod live;
+#[cfg(feature = "hub")]
+pub mod parquet;
 pub mod points;
 pub mod preview;
-mod results;
+pub mod results;
 mod saved;
 pub mod table;
 mod waiting;
