@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::layers::{Given, Sources};
+use crate::config::layers::{Checkpoints, Given, Sources};
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
 use crate::plan;
@@ -180,7 +180,7 @@ impl<'a> Course<'a> {
         let out = self.out.join(name);
         let options = Options {
             lanes: *lanes,
-            all_checkpoints: false,
+            checkpoints: Checkpoints::Best,
             style: Style { json: false, ..*style },
             threads: self.threads,
             answers: false,

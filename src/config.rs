@@ -119,7 +119,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn of(mut layers: Layers) -> Result<Self> {
         complete(&mut layers)?;
-        let mut entries = Entries((0..SETTINGS.len()).map(|index| layers.get(index).cloned()).collect());
+        let mut entries = Entries(layers.into_values());
         let mut settings = Settings::read(|key| entries.value(key))?;
         let family = settings.optimizer;
         let wishes = Wishes {
@@ -162,11 +162,15 @@ impl Config {
         entries.filter_map(|(setting, entry)| entry.as_ref().map(|(value, origin)| (setting, value, origin)))
     }
 
-    /// Keys of the settings that are not the same in another configuration.
-    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+    /// The settings that are not the same in another configuration, with their values here.
+    pub fn departures<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (&'static Setting, Option<&'a Value>)> + 'a {
         let value = |entry: &'a Option<(Value, Origin)>| entry.as_ref().map(|(value, _)| value);
-        let pairs = self.entries.0.iter().zip(&other.entries.0).zip(SETTINGS.iter());
-        pairs.filter(move |((own, other), _)| value(own) != value(other)).map(|(_, setting)| setting.key)
+        let pairs = self.entries.0.iter().map(value).zip(other.entries.0.iter().map(value));
+        let others = SETTINGS.iter().zip(pairs).filter(|(_, (own, other))| own != other);
+        others.map(|(setting, (own, _))| (setting, own))
     }
 
     /// The value of a setting; none of a hyperparameter that the optimizer does not have.
@@ -332,7 +336,8 @@ impl Config {
     /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
     /// every setting, so what a file holds is none where it is the default; nor is a switch, or a dropout of 0, that says what holds.
     pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
-        self.entries().filter(|(setting, value, origin)| {
+        let given = self.entries().filter(|(_, _, origin)| origin.rank() > 0);
+        given.filter(|(setting, value, origin)| {
             let is_none = match origin {
                 Origin::Run => true,
                 Origin::File(..) => self.is_default(setting, value),
@@ -341,7 +346,7 @@ impl Config {
                         && self.is_default(setting, value)
                 }
             };
-            origin.rank() > 0 && !is_none && !self.reads(setting)
+            !is_none && !self.reads(setting)
         })
     }
 

@@ -11,7 +11,7 @@ pub mod group;
 pub mod key;
 pub mod seeds;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -403,21 +403,21 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     let provenance = Rc::new(provenance);
     let axes = Axes::of(&text, path);
     let count = glance_at_points(&text);
-    // What is known of a point, and whether a process is where it was found.
-    let mut points: BTreeMap<usize, (History, Option<PointEnd>, bool)> = BTreeMap::new();
+    // By point, in the order of their lines.
+    let mut points: Vec<(usize, PointHistory)> = Vec::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
     let mut lost = 0;
     let read = results::read_folders(path, MOST_RESULTS, |folder, line| {
         let Some(line) = line else {
             lost += 1;
             return;
         };
-        let is_held = || held.iter().any(|held| held == folder);
-        let new = || (History::of(&common), None, is_held());
-        let (history, end, _) = points.entry(line.point()).or_insert_with(new);
-        match line {
-            ResultLine::Record(_, record) => history.add(record),
-            ResultLine::End(ended) => *end = Some(ended),
-        }
+        let place = *places.entry(line.point()).or_insert_with(|| {
+            let is_held = held.iter().any(|held| held == folder);
+            points.push((line.point(), PointHistory { history: History::of(&common), end: None, is_held }));
+            points.len() - 1
+        });
+        points[place].1.add(line);
     });
     match read {
         Ok(true) => (),
@@ -429,34 +429,62 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     if lost > 0 {
         warn(&results, format!("{} and passed over", broken(lost)));
     }
-    let row = |(number, (history, end, is_held)): (usize, (History, Option<PointEnd>, bool))| {
-        let status = match &end {
-            Some(end) => end.status.word(),
-            None if is_held => Status::Running.word(),
-            None => Status::Interrupted.word(),
-        };
-        let (reason, best, last, own) = match end {
-            Some(end) => {
-                let own = end.settings.iter().chain(&end.derived).filter_map(|(key, value)| Some((index(key)?, value)));
-                (end.reason, end.best, end.last, own.map(|(index, value)| (index, of_json(index, value))).collect())
-            }
-            None => (None, None, None, axes.at(number, count)),
+    points.sort_unstable_by_key(|(number, _)| *number);
+    let row = |(number, PointHistory { history, end, is_held }): (usize, PointHistory)| {
+        let (status, reason, epochs, own) = if let Some(PointState { status, reason, epochs, own }) = end {
+            (status, reason, epochs, own)
+        } else {
+            let status = if is_held { Status::Running } else { Status::Interrupted };
+            (status, None, history.last.as_ref().map_or(0, |last| last.epoch), axes.at(number, count))
         };
         Row {
             point: Some(number),
-            status,
+            status: status.word(),
             reason,
-            epochs: history.last.as_ref().map_or(0, |last| last.epoch),
+            epochs,
             seconds: Some(history.seconds),
             settings: RowSettings { common: Rc::clone(&common), own },
-            last: last.or(history.last),
-            best: best.or(history.best),
+            last: history.last,
+            best: history.best,
             provenance: Rc::clone(&provenance),
             directory: path.to_owned(),
             ..Row::new(format!("{}#{number}", path.display()))
         }
     };
     points.into_iter().map(row).collect()
+}
+
+/// What the lines of a point say.
+struct PointHistory {
+    /// Up to its end; then its last evaluation is the one that its checkpoint belongs to.
+    history: History,
+    end: Option<PointState>,
+    /// Whether a process is where they were found.
+    is_held: bool,
+}
+
+/// How a point ended.
+struct PointState {
+    status: Status,
+    reason: Option<String>,
+    epochs: u64,
+    own: Vec<(usize, Option<Value>)>,
+}
+
+impl PointHistory {
+    fn add(&mut self, line: ResultLine) {
+        let end = match line {
+            ResultLine::Record(_, record) => return self.history.add(record),
+            ResultLine::End(end) => end,
+        };
+        let own = end.settings.iter().chain(&end.derived);
+        let own = own.filter_map(|(key, value)| Some((index(key)?, value)));
+        let own = own.map(|(index, value)| (index, of_json(index, value))).collect();
+        let epochs = self.history.last.as_ref().map_or(0, |last| last.epoch);
+        self.history.last = end.last.or(self.history.last.take());
+        self.history.best = end.best.or(self.history.best.take());
+        self.end = Some(PointState { status: end.status, reason: end.reason, epochs, own });
+    }
 }
 
 /// A value of a `point` line; none of a hyperparameter that its optimizer does not have.
@@ -472,7 +500,14 @@ fn of_json(index: usize, value: &Json) -> Option<Value> {
 pub fn compare_settings(rows: &[Row]) -> (Vec<usize>, Vec<(usize, Value)>) {
     let (mut differing, mut shared) = (Vec::new(), Vec::new());
     let aside: Vec<usize> = ASIDE.iter().filter_map(|key| index(key)).collect();
+    // What no point has for itself is looked at once a sweep.
+    let own: HashSet<usize> = rows.iter().flat_map(|row| &row.settings.own).map(|(k, _)| *k).collect();
+    let mut met = HashSet::new();
+    let is_new = |row: &&Row| met.insert((Rc::as_ptr(&row.settings.common), row.status == BROKEN));
+    let alike: Vec<&Row> = rows.iter().filter(is_new).collect();
+    let all: Vec<&Row> = rows.iter().collect();
     for k in (0..SETTINGS.len()).filter(|k| !aside.contains(k)) {
+        let rows = if own.contains(&k) { &all } else { &alike };
         let mut values = rows.iter().filter_map(|row| row.settings.get(k));
         let Some(first) = values.next() else { continue };
         if values.any(|value| value != first) {
@@ -511,7 +546,7 @@ pub fn notable(shared: &[(usize, Value)]) -> Vec<(usize, Value)> {
     shared.iter().filter(telling).cloned().collect()
 }
 
-/// The points of the sweep in `path` that have ended, and the values of its settings, for a drawing.
+/// The points of the sweep in `path` that have ended, and the values of its settings.
 ///
 /// # Errors
 /// If it is no sweep directory or cannot be read ([`Exit::Run`]).
@@ -521,7 +556,7 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, RowSettings)> {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
-    let ended = results::ended(path, MOST_RESULTS);
+    let ended = results::ended(path, results::MOST_BYTES);
     let ended = ended.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
     Ok((ended, RowSettings { common, own: Vec::new() }))
 }

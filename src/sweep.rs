@@ -7,9 +7,11 @@ pub mod draw;
 pub mod halving;
 pub mod list;
 mod live;
+#[cfg(feature = "hub")]
+pub mod parquet;
 pub mod points;
 pub mod preview;
-mod results;
+pub mod results;
 mod saved;
 pub mod table;
 mod waiting;
@@ -25,7 +27,7 @@ use candle_core::Device;
 use serde_json::{Value as Json, json};
 
 use crate::config::Config;
-use crate::config::layers::SWEEP;
+use crate::config::layers::{Checkpoints, SWEEP};
 use crate::data;
 use crate::device;
 use crate::error::{Exit, Failure};
@@ -50,6 +52,7 @@ use directory::{SweepDirectory, at_rung};
 use halving::Standing;
 use live::Live;
 use points::{Axis, Group, Points};
+use results::Sheet;
 use saved::{Diverged, Manifest, SavedLane, SavedLanes};
 
 /// Bytes that weights, gradients and state of the lanes that run at once may take: they pass through the caches in every step. On a CPU
@@ -70,8 +73,8 @@ pub type TrainSweep = fn(Sweep) -> Result<i32>;
 pub struct Options {
     /// Lanes at once, if not what memory and cache suggest.
     pub lanes: Option<usize>,
-    /// Whether every point's checkpoint is kept, not the best one's alone.
-    pub all_checkpoints: bool,
+    /// Whose checkpoints are kept.
+    pub checkpoints: Checkpoints,
     /// How much is told.
     pub style: Style,
     /// Threads in use.
@@ -158,14 +161,14 @@ impl Sweep {
             None => SweepDirectory::open(&out, resume, &of_whole, &points)?,
         };
         directory.begin(remarks, &points, options.converses)?;
-        let gathered = if points.shard().is_none() { directory.gather(&points, options.all_checkpoints)? } else { 0 };
+        let gathered = if points.shard().is_none() { directory.gather(&points, options.checkpoints)? } else { 0 };
         if gathered > 0 && !options.style.quiet {
             let (what, all) = (counted(gathered as u64, "point"), points.count());
             report::message(&format!("{what} of {all} gathered from shards; {} left", all - directory.ended.len()));
         }
         warn_of_choice(&points, options);
         let best = best_of(directory.ended.values()).cloned();
-        if !options.all_checkpoints {
+        if options.checkpoints == Checkpoints::Best {
             directory.keep_alone(best.as_ref().map(|best| best.point))?;
         }
         let is_watched = !options.style.quiet && !options.style.json;
@@ -319,7 +322,7 @@ impl Sweep {
         }
         if !ends.is_empty() {
             ends.sort_by_key(|end| end.point);
-            if self.options.all_checkpoints {
+            if self.options.checkpoints == Checkpoints::All {
                 for chunk in ends.chunks(MOST_LANES) {
                     let own: Vec<usize> = chunk.iter().map(|end| end.point).collect();
                     for SavedLane { point, checkpoint, best } in self.directory.waiting.lanes(&own)? {
@@ -548,7 +551,7 @@ impl Sweep {
         }
 
         replace(&self.directory.path().join(curve::FILE), figure.to_svg().as_bytes())?;
-        replace(&self.directory.path().join(results::FILE), results::to_csv(&self.directory.ended).as_bytes())?;
+        replace(&self.directory.path().join(results::FILE), Sheet::of(&self.directory.ended).to_csv().as_bytes())?;
         self.directory.end()?;
         let code = match stop {
             // A shard may have no points.
@@ -580,6 +583,9 @@ impl Sweep {
             };
             return format!("none: {why}");
         };
+        if self.options.checkpoints == Checkpoints::None {
+            return format!("point {}, of which no checkpoint is kept (--checkpoints none)", best.point);
+        }
         let path = self.directory.checkpoint(best.point, false);
         let state = match Checkpoint::read_whole(&path) {
             Ok(Ok(_)) => "",
@@ -621,9 +627,12 @@ impl Journal for Sweep {
         self.best = best_of(before.iter().chain(&ends)).cloned();
         let best = self.best.as_ref().map(|best| best.point);
         for end in &ends {
-            if (best == Some(end.point) || self.options.all_checkpoints && !end.has_diverged())
-                && let Some(place) = lanes.active().iter().position(|lane| lane.index == end.point)
-            {
+            let is_kept = match self.options.checkpoints {
+                Checkpoints::Best => best == Some(end.point),
+                Checkpoints::All => best == Some(end.point) || !end.has_diverged(),
+                Checkpoints::None => false,
+            };
+            if is_kept && let Some(place) = lanes.active().iter().position(|lane| lane.index == end.point) {
                 self.directory.save(end.point, &lanes.checkpoint(place)?, lanes.active()[place].best.as_ref())?;
             }
         }
@@ -633,7 +642,7 @@ impl Journal for Sweep {
         let at_rung = at_rung.collect::<Result<Vec<_>>>()?;
         self.directory.wait(at_rung)?;
         let old = before.map(|before| before.point).filter(|old| best != Some(*old));
-        if let Some(old) = old.filter(|_| !self.options.all_checkpoints) {
+        if let Some(old) = old.filter(|_| self.options.checkpoints == Checkpoints::Best) {
             self.directory.forget(old);
         }
 
@@ -739,7 +748,7 @@ fn description(points: &Points, options: Options, shard: Option<Shard>) -> Strin
     if let Some(lanes) = options.lanes {
         let _ = writeln!(text, "lanes = {lanes}");
     }
-    let _ = writeln!(text, "checkpoints = \"{}\"", if options.all_checkpoints { "all" } else { "best" });
+    let _ = writeln!(text, "checkpoints = \"{}\"", options.checkpoints.word());
     let mut section = "";
     for (key, value) in points.described() {
         let (its_section, name) = key.split_once('.').unwrap_or(("", key));
@@ -756,8 +765,11 @@ fn description(points: &Points, options: Options, shard: Option<Shard>) -> Strin
 fn warn_of_choice(points: &Points, options: Options) {
     let has_choice = points.axes().iter().any(|axis| axis.setting.key != "train.seed" && axis.values.len() != 1);
     if has_choice && !points.validate() {
-        let kept =
-            if options.all_checkpoints { "" } else { " and no checkpoint is kept (`--checkpoints all` keeps each)" };
+        let kept = if options.checkpoints == Checkpoints::Best {
+            " and no checkpoint is kept (`--checkpoints all` keeps each)"
+        } else {
+            ""
+        };
         tracing::warn!(
             "without a validation split no point is the best{kept}: the test split judges a choice, and makes none; \
              `--valid-fraction 0.1` lets the sweep choose"

@@ -601,3 +601,25 @@ fn the_table_shows_the_best_twenty_and_tells_of_the_others() {
     let all = std::fs::read_to_string(place.path("a/results.csv")).unwrap();
     assert_eq!(all.lines().count(), 26);
 }
+
+#[test]
+fn without_checkpoints_there_are_results_and_a_kill_costs_nothing() {
+    let place = Place::new();
+    let sweep = "sweep --lr 1e-3,1e-2,1e-1 --limit-train 200 --epochs 4 --valid-fraction 0.2 --save-every 1step -q";
+    place.succeed(&format!("{sweep} --out whole"));
+    let outcome = place.succeed(&format!("{sweep} --checkpoints none --out none"));
+    assert!(outcome.stdout.contains("of which no checkpoint is kept"), "{}", outcome.stdout);
+    common::Running::start(&mut place.adamtrain(&format!("{sweep} --checkpoints none --out killed")))
+        .kill_after(std::time::Duration::from_millis(40));
+    place.succeed(&format!("{sweep} --checkpoints none --out killed --resume"));
+    for index in 0..2 {
+        place.succeed(&format!("{sweep} --checkpoints none --out cut --shard {index}/2"));
+    }
+    place.succeed(&format!("{sweep} --checkpoints none --out cut --resume"));
+    for name in ["none", "killed", "cut"] {
+        let out = place.path(name);
+        assert_eq!(common::names(&out.join("ckpt")), Vec::<String>::new(), "{name}");
+        assert_eq!(common::sweep_lines(&out), common::sweep_lines(&place.path("whole")), "{name}");
+    }
+    place.run("eval none").refused(4, &["none"]);
+}

@@ -465,6 +465,86 @@ fn tables_for_other_programs_have_every_column_and_all_digits() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
+/// The rows of a parquet file, each by the names of its columns, as a CSV file would have them.
+#[cfg(feature = "hub")]
+fn parquet_rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+    let text = |field: Field| match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text,
+        Field::Long(number) => number.to_string(),
+        Field::Double(number) => json!(number).to_string(),
+        Field::Bool(on) => on.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().into_columns().into_iter());
+    rows.map(|row| row.map(|(name, field)| (name, text(field))).collect()).collect()
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn the_points_of_a_sweep_are_a_parquet_file_with_types() {
+    let place = Place::new();
+    // One diverges in its first epoch, and widths are texts.
+    let words = "--valid-fraction 0.2 --hidden none;8,4 --checkpoints all";
+    place.succeed(&format!("sweep --lr 1e-3,1e-2,1e30 --seed 0,1 {words} {SHORT} --out sweeps/a"));
+    let outcome = place.succeed("runs sweeps/a --parquet points.parquet");
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+    let csv = csv_rows(&fs::read_to_string(place.path("sweeps/a/results.csv")).unwrap());
+    assert_eq!(csv.len(), 12);
+    assert!(csv.iter().any(|row| row["status"] == "diverged" && row["test_loss"].is_empty()), "{csv:?}");
+    assert_eq!(parquet_rows(&place.path("points.parquet")), csv);
+
+    // The same from shards that nothing has gathered, in place of what was there; and a sweep that has just begun has no rows.
+    let sharded = format!("sweep --lr 1e-3,1e-2,1e30 --seed 0,1 {words} {SHORT} --out sweeps/b");
+    for index in 0..2 {
+        place.succeed(&format!("{sharded} --shard {index}/2"));
+    }
+    let before = fs::read(place.path("points.parquet")).unwrap();
+    place.succeed("runs sweeps/b --parquet points.parquet");
+    assert!(fs::read(place.path("points.parquet")).unwrap() == before);
+    fs::write(place.path("sweeps/a/results.jsonl"), "").unwrap();
+    place.succeed("runs sweeps/a --parquet none.parquet");
+    assert!(parquet_rows(&place.path("none.parquet")).is_empty());
+
+    place.run("runs --parquet a.parquet").refused(2, &["--parquet", "one sweep", "0 folders"]);
+    place.run("runs sweeps/a sweeps/b --parquet a.parquet").refused(2, &["2 folders"]);
+    place.run("runs sweeps --parquet a.parquet").refused(4, &["sweeps: holds no sweep"]);
+    place.run("runs sweeps/b --parquet sweeps").refused(7, &["is no regular file", "--parquet"]);
+    place.run("runs sweeps/b --parquet absent/a.parquet").refused(7, &["absent"]);
+    for other in ["--csv", "--json", "--where lr=1", "--columns lr", "--sort lr", "--limit 1", "--by-seed"] {
+        place.run(&format!("runs sweeps/b --parquet a.parquet {other}")).refused(2, &["--parquet"]);
+    }
+    assert!(!place.path("a.parquet").exists());
+
+    // Readers that know nothing of this program see the same types and numbers.
+    let types = "[('point', 'BIGINT'), ('hidden', 'VARCHAR'), ('lr', 'DOUBLE'), ('seed', 'BIGINT'), ('scaling', 'VARCHAR'), \
+                 ('status', 'VARCHAR'), ('reason', 'VARCHAR'), ('epochs', 'BIGINT'), ('step', 'BIGINT'), ('train_loss', 'DOUBLE')]";
+    let duck = "import duckdb\nrows = duckdb.sql(\"DESCRIBE SELECT * FROM 'points.parquet'\").fetchall()\n\
+                print([row[:2] for row in rows][:10])\n\
+                print(duckdb.sql(\"SELECT count(*), count(test_loss), sum(point) FROM 'points.parquet'\").fetchall())";
+    let there = csv.iter().filter(|row| !row["test_loss"].is_empty()).count();
+    if let Some(text) = printed(&place, "python3", "-c", "import duckdb", duck) {
+        assert_eq!(text, format!("{types}\n[(12, {there}, 66)]\n"));
+    }
+    let arrow = "import pyarrow.parquet\ntable = pyarrow.parquet.read_table('points.parquet')\n\
+                 print(table.num_rows, table['test_loss'].null_count, [str(field.type) for field in table.schema][:6])";
+    if let Some(text) = printed(&place, "python3", "-c", "import pyarrow.parquet", arrow) {
+        let types = "['int64', 'string', 'double', 'int64', 'string', 'string']";
+        assert_eq!(text, format!("12 {} {types}\n", 12 - there));
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+#[test]
+fn without_the_hub_no_parquet_file_is_written() {
+    let place = Place::new();
+    sweep(&place);
+    place.run("runs sweeps/a --parquet points.parquet").refused(2, &["--parquet", "feature `hub`", "results.csv"]);
+}
+
 /// The blocks of docs/runs.md in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let page = include_str!("../docs/runs.md");
@@ -502,7 +582,7 @@ fn the_lines_of_the_docs_read_the_tables_in_pandas_r_and_duckdb() {
     let is_counted = |text: &str, whom: &str| assert!(text.contains(&(rows - 1).to_string()), "{whom}: {text}");
 
     let python = blocks("python").join("\n") + "print(len(epochs))\n";
-    assert!(blocks("python").len() == 1 && blocks("r").len() == 1 && blocks("sql").len() == 1);
+    assert!(blocks("python").len() == 1 && blocks("r").len() == 1 && blocks("sql").len() == 2);
     if let Some(text) = printed(&place, "python3", "-c", "import pandas", &python) {
         says(&text, "pandas");
         is_counted(text.lines().last().unwrap(), "pandas");
@@ -512,10 +592,15 @@ fn the_lines_of_the_docs_read_the_tables_in_pandas_r_and_duckdb() {
         says(&text, "R");
         is_counted(text.lines().last().unwrap(), "R");
     }
-    let statements = format!("for statement in {:?}.split(';')[:-1]:\n", blocks("sql").join("\n").trim());
-    let duck = format!("import duckdb\n{statements}    rows = duckdb.sql(statement)\nprint(rows.fetchall())\n");
-    if let Some(text) = printed(&place, "python3", "-c", "import duckdb", &duck) {
-        says(&text, "DuckDB");
+    if cfg!(feature = "hub") {
+        place.succeed("runs sweeps/a --parquet points.parquet");
+    }
+    for sql in &blocks("sql")[..if cfg!(feature = "hub") { 2 } else { 1 }] {
+        let statements = format!("for statement in {:?}.split(';')[:-1]:\n", sql.trim());
+        let duck = format!("import duckdb\n{statements}    rows = duckdb.sql(statement)\nprint(rows.fetchall())\n");
+        if let Some(text) = printed(&place, "python3", "-c", "import duckdb", &duck) {
+            says(&text, "DuckDB");
+        }
     }
 }
 

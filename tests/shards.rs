@@ -7,12 +7,14 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use common::{Place, kept, sweep_lines as lines};
+use serde_json::{Value, json};
 
 /// Ten points in two groups, with a split to choose by.
 const SWEEP: &str = "sweep --lr log(1e-4,1e-1,5) --hidden none;6 --limit-train 120 --epochs 3 --valid-fraction 0.2 --checkpoints all --threads 1 -q";
@@ -149,6 +151,62 @@ fn a_line_with_other_settings_does_not_count() {
     fs::write(&file, changed).unwrap();
     place.succeed(&format!("{SWEEP} --out cut --resume")).says(&["passed over"]);
     assert_eq!(kept(&place.path("cut")), kept(&place.path("whole")));
+}
+
+#[test]
+fn strange_lines_of_a_shard_cost_their_points_and_no_others() {
+    let place = Place::new();
+    place.succeed(&format!("{SWEEP} --out whole"));
+    for index in 0..2 {
+        place.succeed(&format!("{SWEEP} --out cut --shard {index}/2"));
+    }
+    let file = place.path("cut/shard-001-of-002/results.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let torn = &text[..text.len() - 40];
+    let strange = "{\nno line\n\n{\"event\":\"epoch\",\"point\":99}\n{\"event\":\"point\",\"point\":1}\n\u{fffd}\n";
+    let changed = [strange.as_bytes(), b"\xff\xfe\n", torn.replace('\n', "\r\n").as_bytes()].concat();
+    fs::write(&file, &changed).unwrap();
+    let outcome = place.succeed(&format!("{} --out cut --resume", SWEEP.trim_end_matches(" -q")));
+    outcome.says(&["9 points of 10 gathered from shards; 1 left"]);
+    assert_eq!(kept(&place.path("cut")), kept(&place.path("whole")));
+    assert_eq!(lines(&place.path("cut")), lines(&place.path("whole")));
+    // A shard stays as it is, and so does what was gathered.
+    assert_eq!(fs::read(&file).unwrap(), changed);
+    let gathered = fs::read(place.path("cut/results.jsonl")).unwrap();
+    assert!(gathered.ends_with(b"\n") && !gathered.contains(&b'\r'));
+    place.succeed(&format!("{SWEEP} --out cut --resume"));
+    assert_eq!(fs::read(place.path("cut/results.jsonl")).unwrap(), gathered);
+}
+
+#[test]
+fn ten_thousand_points_are_gathered_and_listed_in_their_order() {
+    let place = Place::new();
+    let sweep = "sweep --seed 0..9999 --limit-train 60 --epochs 1 --threads 1 --out out --resume";
+    place.succeed(&format!("{sweep} --shard 0/10000 -q"));
+    // What the others would have left, the last one first.
+    let file = place.path("out/shard-00000-of-10000/results.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let own: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut all = String::new();
+    for point in (0..10_000).rev() {
+        for mut line in own.clone() {
+            line["point"] = json!(point);
+            if let Some(settings) = line["settings"].as_object_mut() {
+                settings.insert("train.seed".to_owned(), json!(point));
+            }
+            let _ = writeln!(all, "{line}");
+        }
+    }
+    fs::write(&file, &all).unwrap();
+    place.succeed(sweep).says(&["10000 points of 10000 gathered from shards; 0 left"]);
+    assert!(fs::read_to_string(place.path("out/results.jsonl")).unwrap() == all);
+    let csv = fs::read_to_string(place.path("out/results.csv")).unwrap();
+    let points = csv.lines().skip(1).map(|row| row.split(',').next().unwrap().parse::<usize>().unwrap());
+    assert!(points.eq(0..10_000));
+    let rows = place.succeed("runs out --csv --columns path,seed,status").stdout;
+    let expected = |point: usize| format!("out#{point},{point},finished");
+    assert!(rows.lines().skip(1).eq((0..10_000).map(expected)));
+    assert_eq!(place.succeed("runs out --by-seed --csv --columns n").stdout, "n\n10000\n");
 }
 
 #[test]

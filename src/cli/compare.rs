@@ -203,7 +203,7 @@ fn write(out: &Path, outcome: &Outcome, event: &Json) -> Result<()> {
         replace(&out.join(picture::CURVES), figure.to_svg().as_bytes())?;
     }
     let rows: Vec<_> = event["rows"].as_array().into_iter().flatten().filter_map(Json::as_object).cloned().collect();
-    let names = csv::columns(rows.iter().cloned());
+    let names = csv::columns(rows.iter().map(|row| row.keys()));
     let names: Vec<String> = names.into_iter().filter(|name| name != "test_accuracies").collect();
     let mut text = csv::line(&names) + "\n";
     for row in &rows {

@@ -22,6 +22,7 @@ use crate::listing::key;
 use crate::report::{Output, message};
 use crate::run::read;
 use crate::sweep::curve::{figure, subject};
+use crate::sweep::results::Sheet;
 use crate::text::counted;
 use table::Table;
 
@@ -36,6 +37,7 @@ struct Runs {
     reverse: bool,
     limit: Option<usize>,
     svg: Option<PathBuf>,
+    parquet: Option<PathBuf>,
     form: Form,
     to: Option<PathBuf>,
     quiet: bool,
@@ -84,7 +86,11 @@ Examples:
   adamtrain runs diff runs/a runs/b
   adamtrain runs rm --keep 10 --sort test_accuracy runs
   adamtrain runs --json | jq -r 'select(.status == \"killed\").path'
-  adamtrain runs sweeps/a --svg curve.svg";
+  adamtrain runs sweeps/a --svg curve.svg
+  adamtrain runs sweeps/a --parquet points.parquet";
+
+/// What is about the table of all rows.
+const OF_TABLE: [&str; 10] = ["where", "by-seed", "sort", "columns", "reverse", "limit", "csv", "json", "epochs", "to"];
 
 /// Its command line.
 pub fn command() -> Command {
@@ -144,6 +150,12 @@ pub fn command() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("Draw the sweep in DIR into FILE too, as its curve.svg"),
+            Arg::new("parquet")
+                .long("parquet")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all(OF_TABLE)
+                .help("Write the points of the sweep in DIR into FILE, as its results.csv but with types"),
         ])
         .args(super::output_arguments())
         .subcommands([diff::command(), remark::note(), remark::tag(), remove::command()])
@@ -185,6 +197,7 @@ impl Runs {
             reverse: matches.get_flag("reverse"),
             limit: matches.get_one::<u32>("limit").map(|limit| *limit as usize),
             svg: matches.get_one::<PathBuf>("svg").cloned(),
+            parquet: matches.get_one::<PathBuf>("parquet").cloned(),
             form,
             to: matches.get_one::<PathBuf>("to").cloned(),
             quiet: matches.get_flag("quiet"),
@@ -201,6 +214,9 @@ impl Runs {
         let condition = self.condition.as_deref().map(Condition::parse).transpose()?;
         if let Some(svg) = &self.svg {
             self.draw(svg)?;
+        }
+        if let Some(path) = &self.parquet {
+            return self.write_parquet(path);
         }
         let folders = if self.folders.is_empty() { usual_folders()? } else { self.folders.clone() };
         let mut rows = listing::rows(&folders)?;
@@ -275,13 +291,25 @@ impl Runs {
         message(&format!("{columns} {do_not} not fit: {names}; `--columns NAME,NAME` chooses, `| less -S` has all"));
     }
 
+    /// The folder of the one sweep that this flag is about; `does` says what it does.
+    fn sweep(&self, flag: &str, does: &str) -> Result<&Path> {
+        let [folder] = self.folders.as_slice() else {
+            let what = format!("{flag} {does} one sweep, found {} folders", self.folders.len());
+            let hint = format!("`adamtrain runs sweeps/a {flag} FILE`");
+            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+        };
+        Ok(folder)
+    }
+
+    /// Writes the points of the sweep that is asked for.
+    fn write_parquet(&self, path: &Path) -> Result<()> {
+        let (ended, _) = listing::ended(self.sweep("--parquet", "writes")?)?;
+        super::write_file("--parquet", path, &parquet(&Sheet::of(&ended))?)
+    }
+
     /// Draws the sweep that is asked for.
     fn draw(&self, svg: &Path) -> Result<()> {
-        let [folder] = self.folders.as_slice() else {
-            let what = format!("--svg draws one sweep, found {} folders", self.folders.len());
-            return Err(Failure::new(Exit::Usage, what).hint("`adamtrain runs sweeps/a --svg curve.svg`").into());
-        };
-        let (ended, settings) = listing::ended(folder)?;
+        let (ended, settings) = listing::ended(self.sweep("--svg", "draws")?)?;
         let is_swept = |key: &str| ended.values().any(|end| end.settings.contains_key(key));
         let common = |key: &str| {
             let place = SETTINGS.iter().position(|setting| setting.key == key)?;
@@ -301,4 +329,17 @@ pub(super) fn usual_folders() -> Result<Vec<PathBuf>> {
         }
     }
     Ok(folders)
+}
+
+/// The parquet file of a table.
+#[cfg(feature = "hub")]
+fn parquet(sheet: &Sheet) -> Result<Vec<u8>> {
+    crate::sweep::parquet::file(sheet)
+}
+
+/// Refused: what writes it is not built in.
+#[cfg(not(feature = "hub"))]
+fn parquet(_: &Sheet) -> Result<Vec<u8>> {
+    let failure = Failure::new(Exit::Usage, "--parquet: this program was built without the feature `hub`");
+    Err(failure.hint("a sweep's results.csv has the same columns").into())
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
-use crate::config::layers::Sources;
+use crate::config::layers::{Checkpoints, Sources};
 use crate::error::{Exit, Failure};
 use crate::lanes;
 use crate::plan;
@@ -35,7 +35,7 @@ pub struct SweepRequest {
     dry_run: bool,
     index: Option<usize>,
     lanes: Option<usize>,
-    all_checkpoints: Option<bool>,
+    checkpoints: Option<Checkpoints>,
     remarks: Remarks,
     style: Style,
 }
@@ -53,7 +53,7 @@ Examples:
   adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4
   adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
   adamtrain sweep --lr 'log(1e-4,1e-1,27)' --valid-fraction 0.1 --halving 3
-  adamtrain sweep --lr 'loguniform(1e-4,1e-1)' --beta2 'uniform(0.9,0.999)' --quasi 64 --valid-fraction 0.1
+  adamtrain sweep --lr 'loguniform(1e-4,1e-1)' --quasi 64 --valid-fraction 0.1
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3
@@ -87,17 +87,18 @@ pub fn command() -> Command {
                 .long("random")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..))
-                .help("N points drawn from all combinations, or from the ranges uniform(a,b) and loguniform(a,b)")),
+                .help("N points drawn from all combinations or from ranges")),
             own(Arg::new("quasi")
                 .long("quasi")
                 .value_name("N")
                 .value_parser(value_parser!(u32).range(1..))
                 .conflicts_with("random")
-                .help("N points spread evenly over the same (Halton's sequence)")),
+                .help("N points spread evenly over the same")),
             own(Arg::new("random-seed")
                 .long("random-seed")
                 .value_name("S")
                 .value_parser(value_parser!(u64))
+                .hide_short_help(true)
                 .help("Which points --random draws, or by how much those of --quasi are moved [default: 0]")),
             own(Arg::new("points")
                 .long("points")
@@ -123,7 +124,7 @@ pub fn command() -> Command {
             own(Arg::new("checkpoints")
                 .long("checkpoints")
                 .value_name("WHICH")
-                .value_parser(["best", "all"])
+                .value_parser(Checkpoints::WORDS)
                 .conflicts_with("expand")
                 .help("Whose checkpoints are kept [default: best]")),
             own(Arg::new("expand")
@@ -163,7 +164,7 @@ impl SweepRequest {
             dry_run: matches.get_flag("dry-run"),
             index: number("index"),
             lanes: number("lanes"),
-            all_checkpoints: matches.get_one::<String>("checkpoints").map(|which| which == "all"),
+            checkpoints: matches.get_one::<String>("checkpoints").and_then(|which| Checkpoints::parse(which)),
             remarks: super::remarks(matches),
             style: Style { json: matches.get_flag("json"), quiet: matches.get_flag("quiet") },
         }
@@ -221,10 +222,10 @@ impl SweepRequest {
             return output.finish().map(|()| 0);
         }
         let threads = plan::start_threads(points.first().threads)?;
-        let all_checkpoints = self.all_checkpoints.or(points.table.all_checkpoints).unwrap_or(false);
+        let checkpoints = self.checkpoints.or(points.table.checkpoints).unwrap_or(Checkpoints::Best);
         let options = Options {
             lanes: self.lanes.or(points.table.lanes),
-            all_checkpoints,
+            checkpoints,
             // Who talks to it reads lines.
             style: Style { json: self.style.json || converses, ..self.style },
             threads,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Request, Teacher, work_folder};
 use crate::config::Config;
-use crate::config::layers::{Given, Sources};
+use crate::config::layers::{Checkpoints, Given, Sources};
 use crate::config::settings::{SETTINGS, Setting, index};
 use crate::error::{Exit, Failure};
 use crate::plan;
@@ -259,7 +259,8 @@ impl<'a> Ladder<'a> {
         let points = points_of(given)?;
         let lanes = Some(points.total());
         let (style, threads) = (self.request.style, self.threads);
-        let options = Options { lanes, all_checkpoints: true, style, threads, answers: false, converses: false };
+        let options =
+            Options { lanes, checkpoints: Checkpoints::All, style, threads, answers: false, converses: false };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
         if !style.quiet {

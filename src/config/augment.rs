@@ -24,7 +24,7 @@ impl Augment {
     /// `none`, or parts with `+` between them, each once, in any order.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = [false; PARTS.len()];
-        if plain(text) == NONE {
+        if text == NONE || plain(text) == NONE {
             return Some(Self(parts));
         }
         for word in text.split('+') {

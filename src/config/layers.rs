@@ -114,6 +114,32 @@ pub struct Layers {
     pub sweep: SweepTable,
 }
 
+/// Whose checkpoints a sweep keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// That of the best point.
+    Best,
+    /// Those of all points that do not diverge.
+    All,
+    /// Nobody's.
+    None,
+}
+
+impl Checkpoints {
+    /// What they are called, in this order.
+    pub const WORDS: [&'static str; 3] = ["best", "all", "none"];
+
+    /// What a word says.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Best, Self::All, Self::None].into_iter().find(|which| which.word() == word)
+    }
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
 /// The table `[sweep]` of `sweep.toml`: what is no setting of a point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepTable {
@@ -123,8 +149,8 @@ pub struct SweepTable {
     pub quasi: Option<usize>,
     /// The seed of such points.
     pub random_seed: Option<u64>,
-    /// Whether every point's checkpoint is kept.
-    pub all_checkpoints: Option<bool>,
+    /// Whose checkpoints are kept.
+    pub checkpoints: Option<Checkpoints>,
     /// How many train at once, if not what memory and cache suggest.
     pub lanes: Option<usize>,
     /// Which part of a sweep the file belongs to.
@@ -154,8 +180,8 @@ impl SweepTable {
             "points_file" => return Err(format!("expected {POINTS_FILE}")),
             "points_digest" => self.points_digest = Some(text.to_owned()),
             "checkpoints" => {
-                let all = ["best", "all"].iter().position(|word| *word == text);
-                self.all_checkpoints = Some(all.ok_or("expected best or all")? == 1);
+                let known = Checkpoints::parse(text);
+                self.checkpoints = Some(known.ok_or_else(|| format!("expected {}", Checkpoints::WORDS.join(", ")))?);
             }
             _ => {
                 let keys = "points, random, quasi, random_seed, lanes, checkpoints, shard, halving, points_file, points_digest";
@@ -205,6 +231,11 @@ impl Layers {
     /// The value and origin of the setting with this index.
     pub fn get(&self, index: usize) -> Option<&(Value, Origin)> {
         self.slots[index].as_ref()
+    }
+
+    /// Values and origins of all settings, in the order of the table.
+    pub fn into_values(self) -> Vec<Option<(Value, Origin)>> {
+        self.slots
     }
 
     /// As [`Layers::get`], by the key.

@@ -3,6 +3,7 @@
 //! An entry of `settings!` is all that a setting needs: it makes the row of [`SETTINGS`], from which files, flags, help and
 //! completions come, and the field of [`Settings`], whose type must be what the entry accepts.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -26,8 +27,12 @@ use crate::optim::{Decay, Family, HYPERS};
 
 /// Index in [`SETTINGS`] of `key`.
 pub fn index(key: &str) -> Option<usize> {
-    SETTINGS.iter().position(|setting| setting.key == key)
+    PLACES.get(key).copied()
 }
+
+/// Where each key stands. A configuration asks some 150 times, and a sweep has one a point.
+static PLACES: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| SETTINGS.iter().enumerate().map(|(place, setting)| (setting.key, place)).collect());
 
 /// All settings, in the order of help and of files; those of a section stand together.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Row;
 use super::column::{METRICS, WITHOUT_RESULT};
 use super::seeds::{Mean, Seeds};
+use super::{Row, RowSettings};
 use crate::config::Value;
 use crate::config::settings::{SETTINGS, index};
 use crate::draw::Estimate;
@@ -23,10 +23,24 @@ pub fn by_seed(rows: &[Row]) -> Vec<Row> {
     let aside = |k: usize| SEEDS.contains(&SETTINGS[k].key) || WITHOUT_RESULT.contains(&SETTINGS[k].key);
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
+    let text = |value: Option<&Value>| format!("{:?} ", value.map(Value::to_string));
+    // What the points of a sweep share is written once: they stand together.
+    let mut shared: (*const Vec<Option<Value>>, Vec<String>) = (std::ptr::null(), Vec::new());
+    let told: Vec<usize> = (0..SETTINGS.len()).filter(|&k| !aside(k)).collect();
     for row in rows {
+        let RowSettings { common, own } = &row.settings;
+        if shared.0 != Rc::as_ptr(common) {
+            let texts = (0..SETTINGS.len()).map(|k| text(common.get(k).and_then(Option::as_ref)));
+            shared = (Rc::as_ptr(common), texts.collect());
+        }
         // Data of another digest is other data, wherever it lies; of points it is not known.
-        let settings = (0..SETTINGS.len()).filter(|&k| !aside(k)).map(|k| row.settings.get(k).map(Value::to_string));
-        let same = format!("{:?}", (row.data.as_ref(), settings.collect::<Vec<_>>()));
+        let mut same = format!("{:?} ", row.data);
+        for &k in &told {
+            match own.iter().find(|(other, _)| *other == k) {
+                Some((_, value)) => same += &text(value.as_ref()),
+                None => same += &shared.1[k],
+            }
+        }
         let place = *places.entry(same).or_insert(groups.len());
         if place == groups.len() {
             groups.push(Vec::new());

@@ -1,6 +1,6 @@
 //! Tables for other programs: RFC 4180, with lines that end as those of this system. What is not known is empty.
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 /// A field: quoted where it must be.
 pub fn field(text: &str) -> String {
@@ -26,15 +26,21 @@ pub fn word(value: &Json) -> String {
 }
 
 /// All names that rows have, each where it first stands behind those before it.
-pub fn columns(rows: impl Iterator<Item = Map<String, Json>>) -> Vec<String> {
+pub fn columns<T: AsRef<str>>(rows: impl Iterator<Item: IntoIterator<Item = T>>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for row in rows {
         let mut place = 0;
-        for (name, _) in row {
-            let known = names.iter().position(|other| *other == name);
+        for name in row {
+            let name = name.as_ref();
+            // Nearly always as in the row above.
+            if names.get(place).is_some_and(|other| other == name) {
+                place += 1;
+                continue;
+            }
+            let known = names.iter().position(|other| other == name);
             let found = known.unwrap_or(place);
             if known.is_none() {
-                names.insert(found, name);
+                names.insert(found, name.to_owned());
             }
             place = found + 1;
         }

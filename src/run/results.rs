@@ -1,11 +1,13 @@
 //! `results.jsonl` of a sweep or of a shard of one: a line for each point and evaluation, and one for the end of each point.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::iter;
 use std::path::Path;
 
-use serde::Deserialize as _;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Status, shard};
@@ -53,15 +55,41 @@ pub struct PointEnd {
     pub best: Option<Record>,
 }
 
+/// What a line has beside the fields of an evaluation. It is read once for these and once for those: what is kept of hundreds of
+/// thousands of lines passes through no map.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    point: usize,
+    settings: Option<Map<String, Json>>,
+    derived: Option<Map<String, Json>>,
+    status: Option<Status>,
+    reason: Option<String>,
+    epoch: Option<IgnoredAny>,
+    epochs: Option<u64>,
+    best: Option<Record>,
+}
+
 impl ResultLine {
     /// The line that this text is; none where it is no whole one.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let line: Map<String, Json> = serde_json::from_slice(text).ok()?;
-        let point = line.get("point")?.as_u64()? as usize;
-        match line.get("event")?.as_str()? {
-            "point" => PointEnd::parse(point, &line).map(Self::End),
-            _ => Some(Self::Record(point, Record::deserialize(&line).ok()?)),
+        let line: Line = serde_json::from_slice(text).ok()?;
+        let record = || serde_json::from_slice::<Record>(text).ok();
+        if line.event != "point" {
+            return Some(Self::Record(line.point, record()?));
         }
+        Some(Self::End(PointEnd {
+            point: line.point,
+            settings: line.settings.unwrap_or_default(),
+            derived: line.derived.unwrap_or_default(),
+            status: line.status?,
+            reason: line.reason,
+            // What a point that diverged in its first epoch has not come to is null.
+            last: if line.epoch.is_some() { Some(record()?.without_event()) } else { None },
+            epochs: line.epochs.unwrap_or_default(),
+            best: line.best.map(Record::without_event),
+        }))
     }
 
     /// Its point.
@@ -86,23 +114,6 @@ impl ResultLine {
 }
 
 impl PointEnd {
-    fn parse(point: usize, line: &Map<String, Json>) -> Option<Self> {
-        let object = |key: &str| line.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
-        // What a point that diverged in its first epoch has not come to is null.
-        let is_there = |fields: &Map<String, Json>| fields.get("epoch").is_some_and(|epoch| !epoch.is_null());
-        let record = |fields: &Map<String, Json>| Record::deserialize(fields).ok().map(Record::without_event);
-        Some(Self {
-            point,
-            settings: object("settings"),
-            derived: object("derived"),
-            status: Status::deserialize(line.get("status")?).ok()?,
-            reason: line.get("reason").and_then(Json::as_str).map(str::to_owned),
-            last: if is_there(line) { Some(record(line)?) } else { None },
-            epochs: line.get("epochs").and_then(Json::as_u64).unwrap_or_default(),
-            best: Some(object("best")).filter(is_there).map(|best| record(&best)).unwrap_or_default(),
-        })
-    }
-
     /// As JSON: the fields of its last evaluation at top level, and as `best` those of the best one.
     pub fn to_json(&self) -> Json {
         let mut line = Map::from_iter([
@@ -202,4 +213,69 @@ pub fn ended(sweep: &Path, most: u64) -> io::Result<BTreeMap<usize, PointEnd>> {
         }
     })?;
     Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_is_written() {
+        let record = Record {
+            event: "epoch".into(),
+            epoch: 2,
+            step: 8,
+            train_loss: Some(0.1 + 0.2),
+            valid_loss: None,
+            test_loss: Some(f64::MIN_POSITIVE),
+            skipped_steps: Some(3),
+            lr: 1e-3,
+            ..Record::default()
+        };
+        let settings = json!({"optim.lr": 1e-3, "model.hidden": [8, 4], "optim.clip_norm": null, "a": "\u{e9}\n"});
+        let end = PointEnd {
+            point: 7,
+            settings: settings.as_object().unwrap().clone(),
+            derived: Map::from_iter([("train.seed".to_owned(), json!(3))]),
+            status: Status::Finished,
+            reason: Some("a \"b\"".into()),
+            last: Some(record.clone().without_event()),
+            epochs: 2,
+            best: Some(record.clone().without_event()),
+        };
+        // It diverged in its first epoch: there is no evaluation, and its fields are null.
+        let diverged = PointEnd { status: Status::Diverged, last: None, best: None, epochs: 0, ..end.clone() };
+        for line in [ResultLine::Record(7, record), ResultLine::End(end), ResultLine::End(diverged)] {
+            let text = line.to_json().to_string();
+            assert_eq!(ResultLine::parse(text.as_bytes()), Some(line), "{text}");
+            // A line that is being written is none.
+            assert_eq!(ResultLine::parse(&text.as_bytes()[..text.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn what_another_version_leaves_out_or_adds_is_passed_over() {
+        let read = |text: &str| ResultLine::parse(text.as_bytes());
+        let Some(ResultLine::End(end)) =
+            read(r#"{"point": 3, "new": [1, {"a": null}], "status": "finished", "event": "point", "epoch": 4}"#)
+        else {
+            panic!("it is no end");
+        };
+        assert_eq!((end.point, end.settings.len(), end.epochs), (3, 0, 0));
+        assert_eq!(end.last.map(|last| last.epoch), Some(4));
+        assert!(matches!(read(r#"{"event": "epoch", "point": 3, "new": {}}"#), Some(ResultLine::Record(3, _))));
+        for text in [
+            "",
+            "7",
+            "[]",
+            r#"{"event": "epoch"}"#,
+            r#"{"event": "epoch", "point": -1}"#,
+            r#"{"event": "point", "point": 3}"#,
+            r#"{"event": "point", "point": 3, "status": "unheard of"}"#,
+            r#"{"event": "epoch", "point": 3, "epoch": "x"}"#,
+            r#"{"event": "epoch", "point": 3} {}"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -14,7 +14,8 @@
 //! shard-003-of-100/   the same of a part that its own process trains, in `sweep --shard 3/100`
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use super::list;
 use super::points::Points;
 use super::saved::{Manifest, SavedLane, SavedLanes};
 use super::waiting::Waiting;
-use crate::config::layers::SWEEP;
+use crate::config::layers::{Checkpoints, SWEEP};
 use crate::config::settings::{SETTINGS, index};
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
@@ -88,8 +89,7 @@ impl SweepDirectory {
         let is_of_now = deciding(&begun) == deciding(description);
         let description = if is_of_now { description } else { &begun };
         let digest = hex(Sha256::new_with_prefix(deciding(description).join("\n")));
-        let Resumed { saved, results, waiting } =
-            if holds_something { resumed(out, &digest, points)? } else { Resumed::default() };
+        let resumed = if holds_something { resumed(out, &digest, points)? } else { Resumed::default() };
         replace(&out.join(DESCRIPTION), description.as_bytes())?;
         if points.shard().is_none() {
             write_points(out, points)?;
@@ -104,13 +104,13 @@ impl SweepDirectory {
             _lock: lock,
             whole: None,
             results: open.map_err(|error| unwritable(&lines, &error))?,
-            results_bytes: results.text.len() as u64,
+            results_bytes: resumed.results_bytes,
             sweep: digest,
             points: None,
-            at_rungs: results.at_rungs(points),
-            ended: results.ended,
-            saved,
-            waiting,
+            at_rungs: resumed.at_rungs,
+            ended: resumed.ended,
+            saved: resumed.saved,
+            waiting: resumed.waiting,
             provenance: None,
         })
     }
@@ -159,11 +159,16 @@ impl SweepDirectory {
     ///
     /// # Errors
     /// If a shard is another sweep's or cannot be read ([`Exit::Run`]), or something cannot be written ([`Exit::Output`]).
-    pub fn gather(&mut self, points: &Points, all_checkpoints: bool) -> Result<usize> {
+    pub fn gather(&mut self, points: &Points, checkpoints: Checkpoints) -> Result<usize> {
         let before = self.ended.len();
-        let in_progress = self.saved.as_ref().map_or(Vec::new(), |saved| saved.manifest.points.clone());
+        if before == points.total() {
+            return Ok(0);
+        }
+        let saved = self.saved.iter().flat_map(|saved| &saved.manifest.points);
+        let in_progress: HashSet<usize> = saved.copied().collect();
         let file = self.path.join(DESCRIPTION);
         let description = read::text(&file, MOST_DESCRIPTION).map_err(|error| read::failure(&file, &error))?;
+        let mut best = best_of(self.ended.values()).cloned();
         for (_, folder) in shard::folders(&self.path).map_err(|error| read::failure(&self.path, &error))? {
             let lines = folder.join(results::RESULTS);
             let text = read::optional(read::bytes(&lines, results::MOST_BYTES));
@@ -178,16 +183,28 @@ impl SweepDirectory {
                 }
                 wrong.is_none() && !self.ended.contains_key(index) && !in_progress.contains(index)
             });
-            self.take_over(&folder, found, all_checkpoints)?;
+            best = self.take_over(&folder, found, best, checkpoints)?;
         }
         Ok(self.ended.len() - before)
     }
 
-    /// Adds the results of a shard. Checkpoints come before the lines that say that they are there.
-    fn take_over(&mut self, folder: &Path, found: Results, all_checkpoints: bool) -> Result<()> {
-        let best = |ended: &BTreeMap<usize, PointEnd>| best_of(ended.values()).map(|best| best.point);
-        let best_found = best_of(self.ended.values().chain(found.ended.values())).map(|best| best.point);
-        for index in found.ended.keys().filter(|index| all_checkpoints || best_found == Some(**index)) {
+    /// Adds the results of a shard to those whose best is `old`; answers with the best of all. Checkpoints come before the lines that say
+    /// that they are there.
+    fn take_over(
+        &mut self,
+        folder: &Path,
+        found: Results,
+        old: Option<PointEnd>,
+        checkpoints: Checkpoints,
+    ) -> Result<Option<PointEnd>> {
+        let best = best_of(old.iter().chain(found.ended.values())).cloned();
+        let index_of = |best: &Option<PointEnd>| best.as_ref().map(|best| best.point);
+        let is_new = index_of(&best) != index_of(&old);
+        for index in found.ended.keys().filter(|index| match checkpoints {
+            Checkpoints::Best => index_of(&best) == Some(**index),
+            Checkpoints::All => true,
+            Checkpoints::None => false,
+        }) {
             for is_best in [true, false] {
                 let path = resolve::of_point(folder, *index, is_best);
                 let bytes = read::optional(read::bytes(&path, MOST_CHECKPOINT));
@@ -196,18 +213,13 @@ impl SweepDirectory {
                 }
             }
         }
-        let own = |line: &&str| {
-            ResultLine::parse(line.as_bytes()).is_some_and(|line| found.ended.contains_key(&line.point()))
-        };
-        let text: String = found.text.split_inclusive('\n').filter(own).collect();
-        self.write(&text)?;
+        self.write(&found.only(|point| found.ended.contains_key(&point)))?;
         self.sync()?;
-        let old = best(&self.ended);
         self.ended.extend(found.ended);
-        if let Some(old) = old.filter(|old| !all_checkpoints && best(&self.ended) != Some(*old)) {
-            self.forget(old);
+        if let Some(old) = old.filter(|_| is_new && checkpoints == Checkpoints::Best) {
+            self.forget(old.point);
         }
-        Ok(())
+        Ok(best)
     }
 
     /// Writes where and since when the sweep is computed, and what is said of it; of one that has ended, and that no points may come to
@@ -506,8 +518,7 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
         Some(halving) => told(&text, Waiting::read(out, digest, halving, points)?),
         None => Waiting::default(),
     };
-    let without_lanes =
-        || Resumed { saved: None, results: Results::of_ended(&text, &waiting), waiting: waiting.clone() };
+    let without_lanes = || (None, Results::of_ended(&text, &waiting), waiting.clone());
     let usable = |saved: SavedLanes| {
         if let Some(defect) = saved.defect(digest, points) {
             return Err(format!("{}: {defect}", lanes.display()));
@@ -516,14 +527,14 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
         waiting.retain(|point, _| !saved.manifest.points.contains(&point));
         let results = Results::up_to(&text, &saved.manifest, &waiting);
         let lost = || format!("{}: results.jsonl has lost lines that it counts on", lanes.display());
-        results.ok_or_else(lost).map(|results| Resumed { saved: Some(saved), results, waiting })
+        results.ok_or_else(lost).map(|results| (Some(saved), results, waiting))
     };
     let found = match SavedLanes::read(&lanes)? {
         Ok(Some(saved)) => usable(saved),
         Ok(None) => Ok(without_lanes()),
         Err(failure) => Err(failure.to_string()),
     };
-    let Resumed { saved, results, mut waiting } = found.unwrap_or_else(|what| {
+    let (saved, results, mut waiting) = found.unwrap_or_else(|what| {
         tracing::warn!("{what}; its points are trained again from where they waited, or from their start");
         without_lanes()
     });
@@ -535,14 +546,17 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
     if text != results.text.as_bytes() {
         replace(&lines, results.text.as_bytes())?;
     }
-    Ok(Resumed { saved, results, waiting })
+    let (results_bytes, at_rungs) = (results.text.len() as u64, results.at_rungs(points));
+    Ok(Resumed { saved, results_bytes, at_rungs, ended: results.ended, waiting })
 }
 
 /// What a sweep goes on from.
 #[derive(Default)]
 struct Resumed {
     saved: Option<SavedLanes>,
-    results: Results,
+    results_bytes: u64,
+    at_rungs: BTreeMap<(usize, u64), f64>,
+    ended: BTreeMap<usize, PointEnd>,
     waiting: Waiting,
 }
 
@@ -587,27 +601,33 @@ const MOST_DESCRIPTION: u64 = 1 << 20;
 /// The file of lanes in progress.
 const LANES: &str = "lanes.safetensors";
 
-/// What `results.jsonl` holds.
-#[derive(Default)]
-struct Results {
-    text: String,
+/// What `results.jsonl` holds, or what of it stays.
+struct Results<'a> {
+    text: Cow<'a, str>,
+    /// The point of each line.
+    points: Vec<usize>,
     ended: BTreeMap<usize, PointEnd>,
 }
 
-impl Results {
+impl<'a> Results<'a> {
     /// The results that saved lanes count on, if they are there: lines of these lanes, of points that wait and of those that have ended.
-    fn up_to(text: &[u8], manifest: &Manifest, waiting: &Waiting) -> Option<Self> {
+    fn up_to(text: &'a [u8], manifest: &Manifest, waiting: &Waiting) -> Option<Self> {
         let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
         let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
-        let lines = text.lines().map(|line| ResultLine::parse(line.as_bytes())).collect::<Option<Vec<_>>>()?;
-        let points: Vec<usize> = lines.iter().map(ResultLine::point).collect();
-        let ended = ended(lines.into_iter());
+        let (mut points, mut ended) = (Vec::new(), BTreeMap::new());
+        for line in text.lines() {
+            let line = ResultLine::parse(line.as_bytes())?;
+            points.push(line.point());
+            if let ResultLine::End(end) = line {
+                ended.insert(end.point, end);
+            }
+        }
         let is_known = |point: &usize| match (ended.contains_key(point), manifest.points.contains(point)) {
             (has_ended, is_saved) if has_ended != is_saved => true,
             (has_ended, _) => !has_ended && waiting.get(*point).is_some(),
         };
         let is_ours = points.iter().chain(&manifest.points).all(is_known);
-        is_ours.then(|| Self { text: text.to_owned(), ended })
+        is_ours.then(|| Self { text: text.into(), points, ended })
     }
 
     /// Requires that the line of each point that has ended tells the settings of that point.
@@ -630,34 +650,56 @@ impl Results {
     }
 
     /// The lines of points that have ended, and of those that wait those up to there.
-    fn of_ended(text: &[u8], waiting: &Waiting) -> Self {
+    fn of_ended(text: &'a [u8], waiting: &Waiting) -> Self {
         let text = String::from_utf8_lossy(text);
-        let lines: Vec<_> = text.lines().filter_map(|text| Some((text, ResultLine::parse(text.as_bytes())?))).collect();
-        let ended = ended(lines.iter().map(|(_, line)| line.clone()));
-        let waited = |line: &ResultLine| match line {
-            ResultLine::Record(point, record) => {
-                waiting.get(*point).is_some_and(|waiting| record.step <= waiting.progress.step)
-            }
-            ResultLine::End(_) => false,
+        let mut ended = BTreeMap::new();
+        // Of each line its point, and its step where it is no end; none where it is none of a sweep's.
+        let mut told: Vec<Option<(usize, Option<u64>)>> = Vec::new();
+        for line in text.lines() {
+            told.push(match ResultLine::parse(line.as_bytes()) {
+                Some(ResultLine::Record(point, record)) => Some((point, Some(record.step))),
+                Some(ResultLine::End(end)) => {
+                    let point = end.point;
+                    ended.insert(point, end);
+                    Some((point, None))
+                }
+                None => None,
+            });
+        }
+        let waited = |point: usize, step: u64| waiting.get(point).is_some_and(|at| step <= at.progress.step);
+        for line in &mut told {
+            *line =
+                line.filter(|(point, step)| ended.contains_key(point) || step.is_some_and(|step| waited(*point, step)));
+        }
+        let points = told.iter().flatten().map(|(point, _)| *point).collect();
+        let is_whole = text.is_empty() || text.ends_with('\n') && !text.contains('\r');
+        let text = if told.iter().all(Option::is_some) && is_whole {
+            text
+        } else {
+            lines_where(&text, told.iter().map(Option::is_some)).into()
         };
-        let kept = lines.iter().filter(|(_, line)| ended.contains_key(&line.point()) || waited(line));
-        let text: Vec<&str> = kept.flat_map(|(text, _)| [*text, "\n"]).collect();
-        Self { text: text.concat(), ended }
+        Self { text, points, ended }
     }
+
+    /// The lines of points for which `stays` says yes.
+    fn only(&self, stays: impl Fn(usize) -> bool) -> Cow<'_, str> {
+        if self.points.iter().all(|point| stays(*point)) {
+            return Cow::Borrowed(&self.text);
+        }
+        lines_where(&self.text, self.points.iter().map(|point| stays(*point))).into()
+    }
+}
+
+/// The lines of a text that stay.
+fn lines_where(text: &str, stays: impl Iterator<Item = bool>) -> String {
+    let kept = text.lines().zip(stays).filter(|(_, stays)| *stays);
+    kept.flat_map(|(line, _)| [line, "\n"]).collect()
 }
 
 /// What a point is judged by at a rung, if this is its record there.
 pub fn at_rung(halving: Halving, point: usize, record: &Record) -> Option<((usize, u64), f64)> {
     let is_there = record.event == "epoch" && halving.has_rung(record.epoch);
     record.valid_accuracy.filter(|_| is_there).map(|accuracy| ((point, record.epoch), accuracy))
-}
-
-fn ended(lines: impl Iterator<Item = ResultLine>) -> BTreeMap<usize, PointEnd> {
-    let end = |line| match line {
-        ResultLine::End(end) => Some((end.point, end)),
-        ResultLine::Record(..) => None,
-    };
-    lines.filter_map(end).collect()
 }
 
 /// Entries of `sweep.toml` that say which points were given one by one.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 
 use anyhow::Result;
 use candle_core::Device;
@@ -533,9 +533,10 @@ impl Points {
         if self.are_open() {
             // What others will have is not known yet: it is held against what all share. A hyperparameter that it does not have is null.
             let (config, own) = (self.config(point)?, self.settings(point));
-            let differing = config.differing(&self.first).filter(|key| !own.contains_key(*key));
-            let value = |key: &str| config.value(key).map_or(Json::Null, Value::to_json);
-            return Ok(differing.map(|key| (key.to_owned(), value(key))).collect());
+            let others = config.departures(&self.first).filter(|(setting, _)| !own.contains_key(setting.key));
+            let others =
+                others.map(|(setting, value)| (setting.key.to_owned(), value.map_or(Json::Null, Value::to_json)));
+            return Ok(others.collect());
         }
         if self.derived.is_empty() {
             return Ok(Map::new());
@@ -625,6 +626,8 @@ struct Outline {
     first: Config,
     groups: Vec<Group>,
     places: HashMap<String, usize>,
+    /// The group that has the shape of the first, once there is one.
+    of_first: Option<usize>,
     /// Keys whose value is not that of the first point everywhere.
     derived: HashSet<&'static str>,
     /// Keys that were given and that no point so far reads.
@@ -640,6 +643,7 @@ impl Outline {
         Self {
             groups: Vec::new(),
             places: HashMap::new(),
+            of_first: None,
             derived: HashSet::new(),
             unread: first.unread().map(|(setting, ..)| setting.key).collect(),
             seen: HashMap::new(),
@@ -653,19 +657,32 @@ impl Outline {
         expect_no_board(&config)?;
         let unread: Vec<&'static str> = config.unread().map(|(setting, ..)| setting.key).collect();
         self.unread.retain(|key| unread.contains(key));
-        self.derived.extend(config.differing(&self.first));
-        let first = *self.seen.entry(digest(&config, &unread)).or_insert(point);
+        let departures: Vec<(&'static Setting, Option<&Value>)> = config.departures(&self.first).collect();
+        self.derived.extend(departures.iter().map(|(setting, _)| setting.key));
+        let first = *self.seen.entry(digest(&self.first, &departures, &unread)).or_insert(point);
         // A value that stands twice on its axis has been told.
         if first != point && !unread.is_empty() {
             let same = self.same.get_or_insert_with(|| Same { pair: [first, point], key: unread[0], count: 0 });
             same.count += 1;
         }
-        match self.places.entry(shape(&config)) {
-            Entry::Occupied(place) => self.groups[*place.get()].members.push(point),
-            Entry::Vacant(place) => {
-                place.insert(self.groups.len());
-                self.groups.push(Group { config, members: vec![point] });
+        // Most points have the shape of the first, which is not spelled out for each.
+        let is_of_first = departures.iter().all(|(setting, _)| leaves_shape(setting));
+        if let Some(place) = self.of_first.filter(|_| is_of_first) {
+            self.groups[place].members.push(point);
+            return Ok(());
+        }
+        let place = match self.places.entry(shape(&config)) {
+            Entry::Occupied(place) => {
+                self.groups[*place.get()].members.push(point);
+                *place.get()
             }
+            Entry::Vacant(place) => {
+                self.groups.push(Group { config, members: vec![point] });
+                *place.insert(self.groups.len() - 1)
+            }
+        };
+        if is_of_first {
+            self.of_first = Some(place);
         }
         Ok(())
     }
@@ -688,20 +705,22 @@ impl Same {
     }
 }
 
-/// A digest of all that a configuration has and reads.
-fn digest(config: &Config, unread: &[&str]) -> u64 {
-    struct Hashed(DefaultHasher);
-    impl std::fmt::Write for Hashed {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut hashed = Hashed(DefaultHasher::new());
-    for (setting, value, _) in config.entries().filter(|(setting, ..)| !unread.contains(&setting.key)) {
-        let _ = writeln!(hashed, "{}={value}", setting.key);
-    }
-    hashed.0.finish()
+/// A digest of all that a configuration has and reads, by what of it the first one has otherwise.
+fn digest(first: &Config, departures: &[(&Setting, Option<&Value>)], unread: &[&str]) -> u64 {
+    let hashed = |key: &str, value: Option<&Value>| {
+        let mut hasher = DefaultHasher::new();
+        (key, value.map(ToString::to_string)).hash(&mut hasher);
+        hasher.finish()
+    };
+    let departed = departures.iter().map(|(setting, value)| {
+        let value = value.filter(|_| !unread.contains(&setting.key));
+        (setting.key, value)
+    });
+    // What is not read is as if it were not there.
+    let is_same = |key: &&&str| departures.iter().all(|(setting, _)| setting.key != **key);
+    let missing = unread.iter().filter(is_same).map(|key| (*key, None));
+    let others = departed.chain(missing).filter(|(key, value)| *value != first.value(key));
+    others.fold(0, |sum: u64, (key, value)| sum.wrapping_add(hashed(key, value)))
 }
 
 fn expect_no_board(config: &Config) -> Result<(), Failure> {
@@ -741,6 +760,11 @@ pub fn arguments(config: &Config, axes: &[Axis]) -> Vec<String> {
         }
     }
     words
+}
+
+/// Whether lanes of one model may differ in a setting whatever its values are.
+fn leaves_shape(setting: &Setting) -> bool {
+    setting.lanes == Sharing::Own && !["optim.momentum", "train.ema_decay"].contains(&setting.key)
 }
 
 /// What the lanes of one model have in common, as text.

@@ -1,4 +1,4 @@
-//! `results.csv`: a row a point that has ended, with its settings as columns, for pandas, R and DuckDB.
+//! The table of a sweep for pandas, R and DuckDB: a row a point that has ended, with its settings as columns. As CSV it is `results.csv`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::report::table::leaf;
 use crate::run::results::PointEnd;
 use crate::train::Record;
 
-/// Its name.
+/// The name of the file.
 pub const FILE: &str = "results.csv";
 
 /// Fields of a point's last evaluation that are no measures of what it computed, or no single number. The rate of its last step has the
@@ -20,44 +20,68 @@ const PASSED_OVER: [&str; 6] = ["epoch", "health", "lr", "seconds", "samples_per
 const BEFORE: [&str; 1] = ["point"];
 const BEHIND: [&str; 3] = ["status", "reason", "epochs"];
 
-/// Its text: point, settings, status, reason, epochs, the numbers of the last evaluation, and where the validation loss was lowest.
+/// The table: point, settings, status, reason, epochs, the numbers of the last evaluation, and where the validation loss was lowest.
 /// Nothing in it depends on the clock.
-pub fn to_csv(ended: &BTreeMap<usize, PointEnd>) -> String {
-    let rows: Vec<Row> = ended.values().map(Row::of).collect();
-    let settings = csv::columns(rows.iter().map(|row| row.settings.clone()));
-    let measures = csv::columns(rows.iter().map(|row| row.measures.clone()));
-    let mut names: Vec<String> = BEFORE.map(str::to_owned).to_vec();
-    names.extend(settings.iter().map(|key| name(key, &measures)));
-    names.extend(BEHIND.map(str::to_owned));
-    names.extend(measures.iter().cloned());
-    let mut text = csv::line(names) + "\n";
-    for (row, end) in rows.iter().zip(ended.values()) {
-        let own = |fields: &Map<String, Json>, key: &String| fields.get(key).map(csv::word).unwrap_or_default();
-        let mut cells = vec![end.point.to_string()];
-        cells.extend(settings.iter().map(|key| own(&row.settings, key)));
-        cells.extend([end.status.word().to_owned(), end.reason.clone().unwrap_or_default(), end.epochs.to_string()]);
-        cells.extend(measures.iter().map(|key| own(&row.measures, key)));
-        text += &(csv::line(cells) + "\n");
-    }
-    text
+#[derive(Debug)]
+pub struct Sheet<'a> {
+    ended: &'a BTreeMap<usize, PointEnd>,
+    /// Keys of settings that some point has.
+    settings: Vec<String>,
+    /// Numbers that some point has.
+    measures: Vec<String>,
 }
 
-/// What a point has of both kinds of columns.
-struct Row {
-    settings: Map<String, Json>,
-    measures: Map<String, Json>,
+impl<'a> Sheet<'a> {
+    /// That of these points.
+    pub fn of(ended: &'a BTreeMap<usize, PointEnd>) -> Self {
+        let settings = ended.values().map(|end| end.settings.keys().chain(end.derived.keys()));
+        let names = |end| measures(end).into_iter().map(|(name, _)| name);
+        let is_measure = |name: &String| !PASSED_OVER.contains(&name.as_str());
+        let measures = csv::columns(ended.values().map(|end| names(end).filter(is_measure)));
+        Self { ended, settings: csv::columns(settings), measures }
+    }
+
+    /// The names of the columns; of a setting's its key, too.
+    pub(super) fn columns(&self) -> Vec<(String, Option<&str>)> {
+        let other = |name: &str| (name.to_owned(), None);
+        let mut columns: Vec<(String, Option<&str>)> = BEFORE.map(other).to_vec();
+        columns.extend(self.settings.iter().map(|key| (name(key, &self.measures), Some(key.as_str()))));
+        columns.extend(BEHIND.map(other));
+        columns.extend(self.measures.iter().map(|name| other(name)));
+        columns
+    }
+
+    /// The rows, each with what stands in the columns; null where that is nothing.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Vec<Json>> {
+        self.ended.values().map(|end| {
+            let own = |key: &String| end.derived.get(key).or_else(|| end.settings.get(key)).cloned();
+            let mut measures = measures(end);
+            let mut row = vec![json!(end.point)];
+            row.extend(self.settings.iter().map(|key| own(key).unwrap_or_default()));
+            row.extend([json!(end.status.word()), json!(end.reason), json!(end.epochs)]);
+            row.extend(self.measures.iter().map(|key| measures.get_mut(key).map(Json::take).unwrap_or_default()));
+            row
+        })
+    }
+
+    /// As CSV.
+    pub fn to_csv(&self) -> String {
+        let mut text = csv::line(self.columns().into_iter().map(|(name, _)| name)) + "\n";
+        for row in self.rows() {
+            text += &csv::line(row.iter().map(csv::word));
+            text.push('\n');
+        }
+        text
+    }
 }
 
-impl Row {
-    fn of(end: &PointEnd) -> Self {
-        let settings = end.settings.iter().chain(&end.derived).map(|(key, value)| (key.clone(), value.clone()));
-        let mut measures = Record::fields(end.last.as_ref());
-        measures.retain(|name, _| !PASSED_OVER.contains(&name.as_str()));
-        let best = end.best.as_ref();
-        measures.insert("best_epoch".to_owned(), json!(best.map(|best| best.epoch)));
-        measures.insert("best_valid_loss".to_owned(), json!(best.and_then(|best| best.valid_loss)));
-        Self { settings: settings.collect(), measures }
-    }
+/// The measures of a point, by name; those that are passed over, too.
+fn measures(end: &PointEnd) -> Map<String, Json> {
+    let mut measures = Record::fields(end.last.as_ref());
+    let best = end.best.as_ref();
+    measures.insert("best_epoch".to_owned(), json!(best.map(|best| best.epoch)));
+    measures.insert("best_valid_loss".to_owned(), json!(best.and_then(|best| best.valid_loss)));
+    measures
 }
 
 /// The name of a setting's column: its short one, but where another column has that.
@@ -89,7 +113,8 @@ mod tests {
             end(0, json!({"train.epochs": 2, "model.hidden": []}), None, Status::Diverged),
             end(3, json!({"train.epochs": 4, "model.hidden": [8, 4]}), Some(last), Status::Finished),
         ];
-        let text = to_csv(&ends.into_iter().map(|end| (end.point, end)).collect());
+        let ends = ends.into_iter().map(|end| (end.point, end)).collect();
+        let text = Sheet::of(&ends).to_csv();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
@@ -99,6 +124,6 @@ mod tests {
         assert_eq!(lines[1], "0,2,none,diverged,\"epoch 1, step 2: \"\"a\"\", b\",0,,,,,,,,");
         assert_eq!(lines[2], "3,4,\"8,4\",finished,,2,8,,,0.5,,0.75,2,0.5");
         assert_eq!(lines.len(), 3);
-        assert_eq!(to_csv(&BTreeMap::new()), "point,status,reason,epochs\n");
+        assert_eq!(Sheet::of(&BTreeMap::new()).to_csv(), "point,status,reason,epochs\n");
     }
 }

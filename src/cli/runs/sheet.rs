@@ -21,7 +21,7 @@ pub fn of_epochs(rows: &[Row], told: &[usize]) -> Vec<String> {
         fields.insert("event".to_owned(), record.event.as_str().into());
         fields
     };
-    let names = columns(lines.iter().flatten().map(fields));
+    let names = columns(lines.iter().flatten().map(|record| fields(record).into_iter().map(|(name, _)| name)));
     let settings: Vec<Column> = told.iter().copied().map(Column::Setting).collect();
     let name = |k: &usize| {
         let short = Column::Setting(*k).name();
