@@ -431,11 +431,12 @@ fn of_sweep(path: &Path) -> Vec<Row> {
     }
     points.sort_unstable_by_key(|(number, _)| *number);
     let row = |(number, PointHistory { history, end, is_held }): (usize, PointHistory)| {
-        let (status, reason, epochs, own) = if let Some(PointState { status, reason, epochs, own }) = end {
-            (status, reason, epochs, own)
+        let epochs = history.last.as_ref().map_or(0, |last| last.epoch);
+        let (status, reason, last, best, own) = if let Some(PointState { status, reason, last, best, own }) = end {
+            (status, reason, last.map(|last| *last), best.map(|best| *best), own)
         } else {
             let status = if is_held { Status::Running } else { Status::Interrupted };
-            (status, None, history.last.as_ref().map_or(0, |last| last.epoch), axes.at(number, count))
+            (status, None, None, None, axes.at(number, count))
         };
         Row {
             point: Some(number),
@@ -444,8 +445,8 @@ fn of_sweep(path: &Path) -> Vec<Row> {
             epochs,
             seconds: Some(history.seconds),
             settings: RowSettings { common: Rc::clone(&common), own },
-            last: history.last,
-            best: history.best,
+            last: last.or(history.last),
+            best: best.or(history.best),
             provenance: Rc::clone(&provenance),
             directory: path.to_owned(),
             ..Row::new(format!("{}#{number}", path.display()))
@@ -456,7 +457,6 @@ fn of_sweep(path: &Path) -> Vec<Row> {
 
 /// What the lines of a point say.
 struct PointHistory {
-    /// Up to its end; then its last evaluation is the one that its checkpoint belongs to.
     history: History,
     end: Option<PointState>,
     /// Whether a process is where they were found.
@@ -467,7 +467,8 @@ struct PointHistory {
 struct PointState {
     status: Status,
     reason: Option<String>,
-    epochs: u64,
+    last: Option<Box<Record>>,
+    best: Option<Box<Record>>,
     own: Vec<(usize, Option<Value>)>,
 }
 
@@ -480,10 +481,8 @@ impl PointHistory {
         let own = end.settings.iter().chain(&end.derived);
         let own = own.filter_map(|(key, value)| Some((index(key)?, value)));
         let own = own.map(|(index, value)| (index, of_json(index, value))).collect();
-        let epochs = self.history.last.as_ref().map_or(0, |last| last.epoch);
-        self.history.last = end.last.or(self.history.last.take());
-        self.history.best = end.best.or(self.history.best.take());
-        self.end = Some(PointState { status: end.status, reason: end.reason, epochs, own });
+        let (last, best) = (end.last.map(Box::new), end.best.map(Box::new));
+        self.end = Some(PointState { status: end.status, reason: end.reason, last, best, own });
     }
 }
 
@@ -556,8 +555,18 @@ pub fn ended(path: &Path) -> Result<(BTreeMap<usize, PointEnd>, RowSettings)> {
         return Err(fail("holds no sweep: sweep.toml is missing".into()).hint("give the folder of one sweep").into());
     }
     let common = settings(&path.join("sweep.toml")).map_err(|error| fail(format!("sweep.toml: {error}")))?;
-    let ended = results::ended(path, results::MOST_BYTES);
-    let ended = ended.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))?;
+    let (mut ended, mut lost) = (BTreeMap::new(), 0);
+    let read = results::read(path, results::MOST_BYTES, |line| match line {
+        Some(ResultLine::End(end)) => drop(ended.insert(end.point, end)),
+        Some(ResultLine::Record(..)) => {}
+        None => lost += 1,
+    });
+    if !read.map_err(|error| fail(format!("results.jsonl: cannot be read: {error}")))? {
+        warn(&path.join("results.jsonl"), format!("only the first {} bytes are read", results::MOST_BYTES));
+    }
+    if lost > 0 {
+        warn(&path.join("results.jsonl"), format!("{} and passed over", broken(lost)));
+    }
     Ok((ended, RowSettings { common, own: Vec::new() }))
 }
 

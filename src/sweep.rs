@@ -116,7 +116,8 @@ pub struct Sweep {
 /// Points that can be lanes of one model, and whom they begin with and learn from.
 struct WaitingGroup {
     group: Group,
-    parents: Parents,
+    /// Of points that come one by one, why there are none.
+    parents: Result<Parents>,
 }
 
 /// The group in training: the settings and the data that its points share.
@@ -277,8 +278,21 @@ impl Sweep {
             if points.is_empty() {
                 continue;
             }
-            let data = self.data_of(&config)?;
-            let count = lanes_at_once(self.options, &config, data.train.len(), &self.environment.device)?;
+            let begun = parents.and_then(|parents| {
+                let data = self.data_of(&config)?;
+                let count = lanes_at_once(self.options, &config, data.train.len(), &self.environment.device)?;
+                Ok((parents, data, count))
+            });
+            let (parents, data, count) = match begun {
+                Ok(begun) => begun,
+                // What one point asks for in vain is nothing to the others that come.
+                Err(error) if self.conversation.is_some() => {
+                    let unended = points.iter().filter(|point| !self.directory.ended.contains_key(point));
+                    self.give_up(&unended.copied().collect::<Vec<_>>(), &error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for odd in odd_settings(&self.points, &points, data.members.len())? {
                 if self.told.insert(odd.clone()) {
                     tracing::warn!("{odd}");
@@ -556,6 +570,8 @@ impl Sweep {
         let code = match stop {
             // A shard may have no points.
             Stop::Finished if diverged == self.points.count() && diverged > 0 => Exit::Diverged as i32,
+            // Points may have been said that nobody heard.
+            Stop::Finished if self.has_lost_words() => Exit::Unexpected as i32,
             stop => stop.exit_code(),
         };
         if self.directory.ended.len() == self.points.count() {
@@ -710,12 +726,19 @@ fn groups_left(points: &Points, directory: &SweepDirectory) -> Result<VecDeque<W
         let mut unended = group.members.iter().filter(|point| !directory.ended.contains_key(point)).peekable();
         if unended.peek().is_some() {
             let begins = unended.any(|point| !is_saved(point));
-            let initial = if begins { lanes::initial(&group.config)? } else { None };
-            let parents = Parents { initial, teacher: SavedTeacher::of(&group.config)? };
+            let parents = parents_of(&group.config, begins);
+            // Of points that are known from the start none trains before all can.
+            let parents = if points.are_open() { parents } else { Ok(parents?) };
             left.push_back(WaitingGroup { group, parents });
         }
     }
     Ok(left)
+}
+
+/// Whom points of this configuration begin with, if some begin, and learn from.
+fn parents_of(config: &Config, begin: bool) -> Result<Parents> {
+    let initial = if begin { lanes::initial(config)? } else { None };
+    Ok(Parents { initial, teacher: SavedTeacher::of(config)? })
 }
 
 /// A new folder `sweeps/NNN`.

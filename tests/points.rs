@@ -318,12 +318,19 @@ fn lines_that_are_no_points_are_answered_and_change_nothing() {
 #[test]
 fn killed_amid_a_conversation_nothing_is_lost_and_what_is_said_again_is_known() {
     let place = Place::new();
-    let points: Vec<Value> = (0..6).map(|id| json!({"id": id, "lr": 0.001 * f64::from(id + 1)})).collect();
+    // What follows from the net or the optimizer is not what all share.
+    let point = |id: i32| match id {
+        2 => json!({"id": id, "lr": 0.003, "hidden": "5"}),
+        3 => json!({"id": id, "optimizer": "adamw"}),
+        4 => json!({"id": id, "variant": "lion beta1=0.8"}),
+        _ => json!({"id": id, "lr": 0.001 * f64::from(id + 1)}),
+    };
+    let points: Vec<Value> = (0..6).map(point).collect();
     let flags = "--epochs 6 --save-every 1step --checkpoints all --lanes 2";
     let mut brain = Brain::start(&place, &format!("{flags} --out whole"));
     brain.say(&points);
     brain.end();
-    for events in [0, 3, 9, 14] {
+    for events in [0, 3, 9, 14, 22, 30] {
         let out = format!("killed-{events}");
         let mut brain = Brain::start(&place, &format!("{flags} --out {out}"));
         brain.say(&points);
@@ -353,6 +360,10 @@ fn killed_amid_a_conversation_nothing_is_lost_and_what_is_said_again_is_known() 
     common::finish(place.program("kill").args(["-s", "TERM", &brain.child.id().to_string()])).expect(0);
     assert_eq!(brain.await_event("end")["status"], "interrupted");
     assert_eq!(brain.child.wait().unwrap().code(), Some(143));
+    // What had ended has ended.
+    let mut command = place.adamtrain("sweep --points - --out waiting --resume -q");
+    let events = common::finish(command.stdin(Stdio::null())).expect(0).events();
+    assert_eq!((&events[0]["ended"], events.len()), (&json!(1), 2), "{events:?}");
     place.succeed("sweep --out waiting --resume -q");
     place.run("sweep --points - --out whole/nothing --resume --expand").refused(2, &["--points -"]);
 }
@@ -419,4 +430,86 @@ fn of_any_number_of_combinations_some_are_drawn_each_once() {
     assert_eq!(last[0], points[299]);
     place.run(&format!("sweep {axes}")).refused(2, &["more than 1000000 combinations", "--random N"]);
     place.run(&format!("sweep {axes} --random 1000001 --expand")).refused(2, &["more than 1000000"]);
+}
+
+#[test]
+fn what_one_point_asks_for_in_vain_is_nothing_to_the_others() {
+    let place = Place::new();
+    let mut brain = Brain::start(&place, "--epochs 1 --out s");
+    brain.say(&[
+        json!({"id": "absent", "init": "absent"}),
+        json!({"id": "huge", "hidden": [2_000_000_000, 1_000]}),
+        json!({"id": "good", "lr": 0.01}),
+    ]);
+    let events = brain.end();
+    let end = |id: &str| events.iter().find(|event| event["event"] == "point" && event["id"] == id).unwrap();
+    assert_eq!((&end("good")["status"], &end("absent")["status"]), (&json!("finished"), &json!("pruned")));
+    assert!(end("absent")["reason"].as_str().unwrap().starts_with("it cannot be trained: absent"));
+    let errors: Vec<&Value> = events.iter().filter(|event| event["event"] == "error").collect();
+    assert!(errors.iter().any(|error| error["id"] == "absent" && error["line"] == 1), "{errors:?}");
+    assert!(errors.iter().any(|error| error["id"] == "huge"), "{errors:?}");
+    place.succeed("sweep --out s --resume -q");
+}
+
+#[test]
+fn words_that_cannot_be_heard_are_no_success() {
+    let place = Place::new();
+    let said = place.write("said", format!("{}\n{{\"lr\": 0.1}}\n", "x".repeat(2 << 20)));
+    let mut command = place.adamtrain("sweep --points - --limit-train 120 --epochs 1 --out s -q");
+    let outcome = common::finish(command.stdin(fs::File::open(said).unwrap())).expect(1);
+    assert!(outcome.stdout.contains("longer than"), "{outcome:?}");
+    // However much is said, a signal is heard.
+    let mut yes = place.program("yes").arg("bad").stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = place.adamtrain("sweep --points - --out d -q");
+    let mut running = Running::start(command.stdin(yes.stdout.take().unwrap()));
+    running.read_until("\"error\"");
+    running.signal("TERM");
+    let outcome = running.finish().expect(143);
+    assert!(outcome.stdout.contains("interrupted"));
+    yes.kill().unwrap();
+    yes.wait().unwrap();
+}
+
+#[test]
+fn what_stands_beside_points_is_for_those_that_do_not_have_it() {
+    let place = Place::new();
+    place.write("points.csv", "id,lr\na,0.5\nb,\n");
+    let sweep = "sweep --limit-train 120 --epochs 3 --save-every 1step --points points.csv -q --lanes 1";
+    place.succeed(&format!("{sweep} --lr 0.02 --out whole"));
+    let end = |out: &str| common::metrics_of(&place.path(out).join("results.jsonl")).pop().unwrap();
+    assert_eq!(end("whole")["settings"]["optim.lr"], 0.02);
+    place.run(&format!("{sweep} --lr 0.02 --out cut --max-time 0.000001")).expect(75);
+    place.succeed("sweep --out cut --resume -q");
+    assert_eq!(lines(&place.path("cut")), lines(&place.path("whole")));
+    place
+        .run(&format!("{sweep} --lr 0.03 --out whole --resume"))
+        .refused(4, &["`optim.lr = 0.03`", "`optim.lr = 0.02`"]);
+    // Where nothing was given it is what the optimizer has, and that is told.
+    place.succeed(&format!("{sweep} --out default"));
+    let default = end("default");
+    assert!(default["settings"]["optim.lr"].is_null());
+    assert_eq!(default["derived"]["optim.lr"], 0.001);
+    // Points that were changed are others.
+    let file = place.path("whole/points.jsonl");
+    fs::write(&file, fs::read_to_string(&file).unwrap().trim_end()).unwrap();
+    place.succeed("sweep --config whole/sweep.toml --out again -q");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("0.5", "0.6")).unwrap();
+    place.run("sweep --config whole/sweep.toml --out others").refused(4, &["points.jsonl", "--points FILE"]);
+}
+
+#[test]
+fn another_seed_draws_other_points() {
+    let place = Place::new();
+    let sweep = "sweep --lr uniform(0.01,0.1) --limit-train 120 --epochs 2 -q --random 2";
+    place.run(&format!("{sweep} --out s --max-time 0.000001")).expect(75);
+    place.run(&format!("{sweep} --random-seed 1 --out s --resume")).refused(4, &["random_seed"]);
+    // As an earlier version left it.
+    let file = place.path("s/sweep.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("random_seed = 0\n"));
+    fs::write(&file, text.replace("random_seed = 0\n", "")).unwrap();
+    place.run(&format!("{sweep} --random-seed 1 --out s --resume")).refused(4, &["random_seed"]);
+    place.succeed(&format!("{sweep} --out s --resume"));
+    place.run("sweep --lr 0.1,0.2 --random-seed 5").refused(2, &["--random-seed", "--quasi N"]);
+    place.run("sweep --lr uniform(0.01,0.1) --quasi 2000000").refused(2, &["2000000 points are more"]);
 }

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::config::Value;
-use crate::config::settings::SETTINGS;
+use crate::config::settings::index;
 use crate::error::{Exit, Failure, escaped};
 use crate::listing;
 use crate::listing::column::Column;
@@ -312,7 +312,7 @@ impl Runs {
         let (ended, settings) = listing::ended(self.sweep("--svg", "draws")?)?;
         let is_swept = |key: &str| ended.values().any(|end| end.settings.contains_key(key));
         let common = |key: &str| {
-            let place = SETTINGS.iter().position(|setting| setting.key == key)?;
+            let place = index(key)?;
             settings.get(place).filter(|_| !is_swept(key)).map(Value::to_string)
         };
         let figure = figure(ended.values(), &subject(common));

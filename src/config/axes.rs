@@ -20,6 +20,9 @@ pub enum Spread {
     Range(Range),
 }
 
+/// Above this not every whole number is an f64.
+const MOST_WHOLE: f64 = (1_u64 << 53) as f64;
+
 /// A range in which values are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
@@ -53,6 +56,9 @@ impl Range {
         }
         let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(expected);
         let ends = [number(a)?, number(b)?];
+        if matches!(setting.kind, Kind::Count { .. }) && ends[1] > MOST_WHOLE {
+            return Err(format!("expected whole numbers up to {MOST_WHOLE} in {name}"));
+        }
         if ends[0] >= ends[1] || is_log && ends[0] <= 0.0 {
             let why = if is_log { "; a logarithm needs ends above 0" } else { "" };
             return Err(format!("{}, the least first{why}", expected()));
@@ -63,24 +69,22 @@ impl Range {
     /// The value at a share of the range in [0, 1), to four digits of what can be told apart in it.
     pub fn at(self, share: f64) -> Value {
         let Self { ends: [least, most], is_log, is_whole } = self;
+        let between = |least: f64, most: f64| {
+            if is_log { (least.ln() + share * (most.ln() - least.ln())).exp() } else { least + share * (most - least) }
+        };
         if is_whole {
             // Each whole number has the share of what lies between its halves.
-            let [least, most] = [least - 0.5, most + 0.5];
-            let x = if is_log {
-                least.max(0.5).ln() + share * (most.ln() - least.max(0.5).ln())
-            } else {
-                least + share * (most - least)
-            };
-            let x = if is_log { x.exp() } else { x };
-            return Value::Count(x.round().clamp(self.ends[0], self.ends[1]) as u64);
+            let x = between(least - 0.5, most + 0.5);
+            return Value::Count(x.round().clamp(least, most) as u64);
         }
-        let x =
-            if is_log { (least.ln() + share * (most.ln() - least.ln())).exp() } else { least + share * (most - least) };
+        let x = between(least, most);
+        // As many digits as the width asks for, in x or in its logarithm.
+        let width = if is_log { (most / least).ln() } else { most - least };
+        let places = if is_log { 3.0 } else { 4.0 } - width.log10().floor();
         let rounded = if is_log {
-            format!("{x:.3e}")
+            format!("{x:.*e}", places.clamp(3.0, 16.0) as usize)
         } else {
-            let places = (4.0 - (most - least).log10().floor()).clamp(0.0, 300.0) as usize;
-            format!("{x:.places$}")
+            format!("{x:.*}", places.clamp(0.0, 300.0) as usize)
         };
         Value::Number(rounded.parse().unwrap_or(x).clamp(least, most))
     }
@@ -231,7 +235,13 @@ mod tests {
             }
         }
         assert_eq!(range("optim.lr", "loguniform(1e-4, 1e-2)").at(0.5), Value::Number(1e-3));
-        assert_eq!(range("optim.lr", "uniform(0,1)").at(0.25), Value::Number(0.25));
+        assert_eq!(range("optim.lr", "uniform(0.5,1.5)").at(0.25), Value::Number(0.75));
+        // Narrow ranges have as many values as wide ones.
+        for text in ["loguniform(1,1.001)", "loguniform(0.99999,1.00001)", "uniform(1,1.00001)"] {
+            let range = range("optim.lr", text);
+            let values: Vec<String> = shares().map(|share| range.at(share).to_string()).collect();
+            assert!(values.is_sorted() && values.windows(2).all(|pair| pair[0] != pair[1]), "{text}: {values:?}");
+        }
         // Both ends as often as what lies between.
         let seeds = range("train.seed", "uniform(0,9)");
         let of = |seed| shares().filter(|share| seeds.at(*share) == Value::Count(seed)).count();
@@ -244,6 +254,7 @@ mod tests {
             ("optim.lr", "uniform(0,inf)"),
             ("optim.beta1", "uniform(0.5,2)"),
             ("train.seed", "uniform(0.5,2)"),
+            ("train.seed", "uniform(9007199254740993,9007199254740995)"),
             ("model.hidden", "uniform(1,2)"),
         ] {
             assert!(Spread::parse(&SETTINGS[index(key).unwrap()], text).is_err(), "{key} {text}");

@@ -74,6 +74,15 @@ struct Line<'a> {
 impl ResultLine {
     /// The line that this text is; none where it is no whole one.
     pub fn parse(text: &[u8]) -> Option<Self> {
+        // A list would be taken for the fields in their order.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        Self::parse_ours(text).or_else(|| Self::parse_any(text))
+    }
+
+    /// A line as this program writes it, or as an earlier version did.
+    fn parse_ours(text: &[u8]) -> Option<Self> {
         let line: Line = serde_json::from_slice(text).ok()?;
         let record = || serde_json::from_slice::<Record>(text).ok();
         if line.event != "point" {
@@ -88,7 +97,30 @@ impl ResultLine {
             // What a point that diverged in its first epoch has not come to is null.
             last: if line.epoch.is_some() { Some(record()?.without_event()) } else { None },
             epochs: line.epochs.unwrap_or_default(),
-            best: line.best.map(Record::without_event),
+            // Epochs count from 1: one without is none.
+            best: line.best.filter(|best| best.epoch > 0).map(Record::without_event),
+        }))
+    }
+
+    /// A line in which fields that need not be there are something else, or twice there: of these it has none, or the last.
+    fn parse_any(text: &[u8]) -> Option<Self> {
+        let line: Map<String, Json> = serde_json::from_slice(text).ok()?;
+        let point = line.get("point")?.as_u64()? as usize;
+        if line.get("event")?.as_str()? != "point" {
+            return Some(Self::Record(point, Record::deserialize(&line).ok()?));
+        }
+        let object = |key: &str| line.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
+        let is_there = |fields: &Map<String, Json>| fields.get("epoch").is_some_and(|epoch| !epoch.is_null());
+        let record = |fields: &Map<String, Json>| Record::deserialize(fields).ok().map(Record::without_event);
+        Some(Self::End(PointEnd {
+            point,
+            settings: object("settings"),
+            derived: object("derived"),
+            status: Status::deserialize(line.get("status")?).ok()?,
+            reason: line.get("reason").and_then(Json::as_str).map(str::to_owned),
+            last: if is_there(&line) { Some(record(&line)?) } else { None },
+            epochs: line.get("epochs").and_then(Json::as_u64).unwrap_or_default(),
+            best: Some(object("best")).filter(is_there).map(|best| record(&best)).unwrap_or_default(),
         }))
     }
 
@@ -274,8 +306,25 @@ mod tests {
             r#"{"event": "point", "point": 3, "status": "unheard of"}"#,
             r#"{"event": "epoch", "point": 3, "epoch": "x"}"#,
             r#"{"event": "epoch", "point": 3} {}"#,
+            r#"["point", 0, {}, {}, "finished", null, null, 2, null]"#,
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+        // What need not be there may be something else, or there twice: the last counts.
+        let odd = r#"{"event": "point", "point": 1, "point": 3, "settings": {"optim.lr": 1}, "status": "finished", "reason": 5,
+            "derived": [], "epoch": 4, "epochs": 2.0, "best": {"step": null}}"#;
+        let Some(ResultLine::End(end)) = read(odd) else { panic!("it is no end") };
+        assert_eq!((end.point, end.settings.len(), end.derived.len(), end.epochs), (3, 1, 0, 0));
+        assert_eq!((end.last.map(|last| last.epoch), end.best, end.reason), (Some(4), None, None));
+        let Some(ResultLine::End(end)) =
+            read(r#"{"event": "point", "point": 3, "status": "finished", "best": {"step": 7}}"#)
+        else {
+            panic!("it is no end")
+        };
+        assert_eq!(end.best, None);
+        assert!(matches!(
+            read(r#"{"event": "epoch", "point": 3, "status": "x", "best": 1}"#),
+            Some(ResultLine::Record(3, _))
+        ));
     }
 }

@@ -9,25 +9,30 @@
 //! on disk in the sweep's folder before it trains; said again under the same name, as after a kill, it is the same point, and its end is told
 //! again. A line that is no point is answered with what is wrong, and changes nothing else.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufRead as _, Read as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::list::{Row, Said, said};
-use super::{Sweep, WaitingGroup};
+use super::{Sweep, WaitingGroup, parents_of};
 use crate::error::{Failure, described, failure};
-use crate::lanes::teacher::SavedTeacher;
-use crate::lanes::{self, Lanes, Parents, Stop};
+use crate::lanes::{Lanes, Stop};
 use crate::run::Status;
 use crate::run::results::ResultLine;
 use crate::train::Progress;
 
 /// A longer line is no point.
 const MOST_LINE: u64 = 1 << 20;
+
+/// So many lines wait to be heard, or are heard between two looks at what else there is to do.
+const MOST_WAITING: usize = 1024;
+
+/// So many points wait for lanes before these begin.
+const MOST_ARRIVED: usize = 16 * MOST_WAITING;
 
 /// Where nothing has come for so long, what has come begins.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -54,15 +59,18 @@ pub struct Conversation {
     arrived: Vec<usize>,
     /// Points that are to leave, in training or saved.
     leaving: BTreeSet<usize>,
+    /// Whether something was said that could not be heard.
+    is_lost: bool,
 }
 
 impl Conversation {
     /// Begins to listen; these points are known from before.
     pub fn begin(rows: &[Row]) -> Self {
-        let (sender, heard) = channel();
+        let (sender, heard) = sync_channel(MOST_WAITING);
         std::thread::spawn(move || listen(&sender));
         let known = HashMap::new();
-        let mut conversation = Self { heard, is_over: false, known, arrived: Vec::new(), leaving: BTreeSet::new() };
+        let mut conversation =
+            Self { heard, is_over: false, known, arrived: Vec::new(), leaving: BTreeSet::new(), is_lost: false };
         rows.iter().enumerate().for_each(|(point, row)| conversation.know(row, point));
         conversation
     }
@@ -91,7 +99,7 @@ impl Conversation {
 }
 
 /// Hands on standard input line by line.
-fn listen(sender: &Sender<Heard>) {
+fn listen(sender: &SyncSender<Heard>) {
     let mut input = io::stdin().lock();
     for number in 1.. {
         let mut line = Vec::new();
@@ -112,20 +120,26 @@ fn listen(sender: &Sender<Heard>) {
 }
 
 impl Sweep {
-    /// Takes in what has been said.
+    /// Whether something was said that could not be heard.
+    pub(super) fn has_lost_words(&self) -> bool {
+        self.conversation.as_ref().is_some_and(|conversation| conversation.is_lost)
+    }
+
+    /// Takes in what has been said; whether there was something.
     fn hear(&mut self, patience: Duration) -> Result<bool> {
-        let mut has_heard = false;
-        while let Some(heard) = self.conversation.as_mut().and_then(|conversation| conversation.next(patience)) {
-            has_heard = true;
+        for count in 0..MOST_WAITING {
+            let next = self.conversation.as_mut().and_then(|conversation| conversation.next(patience));
+            let Some(heard) = next else { return Ok(count > 0) };
             self.answer(heard)?;
         }
-        Ok(has_heard)
+        Ok(true)
     }
 
     fn answer(&mut self, heard: Heard) -> Result<()> {
         let (number, line) = match heard {
             Heard::Line(number, line) => (number, line),
             Heard::Lost(number, what) => {
+                self.conversation.iter_mut().for_each(|conversation| conversation.is_lost = true);
                 self.refuse(number, None, &what, None);
                 return Ok(());
             }
@@ -232,30 +246,48 @@ impl Sweep {
         if self.conversation.is_none() {
             return Ok(());
         }
+        // What has ended is told for good, however long nothing comes.
+        self.directory.settle()?;
         while self.groups.is_empty() {
             self.hear(Duration::ZERO)?;
+            self.stopped = self.reason_to_stop();
             let Some(Conversation { is_over, arrived, .. }) = &self.conversation else { return Ok(()) };
+            if self.stopped.is_some() || *is_over && arrived.is_empty() {
+                return Ok(());
+            }
             if arrived.is_empty() {
-                self.stopped = self.reason_to_stop();
-                if *is_over || self.stopped.is_some() {
-                    return Ok(());
-                }
                 let next = self.conversation.as_mut().and_then(|conversation| conversation.next(LOOK));
                 next.map_or(Ok(()), |heard| self.answer(heard))?;
                 continue;
             }
-            while self.hear(PAUSE)? {}
+            while self.waiting_for_lanes() < MOST_ARRIVED && self.reason_to_stop().is_none() && self.hear(PAUSE)? {}
             self.directory.sync_points()?;
             let arrived = self.conversation.as_mut().map(|conversation| std::mem::take(&mut conversation.arrived));
-            let mut groups = VecDeque::new();
             for group in self.points.grouped(&arrived.unwrap_or_default())? {
-                let initial = lanes::initial(&group.config)?;
-                let parents = Parents { initial, teacher: SavedTeacher::of(&group.config)? };
-                groups.push_back(WaitingGroup { group, parents });
+                let parents = parents_of(&group.config, true);
+                self.groups.push_back(WaitingGroup { group, parents });
             }
-            self.groups = groups;
         }
         Ok(())
+    }
+
+    fn waiting_for_lanes(&self) -> usize {
+        self.conversation.as_ref().map_or(0, |conversation| conversation.arrived.len())
+    }
+
+    /// Ends points that cannot be trained, for a reason that the others do not share; that is told.
+    pub(super) fn give_up(&mut self, points: &[usize], error: &anyhow::Error) -> Result<()> {
+        let hint = failure(error).and_then(Failure::advice).map(str::to_owned);
+        let what = described(error);
+        let mut ends = Vec::new();
+        for &point in points {
+            let id = self.points.grid.id(point).cloned();
+            let line = self.points.grid.list().map_or(0, |list| list.rows[point].line);
+            self.refuse(line, id.as_ref(), &what, hint.as_deref());
+            let reason = Some(format!("it cannot be trained: {what}"));
+            ends.push(self.end_of(point, Status::Pruned, reason, None, &Progress::default())?);
+        }
+        self.write_down(ends)
     }
 
     /// What stops a sweep that waits.

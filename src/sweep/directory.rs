@@ -161,9 +161,7 @@ impl SweepDirectory {
     /// If a shard is another sweep's or cannot be read ([`Exit::Run`]), or something cannot be written ([`Exit::Output`]).
     pub fn gather(&mut self, points: &Points, checkpoints: Checkpoints) -> Result<usize> {
         let before = self.ended.len();
-        if before == points.total() {
-            return Ok(0);
-        }
+        let is_whole = before == points.total();
         let saved = self.saved.iter().flat_map(|saved| &saved.manifest.points);
         let in_progress: HashSet<usize> = saved.copied().collect();
         let file = self.path.join(DESCRIPTION);
@@ -171,10 +169,17 @@ impl SweepDirectory {
         let mut best = best_of(self.ended.values()).cloned();
         for (_, folder) in shard::folders(&self.path).map_err(|error| read::failure(&self.path, &error))? {
             let lines = folder.join(results::RESULTS);
-            let text = read::optional(read::bytes(&lines, results::MOST_BYTES));
-            // One that was killed before it began has none.
+            // One that was killed before it began has none; of a sweep that has ended none is needed.
+            let text = if is_whole {
+                read::is_file(&lines).map(|is_there| is_there.then(Vec::new))
+            } else {
+                read::optional(read::bytes(&lines, results::MOST_BYTES))
+            };
             let Some(text) = text.map_err(|error| read::failure(&lines, &error))? else { continue };
             expect_same(&folder, &description, points)?;
+            if is_whole {
+                continue;
+            }
             let mut found = Results::of_ended(&text, &Waiting::default());
             found.ended.retain(|index, end| {
                 let wrong = points.wrong(*index, end);
@@ -269,6 +274,15 @@ impl SweepDirectory {
     /// The directory of the whole sweep.
     pub fn whole(&self) -> &Path {
         self.whole.as_ref().map_or(&self.path, |(whole, _)| whole)
+    }
+
+    /// Counts on no lanes any more: all of them have ended.
+    ///
+    /// # Errors
+    /// If something cannot be written ([`Exit::Output`]).
+    pub fn settle(&self) -> Result<()> {
+        self.sync()?;
+        self.clear()
     }
 
     /// Keeps a point that has come. It is on disk after [`SweepDirectory::sync_points`].
@@ -461,14 +475,20 @@ fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String,
         then.ok_or_else(|| fail("holds no sweep: sweep.toml is missing").hint("choose another folder with --out"))?;
     let unreadable = |error| fail(&format!("sweep.toml is no TOML: {error}"));
     let begun = then;
-    let (then, now) = (entries_of(&begun).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
+    let (mut then, now) = (entries_of(&begun).map_err(unreadable)?, entries_of(description).map_err(unreadable)?);
+    // An earlier version did not say so.
+    if DRAWN.iter().any(|key| then.contains_key(*key)) {
+        then.entry(SEED.to_owned()).or_insert(toml::Value::Integer(0));
+    }
     // An earlier version had no such setting.
     let is_new = |key: &str| points.hold_default(key);
     let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
     // Which points were given one by one says more than what they differ in.
     if LISTED.iter().any(|key| !is_same(now.get(*key), then.get(*key))) {
         let given = |entries: &BTreeMap<_, _>| if entries.contains_key(LISTED[0]) { "one by one" } else { "by axes" };
-        let what = format!("is a sweep of other points: they were given {}, and these {}", given(&then), given(&now));
+        let (before, here) = (given(&then), given(&now));
+        let differs = if before == here { "others were given" } else { "they were given" };
+        let what = format!("is a sweep of other points: {differs} {before} where it began, and here {here}");
         let hint = format!("go on with its own, in {}, by leaving --points out, or choose another --out", list::FILE);
         return Err(fail(&what).hint(hint));
     }
@@ -701,6 +721,10 @@ pub fn at_rung(halving: Halving, point: usize, record: &Record) -> Option<((usiz
     let is_there = record.event == "epoch" && halving.has_rung(record.epoch);
     record.valid_accuracy.filter(|_| is_there).map(|accuracy| ((point, record.epoch), accuracy))
 }
+
+/// Entries of `sweep.toml` that say how many points were drawn, and which.
+const DRAWN: [&str; 2] = ["sweep.random", "sweep.quasi"];
+const SEED: &str = "sweep.random_seed";
 
 /// Entries of `sweep.toml` that say which points were given one by one.
 const LISTED: [&str; 2] = ["sweep.points_file", "sweep.points_digest"];

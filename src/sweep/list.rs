@@ -9,6 +9,9 @@
 //! A setting is called by its key or its flag. What a cell leaves empty, or an object does not name, is as it is for all points. A sweep
 //! keeps them in its folder, as objects with the text of each value, so that what is read back is the same to the last digit.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -22,7 +25,7 @@ use crate::config::settings::{SETTINGS, Setting, Sharing, index};
 use crate::data::table::{Source, Table};
 use crate::digest::hex;
 use crate::error::{Exit, Failure, escaped};
-use crate::read;
+use crate::read::{self, Steady};
 use crate::text::shown;
 
 /// The file in a sweep's folder.
@@ -38,7 +41,7 @@ const STOP: &str = "stop";
 /// A point as it was given.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What it is called by who gave it: a number or a string.
+    /// What it is called by who gave it: a whole number or a string.
     pub id: Option<Json>,
     /// Its settings, by their place in the table of settings, in that order.
     pub values: Vec<(usize, Value)>,
@@ -77,6 +80,11 @@ impl Row {
         self.values == other.values
     }
 
+    /// Its settings as text, by key.
+    pub fn settings(&self) -> BTreeMap<&'static str, String> {
+        self.values.iter().map(|(place, value)| (SETTINGS[*place].key, value.to_string())).collect()
+    }
+
     /// As a line of [`FILE`].
     pub fn to_line(&self) -> String {
         let mut object = Map::new();
@@ -99,12 +107,30 @@ impl List {
     /// If the file cannot be read, holds no point, or a line of it is none ([`Exit::Usage`]).
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |error| Failure::new(Exit::Usage, format!("{}: cannot be read: {error}", path.display()));
-        let bytes = read::bytes(path, MOST_BYTES).map_err(unreadable)?;
+        // A pipe is as good as a file: the shell makes one of `<(command)`.
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        Steady(file).take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            let what = format!("{}: is longer than {MOST_BYTES} bytes", path.display());
+            return Err(Failure::new(Exit::Usage, what).into());
+        }
+        if bytes.starts_with("\u{feff}".as_bytes()) {
+            bytes.drain(..3);
+        }
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         let rows = if first == Some(&b'{') { objects(&bytes, path)? } else { table(&bytes, path)? };
         if rows.is_empty() {
             let failure = Failure::new(Exit::Usage, format!("{}: holds no point", path.display()));
             return Err(failure.hint("expected a line of settings and a row a point, or an object a line").into());
+        }
+        let mut called = HashMap::new();
+        for row in &rows {
+            let Some(id) = row.id.as_ref().map(Json::to_string) else { continue };
+            if let Some(before) = called.insert(id.clone(), row.line) {
+                let what = format!("{}:{}: the point of line {before} is called {id} too", path.display(), row.line);
+                return Err(Failure::new(Exit::Usage, what).hint("give each point an id of its own").into());
+            }
         }
         Ok(Self { rows, path: path.to_owned(), is_open: false })
     }
@@ -121,9 +147,11 @@ impl List {
         };
         // A process that was killed before the first point had come has not begun it.
         let mut bytes = found.or(is_open.then(Vec::new)).ok_or_else(missing)?;
-        // A last line without its end was being written.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        bytes.truncate(whole);
+        if is_open {
+            // A last line without its end was being written.
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            bytes.truncate(whole);
+        }
         let rows = objects(&bytes, path);
         let rows = rows.map_err(|failure| Failure::new(Exit::Run, failure.to_string()))?;
         Ok(Self { rows, path: path.to_owned(), is_open })
@@ -152,13 +180,14 @@ pub fn said(text: &[u8], path: &Path, line: usize) -> Result<Said, Failure> {
     })?;
     let named = |name: &str| match object.get(name) {
         None | Some(Json::Null) => Ok(None),
-        Some(id @ (Json::Number(_) | Json::String(_))) => Ok(Some(id.clone())),
-        Some(other) => Err(fail(format!("`{name}` is {other}, expected a number or a string"))),
+        Some(id @ Json::String(_)) => Ok(Some(id.clone())),
+        Some(id @ Json::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(id.clone())),
+        Some(other) => Err(fail(format!("`{name}` is {other}, expected a whole number of 64 bits or a string"))),
     };
     if object.contains_key(STOP) {
         let stop = named(STOP)?.filter(|_| object.len() == 1);
-        let failure = || fail("says more than which point is to leave".to_owned()).hint(r#"expected {"stop": ID}"#);
-        return stop.map(Said::Stop).ok_or_else(failure);
+        let failure = || fail("does not say which point is to leave, and that alone".to_owned());
+        return stop.map(Said::Stop).ok_or_else(|| failure().hint(r#"expected {"stop": ID}"#));
     }
     let cells = object.iter().filter(|(name, _)| *name != ID).filter_map(|(name, value)| match words(value) {
         Ok(text) => text.map(|text| Ok((name.as_str(), text))),
@@ -216,8 +245,8 @@ fn table(bytes: &[u8], path: &Path) -> Result<Vec<Row>, Failure> {
         let mut cells = Vec::new();
         for (name, cell) in names.iter().zip(&record).filter(|(_, cell)| !cell.is_empty()) {
             if name == ID {
-                let number = cell.parse::<serde_json::Number>().map(Json::Number);
-                id = Some(number.unwrap_or_else(|_| Json::String(cell.to_owned())));
+                let number = cell.parse::<i64>().ok().filter(|number| number.to_string() == cell);
+                id = Some(number.map_or_else(|| Json::String(cell.to_owned()), Json::from));
             } else {
                 cells.push((name.as_str(), cell.to_owned()));
             }
@@ -327,7 +356,10 @@ mod tests {
             ("", "holds no line", ""),
             ("{\"lr\": 0.1}\n{\"lr\": {}}\n", ":2: `lr` is {}, expected a number", ""),
             ("{\"lr\": [[1]]}", ":1: `lr` is [[1]], expected a list", ""),
-            ("{\"id\": [1]}", ":1: `id` is [1], expected a number or a string", ""),
+            ("{\"id\": [1]}", ":1: `id` is [1], expected a whole number of 64 bits or a string", ""),
+            ("{\"id\": 1e30}", ":1: `id` is 1e+30, expected a whole number of 64 bits", ""),
+            ("{\"stop\": null}", ":1: does not say which point is to leave", "expected {\"stop\": ID}"),
+            ("id,lr\n1,0.1\n1,0.2\n", ":3: the point of line 2 is called 1 too", "an id of its own"),
             ("{\"lr\": 0.1", ":1: is no object of JSON", "a point is a line such as"),
             ("{\"stop\": 1}", ":1: asks a point to leave", "--points -"),
         ] {

@@ -6,6 +6,7 @@ use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{Hash as _, Hasher as _};
+use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Device;
@@ -129,10 +130,17 @@ impl Grid {
         // One order of samples for all seeds.
         layers.fill("data.data_seed", Value::Count(0), Origin::Default);
         let table = &layers.sweep;
+        let is_kept = list.is_none();
         let list = match (list, &table.points_file) {
             (None, Some(path)) => Some(List::kept(path, sources.run.is_some() && table.points_digest.is_none())?),
             (list, _) => list,
         };
+        if let (Some(list), Some(digest), true) = (&list, &table.points_digest, is_kept)
+            && list.digest().is_some_and(|found| found != *digest)
+        {
+            let what = format!("{}: its points are not those that the sweep began with", list.path.display());
+            return Err(Failure::new(Exit::Run, what).hint("give them again with --points FILE").into());
+        }
         if let (Some(given), Some(run), None) = (&list, &sources.run, &table.points_file) {
             let what = format!("{}: the points of this sweep follow from its axes, and these are given", run.display());
             let failure = Failure::new(Exit::Run, what);
@@ -140,9 +148,15 @@ impl Grid {
         }
         let seed = wanted.seed.or(table.random_seed);
         let wanted = match wanted.count() {
-            Some(_) => Wanted { seed, ..wanted },
-            None => Wanted { random: table.random, quasi: table.quasi, seed },
+            Some(_) => wanted,
+            None => Wanted { random: table.random, quasi: table.quasi, ..wanted },
         };
+        if seed.is_some() && wanted.count().is_none() {
+            let failure = usage("--random-seed says which points are drawn, and none are");
+            return Err(failure.hint("give --random N or --quasi N beside it").into());
+        }
+        // Always told, so that another one is another sweep.
+        let wanted = Wanted { seed: wanted.count().and(seed.or(Some(0))), ..wanted };
         if let (Some(_), Some(_)) = (wanted.count(), &list) {
             let failure = usage("points are drawn from what axes span, and these are given one by one");
             return Err(failure.hint("leave --random and --quasi out, or --points").into());
@@ -159,6 +173,9 @@ impl Grid {
         let combinations = combinations.ok_or_else(too_many)?;
         let draw = Draw::new(wanted, combinations, axes.len(), ranged.is_some())?;
         let rows = list.as_ref().map_or(1, |list| list.rows.len().max(1)) as u64;
+        if let Some(count) = wanted.count().filter(|count| *count as u64 > MOST) {
+            return Err(usage(&format!("{count} points are more than a sweep has at most, {MOST}")).into());
+        }
         if draw.count(combinations).checked_mul(rows).is_none_or(|all| all > MOST) {
             return Err(too_many().into());
         }
@@ -174,6 +191,7 @@ impl Grid {
         let axes = axes.into_iter().map(axis).collect();
         let mut grid = Self { axes, layers, list: None, draw, wanted, combinations };
         if let Some(List { rows, path, is_open }) = list {
+            warn_of_same(&rows, &path);
             grid.list = Some(List { rows: Vec::with_capacity(rows.len()), path, is_open });
             rows.into_iter().try_for_each(|row| grid.add(row))?;
         }
@@ -286,10 +304,16 @@ impl Grid {
     /// # Errors
     /// If it is not valid ([`Exit::Usage`]).
     pub fn config(&self, point: usize) -> Result<Config> {
+        self.config_of(self.row(point).map(|(row, _)| row), point)
+    }
+
+    /// That of a row, which need not be among the points yet.
+    fn config_of(&self, row: Option<&Row>, point: usize) -> Result<Config> {
         let mut own = self.layers.clone();
-        if let Some((row, list)) = self.row(point) {
+        let origin = |row: &Row| self.list.as_ref().map_or(Origin::Default, |list| row.origin(&list.path));
+        if let Some(row) = row {
             for (place, value) in &row.values {
-                own.assign(*place, value.clone(), row.origin(&list.path));
+                own.assign(*place, value.clone(), origin(row));
             }
         }
         let chosen = self.axes.iter().zip(self.chosen(point));
@@ -298,10 +322,9 @@ impl Grid {
         for (axis, value) in &crossed {
             own.choose(axis.place, value.as_ref().clone());
         }
-        let place = || self.row(point).map(|(row, list)| format!("{}: no valid point", row.origin(&list.path)));
-        let config = Config::of(own).map_err(|error| match place() {
-            Some(place) => error.context(place),
-            None => error,
+        let config = Config::of(own).map_err(|error| match row.map(|row| origin(row).to_string()) {
+            Some(place) if !error.to_string().contains(&place) => error.context(format!("{place}: no valid point")),
+            _ => error,
         })?;
         crossed.into_iter().try_for_each(|(axis, value)| expect_chosen(&config, axis.setting, &value))?;
         Ok(config)
@@ -448,18 +471,19 @@ impl Points {
     /// What is wrong with it ([`Exit::Usage`]).
     pub fn add(&mut self, row: Row, device: &Device) -> Result<usize> {
         let point = self.grid.total();
-        self.grid.add(row)?;
-        let checked = self.grid.config(point).and_then(|config| {
-            expect_no_board(&config)?;
-            plan::expect_whole_split(&config)?;
-            crate::device::set_precision(device, config.precision)?;
-            Ok(config.expect_computed_on(device)?)
-        });
-        if let (Err(_), Some(list)) = (&checked, &mut self.grid.list) {
-            // Its values stay among those of the axes, which are for show.
-            list.rows.pop();
+        if point as u64 >= MOST {
+            return Err(usage(&format!("a sweep has {MOST} points at most")).into());
         }
-        checked.map(|()| point)
+        let config = self.grid.config_of(Some(&row), point)?;
+        expect_no_board(&config)?;
+        plan::expect_whole_split(&config)?;
+        config.expect_computed_on(device)?;
+        if !device.is_cpu() && config.precision != self.first.precision {
+            // It is set for all that is computed there.
+            return Err(usage("`train.precision` is one for all points that come").into());
+        }
+        self.grid.add(row)?;
+        Ok(point)
     }
 
     /// Points in groups whose members can be lanes of one model.
@@ -531,19 +555,40 @@ impl Points {
     /// As [`Points::config`].
     pub fn derived(&self, point: usize) -> Result<Map<String, Json>> {
         if self.are_open() {
-            // What others will have is not known yet: it is held against what all share. A hyperparameter that it does not have is null.
-            let (config, own) = (self.config(point)?, self.settings(point));
-            let others = config.departures(&self.first).filter(|(setting, _)| !own.contains_key(setting.key));
-            let others =
-                others.map(|(setting, value)| (setting.key.to_owned(), value.map_or(Json::Null, Value::to_json)));
-            return Ok(others.collect());
+            return self.departed(point);
         }
-        if self.derived.is_empty() {
+        // Of those that were given one by one, some have no value of their own of what others have.
+        let own = self.settings(point);
+        let is_missing = |axis: &&Axis| axis.is_listed() && !own.contains_key(axis.setting.key);
+        let missing: Vec<&str> = self.axes().iter().filter(is_missing).map(|axis| axis.setting.key).collect();
+        if self.derived.is_empty() && missing.is_empty() {
             return Ok(Map::new());
         }
         let config = self.config(point)?;
-        let entries = config.entries().filter(|(setting, ..)| self.derived.contains(&setting.key));
+        let is_told = |key: &str| self.derived.contains(&key) || missing.contains(&key);
+        let entries = config.entries().filter(|(setting, ..)| is_told(setting.key));
         Ok(entries.map(|(setting, value, _)| (setting.key.to_owned(), value.to_json())).collect())
+    }
+
+    /// What of a point that came the sweep's file does not say: it is held against what all share, for what others will have is not known yet.
+    fn departed(&self, point: usize) -> Result<Map<String, Json>> {
+        let (config, own) = (self.config(point)?, self.settings(point));
+        let departed: HashSet<&str> = config.departures(&self.first).map(|(setting, _)| setting.key).collect();
+        let mut told = Map::new();
+        for setting in SETTINGS.iter().filter(|setting| !own.contains_key(setting.key)) {
+            let is_shared = self.is_shared(setting);
+            match config.value(setting.key) {
+                Some(value) if !is_shared || departed.contains(setting.key) => {
+                    told.insert(setting.key.to_owned(), value.to_json());
+                }
+                // A hyperparameter that the others have.
+                None if is_shared && departed.contains(setting.key) => {
+                    told.insert(setting.key.to_owned(), Json::Null);
+                }
+                _ => {}
+            }
+        }
+        Ok(told)
     }
 
     /// How much there is to do for each point, in parameters times examples.
@@ -591,12 +636,23 @@ impl Points {
                     let values: Vec<String> = axis.values.iter().map(Value::to_toml).collect();
                     described.push((setting.key, format!("[{}]", values.join(", "))));
                 }
-                // Their file tells them; of those that come one by one it is not known yet which settings they have.
-                Some(_) if !self.are_open() => {}
+                // Their file tells them; what stands beside it is for those that do not have it.
+                Some(axis) if !self.are_open() => {
+                    let base = self.grid.layers.get(axis.place).filter(|(_, origin)| origin.rank() > 0);
+                    described.extend(base.map(|(value, _)| (setting.key, value.to_toml())));
+                }
+                // What follows from others is another matter for each point that comes.
+                _ if self.are_open() && !self.is_shared(setting) => {}
                 _ => described.extend(self.first().value(setting.key).map(|value| (setting.key, value.to_toml()))),
             }
         }
         described
+    }
+
+    /// Whether all points that come share the value of a setting, but those with their own: it was given, or is not for others to decide.
+    fn is_shared(&self, setting: &Setting) -> bool {
+        let is_given = || self.grid.layers.named(setting.key).is_some_and(|(_, origin)| origin.rank() > 0);
+        setting.fixed_default().is_some() || is_given()
     }
 
     /// The value of a setting that is not swept, as text.
@@ -729,6 +785,16 @@ fn expect_no_board(config: &Config) -> Result<(), Failure> {
         return Err(failure.hint("`adamtrain export SWEEP --to tb/` writes the event files of all points"));
     }
     Ok(())
+}
+
+/// Says which points given one by one stand there twice.
+fn warn_of_same(rows: &[Row], path: &Path) {
+    let mut seen = HashMap::new();
+    let mut twice = rows.iter().filter_map(|row| Some((seen.insert(row.settings(), row.line)?, row.line)));
+    if let Some((first, second)) = twice.next() {
+        let number = counted(1 + twice.count() as u64, "point");
+        tracing::warn!("{}:{second} has the settings of line {first}: {number} of this kind", path.display());
+    }
 }
 
 /// Says what is odd about an axis.

@@ -1,6 +1,6 @@
 //! The table of a sweep for pandas, R and DuckDB: a row a point that has ended, with its settings as columns. As CSV it is `results.csv`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -45,7 +45,16 @@ impl<'a> Sheet<'a> {
     pub(super) fn columns(&self) -> Vec<(String, Option<&str>)> {
         let other = |name: &str| (name.to_owned(), None);
         let mut columns: Vec<(String, Option<&str>)> = BEFORE.map(other).to_vec();
-        columns.extend(self.settings.iter().map(|key| (name(key, &self.measures), Some(key.as_str()))));
+        let mut others: HashMap<&str, usize> = HashMap::new();
+        for name in BEFORE.into_iter().chain(BEHIND).chain(self.measures.iter().map(String::as_str)) {
+            *others.entry(name).or_default() += 1;
+        }
+        for key in &self.settings {
+            *others.entry(leaf(key)).or_default() += 1;
+        }
+        // Its short name, but where another column has that.
+        let name = |key: &String| if others[leaf(key)] > 1 { key.as_str() } else { leaf(key) }.to_owned();
+        columns.extend(self.settings.iter().map(|key| (name(key), Some(key.as_str()))));
         columns.extend(BEHIND.map(other));
         columns.extend(self.measures.iter().map(|name| other(name)));
         columns
@@ -82,13 +91,6 @@ fn measures(end: &PointEnd) -> Map<String, Json> {
     measures.insert("best_epoch".to_owned(), json!(best.map(|best| best.epoch)));
     measures.insert("best_valid_loss".to_owned(), json!(best.and_then(|best| best.valid_loss)));
     measures
-}
-
-/// The name of a setting's column: its short one, but where another column has that.
-fn name(key: &str, measures: &[String]) -> String {
-    let short = leaf(key);
-    let is_taken = BEFORE.contains(&short) || BEHIND.contains(&short) || measures.iter().any(|name| name == short);
-    if is_taken { key } else { short }.to_owned()
 }
 
 #[cfg(test)]
