@@ -86,8 +86,7 @@ Examples:
   adamtrain runs diff runs/a runs/b
   adamtrain runs rm --keep 10 --sort test_accuracy runs
   adamtrain runs --json | jq -r 'select(.status == \"killed\").path'
-  adamtrain runs sweeps/a --svg curve.svg
-  adamtrain runs sweeps/a --parquet points.parquet";
+  adamtrain runs sweeps/a --svg curve.svg";
 
 /// What is about the table of all rows.
 const OF_TABLE: [&str; 10] = ["where", "by-seed", "sort", "columns", "reverse", "limit", "csv", "json", "epochs", "to"];
@@ -155,7 +154,7 @@ pub fn command() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .conflicts_with_all(OF_TABLE)
-                .help("Write the points of the sweep in DIR into FILE, as its results.csv but with types"),
+                .help("Write the sweep in DIR as Parquet into FILE"),
         ])
         .args(super::output_arguments())
         .subcommands([diff::command(), remark::note(), remark::tag(), remove::command()])

@@ -53,7 +53,7 @@ Examples:
   adamtrain sweep --lr 'log(1e-4,1e-1,16)' --beta2 0.99,0.999 --seed 0..4
   adamtrain sweep --optimizer adam,lion --valid-fraction 0.1 --out sweeps/a
   adamtrain sweep --lr 'log(1e-4,1e-1,27)' --valid-fraction 0.1 --halving 3
-  adamtrain sweep --lr 'loguniform(1e-4,1e-1)' --quasi 64 --valid-fraction 0.1
+  adamtrain sweep --lr 'loguniform(1e-4,1e-1)' --quasi 64 --seed 0,1
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --dry-run
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand
   adamtrain sweep --lr 1e-3,1e-2 --seed 0..2 --expand --index 3

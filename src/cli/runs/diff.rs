@@ -28,7 +28,7 @@ pub fn command() -> Command {
         Arg::new(id).required(true).value_parser(value_parser!(PathBuf)).help(help)
     };
     Command::new("diff")
-        .about("Show what two runs differ in, and the first epoch where their metrics part")
+        .about("Show what two runs differ in, and from which epoch")
         .after_help(EXAMPLES)
         .args_override_self(true)
         .args([path("A"), path("B")])
