@@ -151,7 +151,7 @@ impl Gradients for Curved<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{bits, bits_of, trainer};
+    use super::super::tests::{bits, bits_of, taken_in_the_end, trainer};
     use super::super::{Batch, Trainer, all_of};
     use super::*;
     use crate::config::Config;
@@ -445,14 +445,10 @@ mod tests {
         for more in [("model.hidden", "none"), ("model.dropout", "0.5"), ("optim.group", "*.bias optimizer=adam")] {
             let settings = [("optim.optimizer", "sophia"), ("optim.update_interval", "2"), more];
             let (mut trainer, split, order) = trainer(&settings);
-            let mut taken = 0;
-            for step in 0..60 {
-                let before = kernel::alloc::count();
+            let taken = taken_in_the_end(|step| {
                 let start = 20 * (step as usize % 5);
-                trainer.step(Batch { split: &split, order: &order, start, rows: 20 }, step)?;
-                // A thread takes its own memory with its first share of the work.
-                taken += if step < 40 { 0 } else { kernel::alloc::count() - before };
-            }
+                trainer.step(Batch { split: &split, order: &order, start, rows: 20 }, step).map(drop)
+            })?;
             assert_eq!(taken, 0, "{more:?}");
         }
         Ok(())
