@@ -285,8 +285,8 @@ impl Sweep {
             });
             let (parents, data, count) = match begun {
                 Ok(begun) => begun,
-                // What one point asks for in vain is nothing to the others that come.
-                Err(error) if self.conversation.is_some() => {
+                // What some points ask for in vain is nothing to the others that come.
+                Err(error) if self.conversation.is_some() && self.have_own_wishes(&points) => {
                     let unended = points.iter().filter(|point| !self.directory.ended.contains_key(point));
                     self.give_up(&unended.copied().collect::<Vec<_>>(), &error)?;
                     continue;

@@ -275,6 +275,16 @@ impl Sweep {
         self.conversation.as_ref().map_or(0, |conversation| conversation.arrived.len())
     }
 
+    /// Whether points of a group have a net, data or another run to begin with or to learn from that they do not share with all.
+    pub(super) fn have_own_wishes(&self, points: &[usize]) -> bool {
+        let settings = points.first().map(|point| self.points.settings(*point)).unwrap_or_default();
+        let is_wish = |key: &String| {
+            ["data.", "model.", "teacher."].iter().any(|section| key.starts_with(section))
+                || ["train.init", "train.batch_size"].contains(&key.as_str())
+        };
+        settings.keys().any(is_wish)
+    }
+
     /// Ends points that cannot be trained, for a reason that the others do not share; that is told.
     pub(super) fn give_up(&mut self, points: &[usize], error: &anyhow::Error) -> Result<()> {
         let hint = failure(error).and_then(Failure::advice).map(str::to_owned);
