@@ -293,7 +293,8 @@ impl Lanes {
         batches::order(&self.data.members, self.config.data_seed, self.config.order_epoch(self.epoch), &self.device)
     }
 
-    /// One step of all lanes on the next batch of `order`; none where the last has just ended.
+    /// Steps of all lanes on the next batches of `order`: one, or as many as the device takes at once before something is due between
+    /// two of them. None where the last lane has just ended.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         if !self.are_running() {
             return Ok(());
@@ -301,16 +302,28 @@ impl Lanes {
         self.clock.training.get_or_insert_with(Instant::now);
         let batch = self.data.batch(order, self.position, self.config.step_samples());
         let allocations = kernel::alloc::count();
-        for lane in self.trainer.step(batch, self.step)? {
+        let taken = self.trainer.steps(batch, self.step, self.steps_together())?;
+        for lane in taken.skipped {
             let progress = &mut self.active[lane].progress;
             progress.skipped += 1;
             progress.skipped_examples += batch.rows as u64;
         }
         self.allocations += kernel::alloc::count() - allocations;
-        self.position += 1;
-        self.step += 1;
+        self.position += taken.steps;
+        self.step += taken.steps;
         self.clock.stepped = true;
         Ok(())
+    }
+
+    /// Steps with as many rows until something is due: an evaluation, a checkpoint, the short batch or the end of the epoch.
+    fn steps_together(&self) -> u64 {
+        let until = |stretch: &Stretch| match stretch {
+            Stretch::Steps(steps) => steps - self.step % steps,
+            Stretch::Epochs(_) | Stretch::Seconds(_) => u64::MAX,
+        };
+        let whole = (self.data.members.len() / self.config.step_samples()) as u64;
+        let due = until(&self.config.eval_every).min(until(&self.config.save_every));
+        whole.saturating_sub(self.position).clamp(1, due)
     }
 
     /// What happens between two steps: evaluate, save, show, stop. None of it changes what is computed. Answers why all lanes stop

@@ -227,10 +227,11 @@ pub trait LaneOptimizer: Send {
         Ok(None)
     }
 
-    /// The host's part of a step: counts it, and forms its coefficients.
+    /// The host's part of a step: counts it, and forms its coefficients. On a GPU several steps can be prepared at once, which
+    /// [`LaneOptimizer::apply`] then takes one after the other: `scalars` has an entry per lane for the first, then for the second…
     ///
     /// # Errors
-    /// If `scalars` has not an entry per lane, or the device fails.
+    /// If `scalars` has not an entry per lane and step, or the device fails.
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()>;
 
     /// The device's part of a step, which is the same in every step but for what [`LaneOptimizer::prepare`] has brought there.

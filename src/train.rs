@@ -60,6 +60,15 @@ pub struct Batch<'a> {
     pub rows: usize,
 }
 
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Steps taken.
+    pub steps: u64,
+    /// The lanes that have skipped the step; where several were taken, none.
+    pub skipped: Vec<usize>,
+}
+
 /// K nets of one shape side by side, their optimizer and the buffers of a step; a run has one.
 pub struct Trainer {
     /// The net.
@@ -150,8 +159,13 @@ impl Trainer {
         let totals = Totals::zeros(seeds.len(), rows, device)?;
         let accumulated: Option<Vec<Tensor>> = (config.accumulate > 1).then(sums).transpose()?;
         let clips: Vec<Clip> = lanes.iter().map(Clip::new).collect();
-        let on_device =
-            DeviceStep::new(&net, accumulated.as_ref().unwrap_or(backprop.gradients()), &clips, config.graph)?;
+        let on_device = DeviceStep::new(
+            &net,
+            config.step_samples().min(examples),
+            accumulated.as_ref().unwrap_or(backprop.gradients()),
+            &clips,
+            config.graph,
+        )?;
         let optimizer = optimizer(lanes, &net)?;
         let curvature = config.needs_curvature().then(|| Curvature::new(&net, &backprop, &seeds)).transpose()?;
         let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
@@ -243,15 +257,21 @@ impl Trainer {
     /// One step on `batch`, in as many pieces as it has batches; `step` counts from 0. Answers which lanes have skipped it: where
     /// configured, one whose gradient is not finite takes no step, and none leaves a trace there.
     pub fn step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {
+        self.steps(batch, step, 1).map(|taken| taken.skipped)
+    }
+
+    /// The step on `batch` and, on a GPU, some of those that follow it in the order, up to `most` in all and with as many rows each, as
+    /// one launch: their bits are those of single steps.
+    pub fn steps(&mut self, batch: Batch<'_>, step: u64, most: u64) -> Result<Taken> {
         if let Some(mut device) = self.on_device.take_if(|_| !self.skip_non_finite && self.monitor.is_none()) {
-            let done = self.step_on_device(&mut device, batch, step);
+            let done = self.steps_on_device(&mut device, batch, step, most);
             self.on_device = Some(device);
-            return done.map(|()| Vec::new());
+            return done.map(|steps| Taken { steps, skipped: Vec::new() });
         }
         let mut thread_choice = self.thread_choice;
-        let taken = thread_choice.step(|| self.take_step(batch, step));
+        let skipped = thread_choice.step(|| self.take_step(batch, step));
         self.thread_choice = thread_choice;
-        taken
+        skipped.map(|skipped| Taken { steps: 1, skipped })
     }
 
     fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {

@@ -188,7 +188,7 @@ struct Driver<U, const S: usize, const P: usize, const H: usize> {
     rules: Vec<U>,
     passes: Steps<U, P, H>,
     history: Vec<[f64; P]>,
-    /// Scalars of the step, one entry per lane; kept so that a step allocates nothing.
+    /// Scalars of the step, one entry per lane, or of several steps one after the other; kept so that a step allocates nothing.
     scalars: Vec<kernel::Scalars<H>>,
     /// Steps that each lane has taken.
     steps: Vec<u64>,
@@ -262,6 +262,14 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     }
 }
 
+/// Requires an entry for each of `lanes` lanes, of one step; of one or more where it takes several.
+pub(super) fn expect_scalars(scalars: &[StepScalars], lanes: usize, takes_several: bool) -> Result<()> {
+    let found = scalars.len();
+    let is_whole = lanes > 0 && found.is_multiple_of(lanes) && found > 0;
+    ensure!(found == lanes || takes_several && is_whole, "{found} lanes of scalars, expected {lanes}");
+    Ok(())
+}
+
 /// Whether these rules ever take an estimate of the curvature.
 fn takes_curvature<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize>(rules: &[U]) -> bool {
     rules.iter().any(|rule| rule.curvature(1).is_some())
@@ -299,15 +307,17 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
     }
 
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
-        ensure!(scalars.len() == self.rules.len(), "{} lanes of scalars, expected {}", scalars.len(), self.rules.len());
+        expect_scalars(scalars, self.rules.len(), self.updater.as_ref().is_some_and(Updater::takes_several))?;
         self.at_training_point()?;
         // Coefficients are formed in f64, once a step and lane; the kernel rounds them once.
         self.scalars.clear();
-        let lanes = self.rules.iter().zip(&mut self.history).zip(&mut self.steps);
-        for (((rule, history), steps), lane) in lanes.zip(scalars) {
-            *steps += 1;
-            let rule = rule.scalars(history, lane.lr, *steps).into_array();
-            self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
+        for step in scalars.chunks_exact(self.rules.len()) {
+            let lanes = self.rules.iter().zip(&mut self.history).zip(&mut self.steps);
+            for (((rule, history), steps), lane) in lanes.zip(step) {
+                *steps += 1;
+                let rule = rule.scalars(history, lane.lr, *steps).into_array();
+                self.scalars.push(kernel::Scalars { rule, gradient: lane.gradient_scale });
+            }
         }
         self.updater.as_ref().map_or(Ok(()), |updater| Ok(updater.prepare(&self.scalars)?))
     }
@@ -457,7 +467,9 @@ impl<U: Rule<S, P, H> + Send, const S: usize, const P: usize, const H: usize> La
     }
 
     fn scalars(&self, _: usize, lane: usize) -> Vec<(&'static str, f64)> {
-        let numbers = self.scalars.get(lane).into_iter().flat_map(|scalars| scalars.rule);
+        // Of the last step.
+        let last = self.scalars.len().saturating_sub(self.rules.len());
+        let numbers = self.scalars.get(last + lane).into_iter().flat_map(|scalars| scalars.rule);
         U::Scalars::<f64>::NAMES.into_iter().zip(numbers).collect()
     }
 

@@ -81,7 +81,7 @@ impl LaneOptimizer for Grouped {
 
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
         for Part { optimizer, lr_factors, .. } in &mut self.parts {
-            let lanes = scalars.iter().zip(lr_factors.iter());
+            let lanes = scalars.iter().zip(lr_factors.iter().cycle());
             self.scalars.clear();
             self.scalars.extend(lanes.map(|(lane, factor)| StepScalars { lr: lane.lr * factor, ..*lane }));
             optimizer.prepare(&self.scalars)?;

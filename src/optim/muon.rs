@@ -20,6 +20,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Tensor, Var};
 
 use super::adam::Adam;
+use super::driver::expect_scalars;
 use super::family::Family;
 use super::groups::{Grouped, Part};
 use super::hyper::{
@@ -165,13 +166,14 @@ impl LaneOptimizer for Muon {
     }
 
     fn prepare(&mut self, scalars: &[StepScalars]) -> Result<()> {
-        ensure!(scalars.len() == self.lanes.len(), "{} lanes of scalars, expected {}", scalars.len(), self.lanes.len());
-        self.steps.iter_mut().for_each(|steps| *steps += 1);
+        let lanes = self.lanes.len();
+        expect_scalars(scalars, lanes, self.work.iter().all(kernel::MuonUpdater::takes_several))?;
+        self.steps.iter_mut().for_each(|steps| *steps += (scalars.len() / lanes) as u64);
         self.scalars.clear();
-        self.scalars.extend_from_slice(scalars);
+        self.scalars.extend_from_slice(&scalars[scalars.len() - lanes..]);
         for (matrix, work) in self.matrices.iter().zip(&mut self.work) {
             let (rows, columns) = (matrix.dims()[1], matrix.dims()[2]);
-            let lanes = self.lanes.iter().zip(scalars);
+            let lanes = self.lanes.iter().cycle().zip(scalars);
             work.prepare(matrix, lanes.map(|(hypers, scalars)| Self::numbers(hypers, *scalars, rows, columns)))?;
         }
         Ok(())

@@ -40,7 +40,7 @@ pub struct Log {
     pub replays: usize,
     /// Times that the host waited for the device.
     pub downloads: usize,
-    /// Bytes brought to the device.
+    /// Copies to the device.
     pub uploads: usize,
 }
 
@@ -161,7 +161,7 @@ impl Queue for Emulated {
         if self.is_capturing() {
             bail!("host memory cannot be read by a step that is recorded");
         }
-        self.log.borrow_mut().uploads += bytes.len();
+        self.log.borrow_mut().uploads += 1;
         // SAFETY: the buffer has room for the bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer::<u8>(to).cast_mut(), bytes.len()) }
         Ok(())

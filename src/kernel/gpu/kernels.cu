@@ -5,8 +5,8 @@
 // machine's logarithm. Compiled without contraction. No kernel shares memory or waits for another thread: a sum whose order
 // matters belongs to one thread. All grids have one dimension.
 //
-// What changes from step to step lies in device memory, so that a captured step reads it anew: `at` points at the step's place in
-// the order of samples, and at the number of its first sample, or is null. Letters: B rows of the batch, K lanes, C classes.
+// What changes from launch to launch lies in device memory, so that recorded steps read it anew: `at` points at the place of the first of
+// them in the order of samples, and at the number of its first sample, or is null. Letters: B rows of the batch, K lanes, C classes.
 
 #include "elementwise.cuh"
 
@@ -281,6 +281,12 @@ extern "C" __global__ void __launch_bounds__(256) clip_value(const Chunk* __rest
     float bound = bounds[piece.lane];
     float* gradient = const_cast<float*>(piece.gradient);
     for (u32 i = threadIdx.x; i < piece.count; i += blockDim.x) {
+// at [2], where the launch that ends here has stood, moves on to where the next stands. One thread.
+extern "C" __global__ void __launch_bounds__(32) move_on(u64* __restrict__ at, u64 samples) {
+    at[0] += samples;
+    at[1] += samples;
+}
+
         float g = gradient[i];
         gradient[i] = bound < g ? bound : g < -bound ? -bound : g;
     }

@@ -3,9 +3,14 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::memory::{Buffer, ToBytes as _, address};
+use super::position;
 use super::queue::{Address, FEW_THREADS, Gemm, Operand, Queue, THREADS};
+use super::steps::MOST;
 use super::update::{PieceTable, Squares, Whole};
 use crate::kernel::host::muon::{MuonStep, NewtonSchulz};
+
+/// Numbers of [`MuonStep`].
+const NUMBERS: usize = 6;
 
 /// The buffers of a matrix with all its lanes, `[K, rows, columns]`.
 #[derive(Debug)]
@@ -15,7 +20,7 @@ pub struct MuonTables {
     columns: usize,
     /// Iterations of each lane.
     iterations: Vec<NewtonSchulz>,
-    /// A lane's numbers, f32 `[K, 6]`.
+    /// A lane's numbers in each step of a launch, f32 `[MOST, K, 6]`.
     steps: Buffer,
     /// X and what follows it, by turns.
     x: [Tensor; 2],
@@ -41,7 +46,7 @@ impl MuonTables {
             rows,
             columns,
             iterations,
-            steps: Buffer::zeros(lanes * 6 * size_of::<f32>(), theta)?,
+            steps: Buffer::zeros(MOST * lanes * NUMBERS * size_of::<f32>(), theta)?,
             x,
             gram: zeros((lanes, least, least))?,
             square: zeros((lanes, least, least))?,
@@ -50,7 +55,7 @@ impl MuonTables {
         })
     }
 
-    /// Brings the numbers of the next step to the device, an entry per lane.
+    /// Brings the numbers of the steps of the next launch to the device: an entry per lane, step by step.
     pub fn prepare(&self, queue: &dyn Queue, steps: &[MuonStep]) -> Result<()> {
         let numbers =
             |step: &MuonStep| [step.weight, step.ahead, step.gradient, step.minus_step, step.toward, step.away];
@@ -69,7 +74,8 @@ impl MuonTables {
         let size = self.rows * self.columns;
         let count = self.lanes * size;
         let [x, next] = [address::<f32>(&self.x[0])?, address::<f32>(&self.x[1])?];
-        let (steps, inverse) = (self.steps.at(), address::<f32>(&self.inverse)?);
+        let steps = self.steps.at().after::<f32>(position::index() * self.lanes * NUMBERS);
+        let inverse = address::<f32>(&self.inverse)?;
         let factors = factors.map(address::<f32>).transpose()?.unwrap_or_default();
         let sizes = [(size as u64).into(), (count as u64).into()];
         let [of_lane, of_all] = sizes;
@@ -87,7 +93,7 @@ impl MuonTables {
         for lanes in self.iterations.chunk_by(|a, b| a == b) {
             let at = |address: Address| address.after::<f32>(first * size);
             let u = self.iterate(queue, first, lanes.len(), lanes[0], [at(x), at(next)])?;
-            let steps = steps.after::<f32>(first * 6);
+            let steps = steps.after::<f32>(first * NUMBERS);
             let count = lanes.len() * size;
             let arguments = [u.into(), steps.into(), of_lane, (count as u64).into(), at(theta).into()];
             queue.launch_each("decay_and_move", count, THREADS, &arguments)?;

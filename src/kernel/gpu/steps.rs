@@ -1,8 +1,9 @@
-//! Steps without the host: a whole step is recorded once as a graph of launches and repeated from then on.
+//! Steps without the host: steps are recorded once as a graph of launches and repeated from then on, up to [`MOST`] by one launch.
 //!
-//! The host tells the device where a step stands (a [`StepPosition`]) and the rule's scalars; all else is the same in every step with as many
-//! rows. So there is a graph for whole batches and one for the short batch at the end of an epoch. The first steps run launch by
-//! launch, which loads what has to be loaded and fills every table. Where recording fails, steps go on so.
+//! The host tells the device the scalars of these steps, and where the first stands unless the launch before has led there
+//! ([`StepPosition`]); all else is the same in every step with as many rows. So there are graphs of several lengths for whole batches and
+//! one for the short batch at the end of an epoch. The first steps run launch by launch, which loads what has to be loaded and fills
+//! every table. Where recording fails, steps go on so.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,22 +11,31 @@ use std::rc::Rc;
 use anyhow::Result;
 use candle_core::{Tensor, TensorId};
 
-use super::position::StepPosition;
+use super::position::{Place, StepPosition};
 use super::queue::{Graph, Queue};
 use crate::error::described;
 
-/// Steps with as many rows that run launch by launch before one is recorded.
+/// Steps with as many rows that run launch by launch before some are recorded.
 const WARM_UP: u64 = 2;
 
-/// A step, as far as the device must know which it is.
+/// Steps that a launch holds at most. Recording a graph takes the host about as long as launching its steps one by one, a few
+/// microseconds a kernel: a longer one would pay in long runs alone, and hold the host's looks at signals and time up.
+pub const MOST: usize = 64;
+
+/// The lengths of graphs: any number of steps is a few of them.
+const LENGTHS: [usize; 4] = [MOST, 16, 4, 1];
+
+/// Steps that follow each other and have as many rows, as far as the device must know which they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Its rows.
+pub struct Launch {
+    /// The rows of each.
     pub rows: usize,
-    /// Where it starts in the order of samples.
-    pub start: usize,
-    /// The number of its first sample over the whole run.
-    pub sample: u64,
+    /// Where the first begins.
+    pub place: Place,
+    /// Samples from one to the next.
+    pub samples: usize,
+    /// How many they are: as many as [`Steps::next`] says.
+    pub count: usize,
 }
 
 /// The steps of a trainer.
@@ -35,22 +45,18 @@ pub struct Steps {
     order: Option<(Tensor, TensorId)>,
     /// The images that they read.
     pixels: Option<TensorId>,
-    /// By rows.
-    graphs: HashMap<usize, Recording>,
+    /// Steps that have run launch by launch, by rows.
+    warm: HashMap<usize, u64>,
+    /// By rows and number of steps.
+    graphs: HashMap<(usize, usize), Box<dyn Graph>>,
     /// Whether recording has failed, or is not wanted.
     is_eager: bool,
-}
-
-enum Recording {
-    /// So many steps have run.
-    WarmingUp(u64),
-    Recorded(Box<dyn Graph>),
 }
 
 impl std::fmt::Debug for Steps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Steps")
-            .field("rows", &self.graphs.keys())
+            .field("graphs", &self.graphs.keys())
             .field("is_eager", &self.is_eager)
             .finish_non_exhaustive()
     }
@@ -59,7 +65,14 @@ impl std::fmt::Debug for Steps {
 impl Steps {
     /// On the device that holds `beside`. Nothing is recorded where `is_eager`.
     pub fn new(beside: &Tensor, is_eager: bool) -> Result<Self> {
-        Ok(Self { position: StepPosition::new(beside)?, order: None, pixels: None, graphs: HashMap::new(), is_eager })
+        Ok(Self {
+            position: StepPosition::new(beside)?,
+            order: None,
+            pixels: None,
+            warm: HashMap::new(),
+            graphs: HashMap::new(),
+            is_eager,
+        })
     }
 
     /// The order of samples u32 `[N′]` of these images in the memory that steps read; it is copied there when it is another than
@@ -79,45 +92,68 @@ impl Steps {
             return Ok(kept.clone());
         }
         // Another length: what was recorded reads other memory.
-        self.graphs.clear();
+        self.forget();
         let kept = order.copy()?;
         self.order = Some((kept.clone(), order.id()));
         Ok(kept)
     }
 
-    /// Takes a step, for which `body` asks for the launches.
-    pub fn run(&mut self, queue: &Rc<dyn Queue>, step: Step, body: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let Step { rows, start, sample } = step;
-        self.position.write(&**queue, start, sample)?;
-        let recording = self.graphs.entry(rows).or_insert(Recording::WarmingUp(0));
-        if let Recording::WarmingUp(steps) = recording {
-            if self.is_eager || *steps < WARM_UP {
-                *steps += 1;
-                return self.position.within(start, sample, body);
-            }
-            match self.position.within(start, sample, || queue.capture(body)) {
-                Ok(graph) => *recording = Recording::Recorded(graph),
+    fn is_warming_up(&self, rows: usize) -> bool {
+        self.is_eager || self.warm.get(&rows).is_none_or(|steps| *steps < WARM_UP)
+    }
+
+    /// How many of at most `most` steps of so many rows the next launch holds.
+    pub fn next(&self, rows: usize, most: usize) -> usize {
+        if self.is_warming_up(rows) {
+            return 1;
+        }
+        LENGTHS.into_iter().find(|length| *length <= most).unwrap_or(1)
+    }
+
+    /// Takes steps, for each of which `body`, called with its number among them, asks for the launches.
+    pub fn run(
+        &mut self,
+        queue: &Rc<dyn Queue>,
+        launch: Launch,
+        body: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let Launch { rows, place, samples, count } = launch;
+        self.position.stand_at(&**queue, place)?;
+        let (position, is_warming_up) = (&self.position, self.is_warming_up(rows));
+        let mut all = || (0..count).try_for_each(|index| position.within(place, index, || body(index)));
+        if is_warming_up {
+            *self.warm.entry(rows).or_default() += 1;
+            return all();
+        }
+        let graph = match self.graphs.remove(&(rows, count)) {
+            Some(known) => known,
+            None => match queue.capture(&mut || {
+                all()?;
+                Ok(position.ask_to_move(&**queue, count * samples)?)
+            }) {
+                Ok(new) => new,
                 Err(error) => {
                     let why = described(&error);
                     tracing::warn!("the step is not recorded as a graph, and runs launch by launch: {why}");
                     self.is_eager = true;
-                    return self.position.within(start, sample, body);
+                    return all();
                 }
-            }
-        }
-        match recording {
-            Recording::Recorded(graph) => Ok(graph.launch()?),
-            Recording::WarmingUp(_) => Ok(()),
-        }
+            },
+        };
+        graph.launch()?;
+        self.graphs.insert((rows, count), graph);
+        self.position.has_moved(count * samples);
+        Ok(())
     }
 
     /// Forgets what was recorded.
     pub fn forget(&mut self) {
+        self.warm.clear();
         self.graphs.clear();
     }
 
-    /// How many steps are recorded.
+    /// How many graphs are recorded.
     pub fn recorded(&self) -> usize {
-        self.graphs.values().filter(|recording| matches!(recording, Recording::Recorded(_))).count()
+        self.graphs.len()
     }
 }

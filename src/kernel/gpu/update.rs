@@ -4,7 +4,9 @@
 use candle_core::{Result, Tensor, bail};
 
 use super::memory::{Buffer, ToBytes as _, address, bytes_of};
+use super::position;
 use super::queue::{Address, Argument, Queue};
+use super::steps::MOST;
 use super::{Chunk, TensorPieces};
 use crate::kernel::{ACCUMULATORS, Kernel, Parts, Scalars, piece_size};
 
@@ -16,9 +18,11 @@ const THREADS: u32 = 256;
 pub struct Update {
     kernel: Kernel,
     lanes: usize,
-    /// The rule's scalars and the factor on gradients, f32 `[K, H + 1]`.
+    /// H.
+    rule: usize,
+    /// The rule's scalars and the factor on gradients for each step of a launch, f32 `[MOST, K, H + 1]`.
     scalars: Buffer,
-    /// The rule's scalars before rounding, f64 `[K, H]`: for what stands between two passes.
+    /// The rule's scalars before rounding, f64 `[MOST, K, H]`: for what stands between two passes.
     exact: Option<Buffer>,
     tables: Option<Tables>,
 }
@@ -49,9 +53,11 @@ impl Update {
     /// # Errors
     /// If memory does not suffice.
     pub fn new(kernel: Kernel, scalars: usize, lanes: usize, beside: &Tensor) -> Result<Self> {
-        let exact = kernel.sums.map(|_| Buffer::zeros(lanes * scalars * size_of::<f64>(), beside));
+        let rows = MOST * lanes;
+        let exact = kernel.sums.map(|_| Buffer::zeros(rows * scalars * size_of::<f64>(), beside));
         Ok(Self {
-            scalars: Buffer::zeros(lanes * (scalars + 1) * size_of::<f32>(), beside)?,
+            rule: scalars,
+            scalars: Buffer::zeros(rows * (scalars + 1) * size_of::<f32>(), beside)?,
             exact: exact.transpose()?,
             kernel,
             lanes,
@@ -59,7 +65,7 @@ impl Update {
         })
     }
 
-    /// Brings the scalars of the next step to the device, a row per lane.
+    /// Brings the scalars of the steps of the next launch to the device: a row per lane, step by step.
     pub fn prepare<const H: usize>(&self, queue: &dyn Queue, rows: &[Scalars<H>]) -> Result<()> {
         let rounded = rows.iter().flat_map(|row| row.rule.iter().chain([&row.gradient]).map(|number| *number as f32));
         self.scalars.write(queue, &rounded.collect::<Vec<_>>().bytes())?;
@@ -79,7 +85,9 @@ impl Update {
         };
         let tables = self.tables.insert(tables);
         let factors = factors.map(address::<f32>).transpose()?.unwrap_or_default();
-        let (scalars, name) = (self.scalars.at(), &self.kernel.name);
+        // The row of the first lane in the step of the launch that is asked for.
+        let row = position::index() * self.lanes;
+        let (scalars, name) = (self.scalars.at().after::<f32>(row * (self.rule + 1)), &self.kernel.name);
         let mut arguments: Vec<Argument> = vec![tables.chunks.at().into(), scalars.into(), factors.into()];
         let Some((reduction, exact)) = tables.reduction.as_ref().zip(self.exact.as_ref()) else {
             return queue.launch(name, tables.count, THREADS, &arguments);
@@ -88,7 +96,13 @@ impl Update {
         let PieceTable { pieces, count, tensors, tensor_count, arrived } = &reduction.table;
         let first = [pieces.at().into(), scalars.into(), factors.into(), sums.into(), arrived.at().into()];
         queue.launch(&format!("{name}_first"), *count, ACCUMULATORS as u32, &first)?;
-        let reduce = [tensors.at().into(), exact.at().into(), sums.into(), arrived.at().into(), reduced.into()];
+        let reduce = [
+            tensors.at().into(),
+            exact.at().after::<f64>(row * self.rule).into(),
+            sums.into(),
+            arrived.at().into(),
+            reduced.into(),
+        ];
         queue.launch(&format!("{name}_reduce"), *tensor_count, ACCUMULATORS as u32, &reduce)?;
         arguments.push(reduced.into());
         queue.launch(&format!("{name}_second"), tables.count, THREADS, &arguments)

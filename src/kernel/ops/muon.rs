@@ -37,7 +37,13 @@ impl MuonUpdater {
         Ok(Self::OnHost { work: Orthogonal::new(rows, columns), iterations, steps })
     }
 
-    /// Takes the numbers of the next step of the matrix θ, an entry per lane.
+    /// Whether steps can be prepared several at a time.
+    pub fn takes_several(&self) -> bool {
+        matches!(self, Self::OnGpu(_))
+    }
+
+    /// Takes the numbers of the next step of the matrix θ, an entry per lane; on a GPU of the steps of the next launch, one after the
+    /// other.
     pub fn prepare(&mut self, theta: &Tensor, numbers: impl Iterator<Item = MuonStep>) -> Result<()> {
         match self {
             Self::OnHost { steps, .. } => {

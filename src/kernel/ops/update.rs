@@ -30,7 +30,13 @@ impl Updater {
         Ok(Self { on_gpu })
     }
 
-    /// Brings the scalars of the next step to where they are needed, a row per lane.
+    /// Whether steps can be prepared several at a time.
+    pub fn takes_several(&self) -> bool {
+        self.on_gpu.is_some()
+    }
+
+    /// Brings the scalars of the next step to where they are needed, a row per lane; on a GPU of the steps of the next launch, one after
+    /// the other.
     pub fn prepare<const H: usize>(&self, rows: &[Scalars<H>]) -> Result<()> {
         if let Some((update, beside)) = &self.on_gpu
             && let Some(queue) = gpu::queue_of(beside)?

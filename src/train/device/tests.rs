@@ -8,22 +8,26 @@ use crate::config::Config;
 use crate::data::Split;
 use crate::kernel::gpu::emulated::{self, Log};
 use crate::kernel::{self, gpu};
+use crate::model::LinearNet;
+use crate::train::device::most;
 use crate::train::tests::{bits, bits_of, trainer};
 use crate::train::{Batch, Evaluator, Trainer};
 
-/// Steps of `trainer` on batches of 20 of which every fourth is short, as at the end of an epoch; each epoch has another order.
+/// Batches of an epoch, of which the last is short.
+const EPOCH: u64 = 24;
+
+/// Steps of `trainer` on batches of which the last of an epoch is short, as many at once as it takes; each epoch has another order.
 fn train(trainer: &mut Trainer, split: &Split, steps: std::ops::Range<u64>) -> Result<()> {
-    const EPOCH: u64 = 4;
-    let order = |epoch: u64| crate::data::batches::order(&(0..500).collect::<Vec<_>>(), 1, epoch, &Device::Cpu);
-    let mut now = (steps.start / EPOCH, order(steps.start / EPOCH)?);
-    for step in steps {
-        if step / EPOCH != now.0 {
-            now = (step / EPOCH, order(step / EPOCH)?);
-        }
-        let position = step % EPOCH;
-        let rows = if position == EPOCH - 1 { 7 } else { trainer.step_samples };
-        let batch = Batch { split, order: &now.1, start: position as usize * trainer.step_samples, rows };
-        trainer.step(batch, step)?;
+    let members: Vec<u32> = (0..1500).map(|sample| sample % 500).collect();
+    let order = |epoch: u64| crate::data::batches::order(&members, 1, epoch, &Device::Cpu);
+    let mut step = steps.start;
+    while step < steps.end {
+        let (order, position) = (order(step / EPOCH)?, step % EPOCH);
+        let epoch_ends = step - position + EPOCH;
+        let is_last = position == EPOCH - 1;
+        let (rows, whole) = if is_last { (7, 1) } else { (trainer.step_samples, epoch_ends - 1 - step) };
+        let batch = Batch { split, order: &order, start: position as usize * trainer.step_samples, rows };
+        step += trainer.steps(batch, step, whole.min(steps.end - step))?.steps;
     }
     Ok(())
 }
@@ -31,10 +35,10 @@ fn train(trainer: &mut Trainer, split: &Split, steps: std::ops::Range<u64>) -> R
 /// Trains with these settings on either device, and compares weights, state, hits and losses.
 fn compare(settings: &[(&str, &str)]) -> Option<Log> {
     let (mut alone, split, _) = trainer(settings);
-    train(&mut alone, &split, 0..14).unwrap();
+    train(&mut alone, &split, 0..3 * EPOCH).unwrap();
     let (emulated, log) = emulated::run(|| {
         let (mut trainer, split, _) = trainer(settings);
-        train(&mut trainer, &split, 0..14).unwrap();
+        train(&mut trainer, &split, 0..3 * EPOCH).unwrap();
         trainer.optimizer.at_evaluation_point().unwrap();
         (bits(&trainer), trainer.sums().unwrap(), trainer.net.lanes())
     })?;
@@ -77,8 +81,13 @@ fn every_setting_trains_on_the_device_as_in_host_memory() {
         let all = [setting, ("train.ema_decay", "0.9")];
         let Some(log) = compare(if setting.0 == "train.ema_warmup" { &all } else { &all[..1] }) else { return };
         let is_eager = ["train.graph", "train.health", "train.non_finite"].contains(&setting.0);
-        // Whole batches and short ones; 2 of each warm up, and 14 steps have 11 and 3 of them.
-        let expected = if is_eager { (0, 0) } else { (2, 14 - 4) };
+        // Whole batches and short ones; 2 of each warm up. Of 21 and twice 23 whole ones, launches hold 16, 4 and 1; where each step is
+        // one of its own, they are as many as steps.
+        let expected = match setting.0 {
+            _ if is_eager => (0, 0),
+            "train.ema_warmup" => (2, 3 * EPOCH as usize - 4),
+            _ => (4, 3 + 5 + 5 + 1),
+        };
         assert_eq!((log.captures, log.replays), expected, "{setting:?}");
     }
 }
@@ -89,20 +98,47 @@ fn a_recorded_step_is_repeated_without_a_look_at_the_host() {
         [("model.hidden", "8"), ("model.dropout", "0.5"), ("train.clip_norm", "1"), ("optim.optimizer", "lamb")];
     let Some((before, log)) = emulated::run(|| {
         let (mut trainer, split, _) = trainer(&settings);
-        train(&mut trainer, &split, 0..9).unwrap();
+        train(&mut trainer, &split, 0..2 * EPOCH).unwrap();
         let queue = gpu::queue_of(&trainer.totals.loss).unwrap().unwrap();
         assert!(!queue.is_capturing());
         trainer.on_device.as_ref().unwrap().recorded()
     }) else {
         return;
     };
-    assert_eq!((before, log.captures), (1, 1), "the short batch is not recorded yet");
+    assert_eq!((before, log.captures), (3, 3), "the short batch is not recorded yet");
     assert_eq!(log.downloads, 0, "nothing was brought to the host");
     // Launches outside of graphs: of 2 whole and 2 short batches.
     assert_eq!(log.launches["gather"], 4);
     assert_eq!(log.launches["dropout"], 4);
     assert_eq!(log.launches["clip_factors"], 4);
-    assert_eq!(log.replays, 9 - 4);
+    // 16, 4 and 1 of 21 whole batches; 16, 4 and three more of 23.
+    assert_eq!(log.replays, 3 + 5);
+}
+
+#[test]
+fn the_host_sends_the_scalars_of_a_launch_and_where_an_epoch_begins() {
+    for (optimizer, tables) in [("adam", 1), ("lamb", 2)] {
+        let run = |epochs: u64| {
+            emulated::run(|| {
+                let (mut trainer, split, _) = trainer(&[("optim.optimizer", optimizer)]);
+                train(&mut trainer, &split, 0..epochs * EPOCH).unwrap();
+            })
+        };
+        let Some((((), few), ((), many))) = run(3).zip(run(5)) else { return };
+        // 23 whole batches are 16, 4 and three launches of one; the short one follows them.
+        assert_eq!(many.uploads - few.uploads, 2 * (6 * tables + 1), "{optimizer}");
+        assert_eq!((many.replays - few.replays, many.captures), (2 * 6, few.captures), "{optimizer}");
+    }
+}
+
+#[test]
+fn a_launch_holds_no_more_steps_than_a_card_does_in_a_blink() {
+    let of = |hidden: &[usize], lanes: usize, samples: usize| {
+        let shape = crate::model::Shape { inputs: 784, hidden: hidden.to_vec(), classes: 10 };
+        most(&LinearNet::new(shape, &vec![0; lanes], &Device::Cpu).unwrap(), samples)
+    };
+    assert_eq!((of(&[], 1, 128), of(&[300, 100], 1, 128), of(&[], 1, 60_000)), (64, 64, 64));
+    assert_eq!((of(&[], 1024, 128), of(&[2000, 2000], 1, 4096)), (32, 1));
 }
 
 #[test]
@@ -145,13 +181,13 @@ fn lanes_on_the_device_are_those_in_host_memory() -> Result<()> {
     let (channels, means) = (dataset.channels(configs[0].scaling), dataset.means());
     let run = || -> Result<Vec<Vec<Vec<u32>>>> {
         let mut trainer = Trainer::new(&configs, split.len(), channels.clone(), means.clone(), &Device::Cpu)?;
-        train(&mut trainer, &split, 0..10)?;
+        train(&mut trainer, &split, 0..EPOCH + 9)?;
         (0..configs.len()).map(|lane| Ok(bits_of(&trainer.tensors(lane)?))).collect()
     };
     let expected = run()?;
     if let Some((found, log)) = emulated::run(run) {
         assert!(found? == expected);
-        assert_eq!(log.captures, 1);
+        assert_eq!(log.captures, 3);
     }
     Ok(())
 }
