@@ -131,7 +131,7 @@ fn net(table: &Table, name: &str, batch: usize, lanes: usize, widths: &[usize]) 
             shape.weight_gradient(&y, &input, &dw, room.as_ref()).unwrap();
         });
         table.pass(name, &named("column sums"), 4 * batch * lanes * outputs, || {
-            kernel::column_sums(batch, &y, &db).unwrap();
+            kernel::column_sums(batch, &y, &db, None).unwrap();
         });
         if layer > 0 {
             let below = input.zeros_like()?;

@@ -25,7 +25,7 @@ pub use host::update::Scalars;
 pub use host::warp::ImageSize;
 pub use host::{alloc, limits, simd, team};
 pub use lend::{lane, lend, lend_mut, shared_storage};
-pub use ops::affine::{Affine, column_sums, padded};
+pub use ops::affine::{Affine, column_sums, column_sums_room, padded};
 pub use ops::augment::{Augmentation, Ranges, gather_augmented};
 pub use ops::clip::{clip_units, clip_value, sums_of_squares};
 pub use ops::coded::{decoded, update_coded};

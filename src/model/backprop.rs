@@ -89,6 +89,8 @@ pub struct Backprop {
     _views: Views,
     /// Room for the weights' gradient of each layer, where it is of use.
     rooms: Vec<Option<Tensor>>,
+    /// Room for the biases' gradient of any layer, where it takes some.
+    sums_room: Option<Tensor>,
     /// Factor on what dropout kept, per lane.
     keep_scales: Vec<f32>,
 }
@@ -109,7 +111,13 @@ impl Backprop {
         let rooms = rooms.collect::<candle_core::Result<Vec<Option<Tensor>>>>()?;
         let deltas = hidden.collect::<candle_core::Result<Vec<Tensor>>>()?;
         let gradients = gradients.collect::<candle_core::Result<Vec<Tensor>>>()?;
+        let widest = shape.layers().map(|(_, width)| width).max().unwrap_or_default();
+        let sums_room = match kernel::column_sums_room(batch, widest * lanes, &activations.x)? {
+            0 => None,
+            room => Some(zeros(&[room])?),
+        };
         Ok(Self {
+            sums_room,
             _views: Views::new(rooms.iter().flatten().chain(&deltas).chain(&gradients))?,
             rooms,
             activations,
@@ -137,7 +145,7 @@ impl Backprop {
     pub fn diagonal(&self, rows: usize, squares: &Tensor) -> Result<()> {
         let (shape, q) = (Affine { rows, ..self.activations.shapes[0] }, self.activations.logits());
         shape.weight_gradient(q, squares, &self.gradients[0], self.rooms[0].as_ref())?;
-        Ok(kernel::column_sums(rows, q, &self.gradients[1])?)
+        Ok(kernel::column_sums(rows, q, &self.gradients[1], None)?)
     }
 
     /// Computes all gradients from the gradient of the logits.
@@ -149,7 +157,7 @@ impl Backprop {
             let input = if layer == 0 { x } else { &outputs[layer - 1] };
             let room = self.rooms[layer].as_ref();
             shape.weight_gradient(delta, input, &self.gradients[2 * layer], room)?;
-            kernel::column_sums(rows, delta, &self.gradients[2 * layer + 1])?;
+            kernel::column_sums(rows, delta, &self.gradients[2 * layer + 1], self.sums_room.as_ref())?;
             if layer > 0 {
                 let below = &self.deltas[layer - 1];
                 shape.input_gradient(delta, weight, below)?;

@@ -82,14 +82,51 @@ extern "C" __global__ void __launch_bounds__(256) relu_backward(
     dy[index] = y[index] > 0.0f ? dy[index] * scale : 0.0f;
 }
 
-// db [width] = Σ_rows dy [rows, width]; rows in their order.
+constexpr u32 BRANCHES = 16;  // of a tree of sums
+
+// How many nodes of the next level a level of so many has.
+static __device__ __forceinline__ u32 parents_of(u32 nodes) {
+    return (nodes + BRANCHES - 1) / BRANCHES;
+}
+
+// Whether the caller, which has stored the sum of its node, is the last child of its parent to come here: it sees what the others
+// stored before they came. Nobody waits. The counter is 0 before the first and after the last.
+static __device__ __forceinline__ bool comes_last(u32* arrived, u32 children) {
+    __threadfence();
+    const bool is_last = atomicInc(arrived, children - 1) == children - 1;
+    __threadfence();
+    return is_last;
+}
+
+// Children of a node, in a level of `nodes`: the last node may have fewer.
+static __device__ __forceinline__ u32 children_of(u32 parent, u32 nodes) {
+    const u32 rest = nodes - BRANCHES * parent;
+    return rest < BRANCHES ? rest : BRANCHES;
+}
+
+// db [width] = Σ_rows dy [rows, width], by the tree of ../host/sums.rs: a thread adds 16 rows, and the last child of a node to come adds
+// its children. sums: room for the nodes of all levels but the root, [nodes, width]; arrived: for their parents, 0 before and after.
 extern "C" __global__ void __launch_bounds__(64) column_sums(
-    const float* __restrict__ dy, u32 rows, u32 width, float* __restrict__ db) {
-    u64 column = thread_index();
-    if (column >= width) return;
+    const float* __restrict__ dy, u32 rows, u32 width, float* sums, u32* arrived, float* __restrict__ db) {
+    u64 index = thread_index();
+    u32 nodes = parents_of(rows), column;
+    if (index >= (u64)nodes * width) return;
+    u32 node = (u32)quotient(index, width, column);
     float sum = 0.0f;
-#pragma unroll 8
-    for (u32 row = 0; row < rows; row++) sum += dy[(u64)row * width + column];
+    const u32 own = children_of(node, rows);
+#pragma unroll 16
+    for (u32 row = 0; row < own; row++) sum += dy[(u64)(BRANCHES * node + row) * width + column];
+    for (; nodes > 1; nodes = parents_of(nodes)) {
+        float* level = sums + column;
+        level[(u64)node * width] = sum;
+        const u32 parent = node / BRANCHES, children = children_of(parent, nodes);
+        if (!comes_last(arrived + (u64)parent * width + column, children)) return;
+        sum = 0.0f;
+        for (u32 child = 0; child < children; child++) sum += __ldcg(level + (u64)(BRANCHES * parent + child) * width);
+        sums += (u64)nodes * width;
+        arrived += (u64)parents_of(nodes) * width;
+        node = parent;
+    }
     db[column] = sum;
 }
 
@@ -112,12 +149,14 @@ static __device__ __forceinline__ float exp_of_negative(float x) {
     return x < smallest ? 0.0f : e * power;
 }
 
-// One row of one lane: its loss without the normaliser's logarithm, the normaliser and whether it is a hit go to `rows_of` [3, B, K];
-// where there is a share, the logits [B, K, C] become (p − q) · share. Smoothing [K].
+// A row of a lane: its loss and whether it is a hit, which loss [K] and hits [K] gain by the tree of ../host/sums.rs over the rows; and
+// where there is a share, the logits [B, K, C] become (p − q) · share. The logarithm is that of the product of 16 normalisers. rows_of
+// [3, B, K] holds the loss without it, the normaliser and the hit of each row; a node of the tree lies in the place of its first row,
+// which no other thread reads by then. arrived: for all nodes, [nodes, K], 0 before and after. Smoothing [K].
 extern "C" __global__ void __launch_bounds__(64) cross_entropy(
     const u32* __restrict__ labels, const u32* __restrict__ order, const u64* __restrict__ at, u64 offset, u32 rows,
     u32 lanes, u32 classes, const double* __restrict__ smoothing, u32 gradient, float share, float* __restrict__ logits,
-    double* __restrict__ rows_of) {
+    double* rows_of, u32* arrived, double* __restrict__ loss, u32* __restrict__ hits) {
     u64 index = thread_index();
     u64 count = (u64)rows * lanes;
     if (index >= count) return;
@@ -151,41 +190,32 @@ extern "C" __global__ void __launch_bounds__(64) cross_entropy(
     rows_of[index] = (double)largest - (1.0 - epsilon) * (double)target - epsilon * mean;
     rows_of[count + index] = (double)sum;
     rows_of[2 * count + index] = best == label && sum == sum ? 1.0 : 0.0;
-}
-
-// loss [K] and hits [K] gain the rows of a batch: a thread adds 16 of a lane, and the last of a lane to come here adds these sums, in the
-// order of ops/loss.rs. `rows_of` is that of cross_entropy; arrived [K], 0 before and after.
-extern "C" __global__ void __launch_bounds__(64) add_losses(
-    double* __restrict__ rows_of, u32* __restrict__ arrived, u32 rows, u32 lanes, u32 blocks, double* __restrict__ loss,
-    u32* __restrict__ hits) {
-    u64 index = thread_index();
-    if (index >= (u64)blocks * lanes) return;
-    u64 count = (u64)rows * lanes;
-    u32 lane;
-    u32 first = 16 * (u32)quotient(index, lanes, lane), last = first + 16 < rows ? first + 16 : rows;
-    double sum = 0.0, product = 1.0, hit = 0.0;
-    for (u32 row = first; row < last; row++) {
-        u64 own = (u64)row * lanes + lane;
-        sum += rows_of[own];
-        product *= rows_of[count + own];
-        hit += rows_of[2 * count + own];
-    }
-    // In the place of the first row, which no other thread reads.
-    u64 own = (u64)first * lanes + lane;
-    rows_of[own] = sum + log(product);
-    rows_of[2 * count + own] = hit;
-    __threadfence();
-    if (atomicInc(arrived + lane, blocks - 1) != blocks - 1) return;
-    __threadfence();
-    double total = loss[lane];
-    u32 all_hits = hits[lane];
-    for (u32 row = 0; row < rows; row += 16) {
-        own = (u64)row * lanes + lane;
-        total += __ldcg(rows_of + own);
-        all_hits += (u32)__ldcg(rows_of + 2 * count + own);
-    }
-    loss[lane] = total;
-    hits[lane] = all_hits;
+    // Up the tree.
+    u32 node = (u32)row, nodes = rows;
+    u64 apart = lanes;
+    double found = 0.0, hit = 0.0;
+    do {
+        const u32 parent = node / BRANCHES, children = children_of(parent, nodes);
+        if (!comes_last(arrived + (u64)parent * lanes + lane, children)) return;
+        double* first = rows_of + parent * BRANCHES * apart + lane;
+        double product = 1.0;
+        found = hit = 0.0;
+        for (u32 child = 0; child < children; child++) {
+            const double* own = first + child * apart;
+            found += __ldcg(own);
+            hit += __ldcg(own + 2 * count);
+            if (nodes == rows) product *= __ldcg(own + count);
+        }
+        if (nodes == rows) found += log(product);
+        first[0] = found;
+        first[2 * count] = hit;
+        arrived += (u64)parents_of(nodes) * lanes;
+        apart *= BRANCHES;
+        node = parent;
+        nodes = parents_of(nodes);
+    } while (nodes > 1);
+    loss[lane] += found;
+    hits[lane] += (u32)hit;
 }
 
 // The number and probability of a lane's dropout.
@@ -251,6 +281,12 @@ extern "C" __global__ void __launch_bounds__(128) dropout(
     }
 }
 
+// at [2], where the launch that ends here has stood, moves on to where the next stands. One thread.
+extern "C" __global__ void __launch_bounds__(32) move_on(u64* __restrict__ at, u64 samples) {
+    at[0] += samples;
+    at[1] += samples;
+}
+
 // sum += x.
 extern "C" __global__ void __launch_bounds__(256) add(const float* __restrict__ x, u64 count, float* __restrict__ sum) {
     u64 index = thread_index();
@@ -281,12 +317,6 @@ extern "C" __global__ void __launch_bounds__(256) clip_value(const Chunk* __rest
     float bound = bounds[piece.lane];
     float* gradient = const_cast<float*>(piece.gradient);
     for (u32 i = threadIdx.x; i < piece.count; i += blockDim.x) {
-// at [2], where the launch that ends here has stood, moves on to where the next stands. One thread.
-extern "C" __global__ void __launch_bounds__(32) move_on(u64* __restrict__ at, u64 samples) {
-    at[0] += samples;
-    at[1] += samples;
-}
-
         float g = gradient[i];
         gradient[i] = bound < g ? bound : g < -bound ? -bound : g;
     }

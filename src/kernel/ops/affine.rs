@@ -4,13 +4,14 @@
 //!     y = x · wᵀ + b,  dw = dyᵀ · x,  db = Σ_rows dy,  dx = dy · w
 //! ```
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use crate::kernel::gpu;
 use crate::kernel::gpu::memory::address;
 use crate::kernel::gpu::queue::{FEW_THREADS, Gemm, Operand, THREADS};
 use crate::kernel::host::product::{self, Matrix, Product, multiply_by_terms, multiply_lanes};
-use crate::kernel::host::simd::{Width, vectorised};
+use crate::kernel::host::simd::Width;
+use crate::kernel::host::sums::{BRANCHES, sums_of_columns, tree_nodes};
 use crate::kernel::host::team;
 use crate::kernel::lend::lend_all;
 
@@ -68,14 +69,19 @@ impl Affine {
         Ok(if is_of_use { product::room(outputs, rows, inputs) } else { 0 })
     }
 
+    /// Whether the weights' gradient is better computed slice by slice of the rows, with room for all slices: where there are several
+    /// threads, of a batch that is no short one at the end of an epoch.
+    pub fn is_by_slices(self) -> bool {
+        let Self { rows, lanes, inputs, outputs, .. } = self.merged();
+        lanes == 1 && team::threads() > 1 && product::room(outputs, rows, inputs) > 0
+    }
+
     /// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`. With `room` of
     /// [`Affine::weight_gradient_room`] for the whole batch, each thread reads only rows of x that it has made.
     pub fn weight_gradient(self, dy: &Tensor, x: &Tensor, dw: &Tensor, room: Option<&Tensor>) -> Result<()> {
         let (shape, stride) = (self.merged(), row_stride(x)?);
         let Self { rows, lanes, inputs, outputs, .. } = shape;
-        // A short batch at the end of an epoch may have too few rows.
-        let is_split = lanes == 1 && team::threads() > 1 && product::room(outputs, rows, inputs) > 0;
-        match (gpu::queue_of(x)?, room.filter(|_| is_split)) {
+        match (gpu::queue_of(x)?, room.filter(|_| self.is_by_slices())) {
             (Some(queue), _) => queue.multiply(&Gemm {
                 m: outputs,
                 n: inputs,
@@ -140,29 +146,39 @@ impl Affine {
     }
 }
 
-/// Column sums `db = Σ_rows dy`: dy `[B, width]`, db `[width]`; rows are added in their order.
-pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor) -> Result<()> {
+/// Numbers of room that [`column_sums`] takes where `db` lies, for `rows` rows of `width` columns: none in host memory. The room is 0
+/// before the first and serves all that have no more rows and columns.
+pub fn column_sums_room(rows: usize, width: usize, beside: &Tensor) -> Result<usize> {
+    Ok(if gpu::queue_of(beside)?.is_some() { 2 * tree_nodes(rows) * width } else { 0 })
+}
+
+/// Column sums `db = Σ_rows dy` by the tree of `host::sums`: dy `[B, width]`, db `[width]`, with the room of [`column_sums_room`] for the
+/// whole batch.
+pub fn column_sums(rows: usize, dy: &Tensor, db: &Tensor, room: Option<&Tensor>) -> Result<()> {
     let width = db.elem_count();
     match gpu::queue_of(dy)? {
         Some(queue) => {
-            let arguments = [address::<f32>(dy)?.into(), rows.into(), width.into(), address::<f32>(db)?.into()];
-            queue.launch_each("column_sums", width, FEW_THREADS, &arguments)
+            let size = tree_nodes(rows) * width;
+            let (room, count) = match room {
+                Some(room) if room.elem_count() >= 2 * size => (address::<f32>(room)?, room.elem_count()),
+                _ => bail!("too little room for the sums of {rows} rows and {width} columns"),
+            };
+            // Counters lie at the end, where no sum of another number of rows comes.
+            let arrived = room.after::<f32>(count - size);
+            let arguments = [
+                address::<f32>(dy)?.into(),
+                rows.into(),
+                width.into(),
+                room.into(),
+                arrived.into(),
+                address::<f32>(db)?.into(),
+            ];
+            queue.launch_each("column_sums", rows.div_ceil(BRANCHES) * width, FEW_THREADS, &arguments)
         }
         None => lend_all!([dy: f32, mut db: f32] => {
             let dy = &dy[..rows * width];
             team::over_slices(db, 16, rows, |start, db| sums_of_columns(Width::detect(), dy, width, start, db));
         }),
-    }
-}
-
-vectorised! {
-    fn sums_of_columns[][](dy: &[f32], columns: usize, start: usize, db: &mut [f32]) {
-        db.fill(0.0);
-        for row in dy.chunks_exact(columns) {
-            for (db, dy) in db.iter_mut().zip(&row[start..]) {
-                *db += dy;
-            }
-        }
     }
 }
 
@@ -182,31 +198,46 @@ pub fn padded(inputs: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::gpu::emulated;
     use crate::rng::{Purpose, Stream};
+    use candle_core::{DType, Device::Cpu};
 
+    /// Of any number of rows and columns, one after the other in the room of the largest.
     #[test]
-    fn every_width_gives_the_same_bits() {
+    fn a_gpu_sums_columns_by_the_same_tree() -> Result<()> {
         let mut stream = Stream::new(5, Purpose::Weights, 0);
-        for columns in [1, 3, 7, 10, 16, 17, 33] {
-            let dy: Vec<f32> = (0..5 * columns).map(|_| stream.symmetric(1.0)).collect();
-            let run = |width| {
-                let mut sums = vec![f32::NAN; columns];
-                sums_of_columns(width, &dy, columns, 0, &mut sums);
-                sums
+        let cases = [(1, 40), (4097, 3), (128, 10), (16, 40), (17, 1), (300, 33), (128, 10), (255, 40)];
+        let tensors = cases.map(|(rows, width)| {
+            let dy: Vec<f32> = (0..rows * width).map(|_| stream.symmetric(1.0)).collect();
+            (rows, width, Tensor::from_vec(dy, (rows, width), &Cpu).unwrap())
+        });
+        let sums = || -> Result<Vec<Vec<f32>>> {
+            let room = tensors.iter().map(|(rows, width, dy)| column_sums_room(*rows, *width, dy));
+            let room = room.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default();
+            let room = Tensor::zeros(room.max(1), DType::F32, &Cpu)?;
+            let of = |(rows, width, dy): &(usize, usize, Tensor)| {
+                let db = Tensor::zeros(*width, DType::F32, &Cpu)?;
+                column_sums(*rows, dy, &db, Some(&room))?;
+                db.to_vec1::<f32>()
             };
-            let plain = run(Width::Scalar);
-            for width in Width::available() {
-                assert_eq!(run(width), plain, "{width:?}, {columns} columns");
-            }
-        }
+            tensors.iter().map(of).collect()
+        };
+        let expected = sums()?;
+        let Some((found, _)) = emulated::run(sums) else { return Ok(()) };
+        assert_eq!(found?, expected);
+        let (rows, _, dy) = &tensors[1];
+        let db = Tensor::zeros(3, DType::F32, &Cpu)?;
+        let found = emulated::run(|| column_sums(*rows, dy, &db, None)).map(|(found, _)| found);
+        assert!(found.is_some_and(|found| found.is_err_and(|error| error.to_string().contains("too little room"))));
+        Ok(())
     }
 
     #[test]
     fn a_gpu_asks_for_no_room_of_threads() -> Result<()> {
         let shape = Affine { rows: 128, lanes: 1, inputs: 784, outputs: 10, shared_input: true };
-        let beside = Tensor::zeros(1, candle_core::DType::F32, &candle_core::Device::Cpu)?;
+        let beside = Tensor::zeros(1, DType::F32, &Cpu)?;
         assert_eq!(shape.weight_gradient_room(&beside)?, 10 * 784);
-        let Some((room, _)) = crate::kernel::gpu::emulated::run(|| shape.weight_gradient_room(&beside)) else {
+        let Some((room, _)) = emulated::run(|| shape.weight_gradient_room(&beside)) else {
             return Ok(());
         };
         assert_eq!(room?, 0);

@@ -12,8 +12,12 @@ use crate::kernel::gpu::queue::{FEW_THREADS, Queue};
 use crate::kernel::host::distil::{self, Lessons};
 use crate::kernel::host::simd::Width;
 use crate::kernel::host::softmax::{self, Criterion, Labelled, NUMBERS, ROWS};
+use crate::kernel::host::sums::{BRANCHES, add_by_tree, tree_nodes};
 use crate::kernel::host::team::{self, Shared};
 use crate::kernel::lend::lend_all;
+
+/// A block's rows are the leaves below one node of the tree of sums.
+const _: () = assert!(ROWS == BRANCHES);
 
 /// Running sums over a pass, on the device.
 #[derive(Clone, Debug)]
@@ -22,7 +26,7 @@ pub struct Totals {
     pub loss: Tensor,
     /// Number of hits, u32 `[K]`.
     pub hits: Tensor,
-    /// Room for the sums of a batch's blocks, f64 `[blocks, K, 2]`.
+    /// Room for the sums of a batch: of its blocks f64 `[blocks, K, 2]`; on a GPU of its rows, all 0 before the first batch.
     pub blocks: Tensor,
 }
 
@@ -66,8 +70,8 @@ pub struct Lesson<'a> {
 
 /// Cross entropy, hits and, if `gradient`, the gradient of the mean loss in place of the logits, in one pass.
 ///
-/// logits f32 `[B, K, C]`. `totals` gains the sum of losses and the hits of the rows: those of blocks of rows, which are computed side
-/// by side, in their order.
+/// logits f32 `[B, K, C]`. `totals` gains the sum of losses and the hits of the rows, by the tree of `host::sums`: blocks of rows are
+/// computed side by side.
 pub fn cross_entropy(batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
     match gpu::queue_of(logits)? {
         Some(queue) => on_gpu(&queue, batch, logits, totals),
@@ -102,13 +106,18 @@ fn on_host(
         let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
         let labelled = Labelled { labels, order, shares: batch.shares };
         each_block(Criterion { classes, smoothing, gradient }, taught, labelled, logits, blocks);
-        for block in blocks.chunks_exact(of_block) {
-            for (sums, (loss, hits)) in block.chunks_exact(NUMBERS).zip(loss.iter_mut().zip(hits.iter_mut())) {
-                *loss += sums[0];
-                *hits += sums[1] as u32;
-            }
-        }
+        add_blocks(blocks, smoothing.len(), loss, hits);
     })
+}
+
+/// Adds what blocks of rows have come to, `[blocks, K, 2]`, to the losses and hits of K lanes.
+pub fn add_blocks(blocks: &mut [f64], lanes: usize, loss: &mut [f64], hits: &mut [u32]) {
+    let (blocks, _) = blocks.as_chunks_mut::<NUMBERS>();
+    add_by_tree(blocks, lanes);
+    for (sums, (loss, hits)) in blocks.iter().zip(loss.iter_mut().zip(hits)) {
+        *loss += sums[0];
+        *hits += sums[1] as u32;
+    }
 }
 
 /// Loss and hits of each block of rows and lane, to `blocks`.
@@ -147,9 +156,9 @@ fn each_block(
     });
 }
 
-/// On a GPU a counter per lane, and three numbers per row and lane.
+/// On a GPU three numbers per row and lane, and behind them a counter of 32 bits for each node of the tree over the rows.
 fn room_on_gpu(rows: usize, lanes: usize) -> usize {
-    lanes + 3 * rows * lanes
+    3 * rows * lanes + (tree_nodes(rows) * lanes).div_ceil(2)
 }
 
 fn on_gpu(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals: &Totals) -> Result<()> {
@@ -159,11 +168,13 @@ fn on_gpu(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals:
         bail!("labels are mixed in host memory alone");
     }
     let lanes = smoothing.len();
-    let arrived = address::<f64>(&totals.blocks)?;
-    let room = arrived.after::<f64>(lanes);
-    if totals.blocks.elem_count() < room_on_gpu(rows, lanes) {
-        bail!("{} numbers of room for the losses of {rows} rows and {lanes} lanes", totals.blocks.elem_count());
+    let size = totals.blocks.elem_count();
+    if size < room_on_gpu(rows, lanes) {
+        bail!("{size} numbers of room for the losses of {rows} rows and {lanes} lanes");
     }
+    let room = address::<f64>(&totals.blocks)?;
+    // Counters lie at the end, where no sum of another number of rows comes.
+    let arrived = room.after::<u32>(2 * size - tree_nodes(rows) * lanes);
     let (at, offset) = position::start(start);
     let arguments = [
         address::<u32>(labels)?.into(),
@@ -178,12 +189,11 @@ fn on_gpu(queue: &Rc<dyn Queue>, batch: &LossBatch<'_>, logits: &Tensor, totals:
         (1.0 / divisor as f32).into(),
         address::<f32>(logits)?.into(),
         room.into(),
+        arrived.into(),
+        address::<f64>(&totals.loss)?.into(),
+        address::<u32>(&totals.hits)?.into(),
     ];
-    queue.launch_each("cross_entropy", rows * lanes, FEW_THREADS, &arguments)?;
-    let (loss, hits) = (address::<f64>(&totals.loss)?, address::<u32>(&totals.hits)?);
-    let blocks = rows.div_ceil(ROWS);
-    let arguments = [room.into(), arrived.into(), rows.into(), lanes.into(), blocks.into(), loss.into(), hits.into()];
-    queue.launch_each("add_losses", blocks * lanes, FEW_THREADS, &arguments)
+    queue.launch_each("cross_entropy", rows * lanes, FEW_THREADS, &arguments)
 }
 
 #[cfg(test)]
@@ -192,7 +202,8 @@ mod tests {
     use crate::kernel::gpu::emulated;
     use candle_core::{DType, Device::Cpu};
 
-    const ROWS_OF_BATCH: usize = 50;
+    /// Of two levels above the rows' blocks.
+    const ROWS_OF_BATCH: usize = 300;
 
     /// The logits of two lanes, which are not those of one another.
     fn logits(classes: usize) -> [Vec<f32>; 2] {
