@@ -11,9 +11,10 @@
 //! between 0.7 and 1.2 in five iterations rather than to 1. The bound on the norm is that of torch.optim.Muon,
 //! which computes in bf16; here it is f32.
 
-use super::product::{Matrix, multiply};
+use super::product::{Matrix, multiply, multiply_symmetric};
 use super::simd::{Width, vectorised};
-use super::sums::sum_of_squares_in_pieces;
+use super::sums::{LINE, sum_of_squares_in_pieces};
+use super::team::{self, ELEMENT_WORK};
 use crate::kernel::element::Number;
 
 /// The norm is not taken for less.
@@ -102,33 +103,40 @@ impl Orthogonal {
         let Self { rows, columns, x, gram, square, next } = self;
         let (rows, columns) = (*rows, *columns);
         let least = rows.min(columns);
-        let width = Width::detect();
         let norm = sum_of_squares_in_pieces(x).sqrt();
         // A NaN is not less: it stays one.
         let norm = if norm < LEAST_NORM { LEAST_NORM } else { norm };
-        blend(width, 0.0, &[], (1.0 / norm) as f32, x);
+        blend(0.0, &[], (1.0 / norm) as f32, x);
         for _ in 0..iterations {
             let of_x = Matrix::rows(x, rows, columns, columns);
             let (left, right) = if rows <= columns { (of_x, of_x.transposed()) } else { (of_x.transposed(), of_x) };
-            multiply(gram, least, left, right);
+            multiply_symmetric(gram, least, left, right);
             let of_gram = Matrix::rows(gram, least, least, least);
-            multiply(square, least, of_gram, of_gram);
-            blend(width, b, gram, c, square);
+            multiply_symmetric(square, least, of_gram, of_gram);
+            blend(b, gram, c, square);
             let polynomial = Matrix::rows(square, least, least, least);
             if rows <= columns {
                 multiply(next, columns, polynomial, of_x);
             } else {
                 multiply(next, columns, of_x, polynomial);
             }
-            blend(width, a, x, 1.0, next);
+            blend(a, x, 1.0, next);
             std::mem::swap(x, next);
         }
     }
 }
 
+/// `y ← a·x + c·y`; with no x, `y ← c·y`.
+fn blend(a: f32, x: &[f32], c: f32, y: &mut [f32]) {
+    let width = Width::detect();
+    team::over_slices(y, LINE, ELEMENT_WORK, |start, y| {
+        let x = if x.is_empty() { x } else { &x[start..start + y.len()] };
+        blend_slice(width, a, x, c, y);
+    });
+}
+
 vectorised! {
-    /// `y ← a·x + c·y`; with no x, `y ← c·y`.
-    fn blend[][](a: f32, x: &[f32], c: f32, y: &mut [f32]) {
+    fn blend_slice[][](a: f32, x: &[f32], c: f32, y: &mut [f32]) {
         if x.is_empty() {
             for y in y {
                 *y *= c;

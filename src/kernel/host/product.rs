@@ -36,6 +36,38 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
 }
 
 /// The product of each of `lanes` lanes, which `of` names and which have one shape; the outputs of two lanes lie `offset` apart.
+/// `out = a · b` where that is symmetric to the bit, as a matrix by its transpose is and the square of a symmetric one: what lies below
+/// the diagonal is not computed but copied. Rows of `out` are `stride` apart.
+pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
+    /// Columns of a block: whole tiles either way. A block on the diagonal is computed as a whole.
+    const BLOCK: usize = 48;
+    let product = Product::new(a, b);
+    let [n, k, columns] = product.shape();
+    assert!(n == columns && k == b.rows && n <= stride && n.saturating_sub(1) * stride + n <= out.len());
+    let start = Shared(out.as_mut_ptr());
+    let width = Width::detect();
+    let blocks = n.div_ceil(BLOCK);
+    let columns_of = |block: usize| block * BLOCK..n.min((block + 1) * BLOCK);
+    // From the longest to the shortest, which evens the threads' ends out.
+    team::for_each(blocks, |task| {
+        let columns = columns_of(blocks - 1 - task);
+        let part = Region { rows: 0..columns.end, columns, terms: 0..k };
+        // SAFETY: the assert above keeps all elements inside `out`; each task has its own columns.
+        compute(width, &product, Destination { start, stride }, &part);
+    });
+    // Block by block, for the rows of a column lie far apart.
+    team::for_each(blocks, |task| {
+        for other in 0..=task {
+            for row in columns_of(task) {
+                for column in columns_of(other).start..columns_of(other).end.min(row) {
+                    // SAFETY: both lie inside `out`. Below the diagonal a task's rows are its own; above it nobody writes any more.
+                    unsafe { start.slice(row * stride + column, 1)[0] = start.slice(column * stride + row, 1)[0] };
+                }
+            }
+        }
+    });
+}
+
 pub fn multiply_lanes<'a>(
     out: &mut [f32],
     stride: usize,
@@ -331,6 +363,39 @@ mod tests {
         for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33)] {
             let (a, b) = (numbers(m * k, 5), numbers(k * n, 6));
             let product = Product::new(Matrix::rows(&a, k, m, m).transposed(), Matrix::rows(&b, k, n, n));
+    #[test]
+    fn a_symmetric_product_is_the_whole_one() {
+        team::start(4).unwrap();
+        for (n, k) in [(1, 1), (10, 784), (47, 5), (48, 48), (49, 130), (150, 100), (97, 0)] {
+            let numbers = numbers(n * k, 1);
+            let of_rows = Matrix::rows(&numbers, n, k, k);
+            let of_columns = Matrix::rows(&numbers, k, n, n).transposed();
+            let mut gram = vec![f32::NAN; n * n];
+            for matrix in [of_rows, of_columns] {
+                multiply(&mut gram, n, matrix, matrix.transposed());
+                check_symmetric(n, matrix, matrix.transposed(), &gram);
+            }
+            let of_gram = Matrix::rows(&gram, n, n, n);
+            let mut square = vec![f32::NAN; n * n];
+            multiply(&mut square, n, of_gram, of_gram);
+            check_symmetric(n, of_gram, of_gram, &square);
+        }
+    }
+
+    fn check_symmetric(n: usize, a: Matrix<'_>, b: Matrix<'_>, expected: &[f32]) {
+        let stride = n + 3;
+        for threads in [1, 4] {
+            let mut out = vec![f32::NAN; n * stride];
+            team::with_threads(threads, || multiply_symmetric(&mut out, stride, a, b));
+            for (row, expected) in out.chunks_exact(stride).zip(expected.chunks_exact(n)) {
+                assert!(
+                    row[..n] == *expected && row[n..].iter().all(|beside| beside.is_nan()),
+                    "{n}, {threads} threads"
+                );
+            }
+        }
+    }
+
             let (mut out, mut space) = (vec![f32::NAN; m * n], vec![f32::NAN; room(m, k, n)]);
             assert!(!space.is_empty());
             multiply_by_terms(&mut out, &mut space, product);
