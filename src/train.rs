@@ -340,6 +340,10 @@ impl Trainer {
         for offset in (0..batch.rows).step_by(self.batch_size) {
             let rows = self.batch_size.min(batch.rows - offset);
             let piece = Batch { start: batch.start + offset, rows, ..batch };
+            if !watched && self.visit(piece, batch.rows)? {
+                self.accumulate(offset)?;
+                continue;
+            }
             self.forward(piece, step, offset)?;
             if watched && let Some(found) = self.output_not_finite(rows)? {
                 return Ok(Some(found));
@@ -357,13 +361,7 @@ impl Trainer {
             if watched && let Some(found) = self.gradient_not_finite()? {
                 return Ok(Some(found));
             }
-            for (sum, gradient) in self.accumulated.iter().flatten().zip(self.backprop.gradients()) {
-                if offset == 0 {
-                    kernel::copy(gradient, sum)?;
-                } else {
-                    kernel::add(gradient, sum)?;
-                }
-            }
+            self.accumulate(offset)?;
         }
         if wants_losses {
             let StepLosses { before, means, rows } = &mut self.losses;
@@ -373,6 +371,28 @@ impl Trainer {
             self.optimizer.take_losses(&self.losses.means);
         }
         Ok(None)
+    }
+
+    /// Adds the gradients of a batch to those of its step, which it begins at offset 0, where a step has several.
+    fn accumulate(&self, offset: usize) -> Result<()> {
+        for (sum, gradient) in self.accumulated.iter().flatten().zip(self.backprop.gradients()) {
+            if offset == 0 {
+                kernel::copy(gradient, sum)?;
+            } else {
+                kernel::add(gradient, sum)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loss and gradients of a batch of plain images in one visit of its rows, where that can be had; answers whether it was.
+    fn visit(&self, batch: Batch<'_>, divisor: usize) -> Result<bool> {
+        let is_plain = self.augmentation.is_none() && self.mixup.is_none();
+        if !is_plain || self.teacher.is_some() || self.curvature.is_some() {
+            return Ok(false);
+        }
+        let loss = self.loss_batch(batch, divisor);
+        self.backprop.visit(&self.net, &batch.split.pixels, &self.channels, &loss, &self.totals)
     }
 
     fn forward(&mut self, batch: Batch<'_>, step: u64, offset: usize) -> Result<()> {
@@ -400,7 +420,18 @@ impl Trainer {
 
     /// Loss and its gradient, which is that of the mean over `divisor` rows.
     fn loss(&self, batch: Batch<'_>, divisor: usize) -> Result<()> {
-        let loss = LossBatch {
+        let loss = self.loss_batch(batch, divisor);
+        let logits = self.backprop.activations.logits();
+        match &self.teacher {
+            None => kernel::cross_entropy(&loss, logits, &self.totals)?,
+            Some(teacher) => kernel::distillation(&loss, teacher.lesson(), logits, &self.totals)?,
+        }
+        Ok(())
+    }
+
+    /// What the loss needs besides the logits.
+    fn loss_batch<'a>(&'a self, batch: Batch<'a>, divisor: usize) -> LossBatch<'a> {
+        LossBatch {
             labels: &batch.split.labels,
             indices: Indices { order: batch.order, start: batch.start, rows: batch.rows },
             divisor,
@@ -408,13 +439,7 @@ impl Trainer {
             smoothing: &self.smoothing,
             shares: self.mixup.as_ref().map(|mixup| mixup.shares(batch.rows)),
             gradient: true,
-        };
-        let logits = self.backprop.activations.logits();
-        match &self.teacher {
-            None => kernel::cross_entropy(&loss, logits, &self.totals)?,
-            Some(teacher) => kernel::distillation(&loss, teacher.lesson(), logits, &self.totals)?,
         }
-        Ok(())
     }
 
     /// Clips, steps and averages; the lanes in `skipped` are not measured.

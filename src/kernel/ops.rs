@@ -20,3 +20,4 @@ pub mod relu;
 pub mod soap;
 pub mod update;
 pub mod vectors;
+pub mod visit;

@@ -148,6 +148,35 @@ impl Backprop {
         Ok(kernel::column_sums(rows, q, &self.gradients[1], None)?)
     }
 
+    /// Gathers a batch of `pixels` normalised by `channels`, and computes its loss and all gradients, where that is better done row by
+    /// row: for a net without hidden layers whose batch is several slices of the gradient's sums. Answers whether it has done so, with
+    /// the bits of one operation after the other.
+    pub fn visit(
+        &self,
+        net: &LinearNet,
+        pixels: &Tensor,
+        channels: &[kernel::Channel],
+        loss: &kernel::LossBatch<'_>,
+        totals: &kernel::Totals,
+    ) -> Result<bool> {
+        let rows = loss.indices.rows;
+        let (Some((weight, bias)), [room]) = (net.layers().next(), &*self.rooms) else { return Ok(false) };
+        let layer = Affine { rows, ..self.activations.shapes[0] };
+        let Some(room) = room.as_ref().filter(|_| layer.is_by_slices()) else { return Ok(false) };
+        let visit = kernel::Visit {
+            layer,
+            weight,
+            bias,
+            x: &self.activations.x,
+            logits: self.activations.logits(),
+            weight_gradient: &self.gradients[0],
+            bias_gradient: &self.gradients[1],
+            room,
+        };
+        visit.run(pixels, channels, loss, totals)?;
+        Ok(true)
+    }
+
     /// Computes all gradients from the gradient of the logits.
     pub fn backward(&self, net: &LinearNet, rows: usize) -> Result<()> {
         let Activations { x, outputs, shapes, .. } = &self.activations;

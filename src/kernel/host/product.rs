@@ -17,11 +17,12 @@ mod outer;
 mod tile;
 
 pub use matrix::{Matrix, Product};
+pub use outer::DEPTH;
 
 use std::cell::RefCell;
 
 use self::inner::{GROUP, SLICE, SUMS, inner};
-use self::outer::{DEPTH, outer};
+use self::outer::outer;
 use self::tile::{Destination, Region, UNIT};
 use super::simd::Width;
 use super::sums::add;
@@ -35,7 +36,6 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     multiply_lanes(out, stride, 0, 1, |_| Product::new(a, b));
 }
 
-/// The product of each of `lanes` lanes, which `of` names and which have one shape; the outputs of two lanes lie `offset` apart.
 /// `out = a · b` where that is symmetric to the bit, as a matrix by its transpose is and the square of a symmetric one: what lies below
 /// the diagonal is not computed but copied. Rows of `out` are `stride` apart.
 pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
@@ -68,6 +68,7 @@ pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matr
     });
 }
 
+/// The product of each of `lanes` lanes, which `of` names and which have one shape; the outputs of two lanes lie `offset` apart.
 pub fn multiply_lanes<'a>(
     out: &mut [f32],
     stride: usize,
@@ -168,7 +169,12 @@ pub fn multiply_by_terms(out: &mut [f32], room: &mut [f32], product: Product<'_>
         let terms = slice * DEPTH..k.min((slice + 1) * DEPTH);
         compute(width, &product, Destination { start, stride: n }, &Region { rows: 0..m, columns: 0..n, terms });
     });
-    let room = &*room;
+    add_slices(out, room);
+}
+
+/// Adds the slices of a product's terms: `out` has the first and becomes the product, `room` the others, one after the other.
+pub fn add_slices(out: &mut [f32], room: &[f32]) {
+    let (size, width) = (out.len(), Width::detect());
     // As the optimizer will divide the gradient, so that each thread adds what it goes on with.
     team::over_slices(out, UNIT, ELEMENT_WORK, |start, out| {
         for slice in room.chunks_exact(size) {
@@ -358,12 +364,6 @@ mod tests {
     }
 
     #[test]
-    fn a_product_by_its_terms_is_the_same() {
-        team::start(4).unwrap();
-        for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33)] {
-            let (a, b) = (numbers(m * k, 5), numbers(k * n, 6));
-            let product = Product::new(Matrix::rows(&a, k, m, m).transposed(), Matrix::rows(&b, k, n, n));
-    #[test]
     fn a_symmetric_product_is_the_whole_one() {
         team::start(4).unwrap();
         for (n, k) in [(1, 1), (10, 784), (47, 5), (48, 48), (49, 130), (150, 100), (97, 0)] {
@@ -396,6 +396,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_product_by_its_terms_is_the_same() {
+        team::start(4).unwrap();
+        for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33)] {
+            let (a, b) = (numbers(m * k, 5), numbers(k * n, 6));
+            let product = Product::new(Matrix::rows(&a, k, m, m).transposed(), Matrix::rows(&b, k, n, n));
             let (mut out, mut space) = (vec![f32::NAN; m * n], vec![f32::NAN; room(m, k, n)]);
             assert!(!space.is_empty());
             multiply_by_terms(&mut out, &mut space, product);
