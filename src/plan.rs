@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::data::{self, batches};
 use crate::device;
 use crate::error::{Exit, Failure, described};
+use crate::kernel::simd::{VARIABLE, Width};
 use crate::kernel::{gpu, team};
 use crate::lanes::splits::expect_some;
 use crate::lanes::teacher::SavedTeacher;
@@ -20,8 +21,14 @@ use crate::train::{Trainer, sanity_warnings, schedule};
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
 /// # Errors
-/// If the system refuses ([`Exit::Device`]).
+/// If the system refuses ([`Exit::Device`]), or [`VARIABLE`] names no vector instructions ([`Exit::Usage`]).
 pub fn start_threads(threads: Option<usize>) -> Result<usize> {
+    if let Err(word) = Width::asked() {
+        let failure = Failure::new(Exit::Usage, format!("{VARIABLE}: there are no vector instructions `{word}`"));
+        return Err(failure
+            .hint("it is avx512, avx2 or scalar; without it the widest are used that the CPU has")
+            .into());
+    }
     let threads = threads.unwrap_or_else(device::cores);
     let refused = |error: &dyn std::fmt::Display| {
         Failure::new(Exit::Device, format!("{} cannot be started: {error}", counted(threads as u64, "thread")))

@@ -8,7 +8,9 @@
 
 mod common;
 
-use common::Place;
+use std::fs;
+
+use common::{Place, finish, result};
 use serde_json::Value;
 
 #[test]
@@ -43,6 +45,22 @@ fn the_doctors_table_names_every_device() {
         assert!(table.contains(words), "no `{words}` in\n{table}");
     }
     place.run("doctor cuda:0").refused(2, &["cuda:0"]);
+}
+
+#[test]
+fn narrower_vectors_than_the_cpu_has_give_the_same_bits_and_are_named() {
+    let place = Place::new();
+    let run = |vectors: &str| {
+        let words = format!("--limit-train 1000 --epochs 1 --hidden 24 --device cpu --quiet --out {vectors}");
+        finish(place.adamtrain(&words).env("ADAMTRAIN_VECTORS", vectors))
+    };
+    for vectors in ["avx512", "avx2", "scalar"] {
+        run(vectors).expect(0);
+        result(&place.path(vectors)).is(&result(&place.path("avx512")), vectors);
+    }
+    let told: Value = serde_json::from_slice(&fs::read(place.path("scalar/run.json")).unwrap()).unwrap();
+    assert!(told["device"].as_str().unwrap().ends_with("scalar"), "{told}");
+    run("avx9").refused(2, &["ADAMTRAIN_VECTORS", "`avx9`", "avx2"]);
 }
 
 #[cfg(not(feature = "cuda"))]

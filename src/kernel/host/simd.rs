@@ -16,15 +16,36 @@ pub enum Width {
     Avx512,
 }
 
+/// The variable that names the widest instructions to use, to measure with narrower ones than a CPU has; bits are the same.
+pub const VARIABLE: &str = "ADAMTRAIN_VECTORS";
+
 impl Width {
-    /// The widest that this CPU has.
+    /// All, from narrow to wide.
+    const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512];
+
+    /// The widest that [`VARIABLE`] allows.
+    ///
+    /// # Errors
+    /// With what it holds, if that is the name of none.
+    pub fn asked() -> Result<Self, String> {
+        match std::env::var(VARIABLE) {
+            Ok(word) => Self::ALL.into_iter().find(|width| width.name() == word).ok_or(word),
+            Err(std::env::VarError::NotPresent) => Ok(Self::Avx512),
+            Err(std::env::VarError::NotUnicode(word)) => Err(word.to_string_lossy().into_owned()),
+        }
+    }
+
+    /// The widest that this CPU has, and that may be used.
     pub fn detect() -> Self {
         static WIDTH: OnceLock<Width> = OnceLock::new();
         #[cfg(test)]
         if let Some(width) = tests::FORCED.lock().ok().and_then(|forced| *forced) {
             return width;
         }
-        *WIDTH.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+        *WIDTH.get_or_init(|| {
+            let most = Self::asked().unwrap_or(Self::Avx512);
+            Self::available().into_iter().rfind(|width| *width <= most).unwrap_or(Self::Scalar)
+        })
     }
 
     /// All that this CPU has, from narrow to wide.
