@@ -56,7 +56,7 @@ pub trait Journal {
     /// If they cannot be written.
     fn save(&mut self, lanes: &mut Lanes) -> Result<()>;
 
-    /// The lanes that are to leave at once, by index: asked for before every step.
+    /// The lanes that are to leave at once, by index: asked for before every step, or before steps that a device takes at once.
     ///
     /// # Errors
     /// If something cannot be written.
@@ -317,13 +317,8 @@ impl Lanes {
 
     /// Steps with as many rows until something is due: an evaluation, a checkpoint, the short batch or the end of the epoch.
     fn steps_together(&self) -> u64 {
-        let until = |stretch: &Stretch| match stretch {
-            Stretch::Steps(steps) => steps - self.step % steps,
-            Stretch::Epochs(_) | Stretch::Seconds(_) => u64::MAX,
-        };
         let whole = (self.data.members.len() / self.config.step_samples()) as u64;
-        let due = until(&self.config.eval_every).min(until(&self.config.save_every));
-        whole.saturating_sub(self.position).clamp(1, due)
+        until_due(self.step, whole.saturating_sub(self.position), [&self.config.eval_every, &self.config.save_every])
     }
 
     /// What happens between two steps: evaluate, save, show, stop. None of it changes what is computed. Answers why all lanes stop
@@ -488,6 +483,16 @@ impl Lanes {
     }
 }
 
+/// Steps from `step` on, of `whole` that have as many rows, until one of `stretches` of steps is at its end; the short batch is one.
+fn until_due(step: u64, whole: u64, stretches: [&Stretch; 2]) -> u64 {
+    let until = |stretch: &Stretch| match stretch {
+        Stretch::Steps(steps) => steps - step % steps,
+        Stretch::Epochs(_) | Stretch::Seconds(_) => u64::MAX,
+    };
+    let [evaluation, checkpoint] = stretches.map(until);
+    whole.clamp(1, evaluation.min(checkpoint))
+}
+
 /// A trainer of these lanes, each at its checkpoint; without checkpoints at the start, or at initial weights.
 fn trainer(
     lanes: &[Config],
@@ -579,4 +584,30 @@ pub fn expect_same_data(
     let what = format!("{}: the data `{name}` has sha256 {now}, but the {whole} began on {then}", path.display());
     let other = if whole == "run" { "; --init starts a new one from its weights" } else { "" };
     Err(Failure::new(Exit::Run, what).hint(format!("a {whole} goes on only with the data it began with{other}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_go_together_until_something_is_due() {
+        let (steps, seconds) = (Stretch::Steps, Stretch::Seconds(60.0));
+        for (step, whole, stretches, expected) in [
+            (0, 468, [Stretch::Epochs(1), seconds.clone()], 468),
+            (468, 0, [Stretch::Epochs(1), seconds.clone()], 1),
+            (468, 0, [steps(7), steps(9)], 1),
+            (3, 465, [steps(7), seconds], 4),
+            (7, 461, [Stretch::Epochs(1), steps(10)], 3),
+            (14, 2, [steps(7), steps(10)], 2),
+            (20, 448, [steps(7), steps(10)], 1),
+            (20, 448, [steps(1), steps(10)], 1),
+        ] {
+            assert_eq!(
+                until_due(step, whole, [&stretches[0], &stretches[1]]),
+                expected,
+                "{step} {whole} {stretches:?}"
+            );
+        }
+    }
 }

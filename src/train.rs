@@ -30,6 +30,7 @@ use candle_core::{Device, Tensor};
 use crate::config::groups::Group;
 use crate::config::{Config, Ema, Stretch};
 use crate::data::{Split, batches};
+use crate::kernel::gpu::steps::TABLE_BYTES;
 use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Mixup, Totals};
 use crate::metrics::Sums;
 use crate::model::backprop::{Activations, Backprop};
@@ -235,7 +236,7 @@ impl Trainer {
 
     /// Bytes that a lane takes on a GPU, where no copies are made for checkpoints.
     pub fn device_bytes(config: &Config, examples: usize) -> u64 {
-        Self::bytes_with(config, examples, 1)
+        Self::bytes_with(config, examples, 1).saturating_add(TABLE_BYTES)
     }
 
     fn bytes_with(config: &Config, examples: usize, copies: u64) -> u64 {
@@ -755,14 +756,18 @@ mod tests {
             ("augment.augment", "mixup"),
             ("optim.state", "8bit"),
             ("optim.state", "4bit"),
+            // Its rows are visited by slices.
+            ("train.batch_size", "100"),
         ];
+        kernel::team::start(4)?;
         let mut found = Vec::new();
         let families = crate::optim::FAMILIES.iter().map(|family| ("optim.optimizer", family.name));
         for setting in settings.into_iter().chain(families) {
             let (mut trainer, split, order) = trainer(&[setting]);
+            let rows = if setting.0 == "train.batch_size" { 100 } else { 20 };
             let taken = taken_in_the_end(|step| {
-                let start = step as usize % 5 * 20;
-                trainer.step(Batch { split: &split, order: &order, start, rows: 20 }, step).map(drop)
+                let batch = Batch { split: &split, order: &order, start: step as usize % 5 * rows, rows };
+                kernel::team::with_threads(2, || trainer.step(batch, step)).map(drop)
             })?;
             if taken > 0 {
                 found.push((setting, taken));

@@ -266,11 +266,11 @@ fn the_host_asks_for_an_epoch_in_a_few_calls_and_waits_for_none() {
         }
         assert!(many.of("synchronisations") < 100 + 2 * looks as u64, "{many:?}");
     }
-    // One step of the linear net: the batch, two products, bias, loss, the bias's gradient, the update.
+    // One step of the linear net: the batch, two products, bias, loss, the bias's gradient, the update; and the move behind it.
     let [(few, _), (many, _)] = [16, 128].map(|steps| count(steps, "--set train.graph=false"));
     let more = |name: &str| many.of(name) as i64 - few.of(name) as i64;
     let steps = 3 * (128 - 16);
-    assert_eq!((more("launches"), more("products")), (5 * steps, 2 * steps), "{few:?} {many:?}");
+    assert_eq!((more("launches"), more("products")), (6 * steps, 2 * steps), "{few:?} {many:?}");
     // Behind two steps that are not, 14 of the first epoch are launches of 4 and 1, 16 of the others one; each ends with a move.
     let counts = count(16, "").0;
     let asked = ["graphs", "graph_launches", "recorded"].map(|name| counts.of(name));
@@ -303,6 +303,22 @@ fn a_run_that_was_killed_on_a_gpu_goes_on_bit_for_bit() {
     killed.kill_after(Duration::ZERO);
     machine.run(&format!("{words} --out killed --resume"), &[]).expect(0);
     machine.result("killed").is(&machine.result("whole"), "killed");
+}
+
+#[test]
+fn a_run_that_is_stopped_between_launches_of_many_steps_goes_on_bit_for_bit() {
+    let Some(machine) = Machine::new() else { return };
+    let words = "--limit-train 4000 --batch-size 8 --epochs 6 --save-every 1h --hidden 8 --optimizer nadam --json --device cuda";
+    machine.run(&format!("{words} --out whole"), &[]).expect(0);
+    let mut stopped = Running::start(&mut machine.command(&format!("{words} --out stopped"), &[]));
+    stopped.read_until("\"event\":\"epoch\"");
+    stopped.signal("TERM");
+    let outcome = stopped.finish();
+    assert_eq!(outcome.code(), Some(143), "{outcome:?}");
+    let step = common::summary(&machine.place.path("stopped"))["step"].as_u64().unwrap();
+    assert!(step > 500 && step < 3000, "{step}");
+    machine.run(&format!("{words} --out stopped --resume"), &[]).expect(0);
+    machine.result("stopped").is(&machine.result("whole"), "stopped");
 }
 
 #[test]

@@ -26,7 +26,7 @@ EXPONENTIAL = 90  # cycles: 14 operations that wait for each other, a division o
 GAP, RAMP = 1.3e-6, 0.7e-6  # seconds between nodes of a graph; of a kernel that does nothing
 GRAPH, COPY = 6e-6, 4e-6  # seconds of the host and the device for a launch of a graph; for a copy of a few bytes to the device
 
-IN_FLIGHT = {"before": 8, "after": 16}  # rows that a thread of a column sum loads at once
+IN_FLIGHT = 8  # rows that a thread of a column sum loaded at once
 
 
 class Node:
@@ -65,7 +65,7 @@ def tree(rows, access, add):
 
 def column_sums(name, rows, width, when):
     if when == "before":
-        chain = math.ceil(rows / IN_FLIGHT[when]) * (ACCESS + IN_FLIGHT[when] * DEPENDENT)
+        chain = math.ceil(rows / IN_FLIGHT) * (ACCESS + IN_FLIGHT * DEPENDENT)
         return Node(name, math.ceil(width / 64), 64, 4 * rows * width, rows * width, chain)
     chain = ACCESS + 16 * DEPENDENT + tree(rows, ACCESS, DEPENDENT)
     return Node(name, math.ceil(math.ceil(rows / 16) * width / 64), 64, 4 * rows * width, rows * width, chain)

@@ -149,7 +149,7 @@ impl Backprop {
     }
 
     /// Gathers a batch of `pixels` normalised by `channels`, and computes its loss and all gradients, where that is better done row by
-    /// row: for a net without hidden layers whose batch is several slices of the gradient's sums. Answers whether it has done so, with
+    /// row: for a net without hidden layers whose batch has a slice of the gradient's sums for each thread. Answers whether it has done so, with
     /// the bits of one operation after the other.
     pub fn visit(
         &self,
@@ -162,7 +162,7 @@ impl Backprop {
         let rows = loss.indices.rows;
         let (Some((weight, bias)), [room]) = (net.layers().next(), &*self.rooms) else { return Ok(false) };
         let layer = Affine { rows, ..self.activations.shapes[0] };
-        let Some(room) = room.as_ref().filter(|_| layer.is_by_slices()) else { return Ok(false) };
+        let Some(room) = room.as_ref().filter(|_| layer.are_slices_enough()) else { return Ok(false) };
         let visit = kernel::Visit {
             layer,
             weight,

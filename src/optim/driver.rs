@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor, Var};
 use super::parameter::{Parameter, Parameters};
 use super::store::{State, Store, lane_of};
 use super::{Gradients, LaneOptimizer, StepScalars, expect_curvature, expect_fitting, expect_numbers};
+use crate::kernel::gpu::steps::MOST;
 use crate::kernel::{self, Kernel, Parts, Updater};
 use crate::rule::code::Bits;
 use crate::rule::{Curvature, Denominator, Evaluation, Joint, Named as _, OnePass, Rule, TwoPass};
@@ -262,10 +263,10 @@ impl<U: Rule<S, P, H>, const S: usize, const P: usize, const H: usize> Driver<U,
     }
 }
 
-/// Requires an entry for each of `lanes` lanes, of one step; of one or more where it takes several.
+/// Requires an entry for each of `lanes` lanes, of one step; where it takes several, of as many as a launch may hold.
 pub(super) fn expect_scalars(scalars: &[StepScalars], lanes: usize, takes_several: bool) -> Result<()> {
     let found = scalars.len();
-    let is_whole = lanes > 0 && found.is_multiple_of(lanes) && found > 0;
+    let is_whole = lanes > 0 && found.is_multiple_of(lanes) && (1..=MOST).contains(&(found / lanes));
     ensure!(found == lanes || takes_several && is_whole, "{found} lanes of scalars, expected {lanes}");
     Ok(())
 }

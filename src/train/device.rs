@@ -20,7 +20,7 @@ use crate::optim::{Gradients, StepScalars};
 pub struct DeviceStep {
     steps: Steps,
     /// Steps that a launch holds at most.
-    most: usize,
+    longest: usize,
     /// Clips the gradients; none where no lane has a bound.
     clipping: Option<Clipping>,
 }
@@ -41,7 +41,7 @@ impl DeviceStep {
         let Some(beside) = variables.first().map(|var| var.as_tensor()) else { return Ok(None) };
         let Some(queue) = gpu::queue_of(beside)? else { return Ok(None) };
         let clipping = Clipping::new(&*queue, Clip::bounds(clips), &variables, gradients)?;
-        Ok(Some(Self { steps: Steps::new(beside, !graph)?, most: most(net, samples), clipping }))
+        Ok(Some(Self { steps: Steps::new(beside, !graph)?, longest: longest(net, samples), clipping }))
     }
 
     /// Forgets what was recorded: the optimizer is another now.
@@ -56,13 +56,16 @@ impl DeviceStep {
     }
 }
 
-/// Steps of so many samples that a launch holds at most: what takes a card some ten milliseconds, so that signals, time and the numbers
-/// of lanes are looked at often enough.
-fn most(net: &LinearNet, samples: usize) -> usize {
+/// Steps of so many samples that a launch holds at most: what takes a card some ten milliseconds, beside what a rule does with whole
+/// matrices. A launch cannot be called off, and what the host is to look at lies between two.
+fn longest(net: &LinearNet, samples: usize) -> usize {
     /// Operations.
     const WORK: f64 = 2e11;
+    /// Operations that a card does while it fetches the numbers of an update for one parameter.
+    const UPDATE: f64 = 300.0;
     // Two for each weight and sample in each of three products.
-    let of_step = 6.0 * net.shape().parameters() as f64 * net.lanes() as f64 * samples as f64;
+    let of_parameter = 6.0 * samples as f64 + UPDATE;
+    let of_step = of_parameter * net.shape().parameters() as f64 * net.lanes() as f64;
     ((WORK / of_step) as usize).clamp(1, MOST)
 }
 
@@ -96,14 +99,14 @@ impl Trainer {
         step: u64,
         most: u64,
     ) -> Result<u64> {
-        let DeviceStep { steps, most: of_launch, clipping } = device;
+        let DeviceStep { steps, longest, clipping } = device;
         let Some(queue) = gpu::queue_of(&self.totals.loss)? else { return Ok(0) };
         let order = steps.order(&*queue, batch.order, &batch.split.pixels)?;
         let batch = Batch { order: &order, ..batch };
         // A recorded step repeats its numbers: a decay that rises stands outside, behind each step.
         let decays_anew = self.average.as_ref().is_some_and(Average::is_warmed_up);
-        let most = if decays_anew { 1 } else { most.min(*of_launch as u64) as usize };
-        let count = steps.next(batch.rows, most);
+        let most = if decays_anew { 1 } else { most.min(*longest as u64) as usize };
+        let count = steps.length(batch.rows, most);
         self.scalars.clear();
         for step in (step..).take(count) {
             let lanes = self.schedules.iter();

@@ -2,8 +2,8 @@
 //
 // Every number that is stored comes from IEEE additions, products, quotients, roots and fused multiply-adds in the order of the
 // loops for host memory (../ops, ../host), so both give the same bits; only the loss that is reported passes through the
-// machine's logarithm. Compiled without contraction. No kernel shares memory or waits for another thread: a sum whose order
-// matters belongs to one thread. All grids have one dimension.
+// machine's logarithm. Compiled without contraction. No thread waits for another: of those that share a sum the last to
+// come adds. All grids have one dimension.
 //
 // What changes from launch to launch lies in device memory, so that recorded steps read it anew: `at` points at the place of the first of
 // them in the order of samples, and at the number of its first sample, or is null. Letters: B rows of the batch, K lanes, C classes.

@@ -19,8 +19,11 @@ use crate::error::described;
 const WARM_UP: u64 = 2;
 
 /// Steps that a launch holds at most. Recording a graph takes the host about as long as launching its steps one by one, a few
-/// microseconds a kernel: a longer one would pay in long runs alone, and hold the host's looks at signals and time up.
+/// microseconds a kernel: a longer one would pay in long runs alone.
 pub const MOST: usize = 64;
+
+/// Bytes that the tables of a rule's scalars take for a lane, at most: 16 scalars for each step of a launch, rounded and as they were.
+pub const TABLE_BYTES: u64 = (MOST * 16 * (size_of::<f32>() + size_of::<f64>())) as u64;
 
 /// The lengths of graphs: any number of steps is a few of them.
 const LENGTHS: [usize; 4] = [MOST, 16, 4, 1];
@@ -34,7 +37,7 @@ pub struct Launch {
     pub place: Place,
     /// Samples from one to the next.
     pub samples: usize,
-    /// How many they are: as many as [`Steps::next`] says.
+    /// How many they are: as many as [`Steps::length`] says.
     pub count: usize,
 }
 
@@ -103,7 +106,7 @@ impl Steps {
     }
 
     /// How many of at most `most` steps of so many rows the next launch holds.
-    pub fn next(&self, rows: usize, most: usize) -> usize {
+    pub fn length(&self, rows: usize, most: usize) -> usize {
         if self.is_warming_up(rows) {
             return 1;
         }
@@ -120,28 +123,29 @@ impl Steps {
         let Launch { rows, place, samples, count } = launch;
         self.position.stand_at(&**queue, place)?;
         let (position, is_warming_up) = (&self.position, self.is_warming_up(rows));
-        let mut all = || (0..count).try_for_each(|index| position.within(place, index, || body(index)));
+        let mut all = || {
+            (0..count).try_for_each(|index| position.within(place, index, || body(index)))?;
+            Ok(position.ask_to_move(&**queue, count * samples)?)
+        };
         if is_warming_up {
             *self.warm.entry(rows).or_default() += 1;
-            return all();
-        }
-        let graph = match self.graphs.remove(&(rows, count)) {
-            Some(known) => known,
-            None => match queue.capture(&mut || {
-                all()?;
-                Ok(position.ask_to_move(&**queue, count * samples)?)
-            }) {
-                Ok(new) => new,
+            all()?;
+        } else if let Some(graph) = self.graphs.get(&(rows, count)) {
+            graph.launch()?;
+        } else {
+            match queue.capture(&mut all) {
+                Ok(graph) => {
+                    graph.launch()?;
+                    self.graphs.insert((rows, count), graph);
+                }
                 Err(error) => {
                     let why = described(&error);
                     tracing::warn!("the step is not recorded as a graph, and runs launch by launch: {why}");
                     self.is_eager = true;
-                    return all();
+                    all()?;
                 }
-            },
-        };
-        graph.launch()?;
-        self.graphs.insert((rows, count), graph);
+            }
+        }
         self.position.has_moved(count * samples);
         Ok(())
     }

@@ -176,8 +176,13 @@ impl Queue for CudaQueue {
             bail!("host memory cannot be read by a step that is recorded");
         }
         self.in_order.context().bind_to_thread().w()?;
-        // SAFETY: the buffer has room for the bytes; from pageable memory they are taken before the call returns.
-        unsafe { result::memcpy_htod_async(to.0, bytes, self.in_order.cu_stream()) }.w()?;
+        // Of more bytes from pageable memory the driver may let the host wait for the device.
+        const AT_ONCE: usize = 64 << 10;
+        for (index, part) in bytes.chunks(AT_ONCE).enumerate() {
+            let to = to.0 + (index * AT_ONCE) as u64;
+            // SAFETY: the buffer has room for the bytes; from pageable memory they are taken before the call returns.
+            unsafe { result::memcpy_htod_async(to, part, self.in_order.cu_stream()) }.w()?;
+        }
         Ok(())
     }
 

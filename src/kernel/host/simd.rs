@@ -29,6 +29,7 @@ impl Width {
     /// With what it holds, if that is the name of none.
     pub fn asked() -> Result<Self, String> {
         match std::env::var(VARIABLE) {
+            Ok(word) if word.is_empty() => Ok(Self::Avx512),
             Ok(word) => Self::ALL.into_iter().find(|width| width.name() == word).ok_or(word),
             Err(std::env::VarError::NotPresent) => Ok(Self::Avx512),
             Err(std::env::VarError::NotUnicode(word)) => Err(word.to_string_lossy().into_owned()),

@@ -70,10 +70,15 @@ impl Affine {
     }
 
     /// Whether the weights' gradient is better computed slice by slice of the rows, with room for all slices: where there are several
-    /// threads, of a batch that is no short one at the end of an epoch.
+    /// threads and slices, and few outputs beside the rows.
     pub fn is_by_slices(self) -> bool {
         let Self { rows, lanes, inputs, outputs, .. } = self.merged();
         lanes == 1 && team::threads() > 1 && product::room(outputs, rows, inputs) > 0
+    }
+
+    /// Whether those slices are as many as the threads at least, so that all that leads to them can be done by slices too.
+    pub fn are_slices_enough(self) -> bool {
+        self.is_by_slices() && self.rows.div_ceil(product::DEPTH) >= team::threads()
     }
 
     /// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`. With `room` of

@@ -270,6 +270,37 @@ mod tests {
         }
     }
 
+    /// Batches of other rows follow each other in one room, whose counters lie elsewhere for each.
+    #[test]
+    fn a_gpu_adds_batches_of_any_rows_in_the_room_of_the_largest() -> Result<()> {
+        let sums = || -> Result<(Vec<f64>, Vec<u32>)> {
+            let loss = Tensor::zeros(2, DType::F64, &Cpu)?;
+            let blocks = Tensor::zeros(loss_room(4200, 2, &loss)?, DType::F64, &Cpu)?;
+            let totals = Totals { hits: Tensor::zeros(2, DType::U32, &Cpu)?, blocks, loss };
+            for rows in [4200, 17, 300, 1, 256, 4200] {
+                let labels: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 3).collect();
+                let logits: Vec<f32> = (0..rows * 6).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect();
+                let batch = LossBatch {
+                    labels: &Tensor::from_vec(labels, rows, &Cpu)?,
+                    indices: Indices { order: &Tensor::arange(0, rows as u32, &Cpu)?, start: 0, rows },
+                    divisor: rows,
+                    classes: 3,
+                    smoothing: &[0.0, 0.1],
+                    shares: None,
+                    gradient: false,
+                };
+                cross_entropy(&batch, &Tensor::from_vec(logits, (rows, 2, 3), &Cpu)?, &totals)?;
+            }
+            Ok((totals.loss.to_vec1()?, totals.hits.to_vec1()?))
+        };
+        let here = sums()?;
+        let Some((there, _)) = emulated::run(sums) else { return Ok(()) };
+        let (losses, hits) = there?;
+        assert_eq!(hits, here.1);
+        assert!(losses.iter().zip(&here.0).all(|(a, b)| (a / b - 1.0).abs() < 1e-12), "{losses:?} {here:?}");
+        Ok(())
+    }
+
     #[test]
     fn a_gpu_takes_any_number_of_classes_with_the_same_bits() -> Result<()> {
         for classes in [10, 64, 65, 100, 300, 1001] {
