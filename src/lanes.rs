@@ -594,8 +594,8 @@ mod tests {
     fn steps_go_together_until_something_is_due() {
         let (steps, seconds) = (Stretch::Steps, Stretch::Seconds(60.0));
         for (step, whole, stretches, expected) in [
-            (0, 468, [Stretch::Epochs(1), seconds.clone()], 468),
-            (468, 0, [Stretch::Epochs(1), seconds.clone()], 1),
+            (0, 468, [Stretch::Epochs(1), seconds], 468),
+            (468, 0, [Stretch::Epochs(1), seconds], 1),
             (468, 0, [steps(7), steps(9)], 1),
             (3, 465, [steps(7), seconds], 4),
             (7, 461, [Stretch::Epochs(1), steps(10)], 3),

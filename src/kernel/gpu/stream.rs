@@ -172,12 +172,12 @@ impl Queue for CudaQueue {
     }
 
     fn upload(&self, bytes: &[u8], to: Address) -> Result<()> {
+        /// Of more bytes from pageable memory the driver may let the host wait for the device.
+        const AT_ONCE: usize = 64 << 10;
         if self.is_capturing.get() {
             bail!("host memory cannot be read by a step that is recorded");
         }
         self.in_order.context().bind_to_thread().w()?;
-        // Of more bytes from pageable memory the driver may let the host wait for the device.
-        const AT_ONCE: usize = 64 << 10;
         for (index, part) in bytes.chunks(AT_ONCE).enumerate() {
             let to = to.0 + (index * AT_ONCE) as u64;
             // SAFETY: the buffer has room for the bytes; from pageable memory they are taken before the call returns.

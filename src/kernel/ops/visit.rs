@@ -153,16 +153,16 @@ mod tests {
         }
 
         /// Logits, gradients, losses and hits.
-        fn found(&self) -> Result<(Vec<Vec<f32>>, Vec<f64>, Vec<u32>)> {
-            let numbers = self.tensors[3..6].iter().map(|tensor| tensor.flatten_all()?.to_vec1());
-            Ok((numbers.collect::<Result<_>>()?, self.totals.loss.to_vec1()?, self.totals.hits.to_vec1()?))
+        fn found(&self) -> Result<Vec<Vec<f64>>> {
+            let found = self.tensors[3..6].iter().chain([&self.totals.loss, &self.totals.hits]);
+            found.map(|tensor| tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()).collect()
         }
     }
 
     #[test]
     fn a_visit_has_the_bits_of_one_operation_after_the_other() -> Result<()> {
-        team::start(4).unwrap();
         const EXAMPLES: u32 = 500;
+        team::start(4).unwrap();
         let mut stream = Stream::new(4, Purpose::Weights, 0);
         for (rows, lanes, inputs, classes) in [(65, 1, 20, 10), (128, 1, 784, 10), (130, 3, 33, 10), (300, 2, 12, 7)] {
             let bytes: Vec<u8> = (0..EXAMPLES as usize * inputs).map(|_| stream.below(256) as u8).collect();
