@@ -59,7 +59,7 @@ fn narrower_vectors_than_the_cpu_has_give_the_same_bits_and_are_named() {
         result(&place.path(vectors)).is(&result(&place.path("avx512")), vectors);
     }
     let told: Value = serde_json::from_slice(&fs::read(place.path("scalar/run.json")).unwrap()).unwrap();
-    assert!(told["device"].as_str().unwrap().ends_with("scalar"), "{told}");
+    assert!(told["cpu"].as_str().unwrap().ends_with("scalar"), "{told}");
     run("avx9").refused(2, &["ADAMTRAIN_VECTORS", "`avx9`", "avx2"]);
 }
 
