@@ -43,4 +43,4 @@ pub use ops::relu::relu_backward;
 pub use ops::soap::{SoapTensors, soap};
 pub use ops::update::{Updater, first_pass, second_pass, update, update_in_two_passes};
 pub use ops::vectors;
-pub use ops::visit::Visit;
+pub use ops::visit::{Visit, VisitedGradients};

@@ -11,7 +11,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
 use super::{LinearNet, Shape};
-use crate::kernel::{self, Affine, Dropout, Views};
+use crate::kernel::{self, Affine, Channel, Dropout, LossBatch, Totals, Views, Visit, VisitedGradients};
 
 /// Buffers of the forward pass for batches of at most B rows.
 #[derive(Debug)]
@@ -58,6 +58,40 @@ impl Activations {
     /// Output of each layer, [B, K, out].
     pub fn outputs(&self) -> &[Tensor] {
         &self.outputs
+    }
+
+    /// Gathers a batch of `pixels` normalised by `channels`, and computes logits and loss, where that is better done by slices of its rows:
+    /// of a net without hidden layers in host memory. Answers whether it has done so, with the bits of one operation after the other; `x`
+    /// stays as it was.
+    pub fn visit(
+        &self,
+        net: &LinearNet,
+        pixels: &Tensor,
+        channels: &[Channel],
+        loss: &LossBatch<'_>,
+        totals: &Totals,
+    ) -> Result<bool> {
+        self.visit_for(net, pixels, channels, loss, None, totals)
+    }
+
+    fn visit_for(
+        &self,
+        net: &LinearNet,
+        pixels: &Tensor,
+        channels: &[Channel],
+        loss: &LossBatch<'_>,
+        gradients: Option<VisitedGradients<'_>>,
+        totals: &Totals,
+    ) -> Result<bool> {
+        let (Some((weight, bias)), [logits], [layer]) = (net.layers().next(), &*self.outputs, &*self.shapes) else {
+            return Ok(false);
+        };
+        let layer = Affine { rows: loss.indices.rows, ..*layer };
+        if kernel::is_on_gpu(logits)? || !layer.is_visited() {
+            return Ok(false);
+        }
+        Visit { layer, weight, bias, logits }.run(pixels, channels, loss, gradients, totals)?;
+        Ok(true)
     }
 
     /// Computes the logits of the first `rows` rows of `x`. `dropout` holds a mask per hidden layer and lane, or nothing.
@@ -148,33 +182,19 @@ impl Backprop {
         Ok(kernel::column_sums(rows, q, &self.gradients[1], None)?)
     }
 
-    /// Gathers a batch of `pixels` normalised by `channels`, and computes its loss and all gradients, where that is better done row by
-    /// row: for a net without hidden layers whose batch has a slice of the gradient's sums for each thread. Answers whether it has done so, with
-    /// the bits of one operation after the other.
+    /// Gathers a batch of `pixels` normalised by `channels`, and computes its loss and all gradients, where that is better done by slices
+    /// of its rows: see [`Activations::visit`].
     pub fn visit(
         &self,
         net: &LinearNet,
         pixels: &Tensor,
-        channels: &[kernel::Channel],
-        loss: &kernel::LossBatch<'_>,
-        totals: &kernel::Totals,
+        channels: &[Channel],
+        loss: &LossBatch<'_>,
+        totals: &Totals,
     ) -> Result<bool> {
-        let rows = loss.indices.rows;
-        let (Some((weight, bias)), [room]) = (net.layers().next(), &*self.rooms) else { return Ok(false) };
-        let layer = Affine { rows, ..self.activations.shapes[0] };
-        let Some(room) = room.as_ref().filter(|_| layer.are_slices_enough()) else { return Ok(false) };
-        let visit = kernel::Visit {
-            layer,
-            weight,
-            bias,
-            x: &self.activations.x,
-            logits: self.activations.logits(),
-            weight_gradient: &self.gradients[0],
-            bias_gradient: &self.gradients[1],
-            room,
-        };
-        visit.run(pixels, channels, loss, totals)?;
-        Ok(true)
+        let [Some(room)] = &*self.rooms else { return Ok(false) };
+        let gradients = VisitedGradients { weight: &self.gradients[0], bias: &self.gradients[1], room };
+        self.activations.visit_for(net, pixels, channels, loss, Some(gradients), totals)
     }
 
     /// Computes all gradients from the gradient of the logits.
@@ -200,7 +220,7 @@ impl Backprop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Indices, LossBatch, Totals};
+    use crate::kernel::Indices;
     use crate::rng::{Purpose, Stream};
     use candle_core::D;
 

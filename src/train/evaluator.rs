@@ -61,9 +61,6 @@ impl Evaluator {
         for start in (0..examples).step_by(self.activations.batch()) {
             let rows = self.activations.batch().min(examples - start);
             let indices = Indices { order, start, rows };
-            let x = &self.activations.x;
-            kernel::gather(&split.pixels, indices, &self.channels, x)?;
-            self.activations.forward(net, rows, &mut [])?;
             let loss = LossBatch {
                 labels: &split.labels,
                 indices,
@@ -73,7 +70,11 @@ impl Evaluator {
                 shares: None,
                 gradient: false,
             };
-            kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
+            if !self.activations.visit(net, &split.pixels, &self.channels, &loss, &self.totals)? {
+                kernel::gather(&split.pixels, indices, &self.channels, &self.activations.x)?;
+                self.activations.forward(net, rows, &mut [])?;
+                kernel::cross_entropy(&loss, self.activations.logits(), &self.totals)?;
+            }
             each(start, &self.activations.logits().narrow(0, 0, rows)?)?;
         }
         Ok(self.totals.read()?.into_iter().map(|sums| sums.means(examples)).collect())

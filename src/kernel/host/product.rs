@@ -151,42 +151,57 @@ impl Cut {
     }
 }
 
+/// Slices that are computed side by side at most.
+const MOST_SLICES: usize = 16;
+
 /// Numbers of room that [`multiply_by_terms`] takes for an m × k × n product, if it is of use there: where the result is small
-/// beside the second matrix, and slices are few.
+/// beside the second matrix.
 pub fn room(m: usize, k: usize, n: usize) -> usize {
-    const MOST_SLICES: usize = 16;
     let slices = k.div_ceil(DEPTH);
-    if 4 * m <= k && (2..=MOST_SLICES).contains(&slices) { (slices - 1) * m * n } else { 0 }
+    let is_small = 4 * m <= k && slices > 1;
+    // The first of all goes to the result itself.
+    let kept = if slices > MOST_SLICES { MOST_SLICES } else { slices.saturating_sub(1) };
+    if is_small { kept * m * n } else { 0 }
 }
 
 /// `out = a · b` as [`multiply`] computes it, for a second matrix with contiguous rows, of which each task reads only some. What is
 /// a batch for the weights' gradient then stays in the cache of the thread that made it.
 pub fn multiply_by_terms(out: &mut [f32], room: &mut [f32], product: Product<'_>) {
     let [m, k, n] = product.shape();
-    let slices = k.div_ceil(DEPTH);
-    let size = m * n;
-    let (out, room) = (&mut out[..size], &mut room[..(slices - 1) * size]);
     assert!(k == product.b.rows && !product.has_contiguous_columns() && product.bias.is_empty() && !product.relu);
-    let width = Width::detect();
-    let (first, others) = (Shared(out.as_mut_ptr()), Shared(room.as_mut_ptr()));
-    team::for_each(slices, |slice| {
-        // SAFETY: every slice writes to `size` numbers of its own, which both were cut to.
-        let start = if slice == 0 { first } else { unsafe { others.add((slice - 1) * size) } };
+    by_slices(&mut out[..m * n], room, k.div_ceil(DEPTH), |slice, out| {
         let terms = slice * DEPTH..k.min((slice + 1) * DEPTH);
-        compute(width, &product, Destination { start, stride: n }, &Region { rows: 0..m, columns: 0..n, terms });
+        let (start, part) = (Shared(out.as_mut_ptr()), Region { rows: 0..m, columns: 0..n, terms });
+        compute(Width::detect(), &product, Destination { start, stride: n }, &part);
     });
-    add_slices(out, room);
 }
 
-/// Adds the slices of a product's terms: `out` has the first and becomes the product, `room` the others, one after the other.
-pub fn add_slices(out: &mut [f32], room: &[f32]) {
+/// The sum of `slices` parts of a product, each computed by `compute` to numbers of its own: as many side by side as [`room`] holds, and
+/// added in their order.
+pub fn by_slices(out: &mut [f32], room: &mut [f32], slices: usize, compute: impl Fn(usize, &mut [f32]) + Sync) {
     let (size, width) = (out.len(), Width::detect());
-    // As the optimizer will divide the gradient, so that each thread adds what it goes on with.
-    team::over_slices(out, UNIT, ELEMENT_WORK, |start, out| {
-        for slice in room.chunks_exact(size) {
-            add(width, &slice[start..start + out.len()], out);
-        }
-    });
+    let mut start = 0;
+    while start < slices {
+        // The first of all goes to `out` itself.
+        let own = usize::from(start == 0);
+        let count = (slices - start).min(room.len() / size.max(1) + own);
+        assert!(count > 0, "there is no room for a slice of {size} numbers");
+        let (first, others) = (Shared(out.as_mut_ptr()), Shared(room.as_mut_ptr()));
+        team::for_each(count, |index| {
+            // SAFETY: every slice writes to `size` numbers of its own, of `out` or of as many as fit into the room.
+            let to =
+                unsafe { if index < own { first.slice(0, size) } else { others.slice((index - own) * size, size) } };
+            compute(start + index, to);
+        });
+        let found = &room[..(count - own) * size];
+        // As the optimizer will divide the gradient, so that each thread adds what it goes on with.
+        team::over_slices(out, UNIT, ELEMENT_WORK, |start, out| {
+            for slice in found.chunks_exact(size) {
+                add(width, &slice[start..start + out.len()], out);
+            }
+        });
+        start += count;
+    }
 }
 
 /// Room for what is copied of the second matrix: of 12 columns and a slice, or of 48 and two slices.

@@ -76,9 +76,14 @@ impl Affine {
         lanes == 1 && team::threads() > 1 && product::room(outputs, rows, inputs) > 0
     }
 
-    /// Whether those slices are as many as the threads at least, so that all that leads to them can be done by slices too.
-    pub fn are_slices_enough(self) -> bool {
-        self.is_by_slices() && self.rows.div_ceil(product::DEPTH) >= team::threads()
+    /// Whether all that is done with a batch is better done slice by slice of its rows: where there is a slice for each thread at least;
+    /// one thread does as well without until a batch leaves its cache.
+    pub fn is_visited(self) -> bool {
+        /// Slices that stay there.
+        const IN_CACHE: usize = 8;
+        let Self { rows, lanes, outputs, .. } = self.merged();
+        let (slices, threads) = (rows.div_ceil(product::DEPTH), team::threads());
+        lanes == 1 && 4 * outputs <= rows && slices >= if threads == 1 { IN_CACHE } else { threads.max(2) }
     }
 
     /// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`. With `room` of

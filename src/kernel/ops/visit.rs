@@ -1,17 +1,19 @@
-//! A net without hidden layers: all that a step does with the rows of a batch before the update, in one visit of each.
+//! A net without hidden layers: all that is done with the rows of a batch, in one visit of each.
 //!
 //! What a thread has gathered it multiplies, judges and adds to the weights' gradient while it lies in its cache, and threads wait for each
 //! other once. A visit is of as many rows as a slice of the gradient's sums has terms, so that the bits are those of the operations one
 //! after the other: [`gather`](super::gather), [`Affine::forward`], [`cross_entropy`](super::loss), [`Affine::weight_gradient`] and
 //! [`column_sums`].
 
+use std::cell::RefCell;
+
 use candle_core::{DType, Result, Tensor};
 
-use super::affine::{Affine, column_sums, row_stride};
+use super::affine::{Affine, column_sums, padded};
 use super::gather::{Channel, normalise};
 use super::loss::{LossBatch, Totals, add_blocks};
 use crate::kernel::element::Element;
-use crate::kernel::host::product::{DEPTH, Matrix, Product, add_slices, multiply, multiply_lanes};
+use crate::kernel::host::product::{DEPTH, Matrix, Product, by_slices, multiply, multiply_lanes};
 use crate::kernel::host::simd::{Width, prefetch};
 use crate::kernel::host::softmax::{Criterion, Labelled, NUMBERS, ROWS, cross_entropy};
 use crate::kernel::host::team::{self, Shared};
@@ -20,56 +22,73 @@ use crate::kernel::lend::lend_all;
 /// A slice of the gradient's terms is whole blocks of the loss.
 const _: () = assert!(DEPTH.is_multiple_of(ROWS));
 
-/// The layer of such a net, and the buffers of its step. All lie in host memory.
+thread_local! {
+    /// The normalised rows of a visit.
+    static VISITED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The layer of such a net, and where the logits go. All lie in host memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// Its shape; of the batch's rows all are in use.
+    /// Its shape.
     pub layer: Affine,
     /// w `[K, C, D]`.
     pub weight: &'a Tensor,
     /// b `[K, C]`.
     pub bias: &'a Tensor,
-    /// The normalised batch, `[B, D]`; its rows may be a little longer.
-    pub x: &'a Tensor,
-    /// Logits `[B, K, C]`, which become their gradient.
+    /// Logits `[B, K, C]`, which become their gradient where that is asked for.
     pub logits: &'a Tensor,
+}
+
+/// Where the gradients of such a net go.
+#[derive(Clone, Copy, Debug)]
+pub struct VisitedGradients<'a> {
     /// ∂loss/∂w.
-    pub weight_gradient: &'a Tensor,
+    pub weight: &'a Tensor,
     /// ∂loss/∂b.
-    pub bias_gradient: &'a Tensor,
+    pub bias: &'a Tensor,
     /// Room for the slices of the weights' gradient, as [`Affine::weight_gradient_room`] says.
     pub room: &'a Tensor,
 }
 
 impl Visit<'_> {
-    /// Visits the rows of a batch of `pixels`, u8 `[N, D]` normalised by `channels`, or f32 `[N, D]`. No row is mixed with another.
-    pub fn run(&self, pixels: &Tensor, channels: &[Channel], batch: &LossBatch<'_>, totals: &Totals) -> Result<()> {
+    /// Loss and hits of a batch of `pixels`, u8 `[N, D]` normalised by `channels` or f32 `[N, D]`, go to `totals`; where the batch asks for
+    /// them, all gradients to `gradients`. No row is mixed with another.
+    pub fn run(
+        &self,
+        pixels: &Tensor,
+        channels: &[Channel],
+        batch: &LossBatch<'_>,
+        gradients: Option<VisitedGradients<'_>>,
+        totals: &Totals,
+    ) -> Result<()> {
         let width = Width::detect();
         if pixels.dtype() == DType::F32 {
-            self.each_slice(pixels, |row: &[f32], x| x[..row.len()].copy_from_slice(row), batch, totals)?;
+            let copy = |row: &[f32], x: &mut [f32]| x[..row.len()].copy_from_slice(row);
+            self.each_row(pixels, copy, batch, gradients, totals)?;
         } else {
-            self.each_slice(pixels, |row: &[u8], x| normalise(width, row, channels, x), batch, totals)?;
+            let fill = |row: &[u8], x: &mut [f32]| normalise(width, row, channels, x);
+            self.each_row(pixels, fill, batch, gradients, totals)?;
         }
-        column_sums(batch.indices.rows, self.logits, self.bias_gradient, None)
+        gradients.map_or(Ok(()), |gradients| column_sums(batch.indices.rows, self.logits, gradients.bias, None))
     }
 
-    fn each_slice<T: Element + Sync>(
+    fn each_row<T: Element + Sync>(
         &self,
         pixels: &Tensor,
         fill: impl Fn(&[T], &mut [f32]) + Sync,
         batch: &LossBatch<'_>,
+        gradients: Option<VisitedGradients<'_>>,
         totals: &Totals,
     ) -> Result<()> {
-        let Self { weight, bias, x, logits, weight_gradient: dw, room, .. } = *self;
-        let Affine { inputs, .. } = self.layer;
-        let (outputs, stride, rows) = (bias.elem_count(), row_stride(x)?, batch.indices.rows);
-        let (order, labels, start) = (batch.indices.order, batch.labels, batch.indices.start);
+        let Self { layer: Affine { inputs, .. }, weight, bias, logits } = *self;
+        let (labels, order, start, rows) = (batch.labels, batch.indices.order, batch.indices.start, batch.indices.rows);
+        let (outputs, stride, slices) = (bias.elem_count(), padded(inputs), rows.div_ceil(DEPTH));
         let (lanes, of_block) = (batch.smoothing.len(), batch.smoothing.len() * NUMBERS);
         let Totals { loss, hits, blocks } = totals;
         let width = Width::detect();
         lend_all!([
-            pixels: T, order: u32, labels: u32, weight: f32, bias: f32, mut x: f32, mut logits: f32, mut dw: f32, mut room: f32,
-            mut blocks: f64, mut loss: f64, mut hits: u32
+            pixels: T, order: u32, labels: u32, weight: f32, bias: f32, mut logits: f32, mut blocks: f64, mut loss: f64, mut hits: u32
         ] => {
             let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
             let (ahead, own) = (&order[(start + rows).min(order.len())..], &order[start..start + rows]);
@@ -77,21 +96,11 @@ impl Visit<'_> {
             let gradient = batch.gradient.then_some(1.0 / batch.divisor as f32);
             let criterion = Criterion { classes: batch.classes, smoothing: batch.smoothing, gradient };
             let weight = Matrix::rows(weight, outputs, inputs, inputs).transposed();
-            let size = outputs * inputs;
-            let slices = rows.div_ceil(DEPTH);
-            let (dw, room) = (&mut dw[..size], &mut room[..(slices - 1) * size]);
-            let blocks = &mut blocks[..rows.div_ceil(ROWS) * of_block];
-            let (xs, zs, sums) = (&mut x[..rows * stride], &mut logits[..rows * outputs], Shared(blocks.as_mut_ptr()));
-            let (xs, zs) = (Shared(xs.as_mut_ptr()), Shared(zs.as_mut_ptr()));
-            let (first, others) = (Shared(dw.as_mut_ptr()), Shared(room.as_mut_ptr()));
-            team::for_each(slices, |slice| {
+            let (logits, blocks) = (&mut logits[..rows * outputs], &mut blocks[..rows.div_ceil(ROWS) * of_block]);
+            let (zs, sums) = (Shared(logits.as_mut_ptr()), Shared(blocks.as_mut_ptr()));
+            let visit = |slice: usize, x: &mut [f32], dw: Option<&mut [f32]>| {
                 let range = slice * DEPTH..rows.min((slice + 1) * DEPTH);
                 let count = range.len();
-                // SAFETY: a slice's rows, blocks and sums are its own, and lie in what was cut to all of them above.
-                let (x, z, dw) = unsafe {
-                    let dw = if slice == 0 { first.slice(0, size) } else { others.slice((slice - 1) * size, size) };
-                    (xs.slice(range.start * stride, count * stride), zs.slice(range.start * outputs, count * outputs), dw)
-                };
                 for (row, x) in range.clone().zip(x.chunks_exact_mut(stride)) {
                     // Images lie anywhere in the split: while this batch is read, the next one is on its way.
                     if let Some(&ahead) = ahead.get(row) {
@@ -99,21 +108,32 @@ impl Visit<'_> {
                     }
                     fill(image(own[row]), x);
                 }
-                let x = &*x;
-                multiply_lanes(z, outputs, outputs, 1, |_| Product {
-                    bias,
-                    ..Product::new(Matrix::rows(x, count, inputs, stride), weight)
-                });
+                let x = Matrix::rows(x, count, inputs, stride);
+                // SAFETY: the rows of a slice are its own, and lie in what was cut to all of them above.
+                let z = unsafe { zs.slice(range.start * outputs, count * outputs) };
+                multiply_lanes(z, outputs, outputs, 1, |_| Product { bias, ..Product::new(x, weight) });
                 for (block, z) in (range.start / ROWS..).zip(z.chunks_mut(ROWS * outputs)) {
-                    // SAFETY: as above.
+                    // SAFETY: so are its blocks.
                     let sums = unsafe { sums.slice(block * of_block, of_block) };
                     let rows = block * ROWS..rows.min((block + 1) * ROWS);
                     cross_entropy(width, width, criterion, labelled, rows, z, sums);
                 }
-                let errors = Matrix::rows(z, count, outputs, outputs).transposed();
-                multiply(dw, inputs, errors, Matrix::rows(x, count, inputs, stride));
-            });
-            add_slices(dw, room);
+                if let Some(dw) = dw {
+                    multiply(dw, inputs, Matrix::rows(z, count, outputs, outputs).transposed(), x);
+                }
+            };
+            let with_rows = |slice: usize, dw: Option<&mut [f32]>| {
+                VISITED.with_borrow_mut(|x| {
+                    x.resize(x.len().max(DEPTH * stride), 0.0);
+                    visit(slice, x, dw);
+                });
+            };
+            match gradients {
+                None => team::for_each(slices, |slice| with_rows(slice, None)),
+                Some(VisitedGradients { weight: dw, room, .. }) => lend_all!([mut dw: f32, mut room: f32] => {
+                    by_slices(&mut dw[..outputs * inputs], room, slices, |slice, dw| with_rows(slice, Some(dw)));
+                })?,
+            }
             add_blocks(blocks, lanes, loss, hits);
         })
     }
@@ -161,18 +181,21 @@ mod tests {
 
     #[test]
     fn a_visit_has_the_bits_of_one_operation_after_the_other() -> Result<()> {
-        const EXAMPLES: u32 = 500;
+        const EXAMPLES: u32 = 2000;
         team::start(4).unwrap();
         let mut stream = Stream::new(4, Purpose::Weights, 0);
-        for (rows, lanes, inputs, classes) in [(65, 1, 20, 10), (128, 1, 784, 10), (130, 3, 33, 10), (300, 2, 12, 7)] {
+        for (rows, lanes, inputs, classes) in
+            [(65, 1, 20, 10), (128, 1, 784, 10), (130, 3, 33, 10), (300, 2, 12, 7), (1500, 1, 5, 3)]
+        {
             let bytes: Vec<u8> = (0..EXAMPLES as usize * inputs).map(|_| stream.below(256) as u8).collect();
             let pixels = Tensor::from_vec(bytes, (EXAMPLES as usize, inputs), &Cpu)?;
             let labels: Vec<u32> = (0..EXAMPLES).map(|_| stream.below(classes as u32)).collect();
-            let (labels, order) = (Tensor::from_vec(labels, 500, &Cpu)?, Tensor::arange(0, EXAMPLES, &Cpu)?);
+            let (labels, order) =
+                (Tensor::from_vec(labels, EXAMPLES as usize, &Cpu)?, Tensor::arange(0, EXAMPLES, &Cpu)?);
             let channels = [Channel { scale: 0.01, shift: -0.5 }];
             let smoothing = vec![0.1; lanes];
             // The last batch of an order has none behind it.
-            for (pixels, start) in [(pixels.clone(), 30), (pixels.to_dtype(DType::F32)?, 500 - rows)] {
+            for (pixels, start) in [(pixels.clone(), 30), (pixels.to_dtype(DType::F32)?, EXAMPLES as usize - rows)] {
                 let batch = LossBatch {
                     labels: &labels,
                     indices: Indices { order: &order, start, rows },
@@ -191,10 +214,12 @@ mod tests {
                 column_sums(rows, logits, db, None)?;
                 for threads in [1, 4] {
                     let other = Buffers::new(rows, lanes, inputs, classes)?;
-                    let [weight, bias, x, logits, weight_gradient, bias_gradient, room] = &other.tensors;
-                    let visit =
-                        Visit { layer: other.layer, weight, bias, x, logits, weight_gradient, bias_gradient, room };
-                    team::with_threads(threads, || visit.run(&pixels, &channels, &batch, &other.totals))?;
+                    let [weight, bias, _, logits, dw, db, room] = &other.tensors;
+                    let visit = Visit { layer: other.layer, weight, bias, logits };
+                    let gradients = VisitedGradients { weight: dw, bias: db, room };
+                    team::with_threads(threads, || {
+                        visit.run(&pixels, &channels, &batch, Some(gradients), &other.totals)
+                    })?;
                     assert!(one.found()? == other.found()?, "{rows} rows, {lanes} lanes, {threads} threads");
                 }
             }
