@@ -167,7 +167,8 @@ fn a_gpu_comes_to_what_the_cpu_comes_to_and_a_graph_to_what_single_launches_come
         let launched =
             machine.counted(&format!("{SMALL} {words} --device cuda --set train.graph=false --out {eager}"), &[]);
         let recorded = machine.counted(&format!("{SMALL} {words} --device cuda --out {graph}"), &[]);
-        assert!(launched.of("captures") == 0 && recorded.of("graph_launches") > 10, "{words}: {recorded:?}");
+        assert!(launched.of("captures") == 0 && recorded.of("graph_launches") > 4, "{words}: {recorded:?}");
+        assert!(launched.of("replayed") == 0 && recorded.of("replayed") > 300, "{words}: {recorded:?}");
         machine.agree(&graph, &cpu, words);
         machine.result(&eager).is(&machine.result(&graph), words);
     }
@@ -315,8 +316,9 @@ fn a_run_that_is_stopped_between_launches_of_many_steps_goes_on_bit_for_bit() {
     stopped.signal("TERM");
     let outcome = stopped.finish();
     assert_eq!(outcome.code(), Some(143), "{outcome:?}");
-    let step = common::summary(&machine.place.path("stopped"))["step"].as_u64().unwrap();
-    assert!(step > 500 && step < 3000, "{step}");
+    let newest = common::checkpoint(&machine.place.path("stopped"), "LATEST").unwrap();
+    let step = common::meta(&newest)["progress"]["step"].as_u64().unwrap();
+    assert!((500..3000).contains(&step), "{step}");
     machine.run(&format!("{words} --out stopped --resume"), &[]).expect(0);
     machine.result("stopped").is(&machine.result("whole"), "stopped");
 }
