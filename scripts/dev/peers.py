@@ -146,7 +146,8 @@ def widths(inputs, hidden):
 
 
 def train(peer, arguments):
-    data = load(arguments.data, arguments.scaling)
+    (pixels, labels), *rest = load(arguments.data, arguments.scaling)
+    data = (pixels[:arguments.limit], labels[:arguments.limit]), *rest
     accuracies = []
     for seed in arguments.seed:
         accuracies.append({"torch": train_torch, "jax": train_jax}[peer](arguments, data, seed))
@@ -508,6 +509,7 @@ def options():
     training.add_argument("data")
     training.add_argument("--hidden", default="", help="widths, such as 300,100")
     training.add_argument("--scaling", choices=["unit", "standard"], default="unit")
+    training.add_argument("--limit", type=int, metavar="N", help="train on the first N examples alone")
     training.add_argument("--epochs", type=int, default=10)
     training.add_argument("--batch-size", type=int, default=128)
     training.add_argument("--lr", type=float, default=1e-3)
