@@ -192,7 +192,7 @@ has_driver() {
 }
 
 # The most bytes of the stripped program.
-readonly most_bytes=45000000
+readonly most_bytes=48000000
 
 # Checks how the program $1 behaves on a machine without CUDA.
 behaviour() {
