@@ -2,7 +2,7 @@
 """Sets adamtrain beside PyTorch, JAX and candle-nn on the same work, and prints Markdown tables of times and ratios.
 
 Builds what is to be measured, installs the peers, and writes the data for them. How PyTorch and JAX are written stands in peers.py,
-candle-nn in benches/candle_nn.rs. Needs cargo, and Python 3.10 or later with venv and nothing else. Run it on an idle machine; a
+candle-nn in benches/candle_nn.rs. Needs cargo, and Python 3.11 or later with venv and nothing else. Run it on an idle machine; a
 full run takes about an hour.
 
 Every run is a process of its own. For each piece of work the variants of a peer (threads, where pixels are normalised
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 from statistics import mean, median
 
@@ -29,6 +30,7 @@ from gpu_files import Left, exported
 from programs import CACHE, ROOT, built, fail
 
 PEERS = Path(__file__).resolve().with_name("peers.py")
+RECIPES = PEERS.with_name("speedrun.py")
 DATA = CACHE / "bench-data"
 BATCH, LR = 128, 1e-3
 # name: (data set, hidden widths, scaling, which is our default for such a net)
@@ -44,7 +46,9 @@ SETS = {"mnist": (60_000, 784), "cifar10": (50_000, 3072)}  # examples, inputs
 SWEEPS = {"sweep-linear": ("linear", 64), "sweep-lenet": ("lenet", 16)}
 GRID = ["--lr", "log(1e-4,1e-1,16)", "--beta2", "0.99,0.999", "--seed", "0..4"]
 GRID_POINTS = 160
-SECTIONS = [*WORKS, *SWEEPS, "grid", "start"]
+SECTIONS = [*WORKS, *SWEEPS, "grid", "start", "speedrun"]
+# configs/speedrun-NAME.toml: the test accuracy that its mean reaches over seeds
+SPEEDRUNS = {"mnist-linear": 0.924, "mnist-980": 0.98, "mnist-985": 0.985, "cifar10-55": 0.55, "cifar10-60": 0.6}
 NAMES = {"ours": "adamtrain", "torch": "PyTorch", "jax": "JAX", "candle": "candle-nn"}
 # The variants of each peer: the first value of every choice is where the search begins. Threads 0 is the default.
 CHOICES = {
@@ -59,6 +63,8 @@ CHOICES = {
     },
     "candle": {"threads": [1, 0], "pixels": ["u8", "f32"], "memory": ["system", "kept"]},
 }
+SPEEDRUN_CHOICES = {"torch": {"pixels": ["u8", "f32"], "threads": [0, 1]}, "jax": {"pixels": ["u8", "f32"]}}
+SPEEDRUN_SEEDS = 5
 # Keeps glibc from giving large tensors back to the system after each step.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 TUNING_EPOCHS, TUNING_EPOCHS_MOST = 3, 12
@@ -114,6 +120,19 @@ class Bench:
     def folder_flags(self, dataset):
         folder = {"mnist": self.arguments.mnist_dir, "cifar10": self.arguments.cifar_dir}[dataset]
         return ["--data-dir", folder] if folder else []
+
+    def pictures(self):
+        """The folder of CIFAR-10's pictures in the hub's cache, for a recipe that wants them smaller."""
+        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
+        found = sorted(home.glob("hub/datasets--*cifar10/snapshots/*/plain_text"))
+        return found[0] if found else fail(1, f"{home}/hub has no CIFAR-10", "name the hub's cache by HF_HOME")
+
+    def smaller(self, dataset, size):
+        """The folder of a data set whose pictures our program brought to a size, for the peers."""
+        with tempfile.TemporaryDirectory() as cache:
+            words = [self.arguments.binary, "data", self.pictures(), "--size", size]
+            read = lambda: subprocess.run(words, env={**os.environ, "XDG_CACHE_HOME": cache}, stdout=subprocess.DEVNULL, check=True)
+            return exported(DATA / f"{dataset}-{size}", cache, "plain_text", read)
 
     def ours(self, words, json_lines=True):
         """Runs our program, its run directory thrown away afterwards."""
@@ -369,6 +388,58 @@ def start(bench):
             + table([f"{net('linear')}, one epoch, whole process", "seconds", "of ours", "peak MB"], rows))
 
 
+def speedrun(bench):
+    """Whole processes to a test accuracy: ours by configs/speedrun-*.toml, and the same recipes in PyTorch and JAX."""
+    seeds = 1 if bench.arguments.quick else SPEEDRUN_SEEDS
+    # What JAX has compiled is kept, as our program keeps the data that it has read.
+    env = {"JAX_COMPILATION_CACHE_DIR": str(bench.out / "jax-cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    rows, taken = [], []
+    for name, target in SPEEDRUNS.items():
+        given, dataset = ["--config", ROOT / f"configs/speedrun-{name}.toml"], name.split("-")[0]
+        size = tomllib.loads(given[1].read_text())["data"].get("size")
+        given += ["--dataset", bench.pictures()] if size else bench.folder_flags(dataset)
+        data = bench.smaller(dataset, size) if size else DATA / dataset
+        shown = subprocess.run([bench.arguments.binary, *given, "--dry-run"], capture_output=True, text=True, check=True).stdout
+        recipe = tomllib.loads(shown)
+
+        def run(side, variant, seed):
+            """Seconds of the process, of training in it, and the test accuracy."""
+            if side == "ours":
+                events, _, wall, _ = bench.ours([*given, "--seed", seed])
+                return wall, sum(event["seconds"] for event in events["epoch"]), events["epoch"][-1]["test_accuracy"]
+            words = [word for key, value in variant.items() for word in (f"--{key}", value)]
+            command = [bench.arguments.python, RECIPES, side, data, json.dumps(recipe)]
+            events, _, wall, _ = bench.launch([*command, "--seed", seed, *words], env)
+            return wall, events["end"][0]["seconds"], events["end"][0]["test_accuracy"]
+
+        variants = {"ours": {}}
+        for side, choices in SPEEDRUN_CHOICES.items():
+            best = {choice: values[0] for choice, values in choices.items()}
+            run(side, best, 0)  # compiles
+            least = run(side, best, 0)[0]
+            for choice, values in choices.items():
+                tried = {**best, choice: values[1]}
+                if not bench.arguments.quick and min(run(side, tried, 0)[0] for _ in range(2)) < least:
+                    best, least = tried, run(side, tried, 0)[0]
+            variants[side] = best
+            taken.append(f"- {name}, {NAMES[side]}: {words_of(best)}\n")
+        bench.ours([*given, "--seed", 0])  # fills the program's cache
+        found = {side: [] for side in variants}
+        for seed in range(seeds):
+            for side, variant in variants.items():
+                found[side].append(run(side, variant, seed))
+                bench.record(section="speedrun", config=name, side=side, variant=variant, seed=seed, found=found[side][-1])
+        walls, training, accuracies = ({side: [one[k] for one in ran] for side, ran in found.items()} for k in range(3))
+        talk(f"speedrun {name}: " + ", ".join(f"{NAMES[side]} {figure(median(walls[side]))} s" for side in found))
+        rows.append([name, f"{target:.3f}", *(
+            cell for side in found for cell in (figures(walls[side]), figure(median(training[side])), f"{mean(accuracies[side]):.4f}")
+        ), *(times(median(walls[side]) / median(walls["ours"])) for side in SPEEDRUN_CHOICES)])
+    head = ["configs/speedrun-…", "target", *(f"{NAMES[side]}{what}" for side in ("ours", *SPEEDRUN_CHOICES)
+            for what in ("", ", training alone", ", accuracy")), "× PyTorch", "× JAX"]
+    return (f"To a test accuracy: seconds of the whole process, median (least) of {seeds} seeds, and those of training in it\n\n"
+            + table(head, rows) + "\nThe variant of each peer, the fastest of those tried\n\n" + "".join(taken))
+
+
 def milliseconds(said):
     """The time that `first step after 12.3ms` names."""
     found = re.search(r"first step after ([0-9.]+)(ns|µs|ms|s)\b", said)
@@ -407,7 +478,8 @@ def machine(bench):
 def prepare(arguments):
     """Builds the programs, installs the peers, and writes the data."""
     arguments.binary = arguments.binary or built("adamtrain", "build", "--release", "--bin", "adamtrain")
-    arguments.candle = built("candle_nn", "bench", "--bench", "candle_nn", "--no-run")
+    if arguments.only != ["speedrun"]:
+        arguments.candle = built("candle_nn", "bench", "--bench", "candle_nn", "--no-run")
     if not arguments.python:
         venv = CACHE / "bench-venv"
         if subprocess.run([sys.executable, PEERS, "install", venv]).returncode != 0:
@@ -416,7 +488,7 @@ def prepare(arguments):
     if subprocess.run([arguments.python, "-c", "import torch, jax, optax"]).returncode != 0:
         fail(1, f"{arguments.python}: torch, jax or optax cannot be imported")
     for dataset, folder in (("mnist", arguments.mnist_dir), ("cifar10", arguments.cifar_dir)):
-        if dataset == "mnist" or any("cifar" in section for section in arguments.only):
+        if dataset == "mnist" or any("cifar" in section or section == "speedrun" for section in arguments.only):
             with tempfile.TemporaryDirectory() as cache:
                 words = [arguments.binary, "data", dataset, *(["--data-dir", folder] if folder else [])]
                 read = lambda: subprocess.run(words, env={**os.environ, "XDG_CACHE_HOME": cache}, stdout=subprocess.DEVNULL)
@@ -436,7 +508,7 @@ def options():
     parser.add_argument("--mnist-dir", "--data-dir", metavar="DIR", type=folder, help="folder with the four files of MNIST")
     parser.add_argument("--cifar-dir", metavar="DIR", type=folder, help="folder with the binary version of CIFAR-10 (data_batch_1.bin …)")
     parser.add_argument("--only", metavar="NAMES", default=",".join(SECTIONS), help=f"some of {','.join(SECTIONS)}: nets "
-                        "(lenet is 300,100; wide and cifar-mlp 512,256), 64 and 16 learning rates at once, 160 points, a whole process")
+                        "(lenet is 300,100; wide and cifar-mlp 512,256), 64 and 16 learning rates at once, 160 points, a whole process, whole processes to an accuracy")
     parser.add_argument("--quick", action="store_true", help="one round of two epochs, peers as they are: shows that everything runs, and no speed")
     parser.add_argument("--rounds", metavar="N", type=int, default=0, help="rounds of all sides [default: 3]")
     parser.add_argument("--epochs", metavar="N", type=int, default=0, help="epochs of each process, the first left out [default: 5]")
@@ -483,7 +555,7 @@ def main():
         tell(training(bench, works, rate))
     if names := [name for name in SWEEPS if name in only]:
         tell(sweeps(bench, names, rate))
-    for section in (grid, start):
+    for section in (grid, start, speedrun):
         if section.__name__ in only:
             tell(section(bench))
 
