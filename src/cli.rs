@@ -55,7 +55,9 @@ use arguments::{
 /// A command of the program.
 #[derive(Debug)]
 pub struct Subcommand {
-    /// Its command line, where its name stands.
+    /// What it is called.
+    name: &'static str,
+    /// Its command line.
     command: fn() -> Command,
     /// Does what was typed, and answers with the code to leave with; a sweep is trained by the function that comes with it.
     run: fn(&ArgMatches, TrainSweep) -> Result<i32>,
@@ -67,32 +69,58 @@ pub struct Subcommand {
 const SUBCOMMANDS: &[Subcommand] = &[
     // It starts as many threads as its configuration says.
     Subcommand {
+        name: "sweep",
         command: sweep::command,
         run: |typed, train| sweep::SweepRequest::from_matches(typed).run(train),
         computes: false,
     },
     // As for a sweep.
-    Subcommand { command: compare::command, run: compare::run, computes: false },
-    Subcommand { command: runs::command, run: |typed, _| done(runs::run(typed)), computes: false },
-    Subcommand { command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
-    Subcommand { command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
+    Subcommand { name: "compare", command: compare::command, run: compare::run, computes: false },
+    Subcommand { name: "runs", command: runs::command, run: |typed, _| done(runs::run(typed)), computes: false },
+    Subcommand { name: "plot", command: plot::command, run: |typed, _| done(plot::run(typed)), computes: false },
+    Subcommand { name: "report", command: report::command, run: |typed, _| done(report::run(typed)), computes: true },
     #[cfg(feature = "watch")]
-    Subcommand { command: watch::command, run: |typed, _| watch::run(typed), computes: false },
-    Subcommand { command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
-    Subcommand { command: predict::command, run: |typed, _| done(predict::run(typed)), computes: true },
-    Subcommand { command: inspect::command, run: |typed, _| done(inspect::run(typed)), computes: false },
-    Subcommand { command: export::command, run: |typed, _| done(export::run(typed)), computes: true },
+    Subcommand { name: "watch", command: watch::command, run: |typed, _| watch::run(typed), computes: false },
+    Subcommand { name: "eval", command: eval::command, run: |typed, _| done(eval::run(typed)), computes: true },
+    Subcommand {
+        name: "predict",
+        command: predict::command,
+        run: |typed, _| done(predict::run(typed)),
+        computes: true,
+    },
+    Subcommand {
+        name: "inspect",
+        command: inspect::command,
+        run: |typed, _| done(inspect::run(typed)),
+        computes: false,
+    },
+    Subcommand { name: "export", command: export::command, run: |typed, _| done(export::run(typed)), computes: true },
     // It starts as many threads as it needs.
-    Subcommand { command: compress::command, run: compress::run, computes: false },
-    Subcommand { command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
-    Subcommand { command: optimizers::command, run: |typed, _| done(optimizers::run(typed)), computes: false },
-    Subcommand { command: schedules::command, run: |typed, _| done(schedules::run(typed)), computes: false },
-    Subcommand { command: path::command, run: |typed, _| done(path::run(typed)), computes: false },
-    Subcommand { command: trace::command, run: |typed, _| done(trace::run(typed)), computes: false },
-    Subcommand { command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
-    Subcommand { command: shell::completions, run: |typed, _| done(shell::complete(typed)), computes: false },
-    Subcommand { command: manual::command, run: |typed, _| done(manual::run(typed)), computes: false },
-    Subcommand { command: help::command, run: |typed, _| done(help::run(typed)), computes: false },
+    Subcommand { name: "compress", command: compress::command, run: compress::run, computes: false },
+    Subcommand { name: "data", command: data::command, run: |typed, _| done(data::run(typed)), computes: true },
+    Subcommand {
+        name: "optimizers",
+        command: optimizers::command,
+        run: |typed, _| done(optimizers::run(typed)),
+        computes: false,
+    },
+    Subcommand {
+        name: "schedules",
+        command: schedules::command,
+        run: |typed, _| done(schedules::run(typed)),
+        computes: false,
+    },
+    Subcommand { name: "path", command: path::command, run: |typed, _| done(path::run(typed)), computes: false },
+    Subcommand { name: "trace", command: trace::command, run: |typed, _| done(trace::run(typed)), computes: false },
+    Subcommand { name: "doctor", command: doctor::command, run: |typed, _| done(doctor::run(typed)), computes: true },
+    Subcommand {
+        name: "completions",
+        command: shell::completions,
+        run: |typed, _| done(shell::complete(typed)),
+        computes: false,
+    },
+    Subcommand { name: "man", command: manual::command, run: |typed, _| done(manual::run(typed)), computes: false },
+    Subcommand { name: "help", command: help::command, run: |typed, _| done(help::run(typed)), computes: false },
 ];
 
 fn done(outcome: Result<()>) -> Result<i32> {
@@ -155,10 +183,17 @@ pub struct Invocation {
 /// What is wrong with the command line, or if standard output cannot be written.
 pub fn parse() -> Result<Option<Invocation>> {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let matches = match accepted(parsed()).try_get_matches_from(&words) {
+    // What is wrong is told by all commands.
+    let is_typed = |name: &str| words.iter().any(|word| word == name);
+    let quick = accepted(parsed(is_typed)).try_get_matches_from(&words);
+    let matches = match quick.or_else(|error| in_full(error, &words)) {
         Ok(matches) => matches,
         Err(error) => {
-            let error = if error.kind() == ErrorKind::DisplayHelp { help::asked_for(&words)? } else { error };
+            let error = match error.kind() {
+                ErrorKind::DisplayVersion => return Ok(refusal::printed(error.print()).map(|()| None)?),
+                ErrorKind::DisplayHelp => help::asked_for(&words)?,
+                _ => error,
+            };
             let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             return refusal::told(&error, &command(), &words).map(|()| None);
         }
@@ -167,7 +202,7 @@ pub fn parse() -> Result<Option<Invocation>> {
         None => Action::Train(Box::new(train(&matches))),
         Some(("train", typed)) => Action::Train(Box::new(train(typed))),
         Some((name, typed)) => {
-            let named = SUBCOMMANDS.iter().find(|subcommand| (subcommand.command)().get_name() == name);
+            let named = SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name);
             Action::Other(named.context("a command that is in no list")?, typed.clone())
         }
     };
@@ -180,6 +215,14 @@ pub fn parse() -> Result<Option<Invocation>> {
     }
     let verbosity = told.try_get_one::<u8>("verbose").ok().flatten().copied().unwrap_or(0);
     Ok(Some(Invocation { action, verbosity }))
+}
+
+/// What the whole command line makes of words that a part of it refused. Help and the version are asked for in either.
+fn in_full(refused: clap::Error, words: &[std::ffi::OsString]) -> Result<ArgMatches, clap::Error> {
+    match refused.kind() {
+        ErrorKind::DisplayVersion | ErrorKind::DisplayHelp => Err(refused),
+        _ => accepted(parsed(|_| true)).try_get_matches_from(words),
+    }
 }
 
 /// Where the settings on a command line come from.
@@ -214,7 +257,7 @@ fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static Setting>)
 
 /// The settings that the words of a command line gave, each with its flag; none where they are no command line of today.
 fn typed_settings(words: &[String]) -> std::collections::BTreeMap<String, String> {
-    let Ok(matches) = accepted(parsed()).try_get_matches_from(words) else {
+    let Ok(matches) = accepted(parsed(|_| true)).try_get_matches_from(words) else {
         return std::collections::BTreeMap::new();
     };
     let matches = matches.subcommand_matches("train").unwrap_or(&matches);
@@ -256,11 +299,12 @@ fn environment() -> Vec<(String, String)> {
 /// The whole command line, for help, completions and the manual.
 pub fn command() -> Command {
     let end = help::after_help();
-    parsed().after_long_help(end.clone()).mut_subcommand("train", |train| train.after_long_help(end))
+    parsed(|_| true).after_long_help(end.clone()).mut_subcommand("train", |train| train.after_long_help(end))
 }
 
-/// The command line as it is parsed: without what `--help` of training ends with, which takes as long to write as everything else.
-fn parsed() -> Command {
+/// The command line as it is parsed: without what `--help` of training ends with, which takes as long to write as everything else. Of the
+/// commands that are not asked for, which take as long again, there are the names alone.
+fn parsed(is_asked_for: impl Fn(&str) -> bool) -> Command {
     let arguments = train_arguments();
     let trains = |command: Command| {
         let command = command.after_help(help::EXAMPLES_OF_TRAINING);
@@ -274,8 +318,15 @@ fn parsed() -> Command {
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true);
     let train = Command::new("train").about("Train a net; also what the program does without a command");
-    let others = SUBCOMMANDS.iter().map(|subcommand| help::in_two_lengths((subcommand.command)()));
-    trains(root).subcommand(trains(train)).subcommands(others)
+    let train = if is_asked_for("train") { trains(train) } else { train };
+    let others = SUBCOMMANDS.iter().map(|subcommand| {
+        if is_asked_for(subcommand.name) {
+            help::in_two_lengths((subcommand.command)())
+        } else {
+            Command::new(subcommand.name)
+        }
+    });
+    trains(root).subcommand(train).subcommands(others)
 }
 
 /// A command line with the other spellings of its flags: `--weight_decay` as agents of sweeps type it, and every setting by its key.
@@ -298,7 +349,7 @@ fn accepted(command: Command) -> Command {
     let root = keyed(command).mut_args(spelled);
     root.mut_subcommands(|command| {
         let trains = matches!(command.get_name(), "train" | "sweep" | "compare");
-        let command = if trains { keyed(command) } else { command };
+        let command = if trains && command.get_arguments().next().is_some() { keyed(command) } else { command };
         command.mut_args(spelled)
     })
 }
@@ -371,5 +422,9 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
         super::accepted(super::command()).debug_assert();
+        super::accepted(super::parsed(|_| false)).debug_assert();
+        for subcommand in super::SUBCOMMANDS {
+            assert_eq!((subcommand.command)().get_name(), subcommand.name);
+        }
     }
 }

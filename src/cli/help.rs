@@ -77,7 +77,7 @@ pub(super) fn run(typed: &ArgMatches) -> Result<()> {
 
 /// The names of all topics, commands first.
 pub(super) fn names() -> Vec<String> {
-    let commands = SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)().get_name().to_owned());
+    let commands = SUBCOMMANDS.iter().map(|subcommand| subcommand.name.to_owned());
     std::iter::once("train".to_owned()).chain(commands).chain(TOPICS.map(|(name, _)| name.to_owned())).collect()
 }
 

@@ -66,7 +66,7 @@ fn answered(shell: Shell, words: &[String]) -> Result<()> {
         _ => (Line { words: words.to_vec(), is_open: false }, ""),
     };
     let kept = if shell == Shell::Bash { line.kept(replaced) } else { String::new() };
-    let mut root = super::accepted(super::parsed());
+    let mut root = super::accepted(super::parsed(|_| true));
     root.build();
     let found = candidates(&root, &line.words);
     let lines = found.iter().filter_map(|candidate| match (candidate, shell) {
