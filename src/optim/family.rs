@@ -50,7 +50,7 @@ pub struct Family {
     pub is_full_batch: bool,
     /// State numbers of an element, where they depend on hyperparameters; none where they are as many as `state`.
     pub state_count: Option<fn(&Hypers) -> u64>,
-    /// State numbers of a parameter of some shape, without lanes; none where it has as many as elements of each of `state`.
+    /// Numbers that a lane's parameter of some shape takes, of state and to work with; none where it has as many as elements of each of `state`.
     pub state_numbers: Option<fn(&[u64], &Hypers) -> u64>,
     /// Builds it over parameters, with the hyperparameters of each lane.
     pub build: Build,

@@ -38,6 +38,7 @@ pub static MUON: Family = Family {
     about: "orthogonal momentum for hidden matrices, AdamW for the rest",
     source: "Jordan et al. 2024; as torch.optim.Muon, in f32",
     file: include_str!("muon.rs"),
+    state_numbers: Some(state_numbers),
     ..Family::new(
         &[
             LR,
@@ -57,6 +58,17 @@ pub static MUON: Family = Family {
         build,
     )
 };
+
+/// Numbers that a parameter of this shape takes if it is a hidden layer's: b, two X by turns, and of G and G² the shorter side's square.
+fn state_numbers(shape: &[u64], _: &Hypers) -> u64 {
+    match *shape {
+        [rows, columns] => {
+            let least = rows.min(columns);
+            rows.saturating_mul(columns).saturating_mul(3).saturating_add(least.saturating_mul(least).saturating_mul(2))
+        }
+        _ => shape.iter().product::<u64>().saturating_mul(2),
+    }
+}
 
 fn build(parameters: &Parameters, lanes: &[Hypers]) -> Result<Box<dyn LaneOptimizer>> {
     let (hidden, rest): (Vec<usize>, Vec<usize>) =
