@@ -8,11 +8,12 @@
 //! Not here: which class a picture belongs to, and what a net was trained on.
 
 mod decode;
+mod jpeg;
 mod kind;
 mod resize;
 mod walk;
 
-pub use decode::{FORMATS, Limits, decode, glance, read, shape_of};
+pub use decode::{FORMATS, Limits, decode, decode_into, glance, read, shape_of};
 pub use kind::Kind;
 pub use walk::{Obstacle, Walk};
 

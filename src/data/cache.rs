@@ -8,7 +8,7 @@
 //! magic            8 bytes
 //! version          u32
 //! header length    u32      of the JSON, at most 8 MiB
-//! header           JSON     where the data came from, sizes, digest, channel sums, check sum of the arrays
+//! header           JSON     where the data came from, sizes, digest, channel sums, check sum of the arrays; may end with spaces
 //! check sum        u64      XXH3 of all of the above
 //! arrays           u8       training pixels, training labels, test pixels, test labels
 //! ```
@@ -110,6 +110,11 @@ impl Fingerprint {
         Self { source: source.to_owned(), files, digest: Some(format!("{digest:032x}")) }
     }
 
+    /// The fingerprint of what the program draws, which has this digest.
+    pub fn of_drawn(sha256: &str) -> Self {
+        Self { source: format!("drawn {sha256}"), files: Vec::new(), digest: None }
+    }
+
     /// Has something else decide too.
     pub fn add(&mut self, words: &str) {
         self.digest = Some(format!("{}{words}", self.digest.take().unwrap_or_default()));
@@ -138,9 +143,16 @@ pub fn directory() -> anyhow::Result<PathBuf> {
 /// The data set as imported from what `fingerprint` describes, if it is kept whole and its images and classes fit.
 #[must_use]
 pub fn load(spec: &Spec, fingerprint: &Fingerprint) -> Option<Imported> {
-    // Without a home folder nothing is kept either, and `store` says so.
+    // Without a home folder nothing is kept either, and `draft` says so.
     let path = directory().ok()?.join(fingerprint.file_name(&spec.name));
     reported(&path, "importing again", read(&path, spec, |found| found == fingerprint))
+}
+
+/// Like [`load`], of what can as well be drawn: whatever is wrong is for the log alone.
+pub(super) fn load_drawn(spec: &Spec, fingerprint: &Fingerprint) -> Option<Imported> {
+    let path = directory().ok()?.join(fingerprint.file_name(&spec.name));
+    let outcome = read(&path, spec, |found| found == fingerprint);
+    outcome.inspect_err(|miss| tracing::debug!("{}: not used: {miss:?}", path.display())).ok()
 }
 
 /// Like [`load`], for a `source` whose files may be gone: the newest file imported from it under any fingerprint.
@@ -155,14 +167,22 @@ pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
     }
 }
 
-/// Keeps `imported` for [`load`] and returns the file. Safe against a crash and against others doing the same.
+/// Writes both splits for [`load`] but for what stands before them: [`Draft::finish`] keeps them. Safe against a crash and against others
+/// doing the same.
 ///
 /// # Errors
 /// A folder that cannot be made or written, a full disk. Training can go on without.
-pub fn store(spec: &Spec, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
-    let path = store_in(&directory()?, &spec.name, spec.found(), fingerprint, imported)?;
-    evict(&directory()?, &path, MOST_BYTES);
-    Ok(path)
+pub(super) fn draft(spec: &Spec, fingerprint: &Fingerprint, train: &Images, test: &Images) -> anyhow::Result<Draft> {
+    let draft =
+        Draft::in_folder(&directory()?, &spec.name, spec.found(), spec.summed(), fingerprint, arrays(train, test))?;
+    draft.synced()
+}
+
+/// Like [`draft`] and [`Draft::finish`], of what can as well be drawn, which does not wait for the disk: what a power failure leaves of it
+/// has another check sum.
+pub(super) fn keep_drawn(spec: &Spec, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
+    let arrays = arrays(&imported.train, &imported.test);
+    Draft::in_folder(&directory()?, &spec.name, None, spec.summed(), fingerprint, arrays)?.finish(imported)
 }
 
 /// A data set in the cache.
@@ -255,14 +275,14 @@ pub(super) fn found(name: &str, fingerprint: &Fingerprint) -> Option<Found> {
 }
 
 /// The JSON part of a cache file.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Header {
     fingerprint: Fingerprint,
     /// Bytes of each array, in the order of [`arrays`].
     lengths: [u64; 4],
     sha256: String,
     channel_sums: Vec<ChannelSums>,
-    /// [`check_sum`] of the arrays.
+    /// That of the arrays.
     check_sum: u64,
     /// Of data by path: what was found by looking at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -456,52 +476,115 @@ fn zeroed(pixels: u64, labels: u64) -> Result<Images, Miss> {
     Ok(Images { pixels: zeroed(pixels)?, labels: zeroed(labels)? })
 }
 
-fn store_in(
-    directory: &Path,
-    name: &str,
-    found: Option<&Found>,
-    fingerprint: &Fingerprint,
-    imported: &Imported,
-) -> anyhow::Result<PathBuf> {
-    uninterrupted(|| fs::create_dir_all(directory))
-        .with_context(|| format!("{}: cannot be made", directory.display()))?;
-    sweep(directory, name);
-    let path = directory.join(fingerprint.file_name(name));
-    let unfinished = {
-        // Random, since a process id means nothing to another container or host that shares the folder.
-        let random = RandomState::new().build_hasher().finish();
-        path.with_extension(format!("u8.{random:016x}{UNFINISHED}"))
-    };
-    let written = write(&unfinished, found, fingerprint, imported)
-        .and_then(|()| Ok(uninterrupted(|| fs::rename(&unfinished, &path))?));
-    if written.is_err() {
-        // What remains is swept up by the next import, should this fail as well.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written.with_context(|| format!("{}: the data set is not kept", path.display()))?;
-    Ok(path)
+/// A data set that is about to be kept: a file that holds its arrays, and room for what stands before them. Unless it is finished it goes.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    /// Where the file is.
+    unfinished: PathBuf,
+    /// Where it will be.
+    path: PathBuf,
+    /// What is known of the header, filled up to its greatest length.
+    header: Header,
+    /// Bytes of the JSON.
+    room: usize,
+    /// Whether it waits for the disk.
+    is_synced: bool,
 }
 
-fn write(path: &Path, found: Option<&Found>, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<()> {
-    let arrays = arrays(&imported.train, &imported.test);
-    let json = serde_json::to_vec(&Header {
-        fingerprint: fingerprint.clone(),
-        lengths: arrays.map(|array| array.len() as u64),
-        sha256: imported.sha256.clone(),
-        channel_sums: imported.channel_sums.clone(),
-        check_sum: check_sum(arrays),
-        found: found.cloned(),
-        published: imported.published,
-    })?;
-    let mut file = uninterrupted(|| File::create_new(path))?;
-    // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
-    let _ = file.try_lock();
-    file.write_all(&sealed(&json)?)?;
-    for array in arrays {
-        file.write_all(array)?;
+impl Draft {
+    fn in_folder(
+        directory: &Path,
+        name: &str,
+        found: Option<&Found>,
+        summed: usize,
+        fingerprint: &Fingerprint,
+        arrays: [&[u8]; 4],
+    ) -> anyhow::Result<Self> {
+        uninterrupted(|| fs::create_dir_all(directory))
+            .with_context(|| format!("{}: cannot be made", directory.display()))?;
+        sweep(directory, name);
+        let path = directory.join(fingerprint.file_name(name));
+        let header = Header {
+            fingerprint: fingerprint.clone(),
+            lengths: arrays.map(|array| array.len() as u64),
+            sha256: "0".repeat(64),
+            channel_sums: vec![ChannelSums { sum: u64::MAX, squares: u64::MAX }; summed],
+            check_sum: u64::MAX,
+            found: found.cloned(),
+            published: Some(false),
+        };
+        Self::begun(path.clone(), header)
+            .and_then(|mut draft| draft.write(arrays).map(|()| draft))
+            .with_context(|| format!("{}: the data set is not kept", path.display()))
     }
-    uninterrupted(|| file.sync_all())?;
-    Ok(())
+
+    fn begun(path: PathBuf, header: Header) -> anyhow::Result<Self> {
+        // Random, since a process id means nothing to another container or host that shares the folder.
+        let random = RandomState::new().build_hasher().finish();
+        let unfinished = path.with_extension(format!("u8.{random:016x}{UNFINISHED}"));
+        let room = serde_json::to_vec(&header)?.len();
+        let file = uninterrupted(|| File::create_new(&unfinished))?;
+        // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
+        let _ = file.try_lock();
+        Ok(Self { file, unfinished, path, header, room, is_synced: false })
+    }
+
+    /// Writes the arrays and finds their check sum.
+    fn write(&mut self, arrays: [&[u8]; 4]) -> anyhow::Result<()> {
+        self.file.write_all(&sealed(&vec![b' '; self.room])?)?;
+        let mut check_sums = Vec::new();
+        for piece in arrays.iter().flat_map(|array| array.chunks(PIECE_BYTES)) {
+            check_sums.push(xxh3_64(piece));
+            self.file.write_all(piece)?;
+        }
+        self.header.check_sum = combined(&check_sums);
+        Ok(())
+    }
+
+    /// Waits until what is written has reached the disk; so will finishing.
+    fn synced(mut self) -> anyhow::Result<Self> {
+        uninterrupted(|| self.file.sync_data())
+            .with_context(|| format!("{}: the data set is not kept", self.path.display()))?;
+        self.is_synced = true;
+        Ok(self)
+    }
+
+    /// Keeps what was drafted, which is `imported`; answers with the file.
+    ///
+    /// # Errors
+    /// A full disk, a folder that has gone.
+    pub fn finish(mut self, imported: &Imported) -> anyhow::Result<PathBuf> {
+        let kept = self.kept(imported);
+        kept.with_context(|| format!("{}: the data set is not kept", self.path.display()))?;
+        if let Some(directory) = self.path.parent() {
+            evict(directory, &self.path, MOST_BYTES);
+        }
+        Ok(self.path.clone())
+    }
+
+    fn kept(&mut self, imported: &Imported) -> anyhow::Result<()> {
+        self.header.sha256.clone_from(&imported.sha256);
+        self.header.channel_sums.clone_from(&imported.channel_sums);
+        self.header.published = imported.published;
+        let mut json = serde_json::to_vec(&self.header)?;
+        ensure!(json.len() <= self.room, "header of {} bytes, expected at most {}", json.len(), self.room);
+        // JSON may end with spaces.
+        json.resize(self.room, b' ');
+        self.file.write_all_at(&sealed(&json)?, 0)?;
+        if self.is_synced {
+            uninterrupted(|| self.file.sync_all())?;
+        }
+        uninterrupted(|| fs::rename(&self.unfinished, &self.path))?;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // What remains is swept up by the next import, should this fail; what is kept is called otherwise.
+        let _ = fs::remove_file(&self.unfinished);
+    }
 }
 
 /// Everything that stands before the arrays.
@@ -535,13 +618,7 @@ fn sweep(directory: &Path, name: &str) {
     }
 }
 
-/// XXH3 over the XXH3 of each array's consecutive pieces, so that any number of threads finds the same.
-fn check_sum(arrays: [&[u8]; 4]) -> u64 {
-    let pieces: Vec<&[u8]> = arrays.iter().flat_map(|array| array.chunks(PIECE_BYTES)).collect();
-    let check_sums: Vec<u64> = pieces.into_par_iter().map(xxh3_64).collect();
-    combined(&check_sums)
-}
-
+/// The check sum of arrays by those of their consecutive pieces, so that any number of threads finds the same: XXH3 over XXH3.
 fn combined(check_sums: &[u64]) -> u64 {
     let bytes: Vec<u8> = check_sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
     xxh3_64(&bytes)
@@ -576,6 +653,17 @@ mod tests {
         (folder, path, fingerprint)
     }
 
+    fn store_in(
+        folder: &Path,
+        name: &str,
+        found: Option<&Found>,
+        fingerprint: &Fingerprint,
+        imported: &Imported,
+    ) -> anyhow::Result<PathBuf> {
+        let arrays = arrays(&imported.train, &imported.test);
+        Draft::in_folder(folder, name, found, 2, fingerprint, arrays)?.synced()?.finish(imported)
+    }
+
     fn load_in(folder: &Path, fingerprint: &Fingerprint) -> Result<Imported, Miss> {
         let path = folder.join(fingerprint.file_name("toy"));
         read(&path, &toy(2, 10), |found| found == fingerprint)
@@ -590,7 +678,7 @@ mod tests {
             lengths: arrays.map(|array| array.len() as u64),
             sha256: imported.sha256.clone(),
             channel_sums: imported.channel_sums.clone(),
-            check_sum: check_sum(arrays),
+            check_sum: combined(&arrays.map(xxh3_64)),
             published: None,
             found: None,
         }
@@ -816,6 +904,18 @@ mod tests {
         held.try_lock().unwrap();
         store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         assert_eq!([&dead, &alive, &foreign].map(|path| path.exists()), [false, true, true]);
+    }
+
+    #[test]
+    fn a_draft_that_is_not_finished_leaves_nothing() {
+        let (folder, _, fingerprint) = source();
+        let imported = imported();
+        let arrays = arrays(&imported.train, &imported.test);
+        let draft = Draft::in_folder(folder.path(), "toy", None, 2, &fingerprint, arrays).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(matches!(load_in(folder.path(), &fingerprint), Err(Miss::Unfit(_))));
+        drop(draft);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::progress::ImportProgress;
 use super::spec::{Repository, Spec};
 use super::{broken, file};
 use crate::error::{Exit, Failure};
-use crate::picture::{Limits, decode};
+use crate::picture::{Limits, decode_into};
 use crate::read::{optional, uninterrupted};
 use crate::terminal::draws;
 
@@ -276,8 +276,8 @@ fn import_within(
     }
     progress.begin();
     let read = |parts: &[PathBuf], count: usize| -> Result<Images> {
-        let mut images =
-            Images { pixels: Vec::with_capacity(count * spec.inputs()), labels: Vec::with_capacity(count) };
+        // Pages of zeros, which the system hands out when they are first written.
+        let mut images = Images { pixels: vec![0; count * spec.inputs()], labels: Vec::with_capacity(count) };
         for path in parts {
             append(spec, path, count, patience, &mut images, progress)
                 .map_err(|what| damaged(spec, &format!("{}: {what}", path.display())))?;
@@ -293,7 +293,7 @@ fn import_within(
     Ok((read(&snapshot.train, spec.train)?, test))
 }
 
-/// Appends the images of a parquet file to those of its split, which has `count`.
+/// Appends the images of a parquet file to those of its split, which has `count`: as many labels as have been read, and pixels for all.
 fn append(
     spec: &Spec,
     path: &Path,
@@ -310,9 +310,9 @@ fn append(
     }
     for rows in table {
         let rows = rows?;
-        let pixels: Vec<Vec<u8>> = rows.par_iter().map(|row| pixels(spec, row)).collect::<Result<_, String>>()?;
-        for (row, pixels) in rows.iter().zip(&pixels) {
-            images.pixels.extend_from_slice(pixels);
+        let into = images.pixels[images.labels.len() * spec.inputs()..].par_chunks_exact_mut(spec.inputs());
+        rows.par_iter().zip(into).try_for_each(|(row, image)| fill(spec, row, image))?;
+        for row in &rows {
             images.labels.push(label(row, spec.classes.len())?);
         }
         progress.advance(rows.len());
@@ -327,16 +327,17 @@ fn label(row: &Row, classes: usize) -> Result<u8, String> {
     }
 }
 
-/// The pixels of a row's picture, one plane a channel.
-fn pixels(spec: &Spec, row: &Row) -> Result<Vec<u8>, String> {
+/// Fills an image with a row's picture, one plane a channel.
+fn fill(spec: &Spec, row: &Row, image: &mut [u8]) -> Result<(), String> {
     let coded = row.picture.as_ref().ok_or("a row holds no image")?;
     let limits = Limits { pixels: (spec.rows * spec.columns) as u64, ..Limits::default() };
-    let picture = decode(coded, &limits).map_err(|why| format!("an image {why}"))?;
-    if (picture.rows, picture.columns) != (spec.rows, spec.columns) {
-        let found = format!("{}x{}", picture.rows, picture.columns);
-        return Err(format!("an image has {found} pixels, expected {}x{}", spec.rows, spec.columns));
+    let shape = [spec.channels, spec.rows, spec.columns];
+    let [_, rows, columns] =
+        decode_into(coded.data(), &limits, shape, image).map_err(|why| format!("an image {why}"))?;
+    if (rows, columns) != (spec.rows, spec.columns) {
+        return Err(format!("an image has {rows}x{columns} pixels, expected {}x{}", spec.rows, spec.columns));
     }
-    Ok(picture.to(spec.channels, spec.rows, spec.columns).pixels)
+    Ok(())
 }
 
 fn damaged(spec: &Spec, what: &str) -> Failure {
@@ -367,7 +368,12 @@ mod tests {
     }
 
     fn row(picture: &[u8]) -> Row {
-        Row { picture: Some(picture.to_vec()), label: 0 }
+        Row { picture: Some(picture.to_vec().into()), label: 0 }
+    }
+
+    fn pixels(spec: &Spec, row: &Row) -> Result<Vec<u8>, String> {
+        let mut pixels = vec![0; spec.inputs()];
+        fill(spec, row, &mut pixels).map(|()| pixels)
     }
 
     #[test]

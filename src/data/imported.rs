@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::images::Images;
 use crate::digest::hex;
+use crate::kernel::simd::{Width, vectorised};
 
 /// Sums over one channel's pixels, exact: mean and variance of the channel follow from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +33,27 @@ pub struct Imported {
     pub published: Option<bool>,
 }
 
+/// What takes a pass over the pixels to know.
+pub(super) struct Digests {
+    /// [`Imported::sha256`].
+    pub sha256: String,
+    /// [`Imported::channel_sums`].
+    pub channel_sums: Vec<ChannelSums>,
+}
+
+impl Digests {
+    /// Those of images that have `channels` planes of equal size, one after the other.
+    pub fn of(train: &Images, test: &Images, channels: usize) -> Self {
+        let (sha256, channel_sums) = rayon::join(|| digest(arrays(train, test)), || channel_sums(train, channels));
+        Self { sha256, channel_sums }
+    }
+}
+
 impl Imported {
     /// Digests `train` and `test`, whose images have `channels` planes of equal size, one after the other.
     #[must_use]
     pub fn new(train: Images, test: Images, channels: usize) -> Self {
-        let (sha256, channel_sums) = rayon::join(|| digest(arrays(&train, &test)), || channel_sums(&train, channels));
+        let Digests { sha256, channel_sums } = Digests::of(&train, &test, channels);
         Self { train, test, sha256, channel_sums, published: None }
     }
 
@@ -62,6 +79,15 @@ fn digest(arrays: [&[u8]; 4]) -> String {
     hex(sha256)
 }
 
+vectorised! {
+    /// The sums of some pixels and of their squares.
+    fn sums_of [] [] (pixels: &[u8]) -> [u32; 2] {
+        let sum = pixels.iter().map(|&pixel| u32::from(pixel)).sum();
+        let squares = pixels.iter().map(|&pixel| u32::from(pixel) * u32::from(pixel)).sum();
+        [sum, squares]
+    }
+}
+
 fn channel_sums(images: &Images, channels: usize) -> Vec<ChannelSums> {
     let image_bytes = images.pixels.len().checked_div(images.len()).unwrap_or(0);
     let plane_bytes = image_bytes.checked_div(channels).unwrap_or(0);
@@ -70,13 +96,14 @@ fn channel_sums(images: &Images, channels: usize) -> Vec<ChannelSums> {
     if plane_bytes == 0 {
         return zero();
     }
+    let width = Width::detect();
     let add = |mut sums: Vec<ChannelSums>, image: &[u8]| {
         for (total, plane) in sums.iter_mut().zip(image.chunks_exact(plane_bytes)) {
             // u32 suffices for 66,051 squares of a byte, and its lanes are twice as many as u64's.
             for part in plane.chunks(1 << 16) {
-                total.sum += u64::from(part.iter().map(|&pixel| u32::from(pixel)).sum::<u32>());
-                let squares = part.iter().map(|&pixel| u32::from(pixel) * u32::from(pixel));
-                total.squares += u64::from(squares.sum::<u32>());
+                let [sum, squares] = sums_of(width, part);
+                total.sum += u64::from(sum);
+                total.squares += u64::from(squares);
             }
         }
         sums

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{self, Fingerprint};
 use super::images::Images;
-use super::imported::Imported;
 use super::numbers::{Column, Numbers};
 use super::progress::ImportProgress;
 use super::spec::{DataSource, Spec};
@@ -332,7 +331,7 @@ impl Own {
             let whole = self.reader.read(&self.found, &mut progress)?;
             let (train, test) = splits::divided(whole, &self.wishes);
             splits::warn(&self.found, &self.path, &train, &test);
-            Ok(Imported::new(train, test, spec.summed()))
+            Ok((train, test, None))
         })
     }
 

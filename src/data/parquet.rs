@@ -10,11 +10,13 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use candle_datasets::hub::FileReader as _;
 use parquet::basic::Type as Physical;
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::file::serialized_reader::SerializedFileReader;
@@ -56,10 +58,10 @@ pub(super) enum Wanted {
 }
 
 /// A row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
-    /// The coded picture; none where the row has none.
-    pub picture: Option<Vec<u8>>,
+    /// The coded picture, part of the page that it was read with; none where the row has none.
+    pub picture: Option<ByteArray>,
     /// Its class, whatever number it is.
     pub label: i64,
 }
@@ -155,7 +157,7 @@ fn send(path: &Path, wanted: Wanted, pieces: &SyncSender<News>) -> Result<(), St
         let place = rows - left;
         left = left.checked_sub(1).ok_or_else(|| format!("holds more than the {rows} rows that it promises"))?;
         let row = columns.row(row.map_err(shortened)?).map_err(|what| format!("row {place} {what}"))?;
-        bytes += row.picture.as_ref().map_or(0, Vec::len);
+        bytes += row.picture.as_ref().map_or(0, ByteArray::len);
         piece.push(row);
         if piece.len() == PIECE_ROWS || bytes >= PIECE_BYTES {
             bytes = 0;
@@ -268,9 +270,21 @@ impl Columns {
         }
     }
 
-    /// A schema of these columns alone.
+    /// A schema of these columns alone, and of a picture of its bytes.
     fn projection(&self, schema: &Type) -> Result<Type, String> {
-        let fields = self.picture.iter().chain([&self.label]).cloned().collect();
+        let mut fields = Vec::new();
+        if let Some(picture) = &self.picture {
+            let info = picture.get_basic_info();
+            let bytes = picture.get_fields().iter().filter(|field| field.name() == "bytes").cloned().collect();
+            let mut group = Type::group_type_builder(picture.name()).with_fields(bytes);
+            group =
+                group.with_converted_type(info.converted_type()).with_logical_type(info.logical_type_ref().cloned());
+            if info.has_repetition() {
+                group = group.with_repetition(info.repetition());
+            }
+            fields.push(Arc::new(group.with_id(info.has_id().then(|| info.id())).build().map_err(shortened)?));
+        }
+        fields.push(self.label.clone());
         Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(shortened)
     }
 
@@ -298,7 +312,7 @@ impl Columns {
             match field {
                 Field::Group(group) if name != self.label.name() => {
                     picture = group.into_columns().into_iter().find_map(|(name, field)| match field {
-                        Field::Bytes(bytes) if name == "bytes" => Some(bytes.data().to_vec()),
+                        Field::Bytes(bytes) if name == "bytes" => Some(bytes),
                         _ => None,
                     });
                 }
@@ -353,10 +367,9 @@ fn clipped(text: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::sync::Arc;
 
     use parquet::basic::Compression;
-    use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+    use parquet::data_type::{ByteArrayType, Int32Type, Int64Type};
     use parquet::file::metadata::KeyValue;
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
@@ -449,7 +462,7 @@ pub(super) mod tests {
     #[test]
     fn rows_and_names_are_those_of_the_file() {
         let pictures = [b"a".to_vec(), b"bc".to_vec()];
-        let row = |picture: Option<&[u8]>, label| Row { picture: picture.map(<[u8]>::to_vec), label };
+        let row = |picture: Option<&[u8]>, label| Row { picture: picture.map(|bytes| bytes.to_vec().into()), label };
         let written = Written { columns: ["img", "fine_label"], ..Written::new(&pictures, &[1, -1]) };
         let (head, rows) = read(&written.bytes(), Wanted::All).unwrap();
         assert_eq!((head.rows, head.names), (2, None));

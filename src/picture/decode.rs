@@ -3,13 +3,15 @@
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
+use super::jpeg::Jpeg;
 use super::{Kind, Picture, luma};
 use crate::error::{Exit, Failure};
+use crate::kernel::simd::{Width, vectorised};
 use crate::read;
 
 /// How large a picture may be. What is larger is refused by what its header says, before memory is taken.
@@ -67,18 +69,17 @@ pub fn shape_of(bytes: &[u8], limits: &Limits) -> Result<[usize; 3], String> {
 }
 
 fn shape(from: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Result<[usize; 3], String> {
-    let seen = catch_unwind(AssertUnwindSafe(|| {
+    guarded(|| {
         let mut decoder = opened(from, format, limits)?;
         let (width, height) = decoder.dimensions();
         let channels = if decoder.color_type().has_color() { 3 } else { 1 };
         let is_turned = matches!(
-            decoder.orientation().unwrap_or(Orientation::NoTransforms),
+            orientation(&mut decoder),
             Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
         );
         let [rows, columns] = if is_turned { [width, height] } else { [height, width] };
         Ok([channels, rows as usize, columns as usize])
-    }));
-    seen.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| format!("is broken: {why}"))
+    })
 }
 
 /// The picture that a file holds, by its first bytes and not by its name: grey where the file has grey, else colour.
@@ -91,18 +92,82 @@ fn shape(from: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Res
 /// If it is no picture, of another format, broken, or larger than `limits`: what is wrong, in words to stand behind its name.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, String> {
     let format = format_of(bytes)?;
-    // The decoders are not ours to trust: what makes one panic is broken.
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
+    guarded(|| whole(opened(Cursor::new(bytes), format, limits)?))
+}
+
+/// [`decode`] and [`Picture::to`] into planes of a shape, and the shape that the picture had. Where it is that one, of 8 bits a channel and
+/// not transparent, no other picture is made in between.
+///
+/// # Errors
+/// As [`decode`]; the planes then hold anything.
+///
+/// # Panics
+/// If the planes have not as many bytes as the shape, or as [`Picture::to`].
+pub fn decode_into(bytes: &[u8], limits: &Limits, shape: [usize; 3], planes: &mut [u8]) -> Result<[usize; 3], String> {
+    assert_eq!(planes.len(), shape.iter().product::<usize>(), "planes of {shape:?}");
+    let format = format_of(bytes)?;
+    guarded(|| {
         let mut decoder = opened(Cursor::new(bytes), format, limits)?;
-        let _turn =
-            (pixels_of(&decoder) > LARGE).then(|| LARGE_IS_DECODED.lock().unwrap_or_else(PoisonError::into_inner));
-        // A picture whose EXIF part is broken is still a picture.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut decoded = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-        decoded.apply_orientation(orientation);
-        Ok(planes(decoded))
-    }));
-    decoded.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| format!("is broken: {why}"))
+        let (width, height) = decoder.dimensions();
+        let found = [usize::from(decoder.color_type().channel_count()), height as usize, width as usize];
+        if found != shape
+            || !matches!(decoder.color_type(), ColorType::L8 | ColorType::Rgb8)
+            || orientation(&mut decoder) != Orientation::NoTransforms
+        {
+            let picture = whole(decoder)?;
+            let found = picture.shape();
+            let [channels, rows, columns] = shape;
+            planes.copy_from_slice(&picture.to(channels, rows, columns).pixels);
+            return Ok(found);
+        }
+        let _turn = turn(&decoder);
+        let read = |pixels: &mut [u8]| decoder.read_image(pixels).map_err(|error| error.to_string());
+        if shape[0] == 1 {
+            read(planes)?;
+            return Ok(found);
+        }
+        let mut pixels = vec![0; planes.len()];
+        read(&mut pixels)?;
+        part(Width::detect(), &pixels, planes);
+        Ok(found)
+    })
+}
+
+vectorised! {
+    /// Puts pixels of three bytes `[N][3]` into planes `[3][N]`.
+    fn part [] [] (pixels: &[u8], planes: &mut [u8]) {
+        let (pixels, _) = pixels.as_chunks::<3>();
+        for (channel, plane) in planes.chunks_exact_mut(pixels.len()).enumerate() {
+            for (byte, pixel) in plane.iter_mut().zip(pixels) {
+                *byte = pixel[channel];
+            }
+        }
+    }
+}
+
+/// The picture of a decoder, as [`decode`] has it.
+fn whole(mut decoder: Box<dyn ImageDecoder + '_>) -> Result<Picture, String> {
+    let _turn = turn(&decoder);
+    let orientation = orientation(&mut decoder);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    decoded.apply_orientation(orientation);
+    Ok(planes(decoded))
+}
+
+/// Waits until no other large picture is decoded, where this one is large.
+fn turn(decoder: &impl ImageDecoder) -> Option<MutexGuard<'static, ()>> {
+    (pixels_of(decoder) > LARGE).then(|| LARGE_IS_DECODED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// How a picture is turned. One whose EXIF part is broken is still a picture.
+fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+/// What `work` with a decoder gives. The decoders are not ours to trust: what makes one panic is broken.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(PANICKED.to_owned())).map_err(|why| format!("is broken: {why}"))
 }
 
 const PANICKED: &str = "its decoder panicked";
@@ -122,12 +187,17 @@ fn opened<'a>(
     from: impl BufRead + Seek + 'a,
     format: ImageFormat,
     limits: &Limits,
-) -> Result<impl ImageDecoder + 'a, String> {
-    let mut reader = ImageReader::with_format(from, format);
-    let mut allowed = image::Limits::default();
-    allowed.max_alloc = Some(MOST_PIXEL_BYTES * limits.pixels);
-    reader.limits(allowed);
-    let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+) -> Result<Box<dyn ImageDecoder + 'a>, String> {
+    let decoder = if format == ImageFormat::Jpeg {
+        Jpeg::new(from).map(|jpeg| Box::new(jpeg) as Box<dyn ImageDecoder>)
+    } else {
+        let mut reader = ImageReader::with_format(from, format);
+        let mut allowed = image::Limits::default();
+        allowed.max_alloc = Some(MOST_PIXEL_BYTES * limits.pixels);
+        reader.limits(allowed);
+        reader.into_decoder().map(|decoder| Box::new(decoder) as Box<dyn ImageDecoder>)
+    };
+    let decoder = decoder.map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions();
     if !(1..=limits.pixels).contains(&pixels_of(&decoder)) {
         return Err(format!("has {height}x{width} pixels, expected 1 to {} in all", limits.pixels));
@@ -254,6 +324,51 @@ mod tests {
         let picture = decode(&turned, &Limits::default()).unwrap();
         assert_eq!(picture.shape(), [3, 16, 8]);
         assert!(picture.pixels[0] < 9 && picture.pixels[127] > 246, "{picture:?}");
+    }
+
+    #[test]
+    fn pictures_are_decoded_into_planes_as_they_are_decoded() {
+        let formats = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::WebP];
+        let large = RgbImage::from_fn(20, 17, |x, y| Rgb([(x * y) as u8, (9 * x) as u8, (11 * y) as u8]));
+        let plain = file(&large.clone().into(), ImageFormat::Jpeg);
+        let exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let mut files = vec![[&plain[..2], exif, &plain[2..]].concat()];
+        files.extend(formats.map(|format| file(&large.clone().into(), format)));
+        let large = DynamicImage::from(large);
+        files.extend(
+            [large.to_luma8().into(), large.to_rgba8().into(), large.to_rgb16().into()]
+                .map(|picture: DynamicImage| file(&picture, ImageFormat::Png)),
+        );
+        for (number, bytes) in files.iter().enumerate() {
+            let whole = decode(bytes, &Limits::default()).unwrap();
+            for [channels, rows, columns] in [[3, 17, 20], [1, 17, 20], [3, 20, 17], [1, 5, 7]] {
+                let mut planes = vec![1; channels * rows * columns];
+                let found = decode_into(bytes, &Limits::default(), [channels, rows, columns], &mut planes);
+                assert_eq!(found.unwrap(), whole.shape(), "{number}");
+                assert_eq!(planes, whole.clone().to(channels, rows, columns).pixels, "{number}");
+            }
+            let cut = &bytes[..bytes.len() / 2];
+            let into = decode_into(cut, &Limits::default(), [3, 17, 20], &mut [0; 1020]);
+            assert_eq!(into.err(), decode(cut, &Limits::default()).err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_has_the_pixels_and_the_errors_that_image_gives_it() {
+        let large = DynamicImage::from(RgbImage::from_fn(20, 17, |x, y| Rgb([(x * y) as u8, (9 * x) as u8, 11])));
+        for picture in [large.to_rgb8().into(), large.to_luma8().into()] {
+            let whole = file(&picture, ImageFormat::Jpeg);
+            for end in 2..=whole.len() {
+                let other = image::load_from_memory_with_format(&whole[..end], ImageFormat::Jpeg);
+                match (decode(&whole[..end], &Limits::default()), other) {
+                    (Ok(picture), Ok(other)) => assert_eq!(picture, planes(other), "{end}"),
+                    (ours, other) => {
+                        let other = other.map(planes).map_err(|error| format!("is broken: {error}"));
+                        assert!(ours == other || end < Kind::START, "{end}: {ours:?}, {other:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use parquet::data_type::ByteArray;
 use rayon::prelude::*;
 
 use super::super::super::cache::Fingerprint;
@@ -15,7 +16,7 @@ use super::super::shapes::{self, Shapes};
 use super::super::{Found, Reader, Wish, Wishes, refused, splits};
 use super::{Parquet, file};
 use crate::error::{Exit, Failure};
-use crate::picture::{self, Limits, Picture};
+use crate::picture::{self, Limits};
 use crate::text::counted;
 
 /// Most values of a label, which is a byte.
@@ -140,12 +141,11 @@ impl Parquet {
                 }
                 images.pixels.resize(images.len() * inputs, 0);
                 let fill = |(place, (image, row)): (usize, (&mut [u8], &Row))| {
-                    let decoded = coded(row).and_then(|bytes| picture::decode(bytes, &Limits::default()));
-                    match decoded.map(|picture: Picture| picture.to(channels, rows, columns)) {
-                        Ok(picture) => image.copy_from_slice(&picture.pixels),
-                        Err(why) => return Some((before + place, broken(path, before - begin + place, &why))),
-                    }
-                    None
+                    let shape = [channels, rows, columns];
+                    let decoded =
+                        coded(row).and_then(|bytes| picture::decode_into(bytes, &Limits::default(), shape, image));
+                    let why = decoded.err()?;
+                    Some((before + place, broken(path, before - begin + place, &why)))
                 };
                 let into = images.pixels[before * inputs..].par_chunks_exact_mut(inputs);
                 broken_ones.extend(into.zip(&piece).enumerate().filter_map(fill).collect::<Vec<_>>());
@@ -205,7 +205,7 @@ fn changed(path: &Path, count: usize) -> Failure {
 
 /// The picture of a row as its file has it.
 fn coded(row: &Row) -> Result<&[u8], String> {
-    match row.picture.as_deref() {
+    match row.picture.as_ref().map(ByteArray::data) {
         None => Err("has no picture: its `bytes` are null".to_owned()),
         Some(bytes) if bytes.len() as u64 > Limits::default().file_bytes => {
             Err(format!("has {} bytes, expected at most {}", bytes.len(), Limits::default().file_bytes))
