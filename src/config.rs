@@ -134,7 +134,7 @@ impl Config {
             of_net: None,
         };
         let dataset = match &settings.dataset {
-            DataName::Known(spec) => spec.clone(),
+            DataName::Known(spec) => spec.wished(&wishes)?,
             DataName::At(path) => data::own::spec_at(path, &wishes)?,
             DataName::OnHub(id) => data::own::spec_on_hub(id, &wishes)?,
         };

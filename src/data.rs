@@ -156,7 +156,8 @@ impl Split {
 /// If nothing lies there, or nothing that can be read ([`Exit::Data`]).
 pub fn spec_of(name: &str, wishes: &own::Wishes) -> Result<Arc<Spec>> {
     match Spec::named(name) {
-        Some(spec) => Ok(spec),
+        Some(spec) if wishes.of_net.is_some() => Ok(spec),
+        Some(spec) => Ok(spec.wished(wishes)?),
         None if own::is_on_hub(name) => own::spec_on_hub(name, wishes),
         None => own::spec_at(&std::path::absolute(name)?, wishes),
     }
@@ -169,7 +170,7 @@ pub fn spec_of(name: &str, wishes: &own::Wishes) -> Result<Arc<Spec>> {
 /// If it is missing or broken ([`Exit::Data`]).
 pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Dataset> {
     let dataset = match (&spec.source, data_dir) {
-        (DataSource::Generated(generate), _) => generated(spec, *generate),
+        (DataSource::Generated(generate), _) => generated(spec, *generate)?,
         (DataSource::Own(own), _) => own.load(spec, quiet)?,
         (DataSource::Nowhere, _) => {
             let what = format!("where `{}` lies is not known", spec.name);
@@ -190,22 +191,22 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
 }
 
 /// What the program draws, from the cache where it lies there: reading it takes a quarter of the time.
-fn generated(spec: &Arc<Spec>, generate: fn() -> (Images, Images)) -> Dataset {
+fn generated(spec: &Arc<Spec>, generate: fn() -> (Images, Images)) -> Result<Dataset> {
     let dataset = |cached, imported| Dataset { spec: spec.clone(), source: "generated".into(), cached, imported };
     let Some(sha256) = spec.published else {
-        let (train, test) = generate();
-        return dataset(false, Imported::new(train, test, spec.summed()));
+        let (train, test) = spec.brought(|_| Ok(generate()))?;
+        return Ok(dataset(false, Imported::new(train, test, spec.summed())));
     };
     let fingerprint = Fingerprint::of_drawn(sha256);
     if let Some(imported) = cache::load_drawn(spec, &fingerprint).filter(|imported| imported.sha256 == sha256) {
-        return dataset(true, imported);
+        return Ok(dataset(true, imported));
     }
     let (train, test) = generate();
     let imported = Imported::drawn(train, test, spec.summed(), sha256);
     if let Err(error) = cache::keep_drawn(spec, &fingerprint, &imported) {
         tracing::debug!("`{}` is not kept in the cache: {error:#}", spec.name);
     }
-    dataset(false, imported)
+    Ok(dataset(false, imported))
 }
 
 /// The other data set whose published splits have this digest, if one has.
@@ -221,11 +222,11 @@ fn from_files(
     quiet: bool,
 ) -> Result<Dataset> {
     let files = format.files(dir)?;
-    let fingerprint = Fingerprint::of("files", &files)?;
+    let fingerprint = Fingerprint::of(&spec.comes_from("files"), &files)?;
     let source = dir.display().to_string();
     let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &source, quiet);
     let dataset = cached_or(spec, &fingerprint, source, || {
-        let (train, test) = format.read(dir, spec, &mut progress)?;
+        let (train, test) = spec.brought(|spec| format.read(dir, spec, &mut progress))?;
         Ok((train, test, published::are_published(&files, sums)?))
     })?;
     match dataset.are_published() {
@@ -238,7 +239,7 @@ fn from_files(
 
 #[cfg(feature = "hub")]
 fn from_hub(spec: &Arc<Spec>, repository: Repository, quiet: bool) -> Result<Dataset> {
-    let source = format!("hub {}", repository.id);
+    let source = spec.comes_from(&format!("hub {}", repository.id));
     let snapshot = match hub::find(repository)? {
         Some(snapshot) => snapshot,
         // The hub's files may have been deleted; what was imported from them is still here.
@@ -251,7 +252,7 @@ fn from_hub(spec: &Arc<Spec>, repository: Repository, quiet: bool) -> Result<Dat
     let described = format!("{source} at {}", snapshot.revision);
     let mut progress = ImportProgress::new(&spec.name, spec.train + spec.test, &described, quiet);
     cached_or(spec, &fingerprint, described, || {
-        let (train, test) = hub::import(spec, &snapshot, &mut progress)?;
+        let (train, test) = spec.brought(|spec| hub::import(spec, &snapshot, &mut progress))?;
         Ok((train, test, None))
     })
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::{
     CIFAR_NAMES, IDX_NAMES, Place, cifar_batch, cifar_folder, finish, gzipped, idx_files, idx_folder, idx_images,
-    idx_labels, images, names, shared,
+    idx_labels, images, metrics, names, shared,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -67,6 +67,47 @@ fn digits_are_the_same_on_every_machine() {
     assert!(place.entries().is_empty());
     let text = place.succeed("data digits").stdout;
     assert!(text.contains(DIGITS) && text.contains("10000"), "{text}");
+}
+
+#[test]
+fn sets_with_a_name_are_brought_to_another_shape_by_every_command() {
+    let place = Place::new();
+    // By path and by name they are the same images.
+    let folder = place.path("mnist");
+    idx_folder(&folder, 60, 30);
+    let words = format!("data mnist --data-dir {}", folder.display());
+    let whole = place.answer(&words);
+    let small = place.answer(&format!("{words} --size 14x12"));
+    assert_eq!((&small["shape"], &small["train"]["examples"]), (&json!([1, 14, 12]), &json!(60)));
+    assert_eq!((&small["cached"], small["published"].as_bool()), (&json!(false), whole["published"].as_bool()));
+    assert_ne!(small["sha256"], whole["sha256"]);
+    let again = place.answer(&format!("{words} --size 14x12"));
+    assert_eq!((&again["cached"], &again["sha256"]), (&json!(true), &small["sha256"]));
+    assert_eq!(place.answer(&words)["sha256"], whole["sha256"]);
+    assert_eq!(place.answer(&format!("{words} --size 28"))["cached"], true);
+    let colour = place.answer(&format!("{words} --channels 3"));
+    assert_eq!(colour["shape"], json!([3, 28, 28]));
+    // Grey in colour is three times the same.
+    assert_eq!(colour["standard"].as_array().unwrap().len(), 3);
+
+    let cifar = place.path("cifar");
+    cifar_folder(&cifar, 5);
+    let grey = place.answer(&format!("data cifar10 --data-dir {} --channels 1 --size 16", cifar.display()));
+    assert_eq!((&grey["shape"], &grey["train"]["examples"]), (&json!([1, 16, 16]), &json!(25)));
+
+    place.run("data digits --size 4097x4097").refused(2, &["16785409 numbers", "expected at most", "--size"]);
+    place.succeed("--size 14 --hidden 8 --epochs 2 -q --out run");
+    let trained = metrics(&place.path("run")).last().unwrap()["test_accuracy"].clone();
+    assert_eq!(place.answer("inspect run")["image"], json!([1, 14, 14]));
+    let accuracy = |words: &str| place.answer(words)["accuracy"].clone();
+    assert_eq!((accuracy("eval run"), accuracy("eval run --dataset digits")), (trained.clone(), trained));
+    place.succeed("--resume run --epochs 3 -q");
+    let small = "compress run --max-bytes 1000 --out small.amc --rungs 2 --epochs 1 --teacher none -q";
+    place.succeed(small);
+    assert_eq!(accuracy("eval small.amc"), accuracy("eval small.amc --dataset digits"));
+    place.succeed("export run --quantize int8 --to net.onnx");
+    place.succeed("export small.amc --quantize int8 --to small.onnx");
+    place.succeed("sweep --size 14 --lr 1e-3,1e-2 --epochs 1 -q --out sweep");
 }
 
 #[test]

@@ -44,13 +44,15 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
     let Image { channels, height, width } = net.image;
     let trained = Trained {
         path: path.display().to_string(),
+        data: net.dataset.clone(),
         image: [channels, height, width],
         classes: net.classes.clone(),
         numbers: Numbers::Bytes,
         table: Vec::new(),
         label: None,
     };
-    let Some(spec) = trained.other(typed)?.or_else(|| Spec::named(&net.dataset)) else {
+    let named = || Spec::named(&net.dataset).map(|spec| spec.in_shape(trained.image)).transpose();
+    let Some(spec) = trained.other(typed)?.map_or_else(named, |spec| Ok(Some(spec)))? else {
         let names: Vec<&str> = SETS.iter().map(|spec| spec.name.as_str()).collect();
         let what = match net.dataset.as_str() {
             "" => "it does not say which data set it was trained on".to_owned(),

@@ -43,8 +43,8 @@ pub fn command() -> Command {
                 .help("Folder with its files; without it the hub's cache, then the hub"),
         )
         .args([
-            arg("size", "RxC", "Rows and columns of an image, to which pictures of a folder are brought"),
-            arg("channels", "N", "Channels of an image, to which pictures of a folder are brought: 1 or 3"),
+            arg("size", "RxC", "Rows and columns of an image, to which pictures are brought"),
+            arg("channels", "N", "Channels of an image, to which pictures are brought: 1 or 3"),
             arg("test-fraction", "F", "Part of the images to test by, where data by path has no test split"),
             arg("skip-broken", "BOOL", "Leave out pictures of a folder that cannot be decoded")
                 .num_args(0..=1)

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use super::{compressed, eval};
-use crate::amc;
+use crate::amc::{self, Image};
 use crate::data::{self, Spec};
 use crate::device::in_units;
 use crate::error::{Exit, Failure};
@@ -162,7 +162,9 @@ fn found(typed: &ArgMatches) -> Result<Found> {
             return Err(Failure::new(Exit::Usage, what).hint("leave out --ema").into());
         }
         let net = Net::of_compressed(&path, &amc::Net::read(&path)?)?;
-        let spec = Spec::named(&net.dataset);
+        let Image { channels, height, width } = net.image;
+        let named = Spec::named(&net.dataset).map(|spec| spec.in_shape([channels, height, width]));
+        let spec = named.transpose()?;
         return Ok(Found { path, net, spec, folder: None, settings: None });
     }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;

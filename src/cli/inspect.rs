@@ -6,8 +6,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
-use super::compressed;
-use crate::data::Spec;
+use super::{compressed, eval};
 use crate::data::numbers::names;
 use crate::device::in_units;
 use crate::error::escaped;
@@ -33,9 +32,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return compressed::inspect(&path, typed);
     }
     let (path, Checkpoint { meta, tensors }) = super::checkpoint(typed, "PATH")?;
-    // Of a data set with a name the name says it all.
-    let named = || Spec::named(&meta.data.name).map(|spec| spec.description());
-    let data = meta.data.described.clone().or_else(named);
+    // Of a data set with a name the settings say it all.
+    let named = || eval::config(&path, &meta.config, std::iter::empty()).map(|config| config.dataset.description());
+    let data = meta.data.described.clone().or_else(|| named().ok());
     let file_bytes = std::fs::metadata(&path)?.len();
     let rows: Vec<(&String, &Numbers, Statistics)> =
         tensors.iter().map(|(name, numbers)| (name, numbers, Statistics::of(&numbers.data))).collect();

@@ -93,7 +93,8 @@ impl Setting {
     /// Whether it says where the data lies and how it is read: of a net whose data is gone, nothing else is missing.
     pub fn is_of_reading(&self) -> bool {
         let divides = matches!(self.reader, ReadBy::Unless("data.test_fraction", ..));
-        self.reader == ReadBy::DataByPath || divides || ["data.dataset", "data.data_dir"].contains(&self.key)
+        let others = ["data.dataset", "data.data_dir", "data.size", "data.channels"];
+        self.reader == ReadBy::DataByPath || divides || others.contains(&self.key)
     }
 
     /// The word for "not set", where it may be.

@@ -196,12 +196,10 @@ settings! {
         data_dir: Option<PathBuf> = any(), flag, metavar: "DIR", default: Unset("none"),
             reader: Unless("data.dataset", "digits", one_with_files()),
             decides: false;
-        /// Rows and columns of an image, to which pictures of a folder are brought, like `28x28`
-        size: Option<ImageSize> = any(), flag, default: Unset("theirs"),
-            reader: DataByPath;
-        /// Channels of an image, to which pictures of a folder are brought: 1 is grey, 3 is colour
-        channels: Option<Channels> = any(), flag, metavar: "N", default: Unset("theirs"),
-            reader: DataByPath;
+        /// Rows and columns of an image, to which pictures are brought, like `28x28`
+        size: Option<ImageSize> = any(), flag, default: Unset("theirs");
+        /// Channels of an image, to which pictures are brought: 1 is grey, 3 is colour
+        channels: Option<Channels> = any(), flag, metavar: "N", default: Unset("theirs");
         /// Leave out pictures of a folder that cannot be decoded
         skip_broken: bool = any(), flag, default: Is("false"),
             reader: DataByPath;

@@ -255,6 +255,7 @@ fn look(name: &str, path: &Path, source: String, wishes: &Wishes, reader: Box<dy
         train: found.train.iter().sum(),
         test: found.test.iter().sum(),
         published: None,
+        original: None,
         source: DataSource::Own(Arc::new(Own {
             path: path.to_owned(),
             source,

@@ -25,6 +25,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 10_000,
             test: 2_000,
             published: Some("8cc3a90367e6e971df359d9c7b267a1334f60e5be5b54101cf2943336d374b42"),
+            original: None,
             source: DataSource::Generated(digits::generate),
         },
         Spec {
@@ -39,6 +40,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 60_000,
             test: 10_000,
             published: Some("979e081520cdfe92cbc9643ead5b074180ca1113bbc6dc45cf9621bbecaef15c"),
+            original: None,
             source: DataSource::Files {
                 format: &Idx {
                     folders: &["MNIST/raw", "raw"],
@@ -62,6 +64,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             test: 10_000,
             // From Debian's package dataset-fashion-mnist, by the program beside MNIST's digest in tests/data.rs.
             published: Some("cb991ffa68f04198396170795f7d73772182465a45140610f6c6b6fa98745470"),
+            original: None,
             source: DataSource::Files {
                 format: &Idx {
                     folders: &["FashionMNIST/raw", "raw"],
@@ -88,6 +91,7 @@ pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
             train: 50_000,
             test: 10_000,
             published: None,
+            original: None,
             source: DataSource::Files {
                 format: &Cifar,
                 sums: &[],
@@ -117,6 +121,7 @@ fn kmnist() -> Spec {
         train: 60_000,
         test: 10_000,
         published: None,
+        original: None,
         source: DataSource::Files {
             format: &Idx {
                 folders: &["KMNIST/raw", "raw"],
@@ -168,6 +173,7 @@ fn of_emnist((format, part): (&'static Idx, &'static Part)) -> Spec {
         train,
         test,
         published: None,
+        original: None,
         source: DataSource::Files { format, sums: &part.sums, hub: None },
     }
 }
@@ -185,6 +191,7 @@ fn usps() -> Spec {
         train: 7_291,
         test: 2_007,
         published: None,
+        original: None,
         source: DataSource::Files {
             format: &Usps,
             // As torchvision has them.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::Device;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Split;
 use super::images::Images;
 use super::numbers::{self, Column, Numbers};
-use super::own::{Found, Own};
+use super::own::{Found, Own, Wishes};
 use super::progress::ImportProgress;
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
+use crate::picture::Picture;
 use crate::text::counted;
 
 /// Most numbers of an image that the first layer of a net can take.
@@ -46,6 +48,8 @@ pub struct Spec {
     /// Digest of the published splits, as [`Imported::sha256`](super::imported::Imported::sha256); none where the pictures were
     /// coded anew.
     pub(super) published: Option<&'static str>,
+    /// The data set with its images as they are published, where they are brought to another shape.
+    pub(super) original: Option<Arc<Spec>>,
     /// Where its bytes come from.
     pub(super) source: DataSource,
 }
@@ -109,6 +113,10 @@ pub(super) struct Repository {
     pub folder: &'static str,
 }
 
+fn in_words([channels, rows, columns]: [usize; 3]) -> String {
+    format!("{channels}x{rows}x{columns}")
+}
+
 impl Spec {
     /// Inputs D: numbers of an image.
     pub fn inputs(&self) -> usize {
@@ -140,7 +148,74 @@ impl Spec {
         if !self.numbers.are_bytes() && self.rows * self.columns == 1 {
             return counted(self.inputs() as u64, "feature");
         }
-        format!("{}x{}x{}", self.channels, self.rows, self.columns)
+        in_words([self.channels, self.rows, self.columns])
+    }
+
+    /// The same images in another shape: channels, rows and columns.
+    ///
+    /// # Errors
+    /// If an image would be too large ([`Exit::Usage`]).
+    pub fn in_shape(self: &Arc<Self>, shape: [usize; 3]) -> Result<Arc<Self>, Failure> {
+        let original = self.original.as_ref().unwrap_or(self);
+        let [channels, rows, columns] = shape;
+        if shape == [original.channels, original.rows, original.columns] {
+            return Ok(original.clone());
+        }
+        let numbers = shape.iter().product::<usize>() as u64;
+        if numbers > MOST_PIXELS {
+            let what = format!("an image of {} has {numbers} numbers, expected at most {MOST_PIXELS}", in_words(shape));
+            return Err(Failure::new(Exit::Usage, what).hint("give a smaller --size"));
+        }
+        let original = Some(original.clone());
+        Ok(Arc::new(Self { channels, rows, columns, published: None, original, ..(**self).clone() }))
+    }
+
+    /// The same images as `wishes` have them, where they are wished in another shape.
+    ///
+    /// # Errors
+    /// As [`Spec::in_shape`].
+    pub fn wished(self: &Arc<Self>, wishes: &Wishes) -> Result<Arc<Self>, Failure> {
+        let [rows, columns] = wishes.size.unwrap_or([self.rows, self.columns]);
+        self.in_shape([wishes.channels.unwrap_or(self.channels), rows, columns])
+    }
+
+    /// Where images come from, in words: from `source`, and how they are brought to their shape.
+    pub(super) fn comes_from(&self, source: &str) -> String {
+        if self.original.is_some() { format!("{source} in {}", self.shape()) } else { source.to_owned() }
+    }
+
+    /// The splits that `read` gives of the data set as it is published, in this one's shape.
+    ///
+    /// # Errors
+    /// As `read`, and if memory does not suffice ([`Exit::Data`]).
+    pub(super) fn brought(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Arc<Self>) -> Result<(Images, Images)>,
+    ) -> Result<(Images, Images)> {
+        let Some(original) = &self.original else { return read(self) };
+        let (train, test) = read(original)?;
+        Ok((self.resized(original, train)?, self.resized(original, test)?))
+    }
+
+    fn resized(&self, original: &Self, images: Images) -> Result<Images, Failure> {
+        let mut pixels = Vec::new();
+        let bytes = images.len() * self.inputs();
+        if pixels.try_reserve_exact(bytes).is_err() {
+            let what = format!("memory does not suffice for {} images of {}", images.len(), self.shape());
+            return Err(Failure::new(Exit::Data, what).hint("give a smaller --size"));
+        }
+        pixels.resize(bytes, 0);
+        let into = pixels.par_chunks_exact_mut(self.inputs());
+        into.zip(images.pixels.par_chunks_exact(original.inputs())).for_each(|(new, image)| {
+            let picture = Picture {
+                channels: original.channels,
+                rows: original.rows,
+                columns: original.columns,
+                pixels: image.to_vec(),
+            };
+            new.copy_from_slice(&picture.to(self.channels, self.rows, self.columns).pixels);
+        });
+        Ok(Images { pixels, labels: images.labels })
     }
 
     /// Moves examples to `device`: bytes as they are, to be normalised as they are read, and floats normalised by `channels`.
@@ -170,6 +245,7 @@ impl Spec {
             train: 0,
             test: 0,
             published: None,
+            original: None,
             source: DataSource::Nowhere,
         }
     }

@@ -26,6 +26,8 @@ const TOLD: usize = 3;
 pub struct Trained {
     /// The net, in words: where it lies.
     pub path: String,
+    /// Its data set, by name.
+    pub data: String,
     /// Channels, rows and columns of an image.
     pub image: [usize; 3],
     /// Names of its classes, in the order of the logits.
@@ -43,6 +45,7 @@ impl Trained {
     pub fn on(path: &Path, spec: &Spec, settings: &BTreeMap<String, String>) -> Self {
         Self {
             path: path.display().to_string(),
+            data: spec.name.clone(),
             image: [spec.channels, spec.rows, spec.columns],
             classes: spec.classes.clone(),
             numbers: spec.numbers,
@@ -72,7 +75,10 @@ impl Trained {
             of_net: Some(self.table.clone()),
             ..Wishes::default()
         };
-        typed.get_one::<String>("dataset").map(|name| data::spec_of(name, &wishes)).transpose()
+        let Some(name) = typed.get_one::<String>("dataset") else { return Ok(None) };
+        let spec = data::spec_of(name, &wishes)?;
+        let is_its_own = spec.name == self.data && !spec.is_by_path();
+        Ok(Some(if is_its_own { spec.in_shape(self.image)? } else { spec }))
     }
 
     /// The classes of some data, by name or as `--map` says.
@@ -265,7 +271,7 @@ mod tests {
 
     fn trained(classes: Vec<String>) -> Trained {
         let (numbers, table) = (Numbers::Bytes, Vec::new());
-        Trained { path: "run".into(), image: [1, 2, 3], classes, numbers, table, label: None }
+        Trained { path: "run".into(), data: "toy".into(), image: [1, 2, 3], classes, numbers, table, label: None }
     }
 
     #[test]
