@@ -121,18 +121,12 @@ class Bench:
         folder = {"mnist": self.arguments.mnist_dir, "cifar10": self.arguments.cifar_dir}[dataset]
         return ["--data-dir", folder] if folder else []
 
-    def pictures(self):
-        """The folder of CIFAR-10's pictures in the hub's cache, for a recipe that wants them smaller."""
-        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
-        found = sorted(home.glob("hub/datasets--*cifar10/snapshots/*/plain_text"))
-        return found[0] if found else fail(1, f"{home}/hub has no CIFAR-10", "name the hub's cache by HF_HOME")
-
     def smaller(self, dataset, size):
         """The folder of a data set whose pictures our program brought to a size, for the peers."""
         with tempfile.TemporaryDirectory() as cache:
-            words = [self.arguments.binary, "data", self.pictures(), "--size", size]
+            words = [self.arguments.binary, "data", dataset, *self.folder_flags(dataset), "--size", size]
             read = lambda: subprocess.run(words, env={**os.environ, "XDG_CACHE_HOME": cache}, stdout=subprocess.DEVNULL, check=True)
-            return exported(DATA / f"{dataset}-{size}", cache, "plain_text", read)
+            return exported(DATA / f"{dataset}-{size}", cache, dataset, read)
 
     def ours(self, words, json_lines=True):
         """Runs our program, its run directory thrown away afterwards."""
@@ -397,7 +391,7 @@ def speedrun(bench):
     for name, target in SPEEDRUNS.items():
         given, dataset = ["--config", ROOT / f"configs/speedrun-{name}.toml"], name.split("-")[0]
         size = tomllib.loads(given[1].read_text())["data"].get("size")
-        given += ["--dataset", bench.pictures()] if size else bench.folder_flags(dataset)
+        given += bench.folder_flags(dataset)
         data = bench.smaller(dataset, size) if size else DATA / dataset
         shown = subprocess.run([bench.arguments.binary, *given, "--dry-run"], capture_output=True, text=True, check=True).stdout
         recipe = tomllib.loads(shown)
