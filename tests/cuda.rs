@@ -406,7 +406,7 @@ fn the_estimate_of_a_gpus_memory_is_what_a_run_takes() {
         "--hidden 64 --optimizer adan --set train.health=true --batch-size 512",
         "--hidden 64,32 --optimizer schedule-free-adamw",
         "--hidden 32,16 --optimizer muon",
-        "--hidden 800,800 --optimizer muon --batch-size 64",
+        "--hidden 500,500 --optimizer muon --set optim.ns_steps=1 --limit-train 384 --batch-size 128",
         "--hidden 64 --optimizer lamb --dropout 0.5 --clip-norm 1 --set train.ema_decay=0.9",
         "--hidden 64 --optimizer sgd --batch-size 4096 --set train.accumulate=2",
     ] {
