@@ -79,7 +79,8 @@ fn sets_with_a_name_are_brought_to_another_shape_by_every_command() {
     let whole = place.answer(&words);
     let small = place.answer(&format!("{words} --size 14x12"));
     assert_eq!((&small["shape"], &small["train"]["examples"]), (&json!([1, 14, 12]), &json!(60)));
-    assert_eq!((&small["cached"], small["published"].as_bool()), (&json!(false), whole["published"].as_bool()));
+    // Whether the files are the published ones cannot be told by images in another shape.
+    assert_eq!((&small["cached"], &small["published"]), (&json!(false), &Value::Null));
     assert_ne!(small["sha256"], whole["sha256"]);
     let again = place.answer(&format!("{words} --size 14x12"));
     assert_eq!((&again["cached"], &again["sha256"]), (&json!(true), &small["sha256"]));
@@ -101,7 +102,7 @@ fn sets_with_a_name_are_brought_to_another_shape_by_every_command() {
     assert_eq!(place.answer("inspect run")["image"], json!([1, 14, 14]));
     let accuracy = |words: &str| place.answer(words)["accuracy"].clone();
     assert_eq!((accuracy("eval run"), accuracy("eval run --dataset digits")), (trained.clone(), trained));
-    place.succeed("--resume run --epochs 3 -q");
+    place.succeed("--size 14 --hidden 8 --epochs 3 -q --out run --resume");
     let small = "compress run --max-bytes 1000 --out small.amc --rungs 2 --epochs 1 --teacher none -q";
     place.succeed(small);
     assert_eq!(accuracy("eval small.amc"), accuracy("eval small.amc --dataset digits"));
