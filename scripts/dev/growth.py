@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How the cost of an epoch grows with batch size, width, depth, lanes, threads and samples, beside its arithmetic and JAX.
 
-usage: growth.py --mnist-dir DIR --binary FILE --python FILE [--only batch,width,…] [--gemm F] [--out DIR]
+usage: growth.py --mnist-dir DIR --binary FILE --python FILE [--only batch;width;…] [--gemm F] [--epochs N]
 
 FILE of --python is a Python that has jax and optax. Prints a Markdown table for each axis: seconds of an epoch and microseconds of a step,
 the least time that its arithmetic takes at the best rate of a product of JAX in this run (or --gemm, in GFLOP/s), and peak memory. Where

@@ -3,7 +3,7 @@
 
 Usage: speedrun.py torch|jax DATA RECIPE [--seed 0,1] …
 
-DATA is a folder as peers.py takes it, RECIPE the complete configuration of our program as JSON. Read of it are the data's scaling, flips and
+DATA is a folder as peers.py takes it, RECIPE the complete configuration of our program as JSON. Read of it are the data's scaling and limit, flips and
 shifts, the net, Adam or Muon, a linear or cosine schedule with its warm-up, epochs, batch size and label smoothing; what else stands there
 has to be off. Prints JSON lines: an `end` event for each seed with `seconds` of training and `test_accuracy`.
 """
@@ -236,7 +236,9 @@ def main():
     if arguments.threads:
         confine(arguments.threads)
     expect(arguments.peer, "cpu")
-    data = load(arguments.data, recipe["data"]["scaling"])
+    train, *rest = load(arguments.data, recipe["data"]["scaling"])
+    limit = recipe["data"]["limit_train"]
+    data = [part[:limit] for part in train] if isinstance(limit, int) else train, *rest
     for seed in arguments.seed:
         seconds, accuracy = {"torch": run_torch, "jax": run_jax}[arguments.peer](recipe, data, seed, arguments.pixels)
         say("end", seed=seed, seconds=seconds, test_accuracy=accuracy)
