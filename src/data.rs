@@ -190,23 +190,13 @@ pub fn load(spec: &Arc<Spec>, data_dir: Option<&Path>, quiet: bool) -> Result<Da
     Ok(dataset)
 }
 
-/// What the program draws, from the cache where it lies there: reading it takes a quarter of the time.
 fn generated(spec: &Arc<Spec>, generate: fn() -> (Images, Images)) -> Result<Dataset> {
-    let dataset = |cached, imported| Dataset { spec: spec.clone(), source: "generated".into(), cached, imported };
-    let Some(sha256) = spec.published else {
-        let (train, test) = spec.brought(|_| Ok(generate()))?;
-        return Ok(dataset(false, Imported::new(train, test, spec.summed())));
+    let (train, test) = spec.brought(|_| Ok(generate()))?;
+    let imported = match spec.published {
+        Some(sha256) => Imported::drawn(train, test, spec.summed(), sha256),
+        None => Imported::new(train, test, spec.summed()),
     };
-    let fingerprint = Fingerprint::of_drawn(sha256);
-    if let Some(imported) = cache::load_drawn(spec, &fingerprint).filter(|imported| imported.sha256 == sha256) {
-        return Ok(dataset(true, imported));
-    }
-    let (train, test) = generate();
-    let imported = Imported::drawn(train, test, spec.summed(), sha256);
-    if let Err(error) = cache::keep_drawn(spec, &fingerprint, &imported) {
-        tracing::debug!("`{}` is not kept in the cache: {error:#}", spec.name);
-    }
-    Ok(dataset(false, imported))
+    Ok(Dataset { spec: spec.clone(), source: "generated".into(), cached: false, imported })
 }
 
 /// The other data set whose published splits have this digest, if one has.

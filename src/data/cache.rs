@@ -110,11 +110,6 @@ impl Fingerprint {
         Self { source: source.to_owned(), files, digest: Some(format!("{digest:032x}")) }
     }
 
-    /// The fingerprint of what the program draws, which has this digest.
-    pub fn of_drawn(sha256: &str) -> Self {
-        Self { source: format!("drawn {sha256}"), files: Vec::new(), digest: None }
-    }
-
     /// Has something else decide too.
     pub fn add(&mut self, words: &str) {
         self.digest = Some(format!("{}{words}", self.digest.take().unwrap_or_default()));
@@ -148,13 +143,6 @@ pub fn load(spec: &Spec, fingerprint: &Fingerprint) -> Option<Imported> {
     reported(&path, "importing again", read(&path, spec, |found| found == fingerprint))
 }
 
-/// Like [`load`], of what can as well be drawn: whatever is wrong is for the log alone.
-pub(super) fn load_drawn(spec: &Spec, fingerprint: &Fingerprint) -> Option<Imported> {
-    let path = directory().ok()?.join(fingerprint.file_name(&spec.name));
-    let outcome = read(&path, spec, |found| found == fingerprint);
-    outcome.inspect_err(|miss| tracing::debug!("{}: not used: {miss:?}", path.display())).ok()
-}
-
 /// Like [`load`], for a `source` whose files may be gone: the newest file imported from it under any fingerprint.
 #[must_use]
 pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
@@ -173,16 +161,7 @@ pub fn load_any(spec: &Spec, source: &str) -> Option<Imported> {
 /// # Errors
 /// A folder that cannot be made or written, a full disk. Training can go on without.
 pub(super) fn draft(spec: &Spec, fingerprint: &Fingerprint, train: &Images, test: &Images) -> anyhow::Result<Draft> {
-    let draft =
-        Draft::in_folder(&directory()?, &spec.name, spec.found(), spec.summed(), fingerprint, arrays(train, test))?;
-    draft.synced()
-}
-
-/// Like [`draft`] and [`Draft::finish`], of what can as well be drawn, which does not wait for the disk: what a power failure leaves of it
-/// has another check sum.
-pub(super) fn keep_drawn(spec: &Spec, fingerprint: &Fingerprint, imported: &Imported) -> anyhow::Result<PathBuf> {
-    let arrays = arrays(&imported.train, &imported.test);
-    Draft::in_folder(&directory()?, &spec.name, None, spec.summed(), fingerprint, arrays)?.finish(imported)
+    Draft::in_folder(&directory()?, &spec.name, spec.found(), spec.summed(), fingerprint, arrays(train, test))
 }
 
 /// A data set in the cache.
@@ -488,8 +467,6 @@ pub(super) struct Draft {
     header: Header,
     /// Bytes of the JSON.
     room: usize,
-    /// Whether it waits for the disk.
-    is_synced: bool,
 }
 
 impl Draft {
@@ -527,10 +504,10 @@ impl Draft {
         let file = uninterrupted(|| File::create_new(&unfinished))?;
         // Held until the file is closed, by death too: `sweep` keeps off. A file system without locks is never swept.
         let _ = file.try_lock();
-        Ok(Self { file, unfinished, path, header, room, is_synced: false })
+        Ok(Self { file, unfinished, path, header, room })
     }
 
-    /// Writes the arrays and finds their check sum.
+    /// Writes the arrays, through to the disk, and finds their check sum.
     fn write(&mut self, arrays: [&[u8]; 4]) -> anyhow::Result<()> {
         self.file.write_all(&sealed(&vec![b' '; self.room])?)?;
         let mut check_sums = Vec::new();
@@ -539,15 +516,8 @@ impl Draft {
             self.file.write_all(piece)?;
         }
         self.header.check_sum = combined(&check_sums);
+        uninterrupted(|| self.file.sync_data())?;
         Ok(())
-    }
-
-    /// Waits until what is written has reached the disk; so will finishing.
-    fn synced(mut self) -> anyhow::Result<Self> {
-        uninterrupted(|| self.file.sync_data())
-            .with_context(|| format!("{}: the data set is not kept", self.path.display()))?;
-        self.is_synced = true;
-        Ok(self)
     }
 
     /// Keeps what was drafted, which is `imported`; answers with the file.
@@ -572,9 +542,7 @@ impl Draft {
         // JSON may end with spaces.
         json.resize(self.room, b' ');
         self.file.write_all_at(&sealed(&json)?, 0)?;
-        if self.is_synced {
-            uninterrupted(|| self.file.sync_all())?;
-        }
+        uninterrupted(|| self.file.sync_all())?;
         uninterrupted(|| fs::rename(&self.unfinished, &self.path))?;
         Ok(())
     }
@@ -661,7 +629,7 @@ mod tests {
         imported: &Imported,
     ) -> anyhow::Result<PathBuf> {
         let arrays = arrays(&imported.train, &imported.test);
-        Draft::in_folder(folder, name, found, 2, fingerprint, arrays)?.synced()?.finish(imported)
+        Draft::in_folder(folder, name, found, 2, fingerprint, arrays)?.finish(imported)
     }
 
     fn load_in(folder: &Path, fingerprint: &Fingerprint) -> Result<Imported, Miss> {
