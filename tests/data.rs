@@ -73,7 +73,6 @@ fn digits_are_the_same_on_every_machine() {
 #[test]
 fn sets_with_a_name_are_brought_to_another_shape_by_every_command() {
     let place = Place::new();
-    // By path and by name they are the same images.
     let folder = place.path("mnist");
     idx_folder(&folder, 60, 30);
     let words = format!("data mnist --data-dir {}", folder.display());
@@ -104,8 +103,7 @@ fn sets_with_a_name_are_brought_to_another_shape_by_every_command() {
     let accuracy = |words: &str| place.answer(words)["accuracy"].clone();
     assert_eq!((accuracy("eval run"), accuracy("eval run --dataset digits")), (trained.clone(), trained));
     place.succeed("--size 14 --hidden 8 --epochs 3 -q --out run --resume");
-    let small = "compress run --max-bytes 1000 --out small.amc --rungs 2 --epochs 1 --teacher none -q";
-    place.succeed(small);
+    place.succeed("compress run --max-bytes 1000 --out small.amc --rungs 2 --epochs 1 --teacher none -q");
     assert_eq!(accuracy("eval small.amc"), accuracy("eval small.amc --dataset digits"));
     place.succeed("export run --quantize int8 --to net.onnx");
     place.succeed("export small.amc --quantize int8 --to small.onnx");

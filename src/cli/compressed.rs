@@ -51,7 +51,7 @@ pub fn evaluate(path: PathBuf, typed: &ArgMatches) -> Result<()> {
         table: Vec::new(),
         label: None,
     };
-    let named = || Spec::named(&net.dataset).map(|spec| spec.in_shape(trained.image)).transpose();
+    let named = || Spec::named_in_shape(&net.dataset, trained.image);
     let Some(spec) = trained.other(typed)?.map_or_else(named, |spec| Ok(Some(spec)))? else {
         let names: Vec<&str> = SETS.iter().map(|spec| spec.name.as_str()).collect();
         let what = match net.dataset.as_str() {

@@ -163,8 +163,7 @@ fn found(typed: &ArgMatches) -> Result<Found> {
         }
         let net = Net::of_compressed(&path, &amc::Net::read(&path)?)?;
         let Image { channels, height, width } = net.image;
-        let named = Spec::named(&net.dataset).map(|spec| spec.in_shape([channels, height, width]));
-        let spec = named.transpose()?;
+        let spec = Spec::named_in_shape(&net.dataset, [channels, height, width])?;
         return Ok(Found { path, net, spec, folder: None, settings: None });
     }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;

@@ -9,6 +9,7 @@ use super::idx::Idx;
 use super::numbers::Numbers;
 use super::spec::{DataSource, Repository, Spec};
 use super::usps::Usps;
+use crate::error::Failure;
 
 /// All of them, from simple to hard: a new one of a known format is one entry.
 pub static SETS: LazyLock<Vec<Arc<Spec>>> = LazyLock::new(|| {
@@ -212,5 +213,13 @@ impl Spec {
     /// The data set called `name`.
     pub fn named(name: &str) -> Option<Arc<Self>> {
         SETS.iter().find(|spec| spec.name == name).cloned()
+    }
+
+    /// The data set called `name` with images of this shape: channels, rows and columns.
+    ///
+    /// # Errors
+    /// As [`Spec::in_shape`].
+    pub fn named_in_shape(name: &str, shape: [usize; 3]) -> Result<Option<Arc<Self>>, Failure> {
+        Self::named(name).map(|spec| spec.in_shape(shape)).transpose()
     }
 }
