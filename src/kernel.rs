@@ -18,7 +18,7 @@ pub use gpu::is_on_gpu;
 pub use gpu::kernel::{Kernel, Parts};
 pub use host::borrow::Views;
 pub use host::factored::{FactoredStep, Stack};
-pub use host::muon::{MuonStep, NewtonSchulz};
+pub use host::muon::{MuonStep, NewtonSchulz, goes_by_stretches};
 pub use host::soap::{Sides, SoapPhase, SoapRoom, SoapStep};
 pub use host::sums::{ACCUMULATORS, piece_size};
 pub use host::update::Scalars;

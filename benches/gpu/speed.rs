@@ -164,7 +164,7 @@ fn product(clock: Clock<'_>, kind: Kind, rows: usize, inputs: usize, outputs: us
         Kind::Weights => ((outputs, inputs, rows), (operand(&y, true)?, operand(&x, false)?, operand(&w, false)?)),
         Kind::Inputs => ((rows, inputs, outputs), (operand(&y, false)?, operand(&w, false)?, operand(&x, false)?)),
     };
-    let gemm = Gemm { m, n, k, lanes: 1, a, b, c };
+    let gemm = Gemm { m, n, k, lanes: 1, a, b, c, is_symmetric: false };
     clock.of(|| Ok(queue.multiply(&gemm)?))
 }
 

@@ -59,12 +59,15 @@ pub static MUON: Family = Family {
     )
 };
 
-/// Numbers that a parameter of this shape takes if it is a hidden layer's: b, two X by turns, and of G and G² the shorter side's square.
+/// Numbers that a parameter of this shape takes if it is a hidden layer's: b, two X by turns, and of G and what is made of it squares of
+/// the shorter side.
 fn state_numbers(shape: &[u64], _: &Hypers) -> u64 {
     match *shape {
         [rows, columns] => {
             let least = rows.min(columns);
-            rows.saturating_mul(columns).saturating_mul(3).saturating_add(least.saturating_mul(least).saturating_mul(2))
+            let squares = if kernel::goes_by_stretches(rows as usize, columns as usize) { 4 } else { 2 };
+            let of_squares = least.saturating_mul(least).saturating_mul(squares);
+            rows.saturating_mul(columns).saturating_mul(3).saturating_add(of_squares)
         }
         _ => shape.iter().product::<u64>().saturating_mul(2),
     }

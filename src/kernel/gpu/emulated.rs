@@ -10,7 +10,7 @@ use candle_core::{Result, bail};
 
 use super::emulator::Emulator;
 use super::queue::{Address, Argument, Gemm, Graph, Operand, Queue};
-use crate::kernel::host::product::{Matrix, Product, multiply_lanes};
+use crate::kernel::host::product::{Matrix, Product, multiply_lanes, multiply_symmetric};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<dyn Queue>>> = const { RefCell::new(None) };
@@ -136,14 +136,23 @@ unsafe fn matrix<'a>(operand: Operand, lane: usize, rows: usize, columns: usize)
 }
 
 fn multiply(gemm: &Gemm) {
-    let Gemm { m, n, k, lanes, a, b, c } = *gemm;
+    let Gemm { m, n, k, lanes, a, b, c, is_symmetric } = *gemm;
     let count = (lanes - 1) * c.of_lane + (m - 1) * c.stride + n;
     // SAFETY: the result is a tensor of so many numbers that is no factor.
     let out = unsafe { std::slice::from_raw_parts_mut(pointer::<f32>(c.at).cast_mut(), count) };
-    multiply_lanes(out, c.stride, c.of_lane, lanes, |lane| {
-        // SAFETY: the factors are tensors of these sizes.
-        unsafe { Product::new(matrix(a, lane, m, k), matrix(b, lane, k, n)) }
-    });
+    // SAFETY: the factors are tensors of these sizes.
+    let factors = |lane: usize| unsafe { [matrix(a, lane, m, k), matrix(b, lane, k, n)] };
+    if is_symmetric {
+        for lane in 0..lanes {
+            let [a, b] = factors(lane);
+            multiply_symmetric(&mut out[lane * c.of_lane..], c.stride, a, b);
+        }
+    } else {
+        multiply_lanes(out, c.stride, c.of_lane, lanes, |lane| {
+            let [a, b] = factors(lane);
+            Product::new(a, b)
+        });
+    }
 }
 
 impl Queue for Emulated {

@@ -1,5 +1,7 @@
 //! Muon's step over the lanes of a matrix on the device; the formulas stand in `host/muon.rs`.
 
+use std::ops::Range;
+
 use candle_core::{DType, Result, Tensor};
 
 use super::memory::{Buffer, ToBytes as _, address};
@@ -7,7 +9,7 @@ use super::position;
 use super::queue::{Address, FEW_THREADS, Gemm, Operand, Queue, THREADS};
 use super::steps::MOST;
 use super::update::{PieceTable, Squares, Whole};
-use crate::kernel::host::muon::{MuonStep, NewtonSchulz};
+use crate::kernel::host::muon::{MuonStep, NewtonSchulz, goes_by_stretches};
 
 /// Numbers of [`MuonStep`].
 const NUMBERS: usize = 6;
@@ -25,7 +27,10 @@ pub struct MuonTables {
     /// X and what follows it, by turns.
     x: [Tensor; 2],
     gram: Tensor,
-    square: Tensor,
+    /// B.
+    polynomial: Tensor,
+    /// R, and what is made of it or of G; of one number where no iterations go together.
+    kept: [Tensor; 2],
     squares: Squares,
     inverse: Tensor,
 }
@@ -40,6 +45,7 @@ impl MuonTables {
         let none = Address::default();
         let whole =
             Whole { theta: none, gradient: address::<f32>(&x[0])?, state: none, count: theta.elem_count(), lanes };
+        let kept = if goes_by_stretches(rows, columns) { least } else { 1 };
         let pieces = PieceTable::new(queue, &[whole], theta)?;
         Ok(Self {
             lanes,
@@ -49,7 +55,8 @@ impl MuonTables {
             steps: Buffer::zeros(MOST * lanes * NUMBERS * size_of::<f32>(), theta)?,
             x,
             gram: zeros((lanes, least, least))?,
-            square: zeros((lanes, least, least))?,
+            polynomial: zeros((lanes, least, least))?,
+            kept: [zeros((lanes, kept, kept))?, zeros((lanes, kept, kept))?],
             squares: Squares::new(pieces, theta)?,
             inverse: Tensor::zeros(lanes, DType::F32, theta.device())?,
         })
@@ -108,39 +115,78 @@ impl MuonTables {
         queue: &dyn Queue,
         first: usize,
         lanes: usize,
-        NewtonSchulz { iterations, coefficients: [a, b, c] }: NewtonSchulz,
+        iterations: NewtonSchulz,
         [mut x, mut next]: [Address; 2],
     ) -> Result<Address> {
-        let (least, size) = (self.rows.min(self.columns), self.rows * self.columns);
-        let square_size = least * least;
+        for length in iterations.stretches(self.rows, self.columns) {
+            self.stretch(queue, first..first + lanes, length, iterations.coefficients, [x, next])?;
+            std::mem::swap(&mut x, &mut next);
+        }
+        Ok(x)
+    }
+
+    /// `length` iterations of some lanes, from X to the next one.
+    fn stretch(
+        &self,
+        queue: &dyn Queue,
+        lanes: Range<usize>,
+        length: u64,
+        [a, b, c]: [f32; 3],
+        [x, next]: [Address; 2],
+    ) -> Result<()> {
+        let Range { start: first, end } = lanes;
+        let lanes = end - first;
+        let (least, most) = (self.rows.min(self.columns), self.rows.max(self.columns));
+        let (size, square_size) = (self.rows * self.columns, least * least);
+        let is_wide = self.rows <= self.columns;
         let inside =
             |tensor: &Tensor| Ok::<_, candle_core::Error>(address::<f32>(tensor)?.after::<f32>(first * square_size));
-        let (gram, square) = (inside(&self.gram)?, inside(&self.square)?);
-        let of_squares = |at| Operand::rows(at, least, square_size);
-        let multiply =
-            |[m, k, n]: [usize; 3], [a, b, c]: [Operand; 3]| queue.multiply(&Gemm { m, n, k, lanes, a, b, c });
+        let [gram, mut polynomial] = [inside(&self.gram)?, inside(&self.polynomial)?];
+        let [mut r, mut spare] =
+            if length > 1 { [inside(&self.kept[0])?, inside(&self.kept[1])?] } else { [polynomial; 2] };
+        let square = |at| Operand::rows(at, least, square_size);
+        let multiply = |[m, k, n]: [usize; 3], [a, b, c]: [Operand; 3], is_symmetric| {
+            queue.multiply(&Gemm { m, n, k, lanes, a, b, c, is_symmetric })
+        };
+        let multiply_squares =
+            |a: Address, b: Address, to: Address| multiply([least; 3], [square(a), square(b), square(to)], true);
         let blend = |a: f32, x: Address, c: f32, count: usize, y: Address| {
             let arguments = [a.into(), x.into(), c.into(), (count as u64).into(), y.into()];
             queue.launch_each("blend", count, THREADS, &arguments)
         };
-        let is_wide = self.rows <= self.columns;
-        let most = self.rows.max(self.columns);
-        for _ in 0..iterations {
-            let straight = Operand::rows(x, self.columns, size);
-            let turned = straight.transposed();
-            let (left, right) = if is_wide { (straight, turned) } else { (turned, straight) };
-            multiply([least, most, least], [left, right, of_squares(gram)])?;
-            multiply([least, least, least], [of_squares(gram), of_squares(gram), of_squares(square)])?;
-            blend(b, gram, c, lanes * square_size, square)?;
-            let result = Operand::rows(next, self.columns, size);
-            if is_wide {
-                multiply([least, least, most], [of_squares(square), straight, result])?;
-            } else {
-                multiply([most, least, least], [straight, of_squares(square), result])?;
+        let add_square = |a: f32, x: Address, y: Address| blend(a, x, 1.0, lanes * square_size, y);
+
+        let straight = Operand::rows(x, self.columns, size);
+        let turned = straight.transposed();
+        let (left, right) = if is_wide { (straight, turned) } else { (turned, straight) };
+        multiply([least, most, least], [left, right, square(gram)], true)?;
+        let mut alpha = 1.0;
+        for iteration in 0..length {
+            multiply_squares(gram, gram, polynomial)?;
+            blend(b, gram, c, lanes * square_size, polynomial)?;
+            if iteration > 0 {
+                multiply_squares(r, polynomial, spare)?;
+                add_square(a, r, spare)?;
+                add_square(alpha, polynomial, spare)?;
+                std::mem::swap(&mut r, &mut spare);
             }
-            blend(a, x, 1.0, lanes * size, next)?;
-            std::mem::swap(&mut x, &mut next);
+            alpha *= a;
+            if iteration + 1 < length {
+                multiply_squares(gram, polynomial, spare)?;
+                add_square(a, gram, spare)?;
+                multiply_squares(spare, polynomial, gram)?;
+                add_square(a, spare, gram)?;
+            }
+            if iteration == 0 {
+                std::mem::swap(&mut r, &mut polynomial);
+            }
         }
-        Ok(x)
+        let result = Operand::rows(next, self.columns, size);
+        if is_wide {
+            multiply([least, least, most], [square(r), straight, result], false)?;
+        } else {
+            multiply([most, least, least], [straight, square(r), result], false)?;
+        }
+        blend(alpha, x, 1.0, lanes * size, next)
     }
 }

@@ -100,6 +100,8 @@ pub struct Gemm {
     pub b: Operand,
     /// The result, which is never transposed.
     pub c: Operand,
+    /// Whether the result is symmetric but for rounding: then what lies below the diagonal may be a copy of what lies above.
+    pub is_symmetric: bool,
 }
 
 /// Everything that is done on one device, in the order in which it is asked for. Nothing but [`Queue::download`] waits for the device.

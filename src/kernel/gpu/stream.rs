@@ -119,7 +119,7 @@ impl Queue for CudaQueue {
     }
 
     fn multiply(&self, gemm: &Gemm) -> Result<()> {
-        let Gemm { m, n, k, lanes, a, b, c } = *gemm;
+        let Gemm { m, n, k, lanes, a, b, c, .. } = *gemm;
         if m == 0 || n == 0 || lanes == 0 {
             return Ok(());
         }

@@ -36,9 +36,9 @@ pub fn multiply(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     multiply_lanes(out, stride, 0, 1, |_| Product::new(a, b));
 }
 
-/// `out = a · b` where that is symmetric to the bit, as a matrix by its transpose is and the square of a symmetric one, but for what a NaN
-/// carries along: what lies below the diagonal is not computed but copied, if there are few enough threads to share what is left. Rows of
-/// `out` are `stride` apart.
+/// `out = a · b` where that is symmetric but for rounding, as a matrix by its transpose is and two polynomials of one symmetric matrix:
+/// what lies below the diagonal is copied from above. It is computed first, in vain, where so many threads share the work that a block would
+/// be more than a thread's share. Rows of `out` are `stride` apart.
 pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>) {
     /// Columns of a block: whole tiles either way. A block on the diagonal is computed as a whole.
     const BLOCK: usize = 48;
@@ -46,21 +46,23 @@ pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matr
     let [n, k, columns] = product.shape();
     assert!(n == columns && k == b.rows && n <= stride && n.saturating_sub(1) * stride + n <= out.len());
     assert!(!product.has_contiguous_columns() || a.column_stride == 1);
-    // The longest block would be more than a thread's share.
-    if 2 * BLOCK * team::threads() > n {
-        return multiply(out, stride, a, b);
-    }
-    let start = Shared(out.as_mut_ptr());
-    let width = Width::detect();
     let blocks = n.div_ceil(BLOCK);
     let columns_of = |block: usize| block * BLOCK..n.min((block + 1) * BLOCK);
-    // The long ones first.
-    team::for_each(blocks, |task| {
-        let columns = columns_of(blocks - 1 - task);
-        let part = Region { rows: 0..columns.end, columns, terms: 0..k };
-        // SAFETY: the assert above keeps all elements inside `out`; each task has its own columns.
-        compute(width, &product, Destination { start, stride }, &part);
-    });
+    let by_half = 2 * BLOCK * team::threads() <= n;
+    if !by_half {
+        multiply(out, stride, a, b);
+    }
+    let start = Shared(out.as_mut_ptr());
+    if by_half {
+        let width = Width::detect();
+        // The long ones first.
+        team::for_each(blocks, |task| {
+            let columns = columns_of(blocks - 1 - task);
+            let part = Region { rows: 0..columns.end, columns, terms: 0..k };
+            // SAFETY: the assert above keeps all elements inside `out`; each task has its own columns.
+            compute(width, &product, Destination { start, stride }, &part);
+        });
+    }
     // Block by block, for the rows of a column lie far apart.
     team::for_each(blocks, |task| {
         for other in 0..=task {
@@ -400,6 +402,14 @@ mod tests {
             let mut square = vec![f32::NAN; n * n];
             multiply(&mut square, n, of_gram, of_gram);
             check_symmetric(n, of_gram, of_gram, &square);
+            // Two polynomials of one matrix.
+            let of_square = Matrix::rows(&square, n, n, n);
+            let mut cube = vec![f32::NAN; n * n];
+            multiply(&mut cube, n, of_gram, of_square);
+            for (row, column) in (0..n).flat_map(|row| (0..row).map(move |column| (row, column))) {
+                cube[row * n + column] = cube[column * n + row];
+            }
+            check_symmetric(n, of_gram, of_square, &cube);
         }
     }
 

@@ -48,6 +48,7 @@ impl Affine {
                     a: Operand::rows(address::<f32>(x)?, stride, inputs),
                     b: Operand::rows(address::<f32>(w)?, inputs, outputs * inputs).transposed(),
                     c: Operand::rows(y, width, outputs),
+                    is_symmetric: false,
                 })?;
                 let arguments = [address::<f32>(b)?.into(), rows.into(), width.into(), relu.into(), y.into()];
                 queue.launch_each("bias_activation", rows * width, THREADS, &arguments)
@@ -103,6 +104,7 @@ impl Affine {
             }),
             (None, Some(room)) => lend_all!([dy: f32, x: f32, mut dw: f32, mut room: f32] => {
                 multiply_by_terms(dw, room, shape.gradient(dy, x, stride, 0));
+                is_symmetric: false,
             }),
             (None, None) => lend_all!([dy: f32, x: f32, mut dw: f32] => {
                 multiply_lanes(dw, inputs, outputs * inputs, lanes, |lane| shape.gradient(dy, x, stride, lane));
@@ -125,6 +127,7 @@ impl Affine {
             }),
             None => lend_all!([dy: f32, w: f32, mut dx: f32] => {
                 multiply_lanes(dx, lanes * inputs, inputs, lanes, |lane| {
+                is_symmetric: false,
                     Product::new(self.output(dy, lane), self.weight(w, lane))
                 });
             }),
