@@ -87,7 +87,7 @@ impl Activations {
             return Ok(false);
         };
         let layer = Affine { rows: loss.indices.rows, ..*layer };
-        if kernel::is_on_gpu(logits)? || !layer.is_visited() {
+        if kernel::is_on_gpu(logits)? || !layer.is_visited(gradients.is_some()) {
             return Ok(false);
         }
         Visit { layer, weight, bias, logits }.run(pixels, channels, loss, gradients, totals)?;

@@ -156,11 +156,11 @@ impl Cut {
 /// Slices that are computed side by side at most.
 const MOST_SLICES: usize = 16;
 
-/// Numbers of room that [`multiply_by_terms`] takes for an m × k × n product, if it is of use there: where the result is small
-/// beside the second matrix.
+/// Numbers of room that [`multiply_by_terms`] takes for an m × k × n product, if it is of use there: where a slice of the result, which
+/// others add, is no larger than that of the second matrix, which they would read else.
 pub fn room(m: usize, k: usize, n: usize) -> usize {
     let slices = k.div_ceil(DEPTH);
-    let is_small = 4 * m <= k && slices > 1;
+    let is_small = m <= DEPTH && slices > 1;
     // The first of all goes to the result itself.
     let kept = if slices > MOST_SLICES { MOST_SLICES } else { slices.saturating_sub(1) };
     if is_small { kept * m * n } else { 0 }
@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn a_product_by_its_terms_is_the_same() {
         team::start(4).unwrap();
-        for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33)] {
+        for (m, k, n) in [(10, 128, 784), (3, 65, 20), (1, 200, 17), (8, 1024, 33), (64, 130, 40)] {
             let (a, b) = (numbers(m * k, 5), numbers(k * n, 6));
             let product = Product::new(Matrix::rows(&a, k, m, m).transposed(), Matrix::rows(&b, k, n, n));
             let (mut out, mut space) = (vec![f32::NAN; m * n], vec![f32::NAN; room(m, k, n)]);

@@ -71,20 +71,23 @@ impl Affine {
     }
 
     /// Whether the weights' gradient is better computed slice by slice of the rows, with room for all slices: where there are several
-    /// threads and slices, and few outputs beside the rows.
+    /// threads, a whole slice for each of them at least, and few outputs.
     pub fn is_by_slices(self) -> bool {
         let Self { rows, lanes, inputs, outputs, .. } = self.merged();
-        lanes == 1 && team::threads() > 1 && product::room(outputs, rows, inputs) > 0
+        let (slices, threads) = (rows / product::DEPTH, team::threads());
+        lanes == 1 && threads > 1 && slices >= threads && product::room(outputs, rows, inputs) > 0
     }
 
-    /// Whether all that is done with a batch is better done slice by slice of its rows: where there is a slice for each thread at least;
-    /// one thread does as well without until a batch leaves its cache.
-    pub fn is_visited(self) -> bool {
+    /// Whether all that is done with a batch, the weights' gradient too if it is asked for, is better done slice by slice of its rows:
+    /// where there is a slice for each thread at least, and as few outputs as a slice has rows, or without the gradient as a quarter of the
+    /// batch has; one thread does as well without until a batch leaves its cache.
+    pub fn is_visited(self, with_gradient: bool) -> bool {
         /// Slices that stay there.
         const IN_CACHE: usize = 8;
         let Self { rows, lanes, outputs, .. } = self.merged();
         let (slices, threads) = (rows.div_ceil(product::DEPTH), team::threads());
-        lanes == 1 && 4 * outputs <= rows && slices >= if threads == 1 { IN_CACHE } else { threads.max(2) }
+        let most = if with_gradient { product::DEPTH } else { rows / 4 };
+        lanes == 1 && outputs <= most && slices >= if threads == 1 { IN_CACHE } else { threads.max(2) }
     }
 
     /// `dw = dyᵀ · x` per lane: dy `[B, K, out]`, x `[B, (K,) in]` with rows that may be longer, dw `[K, out, in]`. With `room` of
@@ -101,10 +104,10 @@ impl Affine {
                 a: Operand::rows(address::<f32>(dy)?, lanes * outputs, outputs).transposed(),
                 b: Operand::rows(address::<f32>(x)?, stride, inputs),
                 c: Operand::rows(address::<f32>(dw)?, inputs, outputs * inputs),
+                is_symmetric: false,
             }),
             (None, Some(room)) => lend_all!([dy: f32, x: f32, mut dw: f32, mut room: f32] => {
                 multiply_by_terms(dw, room, shape.gradient(dy, x, stride, 0));
-                is_symmetric: false,
             }),
             (None, None) => lend_all!([dy: f32, x: f32, mut dw: f32] => {
                 multiply_lanes(dw, inputs, outputs * inputs, lanes, |lane| shape.gradient(dy, x, stride, lane));
@@ -124,10 +127,10 @@ impl Affine {
                 a: Operand::rows(address::<f32>(dy)?, lanes * outputs, outputs),
                 b: Operand::rows(address::<f32>(w)?, inputs, outputs * inputs),
                 c: Operand::rows(address::<f32>(dx)?, lanes * inputs, inputs),
+                is_symmetric: false,
             }),
             None => lend_all!([dy: f32, w: f32, mut dx: f32] => {
                 multiply_lanes(dx, lanes * inputs, inputs, lanes, |lane| {
-                is_symmetric: false,
                     Product::new(self.output(dy, lane), self.weight(w, lane))
                 });
             }),

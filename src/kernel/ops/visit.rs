@@ -185,7 +185,7 @@ mod tests {
         team::start(4).unwrap();
         let mut stream = Stream::new(4, Purpose::Weights, 0);
         for (rows, lanes, inputs, classes) in
-            [(65, 1, 20, 10), (128, 1, 784, 10), (130, 3, 33, 10), (300, 2, 12, 7), (1500, 1, 5, 3)]
+            [(65, 1, 20, 10), (128, 1, 784, 10), (100, 6, 20, 10), (130, 3, 33, 10), (300, 2, 12, 7), (1500, 1, 5, 3)]
         {
             let bytes: Vec<u8> = (0..EXAMPLES as usize * inputs).map(|_| stream.below(256) as u8).collect();
             let pixels = Tensor::from_vec(bytes, (EXAMPLES as usize, inputs), &Cpu)?;
