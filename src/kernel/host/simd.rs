@@ -78,15 +78,15 @@ impl Width {
     }
 }
 
-/// Asks for `bytes` to be brought into the cache.
+/// Asks for `values` to be brought into the second-level cache: the first has few places for lines on their way, and who asks for more waits.
 pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         const LINE: usize = 64;
         for line in values.chunks((LINE / size_of::<T>()).max(1)) {
             // SAFETY: a prefetch is a hint, and its address lies in the slice.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -22,6 +22,9 @@ use crate::kernel::lend::lend_all;
 /// A slice of the gradient's terms is whole blocks of the loss.
 const _: () = assert!(DEPTH.is_multiple_of(ROWS));
 
+/// How many rows before its turn an image is asked for: its way from memory takes as long as some of them.
+const AHEAD: usize = 8;
+
 thread_local! {
     /// The normalised rows of a visit.
     static VISITED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -91,7 +94,7 @@ impl Visit<'_> {
             pixels: T, order: u32, labels: u32, weight: f32, bias: f32, mut logits: f32, mut blocks: f64, mut loss: f64, mut hits: u32
         ] => {
             let image = |example: u32| &pixels[example as usize * inputs..][..inputs];
-            let (ahead, own) = (&order[(start + rows).min(order.len())..], &order[start..start + rows]);
+            let (next, own) = (&order[(start + rows).min(order.len())..], &order[start..start + rows]);
             let labelled = Labelled { labels, order: own, shares: None };
             let gradient = batch.gradient.then_some(1.0 / batch.divisor as f32);
             let criterion = Criterion { classes: batch.classes, smoothing: batch.smoothing, gradient };
@@ -101,12 +104,16 @@ impl Visit<'_> {
             let visit = |slice: usize, x: &mut [f32], dw: Option<&mut [f32]>| {
                 let range = slice * DEPTH..rows.min((slice + 1) * DEPTH);
                 let count = range.len();
-                for (row, x) in range.clone().zip(x.chunks_exact_mut(stride)) {
-                    // Images lie anywhere in the split: while this batch is read, the next one is on its way.
-                    if let Some(&ahead) = ahead.get(row) {
-                        prefetch(image(ahead));
+                // Images lie anywhere in the split: while one is read, a later one is on its way, at the end of a slice the first of the same
+                // slice of the next batch.
+                let of_next = &next[range.start.min(next.len())..];
+                let later = own[range.clone()].iter().chain(of_next).skip(AHEAD);
+                let mut later = later.copied();
+                for (&example, x) in own[range.clone()].iter().zip(x.chunks_exact_mut(stride)) {
+                    if let Some(later) = later.next() {
+                        prefetch(image(later));
                     }
-                    fill(image(own[row]), x);
+                    fill(image(example), x);
                 }
                 let x = Matrix::rows(x, count, inputs, stride);
                 // SAFETY: the rows of a slice are its own, and lie in what was cut to all of them above.
