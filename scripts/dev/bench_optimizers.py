@@ -9,8 +9,8 @@ Usage: bench_optimizers.py BENCH [--rounds N]        needs Python 3.10 or later 
 BENCH times our side: it prints lines `name parameters threads microseconds`, each the median of seven batches of steps;
 other lines are passed over. A round runs it once and then everything in PyTorch, seven batches each, so that what
 disturbs the machine for a while disturbs both sides. A figure is the median of the rounds. Gradients are given and
-stay, so no forward or backward pass takes part. Parameters are those of the linear net on MNIST (784-10) and of the MLP
-on CIFAR-10 (3072-512-256-10), tensor by tensor. Momentum is 0.9 where a name has it, all else at its default. `muon`
+stay, so no forward or backward pass takes part. Parameters are those of the linear net (784-10) and of LeNet-300-100 on
+MNIST and of the MLP on CIFAR-10 (3072-512-256-10), tensor by tensor. Momentum is 0.9 where a name has it, all else at its default. `muon`
 drives the hidden matrices; what is left goes to AdamW, fused in PyTorch.
 
 Run it on an idle machine. PyTorch's Muon computes in bfloat16, ours in float32.
@@ -27,9 +27,10 @@ import torch
 
 SHAPES = {
     7850: [(10, 784), (10,)],
+    266610: [(300, 784), (300,), (100, 300), (100,), (10, 100), (10,)],
     1707274: [(512, 3072), (512,), (256, 512), (256,), (10, 256), (10,)],
 }
-HIDDEN = {7850: [], 1707274: [0, 2]}  # the matrices that Muon takes
+HIDDEN = {7850: [], 266610: [0, 2], 1707274: [0, 2]}  # the matrices that Muon takes
 THREADS = [1, 2]
 BATCHES = 7
 BATCH_SECONDS = 0.05
@@ -48,6 +49,9 @@ PEERS = {
     "adadelta": (optim.Adadelta, {}, False),
     "rmsprop": (optim.RMSprop, {}, False),
     "rmsprop-momentum": (optim.RMSprop, {"momentum": 0.9}, False),
+    "rprop": (optim.Rprop, {}, False),
+    "asgd": (optim.ASGD, {}, False),
+    "adafactor": (optim.Adafactor, {}, False),
 }
 FORMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "for-loop": {"foreach": False}}
 
