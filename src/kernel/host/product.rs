@@ -8,8 +8,9 @@
 //!   added by halves at the end; in slices of at most [`SLICE`] terms.
 //! - its rows are contiguous (dyᵀ·x and dy·w, the backward pass): an element is one running sum, in slices of [`DEPTH`] terms.
 //!
-//! All terms are fused. A tile of the output lives in registers: forward 8 × 12 numbers in 24 registers of 512 bits, or 4 × 6 in 12
+//! All terms are fused. A tile of the output lives in registers: forward 8 × 12 numbers in 24 registers of 512 bits, or 3 × 6 in 9
 //! of 256, each with the 4 sums of 4 or 2 columns; backward 8 × 48, or 6 × 16. A term of 24 multiplications needs 11 loads.
+//! 4 × 6 would take all 16 registers of 256 bits, and the compiler keeps one of the sums in memory then, at two thirds of the speed.
 
 mod inner;
 mod matrix;
@@ -228,7 +229,7 @@ fn compute_with(width: Width, product: &Product<'_>, out: Destination, part: &Re
         #[target_feature(enable = "avx2,fma")]
         fn avx2(by_columns: bool, product: &Product<'_>, out: Destination, part: &Region, panel: &mut [f32]) {
             if by_columns {
-                inner::<__m256, 2, 4>(product, out, part, panel);
+                inner::<__m256, 2, 3>(product, out, part, panel);
             } else {
                 outer::<__m256, 6, 1, 2>(product, out, part, panel);
             }

@@ -119,7 +119,7 @@ fn inner_rows<V: DotSums<G>, const G: usize, const M: usize, const N: usize>(hei
         1 => inner_tile::<V, G, 1, N>(tile),
         2 => inner_tile::<V, G, 2, N>(tile),
         3 => inner_tile::<V, G, 3, N>(tile),
-        4 => inner_tile::<V, G, 4, N>(tile),
+        4 if M > 3 => inner_tile::<V, G, 4, N>(tile),
         5 if M > 4 => inner_tile::<V, G, 5, N>(tile),
         6 if M > 4 => inner_tile::<V, G, 6, N>(tile),
         7 if M > 4 => inner_tile::<V, G, 7, N>(tile),
