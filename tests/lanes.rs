@@ -296,7 +296,8 @@ fn a_sweep_killed_at_any_moment_and_resumed_is_the_undisturbed_one() {
 #[test]
 fn a_signal_saves_and_the_sweep_goes_on_from_the_step() {
     let place = Place::new();
-    let words = format!("{MIXED} --epochs 60 --patience none --save-every 1h");
+    // Long enough that a signal comes before the end however late the system lets this process send it.
+    let words = format!("{MIXED} --epochs 300 --patience none --save-every 1h");
     place.succeed(&format!("{words} --out whole"));
     for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
         let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out {name} --json")));
