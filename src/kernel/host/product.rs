@@ -49,13 +49,8 @@ pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matr
     assert!(!product.has_contiguous_columns() || a.column_stride == 1);
     let blocks = n.div_ceil(BLOCK);
     let columns_of = |block: usize| block * BLOCK..n.min((block + 1) * BLOCK);
-    let by_half = 2 * BLOCK * team::threads() <= n;
-    if !by_half {
-        multiply(out, stride, a, b);
-    }
-    let start = Shared(out.as_mut_ptr());
-    if by_half {
-        let width = Width::detect();
+    if 2 * BLOCK * team::threads() <= n {
+        let (start, width) = (Shared(out.as_mut_ptr()), Width::detect());
         // The long ones first.
         team::for_each(blocks, |task| {
             let columns = columns_of(blocks - 1 - task);
@@ -63,7 +58,10 @@ pub fn multiply_symmetric(out: &mut [f32], stride: usize, a: Matrix<'_>, b: Matr
             // SAFETY: the assert above keeps all elements inside `out`; each task has its own columns.
             compute(width, &product, Destination { start, stride }, &part);
         });
+    } else {
+        multiply(out, stride, a, b);
     }
+    let start = Shared(out.as_mut_ptr());
     // Block by block, for the rows of a column lie far apart.
     team::for_each(blocks, |task| {
         for other in 0..=task {

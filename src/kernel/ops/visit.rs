@@ -107,10 +107,9 @@ impl Visit<'_> {
                 // Images lie anywhere in the split: while one is read, a later one is on its way, at the end of a slice the first of the same
                 // slice of the next batch.
                 let of_next = &next[range.start.min(next.len())..];
-                let later = own[range.clone()].iter().chain(of_next).skip(AHEAD);
-                let mut later = later.copied();
+                let mut later = own[range.clone()].iter().chain(of_next).skip(AHEAD);
                 for (&example, x) in own[range.clone()].iter().zip(x.chunks_exact_mut(stride)) {
-                    if let Some(later) = later.next() {
+                    if let Some(&later) = later.next() {
                         prefetch(image(later));
                     }
                     fill(image(example), x);
