@@ -162,6 +162,15 @@ pub struct Environment {
     pub started: Instant,
 }
 
+impl Environment {
+    /// What ends training that has taken at most `max_time` seconds since the start of the process: a signal, or the time.
+    pub fn reason_to_stop(&self, max_time: Option<f64>) -> Option<Stop> {
+        let signal = self.signals.caught().map(Stop::Signal);
+        let is_out_of_time = max_time.is_some_and(|most| self.started.elapsed().as_secs_f64() >= most);
+        signal.or(is_out_of_time.then_some(Stop::TimeLimit))
+    }
+}
+
 /// Lanes in training.
 pub struct Lanes {
     /// Batches of an epoch.
@@ -185,8 +194,7 @@ pub struct Lanes {
     evaluator: Evaluator,
     data: Rc<Splits>,
     parents: Parents,
-    device: Device,
-    signals: Signals,
+    environment: Environment,
     clock: Clock,
     /// How often the steps of the epoch in progress have taken memory.
     allocations: u64,
@@ -197,7 +205,6 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// Times; none of them reaches a computed number.
 struct Clock {
-    started: Instant,
     saved: Instant,
     shown: Instant,
     /// Seconds trained in the epoch in progress, up to the last pause.
@@ -215,7 +222,6 @@ impl Lanes {
     /// # Errors
     /// If a checkpoint is another net's, or learnt from another teacher ([`Exit::Run`]).
     pub fn new(lanes: Vec<Lane>, data: Rc<Splits>, parents: Parents, environment: Environment) -> Result<Self> {
-        let Environment { device, signals, started, .. } = environment;
         let (diverged, mut lanes): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(Lane::has_diverged);
         let checkpoints: Vec<Checkpoint> = lanes.iter_mut().filter_map(|lane| lane.resumed.take()).collect();
         teacher::expect_same_teacher(&checkpoints, parents.teacher.as_deref())?;
@@ -228,7 +234,7 @@ impl Lanes {
         {
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", path.display());
         }
-        let trainer = trainer(&configs, &data, &checkpoints, &parents, &device)?;
+        let trainer = trainer(&configs, &data, &checkpoints, &parents, &environment.device)?;
         let now = Instant::now();
         Ok(Self {
             batches: batches::batches(data.members.len(), configs[0].step_samples()),
@@ -237,15 +243,14 @@ impl Lanes {
             step: at.step,
             config: configs[0].clone(),
             rung: None,
-            evaluator: evaluator(&trainer, &data, &device)?,
-            clock: Clock { started, saved: now, shown: now, seconds: at.seconds, training: None, stepped: false },
+            evaluator: evaluator(&trainer, &data, &environment.device)?,
+            clock: Clock { saved: now, shown: now, seconds: at.seconds, training: None, stepped: false },
             active: lanes,
             diverged,
             trainer,
             data,
             parents,
-            device,
-            signals,
+            environment,
             allocations: 0,
         })
     }
@@ -290,7 +295,8 @@ impl Lanes {
 
     /// The order of the samples in the epoch in progress, u32 [N′].
     pub fn order(&self) -> Result<Tensor> {
-        batches::order(&self.data.members, self.config.data_seed, self.config.order_epoch(self.epoch), &self.device)
+        let Self { config, data, environment, .. } = self;
+        batches::order(&data.members, config.data_seed, config.order_epoch(self.epoch), &environment.device)
     }
 
     /// Steps of all lanes on the next batches of `order`: one, or as many as the device takes at once before something is due between
@@ -336,7 +342,7 @@ impl Lanes {
             return Ok(None);
         }
         let stop = self.reason_to_stop();
-        if stop.is_some() || self.save_is_due() || self.signals.save_is_asked_for() {
+        if stop.is_some() || self.save_is_due() || self.environment.signals.save_is_asked_for() {
             self.save(journal)?;
         }
         if self.clock.shown.elapsed() >= SHOW_EVERY {
@@ -367,12 +373,8 @@ impl Lanes {
 
     /// Signals and time.
     fn reason_to_stop(&self) -> Option<Stop> {
-        if let Some(signal) = self.signals.caught() {
-            return Some(Stop::Signal(signal));
-        }
-        let elapsed = self.clock.started.elapsed().as_secs_f64();
-        let is_out_of_time = self.config.max_time.is_some_and(|most| self.clock.stepped && elapsed >= most);
-        is_out_of_time.then_some(Stop::TimeLimit)
+        // A process that has only so long takes a step at least.
+        self.environment.reason_to_stop(self.config.max_time.filter(|_| self.clock.stepped))
     }
 
     fn save_is_due(&self) -> bool {
@@ -476,8 +478,8 @@ impl Lanes {
         self.active.retain(|lane| lane.stop.is_none());
         if !self.active.is_empty() {
             let configs: Vec<Config> = self.active.iter().map(|lane| lane.config.clone()).collect();
-            self.trainer = trainer(&configs, &self.data, &checkpoints, &self.parents, &self.device)?;
-            self.evaluator = evaluator(&self.trainer, &self.data, &self.device)?;
+            self.trainer = trainer(&configs, &self.data, &checkpoints, &self.parents, &self.environment.device)?;
+            self.evaluator = evaluator(&self.trainer, &self.data, &self.environment.device)?;
         }
         Ok(())
     }

@@ -54,14 +54,13 @@ impl Lanes {
         saved: Option<&Checkpoint>,
         stops_search_on_signal: bool,
     ) -> Result<Option<String>> {
-        let config = &self.active[place].config;
+        let (config, device) = (&self.active[place].config, &self.environment.device);
         let checkpoints = saved.map(std::slice::from_ref).unwrap_or_default();
-        let mut trainer = trainer(std::slice::from_ref(config), &self.data, checkpoints, &self.parents, &self.device)?;
+        let mut trainer = trainer(std::slice::from_ref(config), &self.data, checkpoints, &self.parents, device)?;
         trainer.schedules[0].clone_from(&self.trainer.schedules[place]);
-        let is_called_off = || stops_search_on_signal && self.signals.caught().is_some();
+        let is_called_off = || stops_search_on_signal && self.environment.signals.caught().is_some();
         while at.step < self.step && !is_called_off() {
-            let order =
-                batches::order(&self.data.members, config.data_seed, config.order_epoch(at.epoch), &self.device)?;
+            let order = batches::order(&self.data.members, config.data_seed, config.order_epoch(at.epoch), device)?;
             while at.position < self.batches && at.step < self.step {
                 let batch = self.data.batch(&order, at.position, config.step_samples());
                 if let Some(found) = trainer.step_watched(batch, at.step)? {

@@ -302,9 +302,6 @@ impl Sweep {
 
     /// What stops a sweep that waits.
     fn reason_to_stop(&self) -> Option<Stop> {
-        let signal = self.environment.signals.caught().map(Stop::Signal);
-        let elapsed = self.environment.started.elapsed().as_secs_f64();
-        let is_out_of_time = self.points.first().max_time.is_some_and(|most| elapsed >= most);
-        signal.or(is_out_of_time.then_some(Stop::TimeLimit))
+        self.environment.reason_to_stop(self.points.first().max_time)
     }
 }
