@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Place, Random, Running, kills, meta, tensors, without_clock};
+use common::{Place, Random, Running, interrupts, kills, meta, tensors, without_clock};
 use serde_json::Value;
 
 const SMALL: &str = "--limit-train 400 --batch-size 64 -q";
@@ -296,10 +296,9 @@ fn a_sweep_killed_at_any_moment_and_resumed_is_the_undisturbed_one() {
 #[test]
 fn a_signal_saves_and_the_sweep_goes_on_from_the_step() {
     let place = Place::new();
-    // Long enough that a signal comes before the end however late the system lets this process send it.
-    let words = format!("{MIXED} --epochs 300 --patience none --save-every 1h");
+    let words = format!("{MIXED} --epochs 150 --patience none --save-every 1h");
     place.succeed(&format!("{words} --out whole"));
-    for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+    for (name, code) in interrupts() {
         let mut running = Running::start(&mut place.adamtrain(&format!("{words} --out {name} --json")));
         running.read_until("\"epoch\":20,");
         running.signal(name);

@@ -12,8 +12,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{
-    Outcome, Place, Random, Running, TIME_OUT, checkpoint, checkpoints, finish, idx_folder, is_unfinished, meta,
-    metrics, names, raw_tensors, result, signal_of, small_idx, summary, tensors, without_clock,
+    Outcome, Place, Random, Running, TIME_OUT, checkpoint, checkpoints, finish, idx_folder, interrupts, is_unfinished,
+    meta, metrics, names, raw_tensors, result, signal_of, small_idx, summary, tensors, without_clock,
 };
 use serde_json::{Value, json};
 
@@ -271,7 +271,7 @@ fn a_run_that_learns_from_a_teacher_resumed_equals_the_undisturbed_one_and_keeps
 #[test]
 fn a_signal_saves_and_the_run_resumed_equals_the_undisturbed_run() {
     let expected = undisturbed(&long());
-    for (name, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+    for (name, code) in interrupts() {
         let place = Place::new();
         let command = long() + " --out run --resume";
         let mut running = Running::start(&mut place.adamtrain(&command));

@@ -210,6 +210,16 @@ impl Outcome {
     }
 }
 
+/// The signals that interrupt a run, and the code that it leaves with. Where this process was started with SIGHUP ignored, as by `nohup`, so
+/// are those that it starts, and SIGHUP is none of them.
+pub fn interrupts() -> impl Iterator<Item = (&'static str, i32)> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.map_or(0, |set| u64::from_str_radix(set.trim(), 16).unwrap());
+    let is_handled = move |&(_, code): &(&str, i32)| ignored >> (code - 128 - 1) & 1 == 0;
+    [("HUP", 129), ("INT", 130), ("TERM", 143)].into_iter().filter(is_handled)
+}
+
 /// Runs a command to its end.
 pub fn finish(command: &mut Command) -> Outcome {
     Running::start(command).finish()
