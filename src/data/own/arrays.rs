@@ -4,6 +4,7 @@
 //! itself; `[N, H, W]`, `[N, H, W, C]` and `[N, C, H, W]` are images of floats, normalised channel by channel.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -181,7 +182,7 @@ impl Arrays {
     }
 
     /// Elements and layout of examples, and the labels; as many of one as of the other.
-    fn looked(&self, [x, y]: &[Place; 2]) -> Result<(Element, Layout, Vec<String>)> {
+    fn looked(&self, [x, y]: &[Place; 2]) -> Result<(Element, Layout, Labels)> {
         let header = x.header()?;
         let element = Element::named(&header.element).filter(|element| element.is_number());
         let Some(element) = element else {
@@ -191,13 +192,10 @@ impl Arrays {
         let layout = self.layout(x, &header, element)?;
         let labels = y.labels()?;
         let count = header.shape.first().copied().unwrap_or_default();
-        if labels.len() as u64 != count {
-            let what = format!(
-                "holds {}, but {} holds {}",
-                counted(count, "example"),
-                y.shown(),
-                counted(labels.len() as u64, "label")
-            );
+        let labelled = labels.of.len() as u64;
+        if labelled != count {
+            let what =
+                format!("holds {}, but {} holds {}", counted(count, "example"), y.shown(), counted(labelled, "label"));
             return Err(x.refused(what).into());
         }
         Ok((element, layout, labels))
@@ -206,48 +204,83 @@ impl Arrays {
     /// The examples of a pair of arrays.
     fn examples(&self, places: &[Place; 2], found: &Found, progress: &ImportProgress) -> Result<Images> {
         let (element, layout, labels) = self.looked(places)?;
-        let numbers = |class: &String| found.classes.iter().position(|name| name == class).map(|class| class as u8);
-        let labels: Option<Vec<u8>> = labels.iter().map(numbers).collect();
         let shape = [found.channels, found.rows, found.columns];
-        let Some(labels) = labels.filter(|_| layout.shape == shape && layout.numbers == found.numbers) else {
-            return Err(places[0].refused("was changed while it was read").into());
-        };
-        let bytes = places[0].body()?;
-        let example = shape.iter().product::<usize>();
+        let changed = || places[0].refused("was changed while it was read");
+        let is_same = (layout.shape, layout.numbers) == (shape, found.numbers);
+        let labels = labels.classes(&found.classes).filter(|_| is_same).ok_or_else(changed)?;
+        let [channels, rows, columns] = shape;
+        let inputs = channels * rows * columns;
+        let needed = (labels.len() * inputs).saturating_mul(layout.numbers.bytes());
+        places[0].expect_room(needed as u64)?;
         let mut pixels = Vec::new();
-        let needed = bytes.len() / element.bytes() * layout.numbers.bytes();
         if pixels.try_reserve_exact(needed).is_err() {
             return Err(Failure::new(Exit::Device, format!("no memory for {}", device::in_units(needed as u64))).into());
         }
-        let mut order: Vec<usize> = (0..example).collect();
+        let mut order: Vec<usize> = (0..inputs).collect();
         if layout.interleaved {
-            let [channels, rows, columns] = shape;
             order = (0..channels)
                 .flat_map(|channel| (0..rows * columns).map(move |pixel| pixel * channels + channel))
                 .collect();
         }
-        for (index, of_example) in bytes.chunks_exact(example * element.bytes()).enumerate() {
-            for &place in &order {
-                let of_number = &of_example[place * element.bytes()..][..element.bytes()];
+        let size = inputs * element.bytes();
+        let mut index = 0;
+        places[0].pieces(size * (BUFFER_BYTES / size).max(1), |piece| {
+            for example in piece.chunks_exact(size) {
+                let numbers =
+                    order.iter().map(|&place| (place, &example[place * element.bytes()..][..element.bytes()]));
                 match (layout.numbers, element) {
-                    (Numbers::Bytes, Element::Bool) => pixels.push(if of_number[0] == 0 { 0 } else { 255 }),
-                    (Numbers::Bytes, _) => pixels.push(of_number[0]),
+                    (Numbers::Bytes, Element::Bool) => {
+                        pixels.extend(numbers.map(|(_, number)| if number[0] == 0 { 0 } else { 255 }));
+                    }
+                    (Numbers::Bytes, _) if layout.interleaved => pixels.extend(numbers.map(|(_, number)| number[0])),
+                    (Numbers::Bytes, _) => pixels.extend_from_slice(example),
                     (Numbers::Floats, _) => {
-                        let found = element.number(of_number).unwrap_or(f64::NAN);
-                        let number = found as f32;
-                        if !number.is_finite() {
-                            let what = format!(
-                                "number {place} of example {index} is {found:e}, expected a finite 32-bit float"
-                            );
-                            return Err(places[0].refused(what).into());
+                        for (place, number) in numbers {
+                            let found = element.number(number).unwrap_or(f64::NAN);
+                            let number = found as f32;
+                            if !number.is_finite() {
+                                let what = format!("number {place} of example {index} is {found:e}");
+                                return Err(format!("{what}, expected a finite 32-bit float"));
+                            }
+                            pixels.extend(number.to_le_bytes());
                         }
-                        pixels.extend(number.to_le_bytes());
                     }
                 }
+                index += 1;
+                progress.advance(1);
             }
-            progress.advance(1);
+            Ok(())
+        })?;
+        if pixels.len() != needed {
+            return Err(changed().into());
         }
         Ok(Images { pixels, labels })
+    }
+}
+
+/// Labels of examples.
+struct Labels {
+    /// Those that differ, as words.
+    words: Vec<String>,
+    /// For each example its word.
+    of: Vec<u32>,
+}
+
+impl Labels {
+    /// The class of each example, if all are among these.
+    fn classes(&self, classes: &[String]) -> Option<Vec<u8>> {
+        let class = |word: &String| classes.iter().position(|class| class == word).map(|class| class as u8);
+        let of_words: Vec<u8> = self.words.iter().map(class).collect::<Option<_>>()?;
+        Some(self.of.iter().map(|&word| of_words[word as usize]).collect())
+    }
+
+    /// Examples of each of these classes.
+    fn counts(&self, classes: &[String]) -> Vec<usize> {
+        let mut counts = vec![0; classes.len()];
+        for class in self.classes(classes).unwrap_or_default() {
+            counts[usize::from(class)] += 1;
+        }
+        counts
     }
 }
 
@@ -352,29 +385,44 @@ impl Place {
         })
     }
 
-    /// All bytes behind the header: as many as it says.
-    fn body(&self) -> Result<Vec<u8>> {
-        let header = self.header()?;
-        let element = Element::named(&header.element).map_or(1, Element::bytes) as u64;
-        let bytes = header.elements().unwrap_or(u64::MAX).saturating_mul(element);
-        // A small archive can promise, and hold, more than there is memory for.
+    /// Refuses what would take more than half of the memory that is left: a small archive can promise, and hold, more than there is.
+    fn expect_room(&self, bytes: u64) -> Result<()> {
         if device::available_bytes().is_some_and(|available| bytes > available / 2) {
             let what = format!("holds {}, more than half of the memory that is left", device::in_units(bytes));
             return Err(Failure::new(Exit::Device, format!("{}: {what}", self.shown())).into());
         }
+        Ok(())
+    }
+
+    /// Gives all bytes behind the header to `each`, as many as it says, so many at a time and at the end what is left.
+    fn pieces(&self, size: usize, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<()> {
+        let header = self.header()?;
+        let element = Element::named(&header.element).map_or(1, Element::bytes) as u64;
+        let bytes = header.elements().unwrap_or(u64::MAX).saturating_mul(element);
         self.open(|mut file, _| {
             Header::read(&mut file)?;
-            let mut body = Vec::new();
-            file.take(bytes + 1).read_to_end(&mut body).map_err(cut)?;
-            if body.len() as u64 == bytes {
-                return Ok(body);
+            let (mut piece, mut read) = (Vec::new(), 0);
+            loop {
+                piece.clear();
+                // At the end, whether there is more.
+                let most = (bytes - read).clamp(1, size as u64);
+                let count = (&mut *file).take(most).read_to_end(&mut piece).map_err(cut)? as u64;
+                if read == bytes || count < most {
+                    read += count;
+                    break;
+                }
+                each(&piece)?;
+                read += count;
             }
-            Err(format!("holds {} bytes behind its header, which says {bytes}", body.len()))
+            if read == bytes {
+                return Ok(());
+            }
+            Err(format!("holds {read} bytes behind its header, which says {bytes}"))
         })
     }
 
-    /// Labels as words.
-    fn labels(&self) -> Result<Vec<String>> {
+    /// The labels.
+    fn labels(&self) -> Result<Labels> {
         let header = self.header()?;
         let expected = || "expected whole numbers or words, [N] or [N, 1]";
         let Some(element) = Element::named(&header.element) else {
@@ -388,16 +436,33 @@ impl Place {
                 .hint("y.argmax(1) makes labels of one-hot rows")
                 .into());
         }
-        let body = self.body()?;
-        let mut labels = Vec::new();
-        for (index, bytes) in body.chunks_exact(element.bytes()).enumerate() {
-            let word = element.word(bytes).filter(|word| !word.is_empty());
-            let odd = || match element.number(bytes) {
-                Some(number) => format!("label {index} is {number}, {}", expected()),
-                None => format!("label {index} is no word"),
-            };
-            labels.push(word.ok_or_else(|| self.refused(odd()))?);
-        }
+        self.expect_room(header.elements().unwrap_or(u64::MAX).saturating_mul(size_of::<u32>() as u64))?;
+        // What differs in bytes may be one word, as 0 and −0 are.
+        let (mut by_bytes, mut by_word) = (HashMap::<Vec<u8>, u32>::new(), HashMap::<String, u32>::new());
+        let mut labels = Labels { words: Vec::new(), of: Vec::new() };
+        let size = element.bytes();
+        self.pieces(size * (BUFFER_BYTES / size).max(1), |piece| {
+            for bytes in piece.chunks_exact(size) {
+                if let Some(&word) = by_bytes.get(bytes) {
+                    labels.of.push(word);
+                    continue;
+                }
+                let index = labels.of.len();
+                let Some(word) = element.word(bytes).filter(|word| !word.is_empty()) else {
+                    return Err(match element.number(bytes) {
+                        Some(number) => format!("label {index} is {number}, {}", expected()),
+                        None => format!("label {index} is no word"),
+                    });
+                };
+                let place = *by_word.entry(word.clone()).or_insert_with(|| {
+                    labels.words.push(word);
+                    labels.words.len() as u32 - 1
+                });
+                by_bytes.insert(bytes.to_vec(), place);
+                labels.of.push(place);
+            }
+            Ok(())
+        })?;
         Ok(labels)
     }
 }
@@ -420,7 +485,7 @@ impl Reader for Arrays {
 
     fn look(&self) -> Result<Found> {
         let (_, layout, train) = self.looked(&self.train)?;
-        let mut test = Vec::new();
+        let mut test = Labels { words: Vec::new(), of: Vec::new() };
         if let Some(places) = &self.test {
             let (_, of_test, labels) = self.looked(places)?;
             if of_test != layout {
@@ -430,16 +495,7 @@ impl Reader for Arrays {
             }
             test = labels;
         }
-        let classes = in_order(train.iter().chain(&test).cloned());
-        let counts = |labels: &[String]| {
-            let mut counts = vec![0; classes.len()];
-            for label in labels {
-                if let Some(class) = classes.iter().position(|class| class == label) {
-                    counts[class] += 1;
-                }
-            }
-            counts
-        };
+        let classes = in_order(train.words.iter().chain(&test.words).cloned());
         let [channels, rows, columns] = layout.shape;
         super::splits::expect_classes(classes.len(), &self.wishes, &self.root)?;
         Ok(Found {
@@ -449,8 +505,8 @@ impl Reader for Arrays {
             columns,
             numbers: layout.numbers,
             table: Vec::new(),
-            train: counts(&train),
-            test: counts(&test),
+            train: train.counts(&classes),
+            test: test.counts(&classes),
             classes,
         })
     }
@@ -506,6 +562,40 @@ mod tests {
         let (train, _) = read(&path).unwrap();
         assert_eq!(train.pixels[..12], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
         assert_eq!(train.labels, [0, 1]);
+    }
+
+    #[test]
+    fn examples_are_the_same_however_many_are_read_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        // Rows of three do not end where a piece of the file does.
+        let count = BUFFER_BYTES as u32 / 8 + 7;
+        let numbers: Vec<f32> = (0..3 * count).map(|number| number as f32).collect();
+        let floats = numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        // A label of −0 is one of 0.
+        let labels: Vec<f64> = (0..count).map(|row| [0.0, -0.0, 7.0, 10.0][row as usize % 4]).collect();
+        let y = labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>();
+        let [x, y] = [(floats.clone(), format!("({count}, 3)"), "<f4"), (y, format!("({count},)"), "<f8")]
+            .map(|(body, shape, element)| npy(element, &shape, &body));
+        std::fs::write(&path, archive(x, y)).unwrap();
+        let (train, _) = read(&path).unwrap();
+        assert_eq!(train.pixels, floats);
+        let expected: Vec<u8> = (0..count).map(|row| [0, 0, 1, 2][row as usize % 4]).collect();
+        assert_eq!(train.labels, expected);
+    }
+
+    #[test]
+    fn an_array_with_more_or_less_behind_its_header_is_refused_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        for bytes in [3_u8, 5] {
+            let x = npy("|u1", "(2, 1, 2)", &(0..bytes).collect::<Vec<u8>>());
+            let header = x.len() - usize::from(bytes);
+            std::fs::write(&path, archive(x, npy("|u1", "(2,)", &[0, 1]))).unwrap();
+            let message = read(&path).unwrap_err().to_string();
+            let [found, expected] = [usize::from(bytes), 4].map(|body| header + body);
+            assert!(message.contains(&format!("x.npy: is {found} bytes long, expected {expected}")), "{message}");
+        }
     }
 
     #[test]
