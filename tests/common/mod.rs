@@ -211,13 +211,12 @@ impl Outcome {
 }
 
 /// The signals that interrupt a run, and the code that it leaves with. Where this process was started with SIGHUP ignored, as by `nohup`, so
-/// are those that it starts, and SIGHUP is none of them.
+/// are those that it starts, and by it they are not interrupted.
 pub fn interrupts() -> impl Iterator<Item = (&'static str, i32)> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.map_or(0, |set| u64::from_str_radix(set.trim(), 16).unwrap());
-    let is_handled = move |&(_, code): &(&str, i32)| ignored >> (code - 128 - 1) & 1 == 0;
-    [("HUP", 129), ("INT", 130), ("TERM", 143)].into_iter().filter(is_handled)
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
+    let ignores_hang_up = u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1;
+    [("HUP", 129), ("INT", 130), ("TERM", 143)].into_iter().skip(usize::from(ignores_hang_up))
 }
 
 /// Runs a command to its end.
