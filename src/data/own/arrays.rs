@@ -259,6 +259,7 @@ impl Arrays {
 }
 
 /// Labels of examples.
+#[derive(Default)]
 struct Labels {
     /// Those that differ, as words.
     words: Vec<String>,
@@ -439,7 +440,7 @@ impl Place {
         self.expect_room(header.elements().unwrap_or(u64::MAX).saturating_mul(size_of::<u32>() as u64))?;
         // What differs in bytes may be one word, as 0 and −0 are.
         let (mut by_bytes, mut by_word) = (HashMap::<Vec<u8>, u32>::new(), HashMap::<String, u32>::new());
-        let mut labels = Labels { words: Vec::new(), of: Vec::new() };
+        let mut labels = Labels::default();
         let size = element.bytes();
         self.pieces(size * (BUFFER_BYTES / size).max(1), |piece| {
             for bytes in piece.chunks_exact(size) {
@@ -485,7 +486,7 @@ impl Reader for Arrays {
 
     fn look(&self) -> Result<Found> {
         let (_, layout, train) = self.looked(&self.train)?;
-        let mut test = Labels { words: Vec::new(), of: Vec::new() };
+        let mut test = Labels::default();
         if let Some(places) = &self.test {
             let (_, of_test, labels) = self.looked(places)?;
             if of_test != layout {
