@@ -166,6 +166,15 @@ fn variants_of_optimizers_stand_side_by_side_as_one_axis() {
 }
 
 #[test]
+fn threads_may_outnumber_lanes() {
+    let place = Place::new();
+    // More than the most lanes that run at once by themselves.
+    place.run(&format!("sweep {SMALL} --epochs 1 --lr 1e-3,1e-2 --threads 70 --out many"));
+    place.run(&format!("sweep {SMALL} --epochs 1 --lr 1e-3,1e-2 --threads 1 --out one"));
+    assert_eq!(results(&place, "many"), results(&place, "one"));
+}
+
+#[test]
 fn a_lane_stops_early_where_its_own_run_does() {
     let early = |place: &Place| {
         let results = results(place, "all");
