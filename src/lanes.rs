@@ -11,8 +11,10 @@ mod epoch;
 pub mod splits;
 mod stop;
 pub mod teacher;
+mod trainers;
 
 pub use stop::Stop;
+pub use trainers::even_lanes;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,9 +32,10 @@ use crate::run::checkpoint::{self, Checkpoint, FORMAT, Meta, Model, OptimizerSta
 use crate::run::resolve;
 use crate::run::signal::Signals;
 use crate::run::weights::Weights;
-use crate::train::{Evaluator, Progress, Record, Trainer};
+use crate::train::{Progress, Record, Trainer};
 use splits::Splits;
 use teacher::SavedTeacher;
+use trainers::Trainers;
 
 /// Where the way of lanes is written down: a run's directory, a sweep's, and whatever else wants to know.
 pub trait Journal {
@@ -56,7 +59,7 @@ pub trait Journal {
     /// If they cannot be written.
     fn save(&mut self, lanes: &mut Lanes) -> Result<()>;
 
-    /// The lanes that are to leave at once, by index: asked for before every step, or before steps that a device takes at once.
+    /// The lanes that are to leave at once, by index: asked for before every step, or before steps that a device or threads take at once.
     ///
     /// # Errors
     /// If something cannot be written.
@@ -190,8 +193,7 @@ pub struct Lanes {
     /// Lanes that diverged inside an epoch: they are out of the model, and their ends are written with the next evaluation, so that
     /// the journal does not depend on when it was noticed.
     diverged: Vec<Lane>,
-    trainer: Trainer,
-    evaluator: Evaluator,
+    trainers: Trainers,
     data: Rc<Splits>,
     parents: Parents,
     environment: Environment,
@@ -234,7 +236,7 @@ impl Lanes {
         {
             tracing::warn!("{}: its net was trained on pixels scaled otherwise", path.display());
         }
-        let trainer = trainer(&configs, &data, &checkpoints, &parents, &environment.device)?;
+        let trainers = Trainers::new(&configs, &data, &checkpoints, &parents, &environment.device)?;
         let now = Instant::now();
         Ok(Self {
             batches: batches::batches(data.members.len(), configs[0].step_samples()),
@@ -243,11 +245,10 @@ impl Lanes {
             step: at.step,
             config: configs[0].clone(),
             rung: None,
-            evaluator: evaluator(&trainer, &data, &environment.device)?,
             clock: Clock { saved: now, shown: now, seconds: at.seconds, training: None, stepped: false },
             active: lanes,
             diverged,
-            trainer,
+            trainers,
             data,
             parents,
             environment,
@@ -299,8 +300,8 @@ impl Lanes {
         batches::order(&data.members, config.data_seed, config.order_epoch(self.epoch), &environment.device)
     }
 
-    /// Steps of all lanes on the next batches of `order`: one, or as many as the device takes at once before something is due between
-    /// two of them. None where the last lane has just ended.
+    /// Steps of all lanes on the next batches of `order`: one, or as many as a device or threads take at once before something is due
+    /// between two of them. None where the last lane has just ended.
     pub fn step(&mut self, order: &Tensor) -> Result<()> {
         if !self.are_running() {
             return Ok(());
@@ -308,7 +309,7 @@ impl Lanes {
         self.clock.training.get_or_insert_with(Instant::now);
         let batch = self.data.batch(order, self.position, self.config.step_samples());
         let allocations = kernel::alloc::count();
-        let taken = self.trainer.steps(batch, self.step, self.steps_together())?;
+        let taken = self.trainers.steps(batch, self.step, self.steps_together())?;
         for lane in taken.skipped {
             let progress = &mut self.active[lane].progress;
             progress.skipped += 1;
@@ -403,9 +404,10 @@ impl Lanes {
 
     /// The checkpoint of the lane in this place of [`Lanes::active`], as it stands.
     pub fn checkpoint(&mut self, place: usize) -> Result<Checkpoint> {
-        self.trainer.optimizer.at_evaluation_point()?;
+        self.trainers.at_evaluation_point()?;
         let Lane { config, progress, .. } = &self.active[place];
-        let tensors = self.trainer.tensors(place)?;
+        let (trainer, lane) = self.trainers.of(place);
+        let tensors = trainer.tensors(lane)?;
         let parameters = config.shape.parameter_names();
         let state = tensors.iter().map(|(name, _)| name).filter(|name| !parameters.contains(name)).cloned();
         let settings = config.entries();
@@ -418,8 +420,8 @@ impl Lanes {
                 teacher: self.parents.teacher.as_ref().map(|teacher| teacher.sha256.clone()),
                 optimizer: OptimizerState {
                     name: config.optimizer.name.to_owned(),
-                    steps: self.trainer.optimizer.steps(place),
-                    history: self.trainer.optimizer.history(place),
+                    steps: trainer.optimizer.steps(lane),
+                    history: trainer.optimizer.history(lane),
                     state: state.collect(),
                 },
                 progress: progress.clone(),
@@ -446,12 +448,13 @@ impl Lanes {
     /// Brings the sums of the epoch in progress to the host. This is a synchronisation of host and device.
     fn read_sums(&mut self) -> Result<()> {
         let seconds = self.seconds();
-        let sums = self.trainer.sums()?;
+        let sums = self.trainers.sums()?;
         for (place, (Lane { progress, .. }, Sums { loss, hits })) in self.active.iter_mut().zip(sums).enumerate() {
             (progress.epoch, progress.position, progress.step) = (self.epoch, self.position, self.step);
             (progress.loss_sum, progress.hits, progress.seconds) = (loss, hits, seconds);
-            if let Some(monitor) = &self.trainer.monitor {
-                progress.health.clone_from(&monitor.sums[place]);
+            let (trainer, lane) = self.trainers.of(place);
+            if let Some(monitor) = &trainer.monitor {
+                progress.health.clone_from(&monitor.sums[lane]);
             }
         }
         Ok(())
@@ -478,8 +481,8 @@ impl Lanes {
         self.active.retain(|lane| lane.stop.is_none());
         if !self.active.is_empty() {
             let configs: Vec<Config> = self.active.iter().map(|lane| lane.config.clone()).collect();
-            self.trainer = trainer(&configs, &self.data, &checkpoints, &self.parents, &self.environment.device)?;
-            self.evaluator = evaluator(&self.trainer, &self.data, &self.environment.device)?;
+            let Self { data, parents, environment, .. } = self;
+            self.trainers = Trainers::new(&configs, data, &checkpoints, parents, &environment.device)?;
         }
         Ok(())
     }
@@ -532,12 +535,6 @@ fn trainer(
         trainer.start_optimizer(lanes)?;
     }
     Ok(trainer)
-}
-
-/// The buffers of evaluations.
-fn evaluator(trainer: &Trainer, data: &Splits, device: &Device) -> Result<Evaluator> {
-    let evaluated = data.test_count().max(data.valid.as_ref().map_or(0, Tensor::elem_count));
-    Evaluator::new(&trainer.net, evaluated, data.channels.clone(), device)
 }
 
 /// The weights that `--init` names, which must be this net's: a checkpoint's, or those of a file that holds nothing else; none where it

@@ -824,7 +824,8 @@ fn lanes_at_once(options: Options, config: &Config, examples: usize, device: &De
     let state = config.groups.iter().map(|group| state_bytes(group, &config.shape)).max().unwrap_or(0);
     let of_lane = 8 * config.shape.parameters() + state;
     let by_cache = (CACHE / of_lane.max(1)) as usize;
-    let lanes = by_cache.min(MOST_LANES).max(options.threads);
+    let threads = options.threads.max(1);
+    let lanes = lanes::even_lanes(by_cache.min(MOST_LANES).max(threads), threads);
     let memory = device::available_bytes().unwrap_or(u64::MAX) / 2;
     let bytes = Trainer::bytes(config, examples);
     let by_memory = (memory / bytes.max(1)) as usize;

@@ -62,11 +62,11 @@ pub struct Batch<'a> {
 }
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Steps taken.
     pub steps: u64,
-    /// The lanes that have skipped the step; where several were taken, none.
+    /// The lanes that have skipped one of them, each as often as it has.
     pub skipped: Vec<usize>,
 }
 
@@ -273,6 +273,19 @@ impl Trainer {
         let skipped = thread_choice.step(|| self.take_step(batch, step));
         self.thread_choice = thread_choice;
         skipped.map(|skipped| Taken { steps: 1, skipped })
+    }
+
+    /// The step on `batch` and those that follow it in the order, `count` in all with as many rows each, one after the other.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn steps_in_turn(&mut self, batch: Batch<'_>, step: u64, count: u64) -> Result<Taken> {
+        let mut taken = Taken { steps: count, skipped: Vec::new() };
+        for index in 0..count {
+            let start = batch.start + index as usize * self.step_samples;
+            taken.skipped.extend(self.step(Batch { start, ..batch }, step + index)?);
+        }
+        Ok(taken)
     }
 
     fn take_step(&mut self, batch: Batch<'_>, step: u64) -> Result<Vec<usize>> {

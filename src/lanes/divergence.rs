@@ -12,9 +12,10 @@ impl Lanes {
     /// `all` is asked for any of their numbers.
     pub(super) fn remove_diverged(&mut self, journal: &dyn Journal, all: bool) -> Result<()> {
         self.read_sums()?;
-        let all = all && !self.trainer.is_finite()?;
+        let all = all && !self.trainers.are_finite()?;
         for (place, Lane { progress, stop, .. }) in self.active.iter_mut().enumerate() {
-            if !progress.loss_sum.is_finite() || all && self.trainer.first_not_finite(place)?.is_some() {
+            let (trainer, lane) = self.trainers.of(place);
+            if !progress.loss_sum.is_finite() || all && trainer.first_not_finite(lane)?.is_some() {
                 *stop = Some(Stop::Diverged(None));
             }
         }
@@ -57,7 +58,8 @@ impl Lanes {
         let (config, device) = (&self.active[place].config, &self.environment.device);
         let checkpoints = saved.map(std::slice::from_ref).unwrap_or_default();
         let mut trainer = trainer(std::slice::from_ref(config), &self.data, checkpoints, &self.parents, device)?;
-        trainer.schedules[0].clone_from(&self.trainer.schedules[place]);
+        let (own, lane) = self.trainers.of(place);
+        trainer.schedules[0].clone_from(&own.schedules[lane]);
         let is_called_off = || stops_search_on_signal && self.environment.signals.caught().is_some();
         while at.step < self.step && !is_called_off() {
             let order = batches::order(&self.data.members, config.data_seed, config.order_epoch(at.epoch), device)?;

@@ -1,14 +1,11 @@
 //! The end of an epoch and the evaluations on the way: means, best, records, and which lanes end with them.
 
 use anyhow::Result;
-use candle_core::Tensor;
 
 use super::{Journal, Lane, Lanes, Stop};
 use crate::config::Stretch;
-use crate::data::Split;
-use crate::metrics::{Means, Sums};
+use crate::metrics::Means;
 use crate::train::Record;
-use crate::train::health::HealthSums;
 
 /// The means of each lane on a split, where there is one.
 type LaneMeans = Option<Vec<Means>>;
@@ -77,10 +74,7 @@ impl Lanes {
         self.record(journal, records)?;
 
         (self.epoch, self.position, self.clock.seconds) = (epoch, 0, 0.0);
-        self.trainer.totals.set(&vec![Sums::default(); self.trainer.net.lanes()])?;
-        if let Some(monitor) = &mut self.trainer.monitor {
-            monitor.sums.fill(HealthSums::default());
-        }
+        self.trainers.begin_epoch()?;
         for Lane { progress, .. } in self.active.iter_mut().filter(|lane| !lane.has_diverged()) {
             progress.begin_epoch(epoch);
         }
@@ -131,7 +125,7 @@ impl Lanes {
                 ..record
             }
         };
-        self.active.iter().zip(&self.trainer.schedules).map(record).collect()
+        self.active.iter().zip(self.trainers.schedules()).map(record).collect()
     }
 
     /// Fills in validation and test means; a lane of which one is not finite has diverged.
@@ -139,16 +133,14 @@ impl Lanes {
         if self.active.iter().all(Lane::has_diverged) {
             return Ok(());
         }
-        self.trainer.optimizer.at_evaluation_point()?;
+        self.trainers.at_evaluation_point()?;
         let (test, valid) = self.passes()?;
-        let averaged = match &self.trainer.average {
-            Some(average) => {
-                average.exchange(&self.trainer.net)?;
-                let passes = self.passes()?;
-                average.exchange(&self.trainer.net)?;
-                Some(passes)
-            }
-            None => None,
+        let averaged = if self.trainers.exchange_averages()? {
+            let passes = self.passes()?;
+            self.trainers.exchange_averages()?;
+            Some(passes)
+        } else {
+            None
         };
         for (place, (lane, record)) in self.active.iter_mut().zip(records).enumerate() {
             if lane.has_diverged() {
@@ -162,34 +154,39 @@ impl Lanes {
             if let Some((test, valid)) = &averaged {
                 record.evaluated_average(of(test), of(valid));
             }
-            if let Some(size) = self.trainer.size(place)? {
+            let (trainer, own) = self.trainers.of(place);
+            if let Some(size) = trainer.size(own)? {
                 (record.sparsity, record.entropy_bytes) = (Some(size.sparsity), size.entropy_bytes);
-                record.settled = Some(self.trainer.is_settled(place, self.step));
+                record.settled = Some(trainer.is_settled(own, self.step));
             }
             lane.progress.judge(record, &lane.config);
-            self.trainer.schedules[place].falls.clone_from(&lane.progress.plateau.falls);
+        }
+        for (lane, schedule) in self.active.iter().zip(self.trainers.schedules_mut()) {
+            schedule.falls.clone_from(&lane.progress.plateau.falls);
         }
         Ok(())
     }
 
     /// Means of each lane on the test split and on the validation split, where there is one.
     fn passes(&self) -> Result<(LaneMeans, LaneMeans)> {
-        let pass = |split: &Split, order: &Tensor| -> Result<Vec<Means>> {
-            self.evaluator.run_lanes(&self.trainer.net, split, order, |_, _| Ok(()))
-        };
-        let test = self.data.test.as_ref().map(|(split, order)| pass(split, order)).transpose()?;
-        let valid = self.data.valid.as_ref().map(|order| pass(&self.data.train, order)).transpose()?;
+        let Self { data, trainers, .. } = self;
+        let test = data.test.as_ref().map(|(split, order)| trainers.means(split, order)).transpose()?;
+        let valid = data.valid.as_ref().map(|order| trainers.means(&data.train, order)).transpose()?;
         Ok((test, valid))
     }
 
     /// Fills in the health of the epoch that ends, where it is measured.
     fn measure_health(&mut self, records: &mut [Record]) -> Result<()> {
-        let Some(monitor) = &self.trainer.monitor else { return Ok(()) };
-        let dead = self.evaluator.dead_units(&self.trainer.net, &self.data.train, &self.data.sample)?;
+        if !self.config.health {
+            return Ok(());
+        }
+        let dead = self.trainers.dead_units(&self.data.train, &self.data.sample)?;
         let names = self.config.shape.parameter_names();
         for (place, record) in records.iter_mut().enumerate() {
-            let ruled = self.trainer.optimizer.ruled_by_epsilon(place)?;
-            record.health = Some(monitor.sums[place].health(&names, &ruled, &dead[place]));
+            let (trainer, lane) = self.trainers.of(place);
+            let Some(monitor) = &trainer.monitor else { continue };
+            let ruled = trainer.optimizer.ruled_by_epsilon(lane)?;
+            record.health = Some(monitor.sums[lane].health(&names, &ruled, &dead[place]));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{Result, bail};
 
@@ -48,7 +49,7 @@ pub struct Log {
 struct Emulated {
     emulator: &'static Emulator,
     recording: RefCell<Option<Vec<Task>>>,
-    log: Rc<RefCell<Log>>,
+    log: Arc<Mutex<Log>>,
     /// Whether recording fails, as on a device that cannot.
     refuses: Cell<bool>,
 }
@@ -72,12 +73,12 @@ fn emulate<R>(refuses: bool, body: impl FnOnce() -> R) -> Option<(R, Log)> {
         }
     }
     let emulator = Emulator::get()?;
-    let log = Rc::new(RefCell::new(Log::default()));
+    let log = Arc::new(Mutex::new(Log::default()));
     let queue = Emulated { emulator, recording: RefCell::new(None), log: log.clone(), refuses: Cell::new(refuses) };
     let restore = RestoreQueue(CURRENT.replace(Some(Rc::new(queue))));
     let answer = body();
     drop(restore);
-    let log = log.borrow().clone();
+    let log = log.lock().unwrap().clone();
     Some((answer, log))
 }
 
@@ -88,7 +89,7 @@ impl Emulated {
             return;
         }
         if let Task::Launch { kernel, .. } = &task {
-            *self.log.borrow_mut().launches.entry(kernel.clone()).or_default() += 1;
+            *self.log.lock().unwrap().launches.entry(kernel.clone()).or_default() += 1;
         }
         perform(self.emulator, &task);
     }
@@ -170,7 +171,7 @@ impl Queue for Emulated {
         if self.is_capturing() {
             bail!("host memory cannot be read by a step that is recorded");
         }
-        self.log.borrow_mut().uploads += 1;
+        self.log.lock().unwrap().uploads += 1;
         // SAFETY: the buffer has room for the bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer::<u8>(to).cast_mut(), bytes.len()) }
         Ok(())
@@ -180,7 +181,7 @@ impl Queue for Emulated {
         if self.is_capturing() {
             bail!("a step that is recorded has no results yet");
         }
-        self.log.borrow_mut().downloads += 1;
+        self.log.lock().unwrap().downloads += 1;
         // SAFETY: the tensor holds as many bytes.
         unsafe { std::ptr::copy_nonoverlapping(pointer::<u8>(from), bytes.as_mut_ptr(), bytes.len()) }
         Ok(())
@@ -197,7 +198,7 @@ impl Queue for Emulated {
         let done = body();
         let tasks = self.recording.take().unwrap_or_default();
         done?;
-        self.log.borrow_mut().captures += 1;
+        self.log.lock().unwrap().captures += 1;
         Ok(Box::new(Recorded { tasks, emulator: self.emulator, log: self.log.clone() }))
     }
 
@@ -209,12 +210,12 @@ impl Queue for Emulated {
 struct Recorded {
     tasks: Vec<Task>,
     emulator: &'static Emulator,
-    log: Rc<RefCell<Log>>,
+    log: Arc<Mutex<Log>>,
 }
 
 impl Graph for Recorded {
     fn launch(&self) -> Result<()> {
-        self.log.borrow_mut().replays += 1;
+        self.log.lock().unwrap().replays += 1;
         self.tasks.iter().for_each(|task| perform(self.emulator, task));
         Ok(())
     }

@@ -143,7 +143,7 @@ pub trait Queue {
 }
 
 /// What was recorded.
-pub trait Graph {
+pub trait Graph: Send {
     /// Does it all, in the order of the queue.
     fn launch(&self) -> Result<()>;
 }

@@ -224,6 +224,9 @@ impl Queue for CudaQueue {
 
 struct Captured(CudaGraph);
 
+// SAFETY: a graph may be launched and freed by any thread, as long as no two do so at once, and whoever holds it holds it alone.
+unsafe impl Send for Captured {}
+
 impl Graph for Captured {
     fn launch(&self) -> Result<()> {
         self.0.launch().w()

@@ -130,6 +130,15 @@ pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync) {
     });
 }
 
+/// Calls `task` with every item, on as many threads as there are. Otherwise as [`for_each`].
+pub fn for_each_of<T: Send>(items: &mut [T], task: impl Fn(&mut T) + Sync) {
+    let shared = Shared(items.as_mut_ptr());
+    for_each(items.len(), |index| {
+        // SAFETY: every item is one task's.
+        unsafe { shared.slice(index, 1) }.iter_mut().for_each(&task);
+    });
+}
+
 /// Into how many tasks a loop of `work` multiplications is cut, at most `most`: as many for each thread, if there is enough work.
 pub fn tasks(work: usize, most: usize) -> usize {
     let threads = threads();
