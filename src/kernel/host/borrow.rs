@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash as _, Hasher};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, bail};
@@ -33,7 +34,7 @@ pub fn borrow_mut<T: Element, R>(tensor: &Tensor, body: impl FnOnce(&mut [T]) ->
         element: std::marker::PhantomData::<T>,
     };
     // Taken out of the lock, since a body may borrow other tensors.
-    let view = views().get(&tensor.id()).cloned();
+    let view = views(tensor.id()).get(&tensor.id()).cloned();
     view.as_ref().unwrap_or(tensor).inplace_op1(&op)?;
     match op.answer.into_inner() {
         Some(answer) => Ok(answer),
@@ -71,12 +72,42 @@ fn range(layout: &Layout) -> Result<(usize, usize)> {
     }
 }
 
-/// A view of one element for each tensor of a [`Views`]. One map for all threads: what holds a tensor may be made on one, used on
-/// another and dropped on a third.
-static VIEWS: LazyLock<Mutex<HashMap<TensorId, Tensor>>> = LazyLock::new(Mutex::default);
+/// Maps of views: more than threads are likely to write to their tensors at the same moment.
+const MAPS: usize = 64;
 
-fn views() -> MutexGuard<'static, HashMap<TensorId, Tensor>> {
-    VIEWS.lock().unwrap_or_else(PoisonError::into_inner)
+type Map = HashMap<TensorId, Tensor, BuildHasherDefault<ByNumber>>;
+
+/// A view of one element for each tensor of a [`Views`]. Maps for all threads: what holds a tensor may be made on one, used on another and
+/// dropped on a third.
+static VIEWS: LazyLock<[Mutex<Map>; MAPS]> = LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
+
+/// The map that a tensor's view belongs to: threads that train nets of their own seldom wait for each other at one.
+fn views(id: TensorId) -> MutexGuard<'static, Map> {
+    let mut hasher = ByNumber::default();
+    id.hash(&mut hasher);
+    VIEWS[(hasher.finish() >> 32) as usize % MAPS].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Spreads the numbers of tensors, which are counted up, over all bits: every tensor that is written in a step is looked up in it.
+#[derive(Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(byte.into());
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        /// 2⁶⁴ over the golden ratio.
+        const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+        self.0 = (self.0 ^ number as u64).wrapping_mul(FACTOR);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Views of the tensors that are written in every step: as long as this lives, they are lent without taking memory.
@@ -93,7 +124,7 @@ impl Views {
         for tensor in tensors {
             if tensor.elem_count() > 0 && tensor.is_contiguous() && tensor.device().is_cpu() {
                 let view = tensor.flatten_all()?.narrow(0, 0, 1)?.reshape(())?;
-                views().insert(tensor.id(), view);
+                views(tensor.id()).insert(tensor.id(), view);
                 own.0.push(tensor.id());
             }
         }
@@ -103,12 +134,11 @@ impl Views {
 
 impl Drop for Views {
     fn drop(&mut self) {
-        // The tensors go after the lock: what they free may take it.
-        let freed: Vec<Option<Tensor>> = {
-            let mut views = views();
-            self.0.iter().map(|id| views.remove(id)).collect()
-        };
-        drop(freed);
+        for &id in &self.0 {
+            // The tensor goes after the lock: what it frees may take it.
+            let freed = views(id).remove(&id);
+            drop(freed);
+        }
     }
 }
 
@@ -132,7 +162,7 @@ mod tests {
         assert_eq!(count(), before, "a tensor with a view is lent without taking memory");
         assert_eq!(tensor.to_vec2::<f32>()?, [[1.0, 0.0, 0.0], [2.0, 3.0, 2.0]]);
         drop(own);
-        assert!([&tensor, &row].iter().all(|tensor| !views().contains_key(&tensor.id())));
+        assert!([&tensor, &row].iter().all(|tensor| !views(tensor.id()).contains_key(&tensor.id())));
         assert!(borrow_mut(&row, |_: &mut [u8]| ()).is_err(), "wrong type");
         assert!(borrow(&row, |_: &[u8]| ()).is_err(), "wrong type");
         assert!(borrow(&tensor.t()?, |_: &[f32]| ()).is_err(), "not contiguous");
@@ -143,7 +173,7 @@ mod tests {
     fn a_view_that_is_made_on_one_thread_is_let_go_on_another() -> Result<()> {
         let tensor = Tensor::zeros(1000, candle_core::DType::F32, &Device::Cpu)?;
         let own = Views::new([&tensor])?;
-        assert!(views().contains_key(&tensor.id()));
+        assert!(views(tensor.id()).contains_key(&tensor.id()));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let before = count();
@@ -152,7 +182,7 @@ mod tests {
                 drop(own);
             });
         });
-        assert!(!views().contains_key(&tensor.id()));
+        assert!(!views(tensor.id()).contains_key(&tensor.id()));
         Ok(())
     }
 }
