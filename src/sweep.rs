@@ -225,28 +225,27 @@ impl Sweep {
             chunk.iter().copied().filter(|point| self.directory.waiting.get(*point).is_some()).collect();
         // What was saved at a rung is judged again, with what comes of it; what was judged there goes on to the next.
         let mut judged = 0;
-        match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
+        let (restored, path) = match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
             Some(saved) => {
                 for Diverged { point, progress, reason } in saved.manifest.diverged {
                     lanes.push(Lane::diverged(point, self.points.config(point)?, progress, reason));
                 }
-                for SavedLane { point, checkpoint, best } in saved.lanes {
-                    lanes::expect_same_data(&checkpoint, &data, &self.directory.lanes(), "sweep")?;
-                    lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
-                }
+                (saved.lanes, self.directory.lanes())
             }
             None if waiting.is_empty() => {
                 for point in chunk {
                     lanes.push(Lane::new(point, self.points.config(point)?));
                 }
+                (Vec::new(), self.directory.lanes())
             }
             None => {
                 judged = 1;
-                for SavedLane { point, checkpoint, best } in self.directory.waiting.lanes(&waiting)? {
-                    lanes::expect_same_data(&checkpoint, &data, self.directory.path(), "sweep")?;
-                    lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
-                }
+                (self.directory.waiting.lanes(&waiting)?, self.directory.path().to_owned())
             }
+        };
+        for SavedLane { point, checkpoint, best } in restored {
+            lanes::expect_same_data(&checkpoint, &data, &path, "sweep")?;
+            lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
         }
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
         lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + judged));
