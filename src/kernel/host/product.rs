@@ -2,7 +2,7 @@
 //! the number of threads, nor the vector width, nor the lanes that are computed beside it change a bit.
 //!
 //! There are two ways, by how the second matrix lies in memory; what a task needs of it again and again is copied to a panel in the
-//! first-level cache:
+//! first-level cache, while what it will copy next is on its way:
 //!
 //! - its columns are contiguous (x·wᵀ, the forward pass): the products of two contiguous vectors go to 4 running sums, which are
 //!   added by halves at the end; in slices of at most [`SLICE`] terms.
@@ -23,11 +23,14 @@ pub use outer::DEPTH;
 use std::cell::RefCell;
 
 use self::inner::{GROUP, SLICE, SUMS, inner};
-use self::outer::outer;
+use self::outer::{FIRST_ROOM, STRIP, outer};
 use self::tile::{Destination, Region, UNIT};
 use super::simd::Width;
 use super::sums::add;
 use super::team::{self, ELEMENT_WORK, Shared};
+
+/// Rows that the tallest tile takes at once.
+const TALL: usize = 8;
 
 /// Multiplications of a product that take as long as one elsewhere.
 const AT_ONCE: usize = 8;
@@ -102,23 +105,25 @@ pub fn multiply_lanes<'a>(
         let start = unsafe { start.add(lane * offset) };
         compute(width, &product, Destination { start, stride }, &cut.region([m, k, n], part));
     };
-    if cut.parts == 1 {
+    if cut.parts() == 1 {
         let each = lanes.div_ceil(tasks);
         team::for_each(lanes.div_ceil(each), |task| {
             (task * each..lanes.min((task + 1) * each)).for_each(|lane| one(lane, 0));
         });
     } else {
-        team::for_each(lanes * cut.parts, |task| one(task / cut.parts, task % cut.parts));
+        let parts = cut.parts();
+        team::for_each(lanes * parts, |task| one(task / parts, task % parts));
     }
 }
 
 /// How the product of a lane is cut into parts, a task each.
+#[derive(Clone, Copy)]
 struct Cut {
-    /// Whether rows are cut, else columns.
-    by_rows: bool,
-    /// Those that a tile takes at once.
+    /// Pieces of its rows, in whole tiles.
+    rows: usize,
+    /// Pieces of its columns, each a multiple of `unit` wide but the last.
+    columns: usize,
     unit: usize,
-    parts: usize,
 }
 
 impl Cut {
@@ -127,28 +132,36 @@ impl Cut {
         let [m, k, n] = product.shape();
         let by_columns = product.has_contiguous_columns();
         assert!(!by_columns || product.a.column_stride == 1);
+        let threads = team::threads();
+        let most = |long: usize, unit: usize, least: usize| threads.max(long / least).min(long.div_ceil(unit));
+        let is_tall = if by_columns { m >= n } else { m > k };
         // Tasks take the rows or columns for which they share least. Forward, outputs of a layer that is wider than the batch: each
-        // thread then reads those weights that it has updated. Backward, likewise, rows of the weights' gradient.
-        let by_rows = if by_columns { m >= n } else { m > k };
-        // A task copies panels of its own, which pays where it has many rows; and it takes whole tiles.
-        let (long, unit, least) = match (by_columns, by_rows) {
-            (_, true) => (m, 8, 64),
-            (true, false) => (n, 12, 12),
-            (false, false) => (n, 16, 96),
+        // thread then reads those weights that it has updated. Backward, likewise, rows of the weights' gradient, a share for each thread,
+        // in pieces of some strips of columns: what is copied of the second matrix then serves all rows of the share.
+        let (rows, columns, unit) = match (by_columns, is_tall) {
+            (true, true) => (most(m, TALL, 64), 1, GROUP),
+            (true, false) => (1, most(n, GROUP, GROUP), GROUP),
+            (false, true) => (threads.min(m / 64).max(1), (n / (4 * STRIP)).max(1), UNIT),
+            (false, false) => (1, most(n, UNIT, 2 * STRIP), UNIT),
         };
-        let most = team::threads().max(long / least).min(long.div_ceil(unit));
-        let tasks = team::tasks(lanes * m * n * k / AT_ONCE, lanes * most);
+        let tasks = team::tasks(lanes * m * n * k / AT_ONCE, lanes * rows * columns);
         let parts = if lanes >= tasks { 1 } else { tasks.div_ceil(lanes) };
-        (Self { by_rows, unit, parts }, tasks)
+        let rows = rows.min(parts);
+        (Self { rows, columns: parts / rows, unit }, tasks)
+    }
+
+    fn parts(self) -> usize {
+        self.rows * self.columns
     }
 
     /// A part of an m × k × n product.
-    fn region(&self, [m, k, n]: [usize; 3], part: usize) -> Region {
-        let long = if self.by_rows { m } else { n };
-        let at = |part: usize| (long.div_ceil(self.unit) * part / self.parts * self.unit).min(long);
-        let range = at(part)..at(part + 1);
-        let (rows, columns) = if self.by_rows { (range, 0..n) } else { (0..m, range) };
-        Region { rows, columns, terms: 0..k }
+    fn region(self, [m, k, n]: [usize; 3], part: usize) -> Region {
+        let range = |long: usize, unit: usize, parts: usize, part: usize| {
+            let at = |part: usize| (long.div_ceil(unit) * part / parts * unit).min(long);
+            at(part)..at(part + 1)
+        };
+        let rows = range(m, TALL, self.rows, part / self.columns);
+        Region { rows, columns: range(n, self.unit, self.columns, part % self.columns), terms: 0..k }
     }
 }
 
@@ -205,56 +218,61 @@ pub fn by_slices(out: &mut [f32], room: &mut [f32], slices: usize, compute: impl
     }
 }
 
-/// Room for what is copied of the second matrix: of 12 columns and a slice, or of 48 and two slices.
+/// Room for what is copied of the matrices.
 #[repr(align(64))]
-struct PackedPanel([f32; GROUP * SLICE]);
+struct Panels {
+    /// Of the second: 12 columns and a slice, or 48 and two slices, for the first-level cache.
+    second: [f32; GROUP * SLICE],
+    /// Of the first where it needs that, for the second-level cache.
+    first: [f32; FIRST_ROOM],
+}
 
 thread_local! {
-    static PANEL: RefCell<PackedPanel> = const { RefCell::new(PackedPanel([0.0; GROUP * SLICE])) };
+    static PANELS: RefCell<Panels> = const { RefCell::new(Panels { second: [0.0; GROUP * SLICE], first: [0.0; FIRST_ROOM] }) };
 }
 
 /// A part of a product, by [`inner()`] or [`outer()`].
 fn compute(width: Width, product: &Product<'_>, out: Destination, part: &Region) {
-    PANEL.with_borrow_mut(|PackedPanel(panel)| compute_with(width, product, out, part, panel));
+    PANELS.with_borrow_mut(|panels| compute_with(width, product, out, part, panels));
 }
 
-fn compute_with(width: Width, product: &Product<'_>, out: Destination, part: &Region, panel: &mut [f32]) {
+fn compute_with(width: Width, product: &Product<'_>, out: Destination, part: &Region, panels: &mut Panels) {
     let by_columns = product.has_contiguous_columns();
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m256, __m512};
 
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(by_columns: bool, product: &Product<'_>, out: Destination, part: &Region, panel: &mut [f32]) {
+        fn avx2(by_columns: bool, product: &Product<'_>, out: Destination, part: &Region, panels: &mut Panels) {
             if by_columns {
-                inner::<__m256, 2, 3>(product, out, part, panel);
+                inner::<__m256, 2, 3>(product, out, part, &mut panels.second);
             } else {
-                outer::<__m256, 6, 1, 2>(product, out, part, panel);
+                outer::<__m256, 6, 1, 2>(product, out, part, &mut panels.second, &mut panels.first);
             }
         }
 
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-        fn avx512(by_columns: bool, product: &Product<'_>, out: Destination, part: &Region, panel: &mut [f32]) {
+        fn avx512(by_columns: bool, product: &Product<'_>, out: Destination, part: &Region, panels: &mut Panels) {
             if by_columns {
-                inner::<__m512, 4, 8>(product, out, part, panel);
+                inner::<__m512, 4, 8>(product, out, part, &mut panels.second);
             } else {
-                outer::<__m512, 8, 3, 1>(product, out, part, panel);
+                outer::<__m512, 8, 3, 1>(product, out, part, &mut panels.second, &mut panels.first);
             }
         }
 
         match width {
             // SAFETY: a `Width` above `Scalar` comes from `Width::available`, which asked the CPU.
-            Width::Avx512 => return unsafe { avx512(by_columns, product, out, part, panel) },
+            Width::Avx512 => return unsafe { avx512(by_columns, product, out, part, panels) },
             // SAFETY: as above.
-            Width::Avx2 => return unsafe { avx2(by_columns, product, out, part, panel) },
+            Width::Avx2 => return unsafe { avx2(by_columns, product, out, part, panels) },
             Width::Scalar => {}
         }
     }
     let _ = width;
     if by_columns {
-        inner::<[f32; SUMS], 1, 4>(product, out, part, panel);
+        inner::<[f32; SUMS], 1, 4>(product, out, part, &mut panels.second);
     } else {
-        outer::<[f32; UNIT], 6, 1, 1>(product, out, part, panel);
+        outer::<[f32; UNIT], 6, 1, 1>(product, out, part, &mut panels.second, &mut panels.first);
     }
 }
 
@@ -296,7 +314,7 @@ mod tests {
         if product.relu && z < 0.0 { 0.0 } else { z }
     }
 
-    const SHAPES: [(usize, usize, usize); 12] = [
+    const SHAPES: [(usize, usize, usize); 14] = [
         (1, 1, 1),
         (5, 7, 3),
         (3, 0, 2),
@@ -309,6 +327,9 @@ mod tests {
         (33, 129, 100),
         (16, 16, 16),
         (9, 400, 13),
+        // Copied of the first matrix too, where its rows lie 512 bytes apart; more rows than are copied at once.
+        (128, 70, 150),
+        (384, 200, 113),
     ];
 
     /// Calls `check` with every shape in both ways, with and without bias and activation.

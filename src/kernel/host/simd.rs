@@ -93,6 +93,18 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = values;
 }
 
+/// Asks for the line in which a number lies to be brought into the first-level cache.
+#[inline(always)]
+pub fn prefetch_near(number: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint, wherever it points.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(number.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = number;
+}
+
 /// The sum of N numbers, a power of two, by halves: an order that does not depend on the vector width.
 #[inline(always)]
 pub fn by_halves<T: Copy + std::ops::AddAssign, const N: usize>(mut numbers: [T; N]) -> T {

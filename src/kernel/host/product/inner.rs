@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::matrix::Product;
 use super::tile::{Destination, Epilogue, Region, UNIT, unrolled};
 use crate::kernel::host::register::DotSums;
+use crate::kernel::host::simd::prefetch_near;
+use crate::kernel::host::sums::LINE;
 
 /// Running sums of an element whose two vectors are both contiguous: few, so that a register holds several elements and little is
 /// left to add at the end.
@@ -90,8 +92,15 @@ fn interleave<V: DotSums<G>, const G: usize>(
             let column = (columns.start + register * G + g).min(columns.end - 1);
             product.b.from(slice.start, column)[..count].as_ptr()
         });
+        let later = std::array::from_fn::<_, G, _>(|g| {
+            let column = (columns.start + (register + 1) * G + g).min(product.b.columns - 1);
+            product.b.from(slice.start, column)[..count].as_ptr()
+        });
         for (step, to) in to.chunks_exact_mut(registers * G * SUMS).enumerate() {
             let term = step * SUMS;
+            if step.is_multiple_of(LINE / SUMS) {
+                later.iter().for_each(|column| prefetch_near(column.wrapping_add(term)));
+            }
             let to = &mut to[register * G * SUMS..][..G * SUMS];
             // SAFETY: each pointer is of `count` numbers, and those from `term` on are among them; there is room for the register.
             unsafe { V::of_each(from.map(|column| column.add(term)), SUMS.min(count - term)).store(to.as_mut_ptr()) };

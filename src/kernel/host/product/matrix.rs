@@ -1,5 +1,7 @@
 //! What is multiplied: views of numbers as matrices.
 
+use std::ops::Range;
+
 /// A view of f32 numbers as a matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
@@ -26,6 +28,15 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
             ..self
         }
+    }
+
+    /// Some rows and columns of it.
+    #[inline(always)]
+    pub(super) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let from = rows.start * self.row_stride + columns.start * self.column_stride;
+        // Where there are no terms there are no numbers.
+        let data = self.data.get(from..).unwrap_or_default();
+        Self { data, rows: rows.len(), columns: columns.len(), ..self }
     }
 
     /// The numbers from this element on.

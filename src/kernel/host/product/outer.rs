@@ -1,10 +1,9 @@
 //! Sums of a vector times numbers, as in the backward pass: an element is one running sum, in slices of [`DEPTH`] terms.
 
-use std::ops::Range;
-
-use super::matrix::Product;
+use super::matrix::{Matrix, Product};
 use super::tile::{Destination, Epilogue, Region, UNIT, load, store, unrolled};
 use crate::kernel::host::register::Register;
+use crate::kernel::host::simd::prefetch;
 
 /// Terms of a running sum: blocked sums round less, and a panel of so many rows stays in the first-level cache.
 pub const DEPTH: usize = 64;
@@ -15,6 +14,18 @@ const COPIED: usize = 2 * DEPTH;
 /// Fewer tiles than this read the second matrix where it lies; more, from a copy of a panel.
 const WORTH_A_COPY: usize = 16;
 
+/// Columns of a panel: tiles side by side read the same numbers of the first matrix, and the same few pages of the result.
+pub const STRIP: usize = 3 * UNIT;
+
+/// Rows of the first matrix that are copied at once.
+const HEIGHT: usize = 256;
+
+/// From one term to the next in that copy: an odd number of cache lines.
+const SPREAD: usize = HEIGHT + UNIT;
+
+/// Numbers that are copied of the first matrix at most.
+pub const FIRST_ROOM: usize = COPIED * SPREAD;
+
 /// A part of a product whose second matrix has contiguous rows, in tiles of at most M rows and N × 16 columns.
 #[inline(always)]
 pub fn outer<V: Register, const M: usize, const N: usize, const P: usize>(
@@ -22,79 +33,105 @@ pub fn outer<V: Register, const M: usize, const N: usize, const P: usize>(
     out: Destination,
     part: &Region,
     panel: &mut [f32],
+    first: &mut [f32],
 ) {
     let Region { rows, columns, terms } = part;
-    let tiles = rows.len().div_ceil(M);
-    // Rows 4 KiB apart share the few places that the cache has for them.
-    let is_aliased = product.b.row_stride.is_multiple_of(1024);
-    // Without terms there is one slice, whose sums are 0.
+    // Terms that lie 512 bytes apart or a multiple share the few places that the cache has for their numbers, and every strip reads
+    // them again.
+    let Matrix { row_stride, column_stride, .. } = product.a;
+    let is_spread = row_stride == 1 && column_stride.is_multiple_of(128) && columns.len() > 2 * STRIP;
+    let height = if is_spread { HEIGHT } else { rows.len().max(1) };
+    // Without terms there is one turn, whose sums are 0.
     for start in (terms.start..terms.end.max(terms.start + 1)).step_by(COPIED) {
-        let depth = COPIED.min(terms.end - start);
-        let mut column = columns.start;
-        while column < columns.end {
-            let left = columns.end - column;
-            let units = (left / UNIT).min(N);
-            let width = if units == 0 { left } else { units * UNIT };
-            let row_length = units.max(1) * UNIT;
-            let (b, stride) = if units > 0 && tiles < WORTH_A_COPY && !is_aliased && depth > 0 {
-                (product.b.from(start, column), product.b.row_stride)
-            } else {
-                pack::<V>(product, start..start + depth, column..column + width, panel, row_length);
-                (&*panel, row_length)
-            };
-            let strip =
-                OuterTile { start, depth, is_first: start == terms.start, b, stride, row: rows.start, column, width };
-            outer_strip::<V, N, P>(product, out, strip, rows.end, tiles, units);
-            column += width;
+        let terms = start..terms.end.min(start + COPIED);
+        for row in rows.clone().step_by(height) {
+            let rows = row..rows.end.min(row + height);
+            let mut a = product.a.part(rows.clone(), terms.clone());
+            if is_spread {
+                pack::<V>(a.transposed(), first, SPREAD);
+                a = Matrix::rows(first, terms.len(), rows.len(), SPREAD).transposed();
+            }
+            let b = product.b.part(terms.clone(), columns.clone());
+            let (is_first, is_last) = (start == part.terms.start, terms.end == product.a.columns);
+            let block = OuterTile { a, b, is_first, is_last, row: rows.start, column: columns.start };
+            outer_block::<V, M, N, P>(product, out, block, panel);
         }
     }
 }
 
-/// The tiles of some columns, one below the other; a slice of the terms after the other.
+/// The tiles of some rows and columns, a strip of columns after the other.
 #[inline(always)]
-fn outer_strip<V: Register, const N: usize, const P: usize>(
+fn outer_block<V: Register, const M: usize, const N: usize, const P: usize>(
+    product: &Product<'_>,
+    out: Destination,
+    block: OuterTile<'_>,
+    panel: &mut [f32],
+) {
+    let Matrix { rows: depth, columns, row_stride, .. } = block.b;
+    // Rows 4 KiB apart share the few places that the cache has for them.
+    let is_aliased = row_stride.is_multiple_of(1024);
+    let is_packed = is_aliased || block.a.rows.div_ceil(M) >= WORTH_A_COPY;
+    let mut column = 0;
+    while column < columns {
+        let left = columns - column;
+        let width = if left < UNIT { left } else { (left / UNIT * UNIT).min(STRIP) };
+        let mut b = block.b.part(0..depth, column..column + width);
+        if is_packed || width < UNIT {
+            let length = width.next_multiple_of(UNIT);
+            pack::<V>(b, panel, length);
+            // The next strip is on its way meanwhile: its rows lie in as many pages.
+            let next = column + width..columns.min(column + width + STRIP);
+            (0..depth).for_each(|term| prefetch(&block.b.from(term, next.start)[..next.len()]));
+            b = Matrix::rows(panel, depth, width, length);
+        }
+        outer_strip::<V, M, N, P>(product, out, OuterTile { b, column: block.column + column, ..block });
+        column += width;
+    }
+}
+
+/// The tiles of some columns: those side by side, a slice of the terms after the other, then those below.
+#[inline(always)]
+fn outer_strip<V: Register, const M: usize, const N: usize, const P: usize>(
     product: &Product<'_>,
     out: Destination,
     strip: OuterTile<'_>,
-    end: usize,
-    tiles: usize,
-    units: usize,
 ) {
-    let mut row = strip.row;
+    let OuterTile { a: Matrix { rows: height, columns: depth, .. }, b: Matrix { columns: width, .. }, .. } = strip;
+    let tiles = height.div_ceil(M);
+    let mut row = 0;
     for tile in 0..tiles {
-        let height = (end - row).div_ceil(tiles - tile);
-        for slice in (0..strip.depth.max(1)).step_by(DEPTH) {
-            let tile = OuterTile {
-                start: strip.start + slice,
-                depth: DEPTH.min(strip.depth - slice),
-                is_first: strip.is_first && slice == 0,
-                b: &strip.b[slice * strip.stride..],
-                row,
-                ..strip
-            };
-            match units {
-                3 if N >= 3 => outer_rows::<V, 3, P>(height, product, out, tile),
-                2 if N >= 2 => outer_rows::<V, 2, P>(height, product, out, tile),
-                _ => outer_rows::<V, 1, P>(height, product, out, tile),
+        let end = row + (height - row).div_ceil(tiles - tile);
+        for start in (0..depth.max(1)).step_by(DEPTH) {
+            let terms = start..depth.min(start + DEPTH);
+            let a = strip.a.part(row..end, terms.clone());
+            for column in (0..width).step_by(N * UNIT) {
+                let columns = column..width.min(column + N * UNIT);
+                let tile = OuterTile {
+                    a,
+                    b: strip.b.part(terms.clone(), columns.clone()),
+                    is_first: strip.is_first && start == 0,
+                    is_last: strip.is_last && terms.end == depth,
+                    row: strip.row + row,
+                    column: strip.column + column,
+                };
+                match columns.len() / UNIT {
+                    3 if N >= 3 => outer_rows::<V, 3, P>(product, out, tile),
+                    2 if N >= 2 => outer_rows::<V, 2, P>(product, out, tile),
+                    _ => outer_rows::<V, 1, P>(product, out, tile),
+                }
             }
         }
-        row += height;
+        row = end;
     }
 }
 
-/// Copies some terms' rows of the second matrix, `row_length` apart: what these columns hold of them, then zeros.
+/// Copies the rows of a matrix, to rows of `length` numbers: what they hold, then zeros.
 #[inline(always)]
-fn pack<V: Register>(
-    product: &Product<'_>,
-    terms: Range<usize>,
-    columns: Range<usize>,
-    panel: &mut [f32],
-    row_length: usize,
-) {
-    for (term, copy) in terms.zip(panel.chunks_exact_mut(row_length)) {
-        let from = &product.b.from(term, columns.start)[..columns.len()];
+fn pack<V: Register>(from: Matrix<'_>, to: &mut [f32], length: usize) {
+    for (row, copy) in (0..from.rows).zip(to.chunks_exact_mut(length)) {
+        let from = &from.from(row, 0)[..from.columns];
         for (at, to) in copy.chunks_exact_mut(V::COUNT).enumerate() {
-            let from = &from[(at * V::COUNT).min(columns.len())..];
+            let from = &from[(at * V::COUNT).min(from.len())..];
             let count = from.len().min(V::COUNT);
             // SAFETY: `count` numbers are read, and a register has room.
             unsafe { load::<V>(count, from.as_ptr()).store(to.as_mut_ptr()) };
@@ -105,12 +142,11 @@ fn pack<V: Register>(
 /// A tile of 1 to 8 rows.
 #[inline(always)]
 fn outer_rows<V: Register, const N: usize, const P: usize>(
-    height: usize,
     product: &Product<'_>,
     out: Destination,
     tile: OuterTile<'_>,
 ) {
-    match height {
+    match tile.a.rows {
         1 => outer_tile::<V, 1, N, P>(product, out, tile),
         2 => outer_tile::<V, 2, N, P>(product, out, tile),
         3 => outer_tile::<V, 3, N, P>(product, out, tile),
@@ -122,23 +158,20 @@ fn outer_rows<V: Register, const N: usize, const P: usize>(
     }
 }
 
-/// Where a tile lies, and the terms of this turn.
+/// Where a tile lies, or several, and what is multiplied in this turn.
 #[derive(Clone, Copy)]
 struct OuterTile<'a> {
-    /// The first term.
-    start: usize,
-    /// Their number.
-    depth: usize,
-    /// Whether the sums begin with them.
+    /// Its rows of the first matrix, with this turn's terms.
+    a: Matrix<'a>,
+    /// Its columns of the second, with the same terms. Fewer than 16 are followed by zeros.
+    b: Matrix<'a>,
+    /// Whether the sums begin with these terms.
     is_first: bool,
-    /// Their rows of the second matrix, from the tile's first column on.
-    b: &'a [f32],
-    /// From one of them to the next.
-    stride: usize,
+    /// Whether they end with them.
+    is_last: bool,
+    /// Where it begins in the product.
     row: usize,
     column: usize,
-    /// Columns of the tile.
-    width: usize,
 }
 
 /// A tile of M rows and N × 16 columns: one slice of its sums.
@@ -148,9 +181,8 @@ fn outer_tile<V: Register, const M: usize, const N: usize, const P: usize>(
     out: Destination,
     tile: OuterTile<'_>,
 ) {
-    let OuterTile { start, depth, is_first, row, column, width, .. } = tile;
-    let sums = outer_sums::<V, M, N, P>(product, tile);
-    let is_last = start + depth == product.a.columns;
+    let OuterTile { b: Matrix { columns: width, .. }, is_first, is_last, row, column, .. } = tile;
+    let sums = outer_sums::<V, M, N, P>(tile);
     let is_finished = is_last && (product.relu || !product.bias.is_empty());
     unrolled!(I < M, {
         // SAFETY: this task's columns; the rows belong to no other task of theirs.
@@ -177,18 +209,15 @@ fn outer_tile<V: Register, const M: usize, const N: usize, const P: usize>(
 
 /// The sums of a tile over the terms of this turn.
 #[inline(always)]
-fn outer_sums<V: Register, const M: usize, const N: usize, const P: usize>(
-    product: &Product<'_>,
-    tile: OuterTile<'_>,
-) -> [[[V; P]; N]; M] {
-    let OuterTile { start, depth, b, stride, row, .. } = tile;
-    let a = &product.a;
+fn outer_sums<V: Register, const M: usize, const N: usize, const P: usize>(tile: OuterTile<'_>) -> [[[V; P]; N]; M] {
+    let OuterTile { a, b, .. } = tile;
+    let (depth, stride) = (a.columns, b.row_stride);
     let mut sums = [[[V::splat(0.0); P]; N]; M];
     if depth > 0 {
-        let numbers = a.from(row, start);
+        let (numbers, vectors) = (a.from(0, 0), b.from(0, 0));
         assert!((M - 1) * a.row_stride + (depth - 1) * a.column_stride < numbers.len());
-        assert!((depth - 1) * stride + N * UNIT <= b.len());
-        let (mut number, mut vector) = (numbers.as_ptr(), b.as_ptr());
+        assert!((depth - 1) * stride + N * UNIT <= vectors.len());
+        let (mut number, mut vector) = (numbers.as_ptr(), vectors.as_ptr());
         for _ in 0..depth {
             // SAFETY: the asserts above hold for the last term and the last row, and so for all.
             unsafe {
