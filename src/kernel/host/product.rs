@@ -11,6 +11,7 @@
 //! All terms are fused. A tile of the output lives in registers: forward 8 × 12 numbers in 24 registers of 512 bits, or 3 × 6 in 9
 //! of 256, each with the 4 sums of 4 or 2 columns; backward 8 × 48, or 6 × 16. A term of 24 multiplications needs 11 loads.
 //! 4 × 6 would take all 16 registers of 256 bits, and the compiler keeps one of the sums in memory then, at two thirds of the speed.
+//! Where fewer columns are left a tile is taller, 5 × 4: six sums are too few to have two of them added to in each cycle.
 
 mod inner;
 mod matrix;

@@ -121,9 +121,10 @@ impl<const W: usize> Register for [f32; W] {
 mod x86 {
     use super::{DotSums, Register};
     use std::arch::x86_64::{
-        __m128, __m256, __m512, _mm_loadu_ps, _mm_loadu_si128, _mm_maskload_ps, _mm256_add_ps, _mm256_castpd_ps,
-        _mm256_castps_pd, _mm256_castps128_ps256, _mm256_fmadd_ps, _mm256_insertf128_ps, _mm256_loadu_ps,
-        _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_permutevar8x32_ps,
+        __m128, __m256, __m512, _mm_castps_pd, _mm_loadu_ps, _mm_loadu_si128, _mm_maskload_ps, _mm_movehl_ps,
+        _mm_store_ss, _mm_storel_pd, _mm_storeu_ps, _mm256_add_ps, _mm256_castpd_ps, _mm256_castps_pd,
+        _mm256_castps128_ps256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_insertf128_ps,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_max_ps, _mm256_permutevar8x32_ps,
         _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_pd,
         _mm256_unpacklo_pd, _mm512_add_ps, _mm512_broadcast_f32x4, _mm512_castpd_ps, _mm512_castps_pd,
         _mm512_castps128_ps512, _mm512_fmadd_ps, _mm512_insertf32x4, _mm512_loadu_ps, _mm512_mask_storeu_ps,
@@ -147,12 +148,30 @@ mod x86 {
         unsafe { _mm256_maskload_ps(from, _mm256_loadu_si256(first_of_8(count).cast())) }
     }
 
+    /// By halves: some CPUs take a dozen cycles to store by a mask.
+    ///
     /// # Safety
     /// As for [`Register::store_some`], on a CPU with AVX2.
     #[inline(always)]
     unsafe fn store_some_of_8(to: *mut f32, count: usize, numbers: __m256) {
-        // SAFETY: the mask is of 8 numbers; the rest as the caller promises.
-        unsafe { _mm256_maskstore_ps(to, _mm256_loadu_si256(first_of_8(count).cast()), numbers) }
+        // SAFETY: as the caller promises; `to` goes as far as what was written.
+        unsafe {
+            let (mut to, mut half) = (to, _mm256_castps256_ps128(numbers));
+            if count >= 8 {
+                return _mm256_storeu_ps(to, numbers);
+            }
+            if count & 4 > 0 {
+                _mm_storeu_ps(to, half);
+                (to, half) = (to.add(4), _mm256_extractf128_ps::<1>(numbers));
+            }
+            if count & 2 > 0 {
+                _mm_storel_pd(to.cast(), _mm_castps_pd(half));
+                (to, half) = (to.add(2), _mm_movehl_ps(half, half));
+            }
+            if count & 1 > 0 {
+                _mm_store_ss(to, half);
+            }
+        }
     }
 
     /// # Safety

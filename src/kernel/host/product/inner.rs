@@ -29,7 +29,7 @@ pub fn slices(k: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// A part of a product whose second matrix has contiguous columns, in tiles of at most M rows and 3 · G columns, whose sums
-/// lie in registers of G columns.
+/// lie in registers of G columns; narrower tiles are taller.
 #[inline(always)]
 pub fn inner<V: DotSums<G>, const G: usize, const M: usize>(
     product: &Product<'_>,
@@ -37,42 +37,67 @@ pub fn inner<V: DotSums<G>, const G: usize, const M: usize>(
     part: &Region,
     panel: &mut [f32],
 ) {
-    let Region { rows, columns: all, .. } = part;
-    let bands = rows.len().div_ceil(M);
-    let registers = all.len().div_ceil(G);
-    let groups = (registers * G).div_ceil(GROUP);
+    let Region { rows, columns, .. } = part;
     for slice in slices(product.a.columns) {
         // Numbers of a register's worth of columns.
         let length = slice.len().div_ceil(SUMS) * G * SUMS;
-        for group in 0..groups {
-            let first = registers * group / groups;
-            let count = registers * (group + 1) / groups - first;
-            let tiles = count.div_ceil(REGISTERS);
-            let of = |tile: usize| {
-                let [start, end] = [tile, tile + 1].map(|tile| count * tile / tiles);
-                let column = all.start + (first + start) * G;
-                let width = ((end - start) * G).min(all.end - column);
-                (start * length..end * length, column, width)
+        let mut column = columns.start;
+        while column < columns.end {
+            let left = (columns.end - column).div_ceil(G);
+            // Whole tiles side by side; then one after the other those that are left, of about one width.
+            let (tiles, registers) = if left >= GROUP / G {
+                (GROUP / G / REGISTERS, REGISTERS)
+            } else {
+                (1, left.div_ceil(left.div_ceil(REGISTERS)))
             };
+            let end = columns.end.min(column + tiles * registers * G);
             for tile in 0..tiles {
-                let (place, column, width) = of(tile);
-                interleave::<V, G>(product, &slice, column..column + width, &mut panel[place]);
+                let start = column + tile * registers * G;
+                let to = &mut panel[tile * registers * length..][..registers * length];
+                interleave::<V, G>(product, &slice, start..end.min(start + registers * G), to);
             }
-            let mut row = rows.start;
-            for band in 0..bands {
-                let height = (rows.end - row).div_ceil(bands - band);
-                for tile in 0..tiles {
-                    let (place, column, width) = of(tile);
-                    let tile = InnerTile { product, slice: slice.clone(), b: &panel[place], out, row, column, width };
-                    match width.div_ceil(G) {
-                        1 => inner_rows::<V, G, M, 1>(height, tile),
-                        2 => inner_rows::<V, G, M, 2>(height, tile),
-                        _ => inner_rows::<V, G, M, 3>(height, tile),
-                    }
-                }
-                row += height;
+            let group = InnerTile { product, slice: slice.clone(), b: panel, out, row: 0, column, width: end - column };
+            match registers {
+                1 => inner_group::<V, G, M, 1>(rows.clone(), tiles, group),
+                2 => inner_group::<V, G, M, 2>(rows.clone(), tiles, group),
+                _ => inner_group::<V, G, M, 3>(rows.clone(), tiles, group),
             }
+            column = end;
         }
+    }
+}
+
+/// Rows of a tile that N registers hold, where one of three registers has M: about as many sums, so that none waits for another.
+const fn tallest(m: usize, n: usize) -> usize {
+    let rows = (REGISTERS * m + 1) / n;
+    if rows < 8 { rows } else { 8 }
+}
+
+/// Tiles of N registers side by side, and below each other.
+#[inline(always)]
+fn inner_group<V: DotSums<G>, const G: usize, const M: usize, const N: usize>(
+    rows: Range<usize>,
+    tiles: usize,
+    group: InnerTile<'_>,
+) {
+    let length = group.slice.len().div_ceil(SUMS) * N * G * SUMS;
+    let bands = rows.len().div_ceil(const { tallest(M, N) });
+    let mut row = rows.start;
+    for band in 0..bands {
+        let height = (rows.end - row).div_ceil(bands - band);
+        for tile in 0..tiles {
+            let before = tile * N * G;
+            let tile = InnerTile {
+                slice: group.slice.clone(),
+                b: &group.b[tile * length..][..length],
+                row,
+                column: group.column + before,
+                width: (N * G).min(group.width - before),
+                ..group
+            };
+            inner_rows::<V, G, M, N>(height, tile);
+        }
+        row += height;
     }
 }
 
@@ -108,7 +133,7 @@ fn interleave<V: DotSums<G>, const G: usize>(
     }
 }
 
-/// A slice of the terms of a tile.
+/// A slice of the terms of a tile, or of several.
 struct InnerTile<'a> {
     product: &'a Product<'a>,
     slice: Range<usize>,
@@ -124,16 +149,17 @@ struct InnerTile<'a> {
 /// A tile of 1 to 8 rows.
 #[inline(always)]
 fn inner_rows<V: DotSums<G>, const G: usize, const M: usize, const N: usize>(height: usize, tile: InnerTile<'_>) {
+    let most = const { tallest(M, N) };
     match height {
         1 => inner_tile::<V, G, 1, N>(tile),
         2 => inner_tile::<V, G, 2, N>(tile),
         3 => inner_tile::<V, G, 3, N>(tile),
-        4 if M > 3 => inner_tile::<V, G, 4, N>(tile),
-        5 if M > 4 => inner_tile::<V, G, 5, N>(tile),
-        6 if M > 4 => inner_tile::<V, G, 6, N>(tile),
-        7 if M > 4 => inner_tile::<V, G, 7, N>(tile),
-        8 if M > 4 => inner_tile::<V, G, 8, N>(tile),
-        _ => unreachable!("tiles have at most {M} rows"),
+        4 if most >= 4 => inner_tile::<V, G, 4, N>(tile),
+        5 if most >= 5 => inner_tile::<V, G, 5, N>(tile),
+        6 if most >= 6 => inner_tile::<V, G, 6, N>(tile),
+        7 if most >= 7 => inner_tile::<V, G, 7, N>(tile),
+        8 if most >= 8 => inner_tile::<V, G, 8, N>(tile),
+        _ => unreachable!("tiles have at most {most} rows"),
     }
 }
 
