@@ -58,9 +58,9 @@ pub fn inner<V: DotSums<G>, const G: usize, const M: usize>(
             }
             let group = InnerTile { product, slice: slice.clone(), b: panel, out, row: 0, column, width: end - column };
             match registers {
-                1 => inner_group::<V, G, M, 1>(rows.clone(), tiles, group),
-                2 => inner_group::<V, G, M, 2>(rows.clone(), tiles, group),
-                _ => inner_group::<V, G, M, 3>(rows.clone(), tiles, group),
+                1 => inner_group::<V, G, M, 1>(rows.clone(), tiles, &group),
+                2 => inner_group::<V, G, M, 2>(rows.clone(), tiles, &group),
+                _ => inner_group::<V, G, M, 3>(rows.clone(), tiles, &group),
             }
             column = end;
         }
@@ -78,7 +78,7 @@ const fn tallest(m: usize, n: usize) -> usize {
 fn inner_group<V: DotSums<G>, const G: usize, const M: usize, const N: usize>(
     rows: Range<usize>,
     tiles: usize,
-    group: InnerTile<'_>,
+    group: &InnerTile<'_>,
 ) {
     let length = group.slice.len().div_ceil(SUMS) * N * G * SUMS;
     let bands = rows.len().div_ceil(const { tallest(M, N) });
@@ -93,7 +93,7 @@ fn inner_group<V: DotSums<G>, const G: usize, const M: usize, const N: usize>(
                 row,
                 column: group.column + before,
                 width: (N * G).min(group.width - before),
-                ..group
+                ..*group
             };
             inner_rows::<V, G, M, N>(height, tile);
         }
@@ -111,20 +111,21 @@ fn interleave<V: DotSums<G>, const G: usize>(
 ) {
     let count = slice.len();
     let registers = columns.len().div_ceil(G);
+    // In place of a column that is not there the last one is taken again.
+    let those_from = |column: usize, last: usize| {
+        std::array::from_fn::<_, G, _>(|g| product.b.from(slice.start, last.min(column + g))[..count].as_ptr())
+    };
     for register in 0..registers {
-        let from = std::array::from_fn::<_, G, _>(|g| {
-            // In place of a column that is not there the last one is copied again.
-            let column = (columns.start + register * G + g).min(columns.end - 1);
-            product.b.from(slice.start, column)[..count].as_ptr()
-        });
-        let later = std::array::from_fn::<_, G, _>(|g| {
-            let column = (columns.start + (register + 1) * G + g).min(product.b.columns - 1);
-            product.b.from(slice.start, column)[..count].as_ptr()
-        });
+        let column = columns.start + register * G;
+        let from = those_from(column, columns.end - 1);
+        // On their way meanwhile.
+        let next = those_from(column + G, product.b.columns - 1);
         for (step, to) in to.chunks_exact_mut(registers * G * SUMS).enumerate() {
             let term = step * SUMS;
             if step.is_multiple_of(LINE / SUMS) {
-                later.iter().for_each(|column| prefetch_near(column.wrapping_add(term)));
+                for column in next {
+                    prefetch_near(column.wrapping_add(term));
+                }
             }
             let to = &mut to[register * G * SUMS..][..G * SUMS];
             // SAFETY: each pointer is of `count` numbers, and those from `term` on are among them; there is room for the register.
