@@ -142,7 +142,11 @@ impl Cut {
         let (rows, columns, unit) = match (by_columns, is_tall) {
             (true, true) => (most(m, TALL, 64), 1, GROUP),
             (true, false) => (1, most(n, GROUP, GROUP), GROUP),
-            (false, true) => (threads.min(m / 64).max(1), (n / (4 * STRIP)).max(1), UNIT),
+            (false, true) => {
+                let rows = threads.min(m / 64).max(1);
+                // Where there are few rows each thread still has a piece.
+                (rows, (n / (4 * STRIP)).max(threads.div_ceil(rows)).min(n.div_ceil(UNIT)), UNIT)
+            }
             (false, false) => (1, most(n, UNIT, 2 * STRIP), UNIT),
         };
         let tasks = team::tasks(lanes * m * n * k / AT_ONCE, lanes * rows * columns);
