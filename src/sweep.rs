@@ -223,8 +223,7 @@ impl Sweep {
         let mut lanes = Vec::new();
         let waiting: Vec<usize> =
             chunk.iter().copied().filter(|point| self.directory.waiting.get(*point).is_some()).collect();
-        // What was saved at a rung is judged again, with what comes of it; what was judged there goes on to the next.
-        let mut judged = 0;
+        let mut judged = false;
         let (restored, path) = match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
             Some(saved) => {
                 for Diverged { point, progress, reason } in saved.manifest.diverged {
@@ -239,7 +238,7 @@ impl Sweep {
                 (Vec::new(), self.directory.lanes())
             }
             None => {
-                judged = 1;
+                judged = true;
                 (self.directory.waiting.lanes(&waiting)?, self.directory.path().to_owned())
             }
         };
@@ -248,7 +247,10 @@ impl Sweep {
             lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
         }
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
-        lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + judged));
+        // What was saved at a rung is judged again, with what comes of it; what was judged there, or has begun the epoch behind it, goes on
+        // to the next.
+        let passed = u64::from(judged || lanes.position > 0);
+        lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + passed));
         if lanes.step == 0 {
             self.save(&mut lanes)?;
         }

@@ -88,6 +88,27 @@ fn losers_leave_and_each_survivor_is_its_own_run() {
     }
 }
 
+/// A process that has no time takes a step and saves: the next one begins inside an epoch, at a rung or right behind it.
+#[test]
+fn a_sweep_stopped_after_every_step_is_the_undisturbed_one() {
+    let place = Place::new();
+    let sweep = "sweep --lr 1e-3,1e-2,0.1,1 --limit-train 100 --batch-size 40 --epochs 5 --valid-fraction 0.2 --threads 1 -q \
+                 --checkpoints all --halving 2,2 --lanes 1";
+    place.succeed(&format!("{sweep} --out whole"));
+    // Three an epoch: four points for two epochs, two for two more, and one for the last.
+    let steps = 3 * (4 * 2 + 2 * 2 + 1);
+    let stopped = (0..=steps).take_while(|_| {
+        let outcome = place.run(&format!("{sweep} --out cut --resume --max-time 0.000001"));
+        assert!(!outcome.stderr.contains("WARN"), "{outcome:?}");
+        outcome.code() == Some(75)
+    });
+    let stopped = stopped.count();
+    assert!((steps / 2..steps).contains(&stopped), "{stopped} of {steps} steps");
+    let [found, expected] = ["cut", "whole"].map(|name| place.path(name));
+    assert_eq!(sweep_lines(&found), sweep_lines(&expected));
+    assert_eq!(kept(&found), kept(&expected));
+}
+
 #[test]
 fn lanes_threads_and_checkpoints_change_nothing() {
     let place = Place::new();
