@@ -673,6 +673,13 @@ impl Journal for Sweep {
     }
 
     fn save(&mut self, lanes: &mut Lanes) -> Result<()> {
+        // Where all have just waited, they are on disk.
+        let waits = |lane: &Lane| {
+            self.directory.waiting.get(lane.index).is_some_and(|waiting| waiting.progress.step == lanes.step)
+        };
+        if lanes.diverged().is_empty() && lanes.active().iter().all(waits) {
+            return Ok(());
+        }
         let diverged = lanes.diverged().iter().map(|lane| Diverged {
             point: lane.index,
             progress: lane.progress.clone(),

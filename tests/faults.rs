@@ -215,6 +215,37 @@ fn each_call_of_a_sweep_with_rungs_may_fail_and_nothing_is_lost() {
     each_call_fails("a sweep with rungs", &HALVED, |_, _| ());
 }
 
+/// Points come to a rung four at a time, and go on from it one at a time: their files hold others than those that train.
+#[test]
+fn a_sweep_with_rungs_killed_and_resumed_with_fewer_lanes_is_the_undisturbed_one() {
+    let place = Place::new();
+    let library = library(&place);
+    let out = place.path("out");
+    let one = Work {
+        words: "sweep --optimizer sgd --lr 0.5,0.1,0.02 --seed 0,1 --valid-fraction 0.2 --epochs 2 --halving 2 --save-every 1epoch \
+                --lanes 1",
+        is_sweep: true,
+    };
+    place.succeed(&one.arguments(&place.path("whole")));
+    let whole = common::sweep_lines(&place.path("whole"));
+    // The first process is killed when four points wait and two are on their way; the second one anywhere.
+    let killed = |at: usize, more: &[&str]| {
+        let _ = fs::remove_file(place.path("count"));
+        signal_of(&finish(with_fault(&place, &library, &one, (at, "kill")).args(more))) == Some(9)
+    };
+    for at in (1..).step_by(8) {
+        let _ = fs::remove_dir_all(&out);
+        assert!(killed(80, &["--lanes", "4"]) && names(&out).contains(&"rung-00001-point-00000.safetensors".into()));
+        let was_killed = killed(at, &[]);
+        place.run(&one.resume(&out)).expect(0);
+        assert_eq!(common::sweep_lines(&out), whole, "killed at call {at}");
+        if !was_killed {
+            assert!(at > 200, "{at}");
+            break;
+        }
+    }
+}
+
 /// Kills `work` at random moments and goes on with it until it ends, again and again; counts the kills.
 #[allow(clippy::print_stderr)]
 fn killed_often(name: &str, work: &Work, usual: usize) {
