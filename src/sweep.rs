@@ -247,11 +247,11 @@ impl Sweep {
             lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
         }
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
-        // What was saved at a rung is judged again, with what comes of it; what was judged there, or has begun the epoch behind it, goes on
-        // to the next.
+        // Whom an earlier version saved at a rung is judged again; who was judged there, or has begun the epoch behind it, goes on to the
+        // next.
         let passed = u64::from(judged || lanes.position > 0);
         lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + passed));
-        if lanes.step == 0 {
+        if lanes.step == 0 || judged {
             self.save(&mut lanes)?;
         }
         lanes.end_finished(self)?;
@@ -336,6 +336,8 @@ impl Sweep {
             }
         }
         if !ends.is_empty() {
+            // What these lines follow counts from here on.
+            self.directory.settle()?;
             ends.sort_by_key(|end| end.point);
             if self.options.checkpoints == Checkpoints::All {
                 for chunk in ends.chunks(MOST_LANES) {
@@ -347,6 +349,7 @@ impl Sweep {
             }
             let (left, epochs) = (ends.len(), ends.iter().map(|end| end.epochs).max().unwrap_or_default());
             self.write_down(ends)?;
+            self.directory.settle()?;
             let running = members.iter().filter(|point| !self.directory.ended.contains_key(point)).count();
             self.message(&format!("epoch {epochs}: {} left, {running} go on", counted(left as u64, "point")));
         }
@@ -491,7 +494,8 @@ impl Sweep {
                 live.end(end);
             }
         }
-        self.directory.take_in(ends)
+        self.directory.take_in(ends);
+        Ok(())
     }
 
     /// Writes the table, or the last event; returns the code to leave with. `stopped` says what stopped the sweep on its way, if
@@ -502,7 +506,7 @@ impl Sweep {
     pub fn end(mut self, stopped: Option<Stop>) -> Result<i32> {
         let stopped = stopped.or(self.stopped.take());
         if stopped.is_none() {
-            self.directory.clear()?;
+            self.directory.settle()?;
         }
         if let Some(live) = self.live.take() {
             live.clear();
@@ -673,13 +677,11 @@ impl Journal for Sweep {
     }
 
     fn save(&mut self, lanes: &mut Lanes) -> Result<()> {
-        // Where all have just waited, they are on disk.
+        // Before their first step they are those that begin; before the first behind a rung, those that go on from where they wait.
         let waits = |lane: &Lane| {
             self.directory.waiting.get(lane.index).is_some_and(|waiting| waiting.progress.step == lanes.step)
         };
-        if lanes.diverged().is_empty() && lanes.active().iter().all(waits) {
-            return Ok(());
-        }
+        let begin = lanes.step == 0 || lanes.diverged().is_empty() && lanes.active().iter().all(waits);
         let diverged = lanes.diverged().iter().map(|lane| Diverged {
             point: lane.index,
             progress: lane.progress.clone(),
@@ -689,8 +691,7 @@ impl Journal for Sweep {
         let mut points: Vec<usize> = lanes.active().iter().chain(lanes.diverged()).map(|lane| lane.index).collect();
         points.sort_unstable();
         let mut saved = SavedLanes { manifest: Manifest::new(points, diverged), lanes: Vec::new() };
-        // Before the first step they are those that begin.
-        for place in 0..if lanes.step > 0 { lanes.active().len() } else { 0 } {
+        for place in 0..if begin { 0 } else { lanes.active().len() } {
             saved.lanes.push(saved_lane(lanes, place)?);
         }
         self.directory.save_lanes(saved)

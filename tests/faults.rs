@@ -215,35 +215,93 @@ fn each_call_of_a_sweep_with_rungs_may_fail_and_nothing_is_lost() {
     each_call_fails("a sweep with rungs", &HALVED, |_, _| ());
 }
 
-/// Points come to a rung four at a time, and go on from it one at a time: their files hold others than those that train.
-#[test]
-fn a_sweep_with_rungs_killed_and_resumed_with_fewer_lanes_is_the_undisturbed_one() {
+/// Kills `work` at every so many calls and goes on with it, to what `check` looks at; it begins as `begin` leaves its folder.
+fn killed_everywhere(work: &Work, stride: usize, begin: impl Fn(&Place, &Path), check: impl Fn(&Path, &str)) {
     let place = Place::new();
     let library = library(&place);
     let out = place.path("out");
-    let one = Work {
+    for at in (1..).step_by(stride) {
+        let _ = fs::remove_dir_all(&out);
+        begin(&place, &library);
+        let _ = fs::remove_file(place.path("count"));
+        let outcome = finish(&mut with_fault(&place, &library, work, (at, "kill")));
+        let resumed = place.run(&work.resume(&out)).expect(0);
+        assert_eq!(resumed.stderr, "", "killed at call {at}");
+        check(&out, &format!("killed at call {at}"));
+        if signal_of(&outcome).is_none() {
+            assert!(at > 200, "{at} calls");
+            break;
+        }
+    }
+}
+
+/// A chunk of which all have diverged comes last to a rung; behind another one, a lane ends before any has been saved.
+#[test]
+fn a_sweep_with_rungs_killed_where_lanes_end_is_the_undisturbed_one() {
+    let work = Work {
+        words: "sweep --optimizer adam --lr 0.1,0.07,0.05,0.03,3e37 --seed 0,1 --hidden 4 --batch-size 20 --valid-fraction 0.2 \
+                --epochs 6 --patience 1 --halving 2,2 --lanes 3 --save-every 60s",
+        is_sweep: true,
+    };
+    let whole = work.undisturbed();
+    killed_everywhere(&work, 3, |_, _| (), |out, context| same(&work.result(out), &whole, context));
+}
+
+/// Points come to a rung four at a time, and go on from it one at a time: their files hold others than those that train.
+#[test]
+fn a_sweep_with_rungs_killed_and_resumed_with_fewer_lanes_is_the_undisturbed_one() {
+    let work = Work {
         words: "sweep --optimizer sgd --lr 0.5,0.1,0.02 --seed 0,1 --valid-fraction 0.2 --epochs 2 --halving 2 --save-every 1epoch \
                 --lanes 1",
         is_sweep: true,
     };
-    place.succeed(&one.arguments(&place.path("whole")));
-    let whole = common::sweep_lines(&place.path("whole"));
-    // The first process is killed when four points wait and two are on their way; the second one anywhere.
-    let killed = |at: usize, more: &[&str]| {
+    let undisturbed = Place::new();
+    undisturbed.succeed(&work.arguments(&undisturbed.path("out")));
+    let whole = common::sweep_lines(&undisturbed.path("out"));
+    // Four points wait, and two are on their way.
+    let begin = |place: &Place, library: &Path| {
         let _ = fs::remove_file(place.path("count"));
-        signal_of(&finish(with_fault(&place, &library, &one, (at, "kill")).args(more))) == Some(9)
+        let outcome = finish(with_fault(place, library, &work, (80, "kill")).args(["--lanes", "4"]));
+        assert_eq!(signal_of(&outcome), Some(9));
+        assert!(names(&place.path("out")).contains(&"rung-00001-point-00000.safetensors".to_owned()));
     };
-    for at in (1..).step_by(8) {
+    killed_everywhere(&work, 8, begin, |out, context| assert_eq!(common::sweep_lines(out), whole, "{context}"));
+}
+
+/// Points that are about to go on from a rung, whose files are broken, are trained again from their start.
+#[test]
+fn a_sweep_with_rungs_whose_files_are_broken_says_so_and_trains_again() {
+    let work = Work {
+        words: "sweep --lr 0.1,0.01,0.001 --valid-fraction 0.2 --epochs 2 --halving 2 --lanes 2",
+        is_sweep: true,
+    };
+    let place = Place::new();
+    let library = library(&place);
+    let (out, whole) = (place.path("out"), place.path("whole"));
+    place.succeed(&work.arguments(&whole));
+    let mut broken = 0;
+    for at in (60..).step_by(3) {
         let _ = fs::remove_dir_all(&out);
-        assert!(killed(80, &["--lanes", "4"]) && names(&out).contains(&"rung-00001-point-00000.safetensors".into()));
-        let was_killed = killed(at, &[]);
-        place.run(&one.resume(&out)).expect(0);
-        assert_eq!(common::sweep_lines(&out), whole, "killed at call {at}");
-        if !was_killed {
-            assert!(at > 200, "{at}");
+        let _ = fs::remove_file(place.path("count"));
+        let outcome = finish(&mut with_fault(&place, &library, &work, (at, "kill")));
+        if signal_of(&outcome).is_none() {
             break;
         }
+        // A manifest without lanes, which are larger.
+        if !fs::metadata(out.join("lanes.safetensors")).is_ok_and(|lanes| lanes.len() < 2000) {
+            continue;
+        }
+        let is_rung = |name: &String| name.starts_with("rung-") && name.ends_with(".safetensors");
+        let rungs: Vec<String> = names(&out).into_iter().filter(is_rung).collect();
+        for rung in &rungs {
+            fs::write(out.join(rung), "no lanes, but a text").unwrap();
+            broken += 1;
+        }
+        let outcome = place.run(&work.resume(&out)).expect(0);
+        assert!(rungs.is_empty() || outcome.stderr.contains("WARN"), "{rungs:?}: {outcome:?}");
+        assert_eq!(common::sweep_lines(&out), common::sweep_lines(&whole), "killed at call {at}");
     }
+    assert!(broken > 3, "{broken}");
 }
 
 /// Kills `work` at random moments and goes on with it until it ends, again and again; counts the kills.

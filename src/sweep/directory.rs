@@ -15,7 +15,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -276,13 +276,14 @@ impl SweepDirectory {
         self.whole.as_ref().map_or(&self.path, |(whole, _)| whole)
     }
 
-    /// Counts on no lanes any more: all of them have ended.
+    /// Counts on no lanes any more: all of them have ended or wait. What is written from here on stays, and files of points that wait no
+    /// longer go.
     ///
     /// # Errors
-    /// If something cannot be written ([`Exit::Output`]).
+    /// If something cannot be written or removed ([`Exit::Output`]).
     pub fn settle(&self) -> Result<()> {
-        self.sync()?;
-        self.clear()
+        self.forget_lanes()?;
+        Ok(self.waiting.sweep_up(&self.path)?)
     }
 
     /// Keeps a point that has come. It is on disk after [`SweepDirectory::sync_points`].
@@ -370,20 +371,12 @@ impl SweepDirectory {
         Ok(self.waiting.sweep_up(&self.path)?)
     }
 
-    /// Takes in points that have ended, whose lines are written, and waits for them no longer.
-    ///
-    /// # Errors
-    /// If something cannot be written ([`Exit::Output`]).
-    pub fn take_in(&mut self, ends: Vec<PointEnd>) -> Result<()> {
-        let waited = ends.iter().any(|end| self.waiting.get(end.point).is_some());
-        self.ended.extend(ends.into_iter().map(|end| (end.point, end)));
-        if waited {
-            self.sync()?;
-            let Self { waiting, ended, .. } = self;
-            waiting.retain(|point, _| !ended.contains_key(&point));
-            self.waiting.sweep_up(&self.path)?;
-        }
-        Ok(())
+    /// Takes in points that have ended, whose lines are written: they wait no longer. Their files stay until no lanes in progress count on
+    /// them.
+    pub fn take_in(&mut self, ends: Vec<PointEnd>) {
+        let Self { waiting, ended, .. } = self;
+        ended.extend(ends.into_iter().map(|end| (end.point, end)));
+        waiting.retain(|point, _| !ended.contains_key(&point));
     }
 
     /// Removes the file of lanes in progress: there are none any more.
@@ -393,16 +386,6 @@ impl SweepDirectory {
     fn forget_lanes(&self) -> Result<()> {
         self.sync()?;
         Ok(remove(&self.lanes()).map_err(|error| unwritable(&self.lanes(), &error))?)
-    }
-
-    /// Removes all that is there to go on from: all points have ended.
-    ///
-    /// # Errors
-    /// If something cannot be removed ([`Exit::Output`]).
-    pub fn clear(&self) -> Result<()> {
-        self.forget_lanes()?;
-        // What a kill left that came between the end of the last point and this.
-        Ok(self.waiting.sweep_up(&self.path)?)
     }
 
     /// The checkpoint file of a point, at its end or where it was best.
@@ -534,20 +517,30 @@ fn resumed(out: &Path, digest: &str, points: &Points) -> Result<Resumed> {
     let text =
         read::optional(read::bytes(&lines, results::MOST_BYTES)).map_err(|error| read::failure(&lines, &error))?;
     let text = text.unwrap_or_default();
-    let waiting = match points.halving {
-        Some(halving) => told(&text, Waiting::read(out, digest, halving, points)?),
-        None => Waiting::default(),
+    let waited =
+        points.halving.map(|halving| Waiting::read(out, digest, halving, points)).transpose()?.unwrap_or_default();
+    let without_lanes = || {
+        let waiting = Waiting::told(&waited, &text);
+        (None, Results::of_ended(&text, &waiting), waiting)
     };
-    let without_lanes = || (None, Results::of_ended(&text, &waiting), waiting.clone());
     let usable = |saved: SavedLanes| {
         if let Some(defect) = saved.defect(digest, points) {
             return Err(format!("{}: {defect}", lanes.display()));
         }
-        let mut waiting = waiting.clone();
-        waiting.retain(|point, _| !saved.manifest.points.contains(&point));
-        let results = Results::up_to(&text, &saved.manifest, &waiting);
         let lost = || format!("{}: results.jsonl has lost lines that it counts on", lanes.display());
-        results.ok_or_else(lost).map(|results| (Some(saved), results, waiting))
+        let own = &saved.manifest.points;
+        let mut waiting = Waiting::told(&waited, saved.manifest.counted_on(&text).ok_or_else(lost)?);
+        if saved.has_begun() {
+            waiting.retain(|point, _| !own.contains(&point));
+        }
+        let results = Results::up_to(&text, &saved.manifest, &waiting).ok_or_else(lost)?;
+        // Those that begin have no lines; those that go on from where they wait are all there.
+        let waits = own.first().is_some_and(|first| waiting.get(*first).is_some());
+        let have_lines = || results.points.iter().any(|point| own.contains(point));
+        if !saved.has_begun() && (!waiting.hold_together(own) || !waits && have_lines()) {
+            return Err(format!("{}: its points no longer wait where they go on from", lanes.display()));
+        }
+        Ok((Some(saved), results, waiting))
     };
     let found = match SavedLanes::read(&lanes)? {
         Ok(Some(saved)) => usable(saved),
@@ -578,19 +571,6 @@ struct Resumed {
     at_rungs: BTreeMap<(usize, u64), f64>,
     ended: BTreeMap<usize, PointEnd>,
     waiting: Waiting,
-}
-
-/// Those of the points that wait whose results up to there are there.
-fn told(text: &[u8], mut waiting: Waiting) -> Waiting {
-    let text = String::from_utf8_lossy(text);
-    let lines = text.lines().filter_map(|line| ResultLine::parse(line.as_bytes()));
-    let steps = lines.filter_map(|line| match line {
-        ResultLine::Record(point, record) if record.valid_accuracy.is_some() => Some((point, record.step)),
-        _ => None,
-    });
-    let steps: BTreeSet<(usize, u64)> = steps.collect();
-    waiting.retain(|point, waiting| steps.contains(&(point, waiting.progress.step)));
-    waiting
 }
 
 /// The `sweep.toml` of the sweep in `path`, if it holds one.
@@ -632,8 +612,8 @@ struct Results<'a> {
 impl<'a> Results<'a> {
     /// The results that saved lanes count on, if they are there: lines of these lanes, of points that wait and of those that have ended.
     fn up_to(text: &'a [u8], manifest: &Manifest, waiting: &Waiting) -> Option<Self> {
-        let text = text.get(..usize::try_from(manifest.results_bytes).ok()?)?;
-        let text = std::str::from_utf8(text).ok().filter(|text| text.is_empty() || text.ends_with('\n'))?;
+        let text = std::str::from_utf8(manifest.counted_on(text)?).ok();
+        let text = text.filter(|text| text.is_empty() || text.ends_with('\n'))?;
         let (mut points, mut ended) = (Vec::new(), BTreeMap::new());
         for line in text.lines() {
             let line = ResultLine::parse(line.as_bytes())?;

@@ -6,7 +6,7 @@
 //! __metadata__.lanes    JSON         see `Manifest`
 //! ```
 //!
-//! Without lanes it says that these points are about to begin.
+//! Without lanes it says that these points are about to begin, or to go on from where they wait.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -114,6 +114,11 @@ impl Manifest {
             diverged,
             sha256,
         }
+    }
+
+    /// What the lanes count on of what `results.jsonl` holds, if it is there.
+    pub fn counted_on<'a>(&self, results: &'a [u8]) -> Option<&'a [u8]> {
+        results.get(..usize::try_from(self.results_bytes).ok()?)
     }
 
     /// As text, with its own digest filled in.

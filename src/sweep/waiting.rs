@@ -1,7 +1,7 @@
 //! Points that wait at a rung for the others of their race: a file for each chunk that came there, kept until all its points are farther
-//! on or have ended.
+//! on or have ended, and no lanes go on from there that a kill would bring back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,6 +11,7 @@ use super::points::Points;
 use super::saved::{SavedLane, SavedLanes};
 use crate::error::Failure;
 use crate::run::read;
+use crate::run::results::ResultLine;
 use crate::run::write::{remove, unwritable};
 use crate::train::Progress;
 
@@ -30,13 +31,18 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Reads the files in the folder of a sweep. What is broken there, or of another sweep, is told and passed over: its points are trained
-    /// again.
+    /// Where points have waited, by the files in the folder of a sweep; a point may be in several. What is broken there, or of another
+    /// sweep, is told and passed over: its points are trained again.
     ///
     /// # Errors
     /// If the folder or a file in it cannot be read ([`Exit::Run`](crate::error::Exit::Run)).
-    pub fn read(folder: &Path, sweep: &str, halving: Halving, points: &Points) -> Result<Self, Failure> {
-        let mut waiting = Self::default();
+    pub fn read(
+        folder: &Path,
+        sweep: &str,
+        halving: Halving,
+        points: &Points,
+    ) -> Result<Vec<(usize, WaitingPoint)>, Failure> {
+        let mut waited = Vec::new();
         for name in read::names(folder).map_err(|error| read::failure(folder, &error))? {
             let Some(epochs) = name.to_str().and_then(epochs_of) else { continue };
             let path = folder.join(&name);
@@ -53,12 +59,29 @@ impl Waiting {
                 (progress.epoch, progress.position) == (epochs, 0)
             };
             match saved {
-                Ok(saved) if halving.has_rung(epochs) && saved.lanes.iter().all(at_rung) => waiting.add(&path, &saved),
+                Ok(saved) if halving.has_rung(epochs) && saved.lanes.iter().all(at_rung) => {
+                    waited.extend(waiting_points(&path, &saved));
+                }
                 Ok(_) => tracing::warn!("{}: its points do not stand at the rung of its name", path.display()),
                 Err(what) => tracing::warn!("{what}; its points are trained again"),
             }
         }
-        Ok(waiting)
+        Ok(waited)
+    }
+
+    /// Of all places where points have waited the last of each to which its results reach: lines of `results` tell of its evaluation there.
+    pub fn told(waited: &[(usize, WaitingPoint)], results: &[u8]) -> Self {
+        let results = String::from_utf8_lossy(results);
+        let lines = results.lines().filter_map(|line| ResultLine::parse(line.as_bytes()));
+        let steps = lines.filter_map(|line| match line {
+            ResultLine::Record(point, record) if record.valid_accuracy.is_some() => Some((point, record.step)),
+            _ => None,
+        });
+        let steps: BTreeSet<(usize, u64)> = steps.collect();
+        let mut waiting = Self::default();
+        let told = waited.iter().filter(|(point, waiting)| steps.contains(&(*point, waiting.progress.step)));
+        told.for_each(|(point, place)| waiting.insert(*point, place.clone()));
+        waiting
     }
 
     /// Where the lanes of a chunk are kept that begins with point `first`.
@@ -68,12 +91,20 @@ impl Waiting {
 
     /// Takes in what a file holds, which has been written: each point waits where it came last.
     pub fn add(&mut self, path: &Path, saved: &SavedLanes) {
-        for SavedLane { point, checkpoint, .. } in &saved.lanes {
-            let progress = checkpoint.meta.progress.clone();
-            if self.points.get(point).is_none_or(|before| before.progress.step <= progress.step) {
-                self.points.insert(*point, WaitingPoint { progress, file: path.to_owned() });
-            }
+        waiting_points(path, saved).for_each(|(point, place)| self.insert(point, place));
+    }
+
+    fn insert(&mut self, point: usize, place: WaitingPoint) {
+        if self.points.get(&point).is_none_or(|before| before.progress.step <= place.progress.step) {
+            self.points.insert(point, place);
         }
+    }
+
+    /// Whether all of these points wait at one place, or none of them does.
+    pub fn hold_together(&self, points: &[usize]) -> bool {
+        let mut steps = points.iter().map(|point| self.get(*point).map(|waiting| waiting.progress.step));
+        let first = steps.next().flatten();
+        steps.all(|step| step == first)
     }
 
     /// A point that waits.
@@ -124,6 +155,13 @@ impl Waiting {
         }
         Ok(())
     }
+}
+
+/// The points that wait in a file.
+fn waiting_points(path: &Path, saved: &SavedLanes) -> impl Iterator<Item = (usize, WaitingPoint)> {
+    saved.lanes.iter().map(|SavedLane { point, checkpoint, .. }| {
+        (*point, WaitingPoint { progress: checkpoint.meta.progress.clone(), file: path.to_owned() })
+    })
 }
 
 /// The rung that a file name tells, in epochs.
