@@ -223,7 +223,6 @@ impl Sweep {
         let mut lanes = Vec::new();
         let waiting: Vec<usize> =
             chunk.iter().copied().filter(|point| self.directory.waiting.get(*point).is_some()).collect();
-        let mut judged = false;
         let (restored, path) = match self.directory.saved.take_if(is_of_chunk).filter(SavedLanes::has_begun) {
             Some(saved) => {
                 for Diverged { point, progress, reason } in saved.manifest.diverged {
@@ -237,10 +236,7 @@ impl Sweep {
                 }
                 (Vec::new(), self.directory.lanes())
             }
-            None => {
-                judged = true;
-                (self.directory.waiting.lanes(&waiting)?, self.directory.path().to_owned())
-            }
+            None => (self.directory.waiting.lanes(&waiting)?, self.directory.path().to_owned()),
         };
         for SavedLane { point, checkpoint, best } in restored {
             lanes::expect_same_data(&checkpoint, &data, &path, "sweep")?;
@@ -249,13 +245,22 @@ impl Sweep {
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
         // Whom an earlier version saved at a rung is judged again; who was judged there, or has begun the epoch behind it, goes on to the
         // next.
-        let passed = u64::from(judged || lanes.position > 0);
+        let begin = self.begin(&lanes);
+        let passed = u64::from(begin || lanes.position > 0);
         lanes.rung = self.points.halving.and_then(|halving| halving.rung_from(lanes.epoch + passed));
-        if lanes.step == 0 || judged {
+        if begin {
             self.save(&mut lanes)?;
         }
         lanes.end_finished(self)?;
         Ok(Some(lanes))
+    }
+
+    /// Whether lanes are about to take their first step, or the first behind the rung where they wait: nothing has to be kept of them.
+    fn begin(&self, lanes: &Lanes) -> bool {
+        let waits = |lane: &Lane| {
+            self.directory.waiting.get(lane.index).is_some_and(|waiting| waiting.progress.step == lanes.step)
+        };
+        lanes.step == 0 || lanes.diverged().is_empty() && lanes.active().iter().all(waits)
     }
 
     /// The next chunk of the group in training; where none is left, the data of the next group is read.
@@ -677,11 +682,6 @@ impl Journal for Sweep {
     }
 
     fn save(&mut self, lanes: &mut Lanes) -> Result<()> {
-        // Before their first step they are those that begin; before the first behind a rung, those that go on from where they wait.
-        let waits = |lane: &Lane| {
-            self.directory.waiting.get(lane.index).is_some_and(|waiting| waiting.progress.step == lanes.step)
-        };
-        let begin = lanes.step == 0 || lanes.diverged().is_empty() && lanes.active().iter().all(waits);
         let diverged = lanes.diverged().iter().map(|lane| Diverged {
             point: lane.index,
             progress: lane.progress.clone(),
@@ -691,7 +691,7 @@ impl Journal for Sweep {
         let mut points: Vec<usize> = lanes.active().iter().chain(lanes.diverged()).map(|lane| lane.index).collect();
         points.sort_unstable();
         let mut saved = SavedLanes { manifest: Manifest::new(points, diverged), lanes: Vec::new() };
-        for place in 0..if begin { 0 } else { lanes.active().len() } {
+        for place in 0..if self.begin(lanes) { 0 } else { lanes.active().len() } {
             saved.lanes.push(saved_lane(lanes, place)?);
         }
         self.directory.save_lanes(saved)

@@ -71,6 +71,10 @@ impl Waiting {
 
     /// Of all places where points have waited the last of each to which its results reach: lines of `results` tell of its evaluation there.
     pub fn told(waited: &[(usize, WaitingPoint)], results: &[u8]) -> Self {
+        let mut waiting = Self::default();
+        if waited.is_empty() {
+            return waiting;
+        }
         let results = String::from_utf8_lossy(results);
         let lines = results.lines().filter_map(|line| ResultLine::parse(line.as_bytes()));
         let steps = lines.filter_map(|line| match line {
@@ -78,7 +82,6 @@ impl Waiting {
             _ => None,
         });
         let steps: BTreeSet<(usize, u64)> = steps.collect();
-        let mut waiting = Self::default();
         let told = waited.iter().filter(|(point, waiting)| steps.contains(&(*point, waiting.progress.step)));
         told.for_each(|(point, place)| waiting.insert(*point, place.clone()));
         waiting
