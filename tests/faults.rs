@@ -110,12 +110,14 @@ fn library(place: &Place) -> PathBuf {
 
 /// The command that goes on with `work`, with a fault at call `at`, from 1; 0 lets none fail and counts them.
 fn with_fault(place: &Place, library: &Path, work: &Work, (at, kind): (usize, &str)) -> Command {
-    let out = place.path("out");
+    let (out, count) = (place.path("out"), place.path("count"));
+    // Whatever the command before it counted.
+    let _ = fs::remove_file(&count);
     let mut command = place.adamtrain(&work.resume(&out));
     command
         .env("LD_PRELOAD", library)
         .env("FAULT_FOLDER", &out)
-        .env("FAULT_COUNT", place.path("count"))
+        .env("FAULT_COUNT", count)
         .env("FAULT_AT", at.to_string())
         .env("FAULT_KIND", kind);
     command
@@ -131,7 +133,6 @@ fn each_call_fails(name: &str, work: &Work, begin: impl Fn(&Place, &Path)) {
     let whole = work.undisturbed();
     let restart = || {
         let _ = fs::remove_dir_all(&out);
-        let _ = fs::remove_file(place.path("count"));
         begin(&place, &library);
     };
     restart();
@@ -223,7 +224,6 @@ fn killed_everywhere(work: &Work, stride: usize, begin: impl Fn(&Place, &Path), 
     for at in (1..).step_by(stride) {
         let _ = fs::remove_dir_all(&out);
         begin(&place, &library);
-        let _ = fs::remove_file(place.path("count"));
         let outcome = finish(&mut with_fault(&place, &library, work, (at, "kill")));
         let resumed = place.run(&work.resume(&out)).expect(0);
         assert_eq!(resumed.stderr, "", "killed at call {at}");
@@ -260,7 +260,6 @@ fn a_sweep_with_rungs_killed_and_resumed_with_fewer_lanes_is_the_undisturbed_one
     let whole = common::sweep_lines(&undisturbed.path("out"));
     // Four points wait, and two are on their way.
     let begin = |place: &Place, library: &Path| {
-        let _ = fs::remove_file(place.path("count"));
         let outcome = finish(with_fault(place, library, &work, (80, "kill")).args(["--lanes", "4"]));
         assert_eq!(signal_of(&outcome), Some(9));
         assert!(names(&place.path("out")).contains(&"rung-00001-point-00000.safetensors".to_owned()));
@@ -282,7 +281,6 @@ fn a_sweep_with_rungs_whose_files_are_broken_says_so_and_trains_again() {
     let mut broken = 0;
     for at in (60..).step_by(3) {
         let _ = fs::remove_dir_all(&out);
-        let _ = fs::remove_file(place.path("count"));
         let outcome = finish(&mut with_fault(&place, &library, &work, (at, "kill")));
         if signal_of(&outcome).is_none() {
             break;
