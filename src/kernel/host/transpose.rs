@@ -1,8 +1,8 @@
-//! Sixteen rows of up to sixteen numbers as columns, and back: what lies by rows in memory is computed with by columns.
+//! Sixteen rows of numbers as columns, and back: what lies by rows in memory is computed with by columns.
 
 use super::simd::Width;
 
-/// Rows, and most columns.
+/// Rows, and columns that wide registers move at once.
 pub const SIDE: usize = 16;
 
 /// Columns of the rows in `from`, which are `stride` apart; the rest of `to`'s sixteen are zeros. There are at most sixteen rows, each
@@ -10,12 +10,20 @@ pub const SIDE: usize = 16;
 #[inline(always)]
 pub fn columns_of(width: Width, from: &[f32], stride: usize, to: &mut [[f32; SIDE]]) {
     #[cfg(target_arch = "x86_64")]
-    if width == Width::Avx512 && to.len() <= SIDE {
-        // SAFETY: such a `Width` comes from `Width::available`, which asked the CPU.
-        return unsafe { x86::columns_of(from, stride, to) };
+    match width {
+        Width::Avx512 => {
+            for (block, to) in to.chunks_mut(SIDE).enumerate() {
+                // SAFETY: such a `Width` comes from `Width::available`, which asked the CPU.
+                unsafe { avx512::columns_of(&from[block * SIDE..], stride, to) };
+            }
+            return;
+        }
+        // SAFETY: as above.
+        Width::Avx2 if to.len() >= avx2::SIDE => return unsafe { avx2::columns_of(from, stride, to) },
+        _ => {}
     }
     let _ = width;
-    let count = from.len().div_ceil(stride).min(SIDE);
+    let count = rows_in(from, stride);
     for (column, to) in to.iter_mut().enumerate() {
         for row in 0..count {
             to[row] = from[row * stride + column];
@@ -28,9 +36,17 @@ pub fn columns_of(width: Width, from: &[f32], stride: usize, to: &mut [[f32; SID
 #[inline(always)]
 pub fn rows_of(width: Width, from: &[[f32; SIDE]], to: &mut [f32], stride: usize) {
     #[cfg(target_arch = "x86_64")]
-    if width == Width::Avx512 && from.len() <= SIDE {
+    match width {
+        Width::Avx512 => {
+            for (block, from) in from.chunks(SIDE).enumerate() {
+                // SAFETY: as above.
+                unsafe { avx512::rows_of(from, &mut to[block * SIDE..], stride) };
+            }
+            return;
+        }
         // SAFETY: as above.
-        return unsafe { x86::rows_of(from, to, stride) };
+        Width::Avx2 if from.len() >= avx2::SIDE => return unsafe { avx2::rows_of(from, to, stride) },
+        _ => {}
     }
     let _ = width;
     for (row, to) in to.chunks_mut(stride).take(SIDE).enumerate() {
@@ -40,8 +56,110 @@ pub fn rows_of(width: Width, from: &[[f32; SIDE]], to: &mut [f32], stride: usize
     }
 }
 
+/// How many rows begin in `numbers`, of the sixteen.
+#[inline(always)]
+fn rows_in(numbers: &[f32], stride: usize) -> usize {
+    numbers.len().div_ceil(stride).min(SIDE)
+}
+
+/// Squares of eight rows and columns; where columns are left over, the last square begins before them, among those that were moved already:
+/// a masked store takes some processors as long as a square.
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+        _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
+
+    use super::rows_in;
+
+    /// Rows and columns of a square.
+    pub const SIDE: usize = 8;
+
+    /// The first columns of the squares that cover `columns` of them, at least [`SIDE`].
+    fn squares(columns: usize) -> impl Iterator<Item = usize> {
+        (0..columns - SIDE).step_by(SIDE).chain([columns - SIDE])
+    }
+
+    /// # Safety
+    /// The CPU has AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn columns_of(from: &[f32], stride: usize, to: &mut [[f32; super::SIDE]]) {
+        let count = rows_in(from, stride);
+        for first in squares(to.len()) {
+            for top in (0..super::SIDE).step_by(SIDE) {
+                let mut rows = [_mm256_setzero_ps(); SIDE];
+                for (number, row) in (top..).zip(&mut rows) {
+                    if number < count {
+                        // SAFETY: eight numbers.
+                        *row = unsafe { _mm256_loadu_ps(from[number * stride + first..][..SIDE].as_ptr()) };
+                    }
+                }
+                for (to, column) in to[first..].iter_mut().zip(transposed(&rows)) {
+                    // SAFETY: eight numbers.
+                    unsafe { _mm256_storeu_ps(to[top..][..SIDE].as_mut_ptr(), column) };
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// The CPU has AVX2.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn rows_of(from: &[[f32; super::SIDE]], to: &mut [f32], stride: usize) {
+        let count = rows_in(to, stride);
+        for first in squares(from.len()) {
+            for top in (0..super::SIDE).step_by(SIDE) {
+                let mut columns = [_mm256_setzero_ps(); SIDE];
+                for (column, from) in columns.iter_mut().zip(&from[first..]) {
+                    // SAFETY: eight numbers.
+                    *column = unsafe { _mm256_loadu_ps(from[top..][..SIDE].as_ptr()) };
+                }
+                for (number, row) in (top..).zip(transposed(&columns)) {
+                    if number < count {
+                        // SAFETY: eight numbers.
+                        unsafe { _mm256_storeu_ps(to[number * stride + first..][..SIDE].as_mut_ptr(), row) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows become columns: pairs of numbers, then fours, then the halves of a register change places.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn transposed(rows: &[__m256; SIDE]) -> [__m256; SIDE] {
+        /// The first two numbers of each half of both registers, and the last two.
+        const FIRST: i32 = 0b01_00_01_00;
+        const LAST: i32 = 0b11_10_11_10;
+        /// The first halves of both registers, and the second halves.
+        const LOW: i32 = 0x20;
+        const HIGH: i32 = 0x31;
+        let [mut pairs, mut fours, mut columns] = [*rows; 3];
+        for i in 0..4 {
+            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i] = _mm256_unpacklo_ps(a, b);
+            pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
+        }
+        // Register 4i + j: column j in its first half and column 4 + j in its second, of the rows 4i to 4i + 3.
+        for i in [0, 4] {
+            fours[i] = _mm256_shuffle_ps::<FIRST>(pairs[i], pairs[i + 2]);
+            fours[i + 1] = _mm256_shuffle_ps::<LAST>(pairs[i], pairs[i + 2]);
+            fours[i + 2] = _mm256_shuffle_ps::<FIRST>(pairs[i + 1], pairs[i + 3]);
+            fours[i + 3] = _mm256_shuffle_ps::<LAST>(pairs[i + 1], pairs[i + 3]);
+        }
+        for j in 0..4 {
+            columns[j] = _mm256_permute2f128_ps::<LOW>(fours[j], fours[4 + j]);
+            columns[4 + j] = _mm256_permute2f128_ps::<HIGH>(fours[j], fours[4 + j]);
+        }
+        columns
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
     use std::arch::x86_64::{
         __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
         _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
@@ -130,7 +248,7 @@ mod tests {
     fn columns_of_any_number_of_rows_come_back_as_rows() {
         for width in Width::available() {
             for count in 1..=SIDE {
-                for columns in [1, 2, 10, 15, 16, 21] {
+                for columns in [1, 2, 7, 8, 10, 15, 16, 17, 21, 40] {
                     let stride = columns + 3;
                     let length = (count - 1) * stride + columns;
                     let from: Vec<f32> = (0..length).map(|at| at as f32).collect();
