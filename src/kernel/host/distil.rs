@@ -13,7 +13,9 @@
 use std::ops::Range;
 
 use super::simd::{Width, vectorised};
-use super::softmax::{Block, Criterion, Labelled, MOST_ON_STACK, NUMBERS, PerRow, ROWS, Targets, exp, plain_lane};
+use super::softmax::{
+    Block, Criterion, Labelled, MOST_ON_STACK, NUMBERS, PerRow, ROWS, Targets, exp, inverses, plain_lane,
+};
 use super::transpose::{SIDE, columns_of, rows_of};
 
 /// What the lanes learn from their teacher.
@@ -178,12 +180,13 @@ impl Soft {
         factor: f32,
     ) {
         let wanted = block.wanted();
-        let [of_student, of_teacher] = self.normalisers.map(|sums| sums.map(|sum| 1.0 / sum));
-        let normaliser = block.normalisers.map(|sum| 1.0 / sum);
+        let [of_student, of_teacher] = self.normalisers.map(|sums| inverses(&sums));
+        let inverse = inverses(&block.normalisers);
         for (class, (z, t)) in (first as u32..).zip(z.iter_mut().zip(t)) {
+            let q = wanted.q(class);
             for row in 0..ROWS {
                 let (own, other) = (z[row] - block.largest[row], t[row] - self.largest[row]);
-                let of_labels = exp(own) * normaliser[row] - wanted.q(class, row);
+                let of_labels = exp(own) * inverse[row] - q[row];
                 let likelihood = exp(own * self.inverse) * of_student[row];
                 let of_teacher = likelihood - exp(other * self.inverse) * of_teacher[row];
                 z[row] = (hard * of_labels + soft * of_teacher) * factor;

@@ -122,8 +122,15 @@ pub(super) fn plain_lane<const MIXED: bool>(
     let is_kept = classes <= MOST_ON_STACK;
     let size = if is_kept { classes } else { SIDE };
     let tiles = || (0..classes).step_by(size).map(|first| (first, size.min(classes - first)));
-    // Rows past the last one are computed with the rest, from zeros, and dropped.
-    let mut columns = [[0.0; ROWS]; MOST_ON_STACK];
+    // Rows past the last one are computed with the rest, from zeros, and dropped. Few classes do not clear the room of many.
+    let (mut few, mut many);
+    let columns: &mut [PerRow] = if size <= SIDE {
+        few = [[0.0; ROWS]; SIDE];
+        &mut few
+    } else {
+        many = [[0.0; ROWS]; MOST_ON_STACK];
+        &mut many
+    };
     let logits = &mut logits[lane * classes..];
     let mut block = Block::<MIXED>::new(targets, smoothing[lane], classes);
     for (first, count) in tiles() {
@@ -142,13 +149,13 @@ pub(super) fn plain_lane<const MIXED: bool>(
         }
     }
     if let Some(factor) = gradient {
-        let normaliser = block.normalisers.map(|sum| 1.0 / sum);
+        let inverse = inverses(&block.normalisers);
         for (first, count) in tiles() {
             let z = &mut columns[..count];
             if !is_kept {
                 columns_of(width, &logits[first..], of_row, z);
             }
-            block.differentiate(first, z, &normaliser, factor);
+            block.differentiate(first, z, &inverse, factor);
             rows_of(width, z, &mut logits[first..], of_row);
         }
     }
@@ -225,11 +232,12 @@ impl<'a, const MIXED: bool> Block<'a, MIXED> {
 
     /// The third: these become (p − q) · factor.
     #[inline(always)]
-    fn differentiate(&self, first: usize, z: &mut [PerRow], normaliser: &PerRow, factor: f32) {
+    fn differentiate(&self, first: usize, z: &mut [PerRow], inverse: &PerRow, factor: f32) {
         let wanted = self.wanted();
         for (class, z) in (first as u32..).zip(z) {
+            let q = wanted.q(class);
             for row in 0..ROWS {
-                z[row] = (z[row] * normaliser[row] - wanted.q(class, row)) * factor;
+                z[row] = (z[row] * inverse[row] - q[row]) * factor;
             }
             // Else the compiler computes several classes at once, whose numbers lie apart, and not all rows.
             compiler_fence(Ordering::SeqCst);
@@ -256,17 +264,21 @@ impl<'a, const MIXED: bool> Block<'a, MIXED> {
     /// that of the larger share.
     #[inline(always)]
     pub fn sums(&self, rows: usize) -> [f64; NUMBERS] {
-        let [mut loss, mut hits, mut product] = [0.0, 0.0, 1.0];
-        for row in 0..rows {
+        let (mut losses, mut is_hit) = ([0.0; ROWS], [false; ROWS]);
+        for row in 0..ROWS {
             let mean = if self.smoothing > 0.0 { self.total[row] / self.classes as f64 } else { 0.0 };
             let (most, mut target) = (f64::from(self.largest[row]), f64::from(self.target[row]));
             if MIXED {
                 let share = f64::from(self.targets.share[row]);
                 target = (1.0 - share) * target + share * f64::from(self.second_target[row]);
             }
-            loss += most - (1.0 - self.smoothing) * target - self.smoothing * mean;
-            let is_hit = self.best[row] == self.targets.first[row] && !self.normalisers[row].is_nan();
-            hits += f64::from(u32::from(is_hit));
+            losses[row] = most - (1.0 - self.smoothing) * target - self.smoothing * mean;
+            is_hit[row] = self.best[row] == self.targets.first[row] && !self.normalisers[row].is_nan();
+        }
+        let [mut loss, mut hits, mut product] = [0.0, 0.0, 1.0];
+        for row in 0..rows {
+            loss += losses[row];
+            hits += f64::from(u32::from(is_hit[row]));
             product *= f64::from(self.normalisers[row]);
         }
         // The sum of logarithms is the logarithm of the product: 16 sums, each in [1, C], are far from overflow.
@@ -285,21 +297,35 @@ pub(super) struct Wanted<'a, const MIXED: bool> {
     shares: [PerRow; 2],
 }
 
+// As above.
+#[allow(clippy::needless_range_loop)]
 impl<const MIXED: bool> Wanted<'_, MIXED> {
-    /// That of a class and row.
+    /// That of a class, of each row.
     #[inline(always)]
-    pub fn q(&self, class: u32, row: usize) -> f32 {
+    pub fn q(&self, class: u32) -> PerRow {
         let Self { targets, here, everywhere, shares } = self;
-        if MIXED {
-            let first = if class == targets.first[row] { shares[0][row] } else { 0.0 };
-            let second = if class == targets.second[row] { shares[1][row] } else { 0.0 };
-            everywhere + (first + second)
-        } else if class == targets.first[row] {
-            *here
-        } else {
-            *everywhere
+        let mut q = [*everywhere; ROWS];
+        for row in 0..ROWS {
+            if MIXED {
+                let first = if class == targets.first[row] { shares[0][row] } else { 0.0 };
+                let second = if class == targets.second[row] { shares[1][row] } else { 0.0 };
+                q[row] += first + second;
+            } else {
+                q[row] = if class == targets.first[row] { *here } else { q[row] };
+            }
         }
+        q
     }
+}
+
+/// 1 over each sum: a loop, since `map` computes them one by one.
+#[inline(always)]
+pub(super) fn inverses(sums: &PerRow) -> PerRow {
+    let mut inverses = [0.0; ROWS];
+    for (inverse, sum) in inverses.iter_mut().zip(sums) {
+        *inverse = 1.0 / sum;
+    }
+    inverses
 }
 
 /// eˣ for x ≤ 0, to 2 ulp; 0 below the smallest normal result.

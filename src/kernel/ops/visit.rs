@@ -104,13 +104,14 @@ impl Visit<'_> {
             let visit = |slice: usize, x: &mut [f32], dw: Option<&mut [f32]>| {
                 let range = slice * DEPTH..rows.min((slice + 1) * DEPTH);
                 let count = range.len();
-                // Images lie anywhere in the split: while one is read, a later one is on its way, at the end of a slice the first of the same
-                // slice of the next batch.
+                // Images and labels lie anywhere in the split: while one is read, a later one is on its way, at the end of a slice the first
+                // of the same slice of the next batch.
                 let of_next = &next[range.start.min(next.len())..];
                 let mut later = own[range.clone()].iter().chain(of_next).skip(AHEAD);
                 for (&example, x) in own[range.clone()].iter().zip(x.chunks_exact_mut(stride)) {
                     if let Some(&later) = later.next() {
                         prefetch(image(later));
+                        prefetch(&labels[later as usize..][..1]);
                     }
                     fill(image(example), x);
                 }
