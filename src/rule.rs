@@ -74,10 +74,11 @@ pub trait Real:
     /// `self + weight · (target − self)` with one rounding of the sum, without denormals: a step of a moving average.
     ///
     /// With 1 − β rounded once from f64 as `weight`, the weights of old and new sum to 1. f32(β) and f32(1 − β) do not: for
-    /// β₂ = 0.999 they leave v too high by 1.3e-5.
+    /// β₂ = 0.999 they leave v too high by 1.3e-5. A weight of 1 leaves nothing of the old number: the sum would, its last place.
     #[inline(always)]
     fn averaged(self, weight: Self, target: Self) -> Self {
-        weight.mul_add(target - self, self).flushed()
+        let sum = weight.mul_add(target - self, self);
+        Self::select(weight.less(Self::constant(1.0)), sum, target).flushed()
     }
 
     /// `self + decay · self + step`, with the sum of the small numbers formed first: one rounding of the parameter, where decay and
@@ -90,7 +91,8 @@ pub trait Real:
     /// [`Real::averaged`] towards `root²`, whose rounding is left out.
     #[inline(always)]
     fn averaged_square(self, weight: Self, root: Self) -> Self {
-        weight.mul_add(root.mul_add(root, -self), self).flushed()
+        let sum = weight.mul_add(root.mul_add(root, -self), self);
+        Self::select(weight.less(Self::constant(1.0)), sum, root * root).flushed()
     }
 }
 
@@ -338,6 +340,14 @@ mod tests {
         assert_eq!((-f32::MIN_POSITIVE / 2.0).flushed(), 0.0);
         assert!(f32::NAN.flushed().is_nan());
         assert_eq!(1e-310_f64.flushed(), 0.0);
+    }
+
+    #[test]
+    fn a_weight_of_one_leaves_nothing_of_the_old_number() {
+        // Beside 10⁴ the last place of an f32 is 10⁻³.
+        assert_eq!((1e4_f32.averaged(1.0, 1e-4), 1e8_f32.averaged_square(1.0, 1e-4)), (1e-4, 1e-4 * 1e-4));
+        assert_eq!((2_f32.averaged(0.5, 1.0), 2_f32.averaged_square(0.5, 1.0)), (1.5, 1.5));
+        assert!(1_f32.averaged(1.0, f32::NAN).is_nan() && 1_f32.averaged_square(1.0, f32::NAN).is_nan());
     }
 
     #[test]

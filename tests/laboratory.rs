@@ -94,6 +94,29 @@ fn a_trace_is_adam_as_the_paper_has_it_in_both_types() {
 }
 
 #[test]
+fn a_decay_of_zero_keeps_nothing_of_the_gradients_before() {
+    let place = Place::new();
+    // Beside 10⁴ the last place of an f32 is 10⁻³, ten times the second gradient: the step is then the rate, whatever came before.
+    place.write("g.csv", "1e4\n1e-4\n");
+    for (optimizer, settings) in [
+        ("rmsprop", "optim.alpha=0"),
+        ("adam", "optim.beta1=0 --set optim.beta2=0"),
+        ("nadamw", "optim.beta1=0 --set optim.beta2=0 --set optim.weight_decay=0"),
+        ("adan", "optim.beta1=0 --set optim.beta2=0 --set optim.beta3=0"),
+    ] {
+        let last = |dtype: &str| {
+            let arguments = format!(
+                "trace --gradients g.csv --optimizer {optimizer} --lr 0.5 --dtype {dtype} --set {settings} --json"
+            );
+            let events = place.succeed(&arguments).events();
+            numbers(&events[events.len() - 1]["theta"])[0]
+        };
+        let (found, expected) = (last("f32"), last("f64"));
+        assert!((found - expected).abs() < 1e-4, "{optimizer}: {found}, {expected}");
+    }
+}
+
+#[test]
 fn gradients_come_from_numpy_from_text_and_from_standard_input() {
     let place = Place::new();
     let flat: Vec<f64> = GRADIENTS.concat();

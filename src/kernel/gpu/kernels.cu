@@ -307,7 +307,7 @@ extern "C" __global__ void __launch_bounds__(256) average(
     const float* __restrict__ target, float weight, u64 count, float* __restrict__ x) {
     u64 index = thread_index();
     if (index >= count) return;
-    float mean = fmaf(weight, target[index] - x[index], x[index]);
+    float mean = weight < 1.0f ? fmaf(weight, target[index] - x[index], x[index]) : target[index];
     x[index] = fabsf(mean) < 1.17549435e-38f ? 0.0f : mean;
 }
 
@@ -407,7 +407,7 @@ extern "C" __global__ void __launch_bounds__(256) look_ahead(
     u64 lane = index / size;
     MuonStep step = steps[lane];
     float g = gradient[index] * (step.gradient * (factors ? factors[lane] : 1.0f));
-    float mean = fmaf(step.weight, g - b[index], b[index]);
+    float mean = step.weight < 1.0f ? fmaf(step.weight, g - b[index], b[index]) : g;
     mean = fabsf(mean) < 1.17549435e-38f ? 0.0f : mean;
     b[index] = mean;
     u[index] = fmaf(step.ahead, mean - g, g);
