@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::config::layers::{Checkpoints, Given, Sources};
+use crate::config::layers::{Checkpoints, Given, Origin, Sources};
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
 use crate::plan;
@@ -118,6 +118,15 @@ impl<'a> Course<'a> {
         let first = points(&sources, &request.variants[..1], &request.seeds[..1])?;
         // It chooses by validation, so there is a split to choose by.
         if !first.validate() {
+            // A file may be that of a run, which names every setting.
+            let asked = first.first().entries().find(|(setting, ..)| setting.key == "data.valid_fraction");
+            let is_typed = |origin: &Origin| matches!(origin, Origin::Environment(_) | Origin::Flag(_));
+            if let Some((.., origin)) = asked.filter(|(.., origin)| is_typed(origin)) {
+                let what = format!("{origin}: `data.valid_fraction` is 0, and a comparison chooses by validation");
+                return Err(Failure::new(Exit::Usage, what)
+                    .hint("leave it out, which is 0.1 here, or give more")
+                    .into());
+            }
             sources.command_line.push(given("data.valid_fraction", VALID_FRACTION));
         }
         let all = points(&sources, &request.variants, &request.seeds[..1])?;
@@ -165,6 +174,10 @@ impl<'a> Course<'a> {
         let Some(halving) = self.request.halving else {
             return Ok(ends.filter_map(|end| Some((end.point, end.score()?))).collect());
         };
+        if tried.iter().flatten().all(Option::is_none) {
+            // Nothing is tuned, and there is no such sweep.
+            return Ok(BTreeMap::new());
+        }
         let records = judge::records(&self.out.join("tune"))?;
         let first = |point: &usize| {
             let mut own = records.get(point)?.iter().map(|(record, _)| record);

@@ -213,8 +213,11 @@ fn finish(request: &Request, judge: &Judge, mut report: Report, candidate: &Cand
         return Ok(0);
     }
     let what = format!("{}, and the best file that was reached has {}", request.goal, candidate.in_words());
-    let hint =
-        format!("it is {}; more epochs (--epochs), rungs (--rungs) or seeds may reach it", quoted_path(&request.out));
+    let reached = match request.format {
+        Some(_) => "another --quantize may reach it, and without --quantize nets are trained for it",
+        None => "more epochs (--epochs), rungs (--rungs) or seeds may reach it",
+    };
+    let hint = format!("it is {}; {reached}", quoted_path(&request.out));
     Err(Failure::new(Exit::Missed, what).hint(hint).into())
 }
 

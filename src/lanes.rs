@@ -380,7 +380,7 @@ impl Lanes {
 
     fn save_is_due(&self) -> bool {
         match self.config.save_every {
-            Stretch::Seconds(seconds) => self.clock.saved.elapsed() >= Duration::from_secs_f64(seconds),
+            Stretch::Seconds(seconds) => self.clock.saved.elapsed().as_secs_f64() >= seconds,
             Stretch::Steps(steps) => self.step > 0 && self.step.is_multiple_of(steps),
             Stretch::Epochs(epochs) => self.position == 0 && self.epoch > 0 && self.epoch.is_multiple_of(epochs),
         }

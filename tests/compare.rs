@@ -174,6 +174,21 @@ fn mistakes_are_told_before_anything_trains() {
 }
 
 #[test]
+fn where_every_variant_has_its_rate_nothing_is_tuned_with_rungs_too() {
+    let place = Place::new();
+    compare(&place, &["adam lr=0.01", "sgd lr=0.1"], "--halving 2 --seed 0,1 -q --out a").expect(0);
+    assert!(!place.path("a/tune").exists());
+    assert_eq!(points(&place, "a/duel").len(), 4);
+}
+
+#[test]
+fn a_comparison_without_validation_is_refused_where_it_was_asked_for() {
+    let place = Place::new();
+    compare(&place, &["adam", "sgd"], "--valid-fraction 0 --out a").refused(2, &["chooses by validation", "0.1"]);
+    assert!(!place.path("a").exists());
+}
+
+#[test]
 fn variants_and_seeds_come_from_a_file_too() {
     let place = Place::new();
     place.write("duel.toml", "[optim]\nvariant = [\"adam\", \"lion lr=1e-3\"]\n[train]\nseed = [1, 2]\n");

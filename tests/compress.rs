@@ -80,7 +80,11 @@ fn recipes_are_tried_where_the_user_leaves_a_choice() {
 #[test]
 fn a_format_must_meet_the_goal_beside_it() {
     let place = with_run();
-    place.run("compress run --quantize int4 --target-error 0.1% --out a.amc -q").expect(9).says(&["0.10 %", "a.amc"]);
+    place.run("compress run --quantize int4 --target-error 0.1% --out a.amc -q").expect(9).says(&[
+        "0.10 %",
+        "a.amc",
+        "another --quantize",
+    ]);
     assert!(!bytes(&place, "a.amc").is_empty());
     place.succeed("compress run --quantize int8 --max-bytes 100000 --out b.amc -q");
     place.succeed("--hidden 24 --epochs 4 --valid-fraction 0.2 --batch-size 64 --quantize 3 -q --out levels");
@@ -158,6 +162,10 @@ fn mistakes_are_told() {
         .refused(2, &["data.valid_fraction", "same images"]);
     place.write("there.amc", "x");
     place.run("compress run --quantize int8 --out there.amc").refused(2, &["is there already"]);
+    for flag in ["--epochs 3", "--seed 3", "--rungs 2", "--teacher none"] {
+        let name = flag.split_once(' ').unwrap().0;
+        place.run(&format!("compress run --quantize int8 {flag} --out b.amc")).refused(2, &[name, "--quantize"]);
+    }
     place
         .run("compress run --target-error 30% --set prune.sparsity=0.5 --out a.amc -q")
         .refused(2, &["prune.sparsity"]);

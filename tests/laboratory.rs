@@ -327,4 +327,5 @@ fn what_cannot_be_drawn_is_refused() {
         path(words).refused(2, told);
     }
     path(&["--svg", "absent/a.svg", "--steps", "3"]).expect(7);
+    assert!(path(&["--start", "-1.5,2", "--steps", "3"]).expect(0).stdout.contains("-1.5"));
 }

@@ -359,6 +359,14 @@ fn out_of_time_is_75_and_the_run_resumed_equals_the_undisturbed_run() {
 }
 
 #[test]
+fn a_time_between_saves_may_be_as_long_as_it_can_be_written() {
+    let place = Place::new();
+    place.succeed("--limit-train 100 --epochs 1 --save-every 999999999999999999999999999999s -q --out run");
+    let endless = format!("{}s", "9".repeat(400));
+    place.run(&format!("--limit-train 100 --save-every {endless} --dry-run")).refused(2, &["--save-every"]);
+}
+
+#[test]
 fn out_of_time_before_the_first_step_is_75_too() {
     let place = Place::new();
     resume(&place, &(small(3) + " --max-time 1ms")).expect(75);

@@ -75,16 +75,21 @@ pub fn command() -> Command {
                 .long("resume")
                 .action(ArgAction::SetTrue)
                 .help("Start, or go on with what lies in FILE.work"),
-            arg("seed", "N", "Seed of the nets that are trained").value_parser(value_parser!(u64)).default_value("0"),
+            arg("seed", "N", "Seed of the nets that are trained")
+                .conflicts_with("quantize")
+                .value_parser(value_parser!(u64))
+                .default_value("0"),
             arg("rungs", "N", "Nets that are trained together, from many weights to few")
+                .conflicts_with("quantize")
                 .value_parser(value_parser!(u32).range(2..=64))
                 .default_value("8"),
-            arg("epochs", "N", "Epochs of each net [default: 60]").value_parser(value_parser!(u64).range(1..)),
+            arg("epochs", "N", "Epochs of each net [default: 60]").conflicts_with("quantize").value_parser(value_parser!(u64).range(1..)),
             arg(
                 "teacher",
                 "RUN",
                 "What the nets learn from beside the labels: a run, `auto` (a wider net, trained first) or `none`",
             )
+            .conflicts_with("quantize")
             .default_value("auto"),
             super::dataset(arg("dataset", "NAME", "Another data set of the same shape")),
             arg("data-dir", "DIR", "Where its files lie, if not where the run had them"),

@@ -82,6 +82,7 @@ pub fn command() -> Command {
                 .help("Find a rate for each that has none of its own"),
             number("steps", "N", "Steps [default: 300; on reddi and reddi-stochastic 606000]").value_parser(steps),
             number("start", "X[,Y]", "Where they begin [default: the function's own; of a formula 1,1]")
+                .allow_hyphen_values(true)
                 .value_parser(point),
             number("condition", "K", "Ratio of the curvatures of quadratic and noisy-quadratic [default: 10]")
                 .value_parser(|text: &str| positive(text, "above 0")),

@@ -203,7 +203,7 @@ impl Kind {
             }
             Self::Stretch { bare, time, zero } => {
                 let stretch = Stretch::parse(text, bare).filter(|stretch| match *stretch {
-                    Stretch::Seconds(seconds) => time && seconds > 0.0,
+                    Stretch::Seconds(seconds) => time && seconds > 0.0 && seconds.is_finite(),
                     Stretch::Steps(count) | Stretch::Epochs(count) => zero || count > 0,
                 });
                 stretch.map(Value::Stretch).ok_or_else(expected)
