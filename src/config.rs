@@ -346,21 +346,27 @@ impl Config {
                         && self.is_default(setting, value)
                 }
             };
-            !is_none && !self.reads(setting)
+            !is_none && self.lacking(setting).is_some()
         })
     }
 
-    fn reads(&self, setting: &Setting) -> bool {
-        match setting.reader {
+    /// The reader that a setting lacks here: its own, or that of the setting that its own goes by.
+    fn lacking(&self, setting: &Setting) -> Option<ReadBy> {
+        let is_read = match setting.reader {
             ReadBy::Every => true,
             ReadBy::Schedules(decays) => decays.contains(&self.schedule),
             ReadBy::DataByPath => !matches!(self.settings.dataset, DataName::Known(_)),
             // A group may have a value of its own.
+            ReadBy::Unless(key, ..) if key.starts_with("optim.") && self.groups.len() > 1 => true,
             ReadBy::Unless(key, value, _) => {
-                key.starts_with("optim.") && self.groups.len() > 1
-                    || self.value(key).is_none_or(|found| found.to_string() != value)
+                let above = index(key).and_then(|above| self.lacking(&SETTINGS[above]));
+                if above.is_some() {
+                    return above;
+                }
+                self.value(key).is_none_or(|found| found.to_string() != value)
             }
-        }
+        };
+        (!is_read).then_some(setting.reader)
     }
 
     /// Whether a value is one that the setting has by default: under some schedule, or with this optimizer.
@@ -386,7 +392,7 @@ impl Config {
     /// The first such setting, and who would read it ([`Exit::Usage`]).
     pub fn expect_read(&self) -> Result<()> {
         for (setting, value, origin) in self.unread() {
-            let (chooser, readers) = match setting.reader {
+            let (chooser, readers) = match self.lacking(setting).unwrap_or(ReadBy::Every) {
                 ReadBy::Every => continue,
                 ReadBy::Schedules(decays) => {
                     let names: Vec<&str> = decays.iter().map(|decay| decay.name()).collect();
@@ -405,6 +411,9 @@ impl Config {
                 return Err(Failure::new(Exit::Usage, what).hint(readers).into());
             }
             tracing::warn!("{what}");
+        }
+        if let Some((_, Origin::Flag(_))) = self.entries.get("data.data_dir") {
+            self.dataset.expect_read(self.data_dir.as_deref())?;
         }
         self.expect_groups_read()
     }
@@ -620,7 +629,7 @@ impl Config {
                 "leave train.ema_decay out",
             );
         }
-        if self.sparsity.is_some() && self.begin >= self.end {
+        if self.sparsity.is_some() && !self.is_rewound() && self.begin >= self.end {
             return usage("`prune.begin` is not below `prune.end`", "prune.end is 0.6 by default");
         }
         self.expect_second_moments()?;
@@ -887,6 +896,11 @@ mod tests {
             (&[("schedule.gamma", "0.5")], "--schedule step, milestones, exponential, exponential-steps, plateau"),
             (&[("schedule.schedule", "linear"), ("schedule.gamma", "0.3")], "--schedule step"),
             (&[("schedule.schedule", "cosine"), ("schedule.plateau_patience", "3")], "--schedule plateau"),
+            // Of iterative pruning, and where nothing is pruned.
+            (&[("prune.sparsity", "0.5"), ("prune.method", "iterative"), ("prune.end", "0.3")], "prune.method"),
+            (&[("prune.sparsity", "0.5"), ("prune.method", "iterative"), ("prune.regrow", "0.5")], "prune.method"),
+            (&[("prune.every", "7")], "--prune"),
+            (&[("prune.sparsity", "0.5"), ("prune.granularity", "unit"), ("prune.floor", "0.5")], "prune.granularity"),
         ] {
             let error = load(given).unwrap().expect_read().unwrap_err();
             assert!(crate::error::failure(&error).and_then(Failure::advice).unwrap().contains(reader), "{given:?}");

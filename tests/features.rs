@@ -140,6 +140,7 @@ fn a_table_is_trained_on_evaluated_and_asked() {
     place.run(&format!("{FLOWERS} --augment affine")).refused(2, &["--augment", "features"]);
     place.run("data flowers.csv --label kind --ignore colour --svg a.svg").refused(2, &["--svg"]);
     place.run(&format!("{FLOWERS} --size 2x2")).refused(2, &["--size does nothing for tables"]);
+    place.run(&format!("{FLOWERS} --data-dir .")).refused(2, &["--data-dir does nothing"]);
 }
 
 #[test]

@@ -339,8 +339,12 @@ impl Layers {
         let Some((section, leaf)) = rest.split_once("__") else {
             // Other programs may use the prefix; only what is surely meant for this one is refused.
             let together = |text: &str| text.replace(['.', '_'], "");
-            let is_meant = |key: &str| key.split('.').nth(1) == Some(rest.as_str()) || together(key) == together(&rest);
-            let Some(setting) = SETTINGS.iter().find(|setting| is_meant(setting.key)) else {
+            let is_meant = |setting: &&Setting| {
+                setting.key.split('.').nth(1) == Some(rest.as_str())
+                    || together(setting.key) == together(&rest)
+                    || setting.flag.is_some_and(|flag| flag.replace('-', "_") == rest)
+            };
+            let Some(setting) = SETTINGS.iter().find(is_meant) else {
                 if FLAGS.contains(&rest.as_str()) {
                     tracing::warn!("${name} is not read: --{} is a flag and no setting", rest.replace('_', "-"));
                 }
@@ -590,8 +594,9 @@ fn known(key: &str) -> Result<usize, String> {
 /// What may have been meant by a key that there is not.
 pub fn suggestion(key: &str) -> String {
     let leaf = key.rsplit('.').next().unwrap_or(key);
-    // The right name in the wrong section is surer than any likeness.
-    let misplaced = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(leaf));
+    // The right name in the wrong section, and that of its flag, is surer than any likeness.
+    let flag = leaf.replace('_', "-");
+    let misplaced = SETTINGS.iter().find(|s| s.key.split('.').nth(1) == Some(leaf) || s.flag == Some(flag.as_str()));
     let leaves = || SETTINGS.iter().filter_map(|setting| setting.key.split('.').nth(1));
     let by_leaf = || SETTINGS.iter().find(|s| s.key.split('.').nth(1) == closest(leaf, leaves())).map(|s| s.key);
     let like = misplaced.map(|s| s.key).or_else(|| meant::key(leaf));
@@ -717,6 +722,11 @@ mod tests {
         assert!(with("ADAMTRAIN_OPTIM_LR").is_err());
         assert!(with("ADAMTRAIN_DATA_DATA_DIR").is_err());
         assert!(with("ADAMTRAIN_OPTIM__LRR").is_err());
+        for name in ["ADAMTRAIN_PRUNE", "ADAMTRAIN_PRUNE__PRUNE"] {
+            let error = with(name).unwrap_err();
+            let hint = crate::error::failure(&error).and_then(Failure::advice).unwrap();
+            assert!(hint.contains("SPARSITY") || hint.contains("`prune.sparsity`"), "{name}: {hint}");
+        }
         assert!(with("ADAMTRAIN_BINARY").is_ok());
         assert!(with("ADAMTRAIN_OPTIM__LR").is_ok());
     }

@@ -428,6 +428,8 @@ settings! {
 }
 
 const PRUNING: ReadBy = Unless("prune.sparsity", "none", "give --prune, for example 0.95");
+const GRADUAL: ReadBy = Unless("prune.method", "iterative", "leave prune.method at gradual");
+const BY_WEIGHT: ReadBy = Unless("prune.granularity", "unit", "leave prune.granularity at weight");
 const ITERATIVE: ReadBy = Unless("prune.method", "gradual", "give --set prune.method=iterative");
 const QUANTIZING: ReadBy = Unless("quantize.bits", "none", "give --quantize, for example 4");
 
