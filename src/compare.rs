@@ -130,7 +130,7 @@ impl<'a> Course<'a> {
             sources.command_line.push(given("data.valid_fraction", VALID_FRACTION));
         }
         let all = points(&sources, &request.variants, &request.seeds[..1])?;
-        all.expect_whole_splits()?;
+        all.expect_fitting_steps()?;
         let out = if let Some(out) = &request.out {
             expect_free(out, request.resume)?;
             write::folder(out)?;

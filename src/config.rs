@@ -21,13 +21,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::data::batches::batches;
 use crate::data::own::Wishes;
 use crate::data::{self, Scaling, Spec};
 use crate::device::Request;
 use crate::digest::hex;
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
-use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, ScheduleConfig, Store, family};
+use crate::optim::{Decay, FAMILIES, Family, HYPERS, Hyper, Hypers, Rounds, ScheduleConfig, Store, family};
+use crate::rule::Denominator;
+use crate::text::counted;
 use augment::{Augment, default_of};
 use field::{ColumnName, ColumnNames, DataName, ImageSize};
 use groups::Group;
@@ -297,11 +300,30 @@ impl Config {
         self.groups.iter().map(|group| group.family).find(|family| family.is_full_batch).map(|family| family.name)
     }
 
+    /// Steps of an epoch of `examples` samples.
+    pub fn epoch_steps(&self, examples: usize) -> u64 {
+        batches(examples, self.step_samples()).max(1)
+    }
+
+    /// The rounds of a run of `total` steps after each of which but the last the weights are rewound, if they are.
+    pub fn rounds_of(&self, total: u64) -> Option<Rounds> {
+        self.is_rewound().then(|| Rounds { count: self.rounds, steps: (total / self.rounds).max(1) })
+    }
+
+    /// Requires that `examples` samples make steps, and as many, as the optimizer and pruning need.
+    ///
+    /// # Errors
+    /// If they do not ([`Exit::Usage`]).
+    pub fn expect_fitting_steps(&self, examples: usize) -> Result<(), Failure> {
+        self.expect_whole_split(examples)?;
+        self.expect_whole_rounds(examples)
+    }
+
     /// Requires that a step sees the whole training split of `examples` samples, where the optimizer needs that.
     ///
     /// # Errors
     /// If it sees less ([`Exit::Usage`]).
-    pub fn expect_whole_split(&self, examples: usize) -> Result<(), Failure> {
+    fn expect_whole_split(&self, examples: usize) -> Result<(), Failure> {
         /// Samples that a batch holds with ease.
         const BATCH: usize = 10_000;
         let Some(optimizer) = self.full_batch().filter(|_| self.step_samples() < examples) else { return Ok(()) };
@@ -312,6 +334,28 @@ impl Config {
         let in_pieces = format!(", or --batch-size {} --set train.accumulate={pieces}", examples.div_ceil(pieces));
         let in_pieces = if pieces > 1 { in_pieces } else { String::new() };
         Err(Failure::new(Exit::Usage, what).hint(format!("give --batch-size {examples}{in_pieces}")))
+    }
+
+    /// Requires a step for each round of pruning, and that the one to rewind to lies in the first.
+    fn expect_whole_rounds(&self, examples: usize) -> Result<(), Failure> {
+        let of_epoch = self.epoch_steps(examples);
+        let total = self.epochs.saturating_mul(of_epoch);
+        let Some(Rounds { count, steps }) = self.rounds_of(total) else { return Ok(()) };
+        if total < count {
+            let what = format!("`prune.rounds` is {count}, and the run has {}", counted(total, "step"));
+            let hint = "give more --epochs or a smaller --batch-size, or fewer prune.rounds";
+            return Err(Failure::new(Exit::Usage, what).hint(hint));
+        }
+        let rewind = self.rewind.steps(of_epoch);
+        if rewind >= steps {
+            let what = format!(
+                "`prune.rewind` is step {rewind}, and the first of {count} rounds has {}",
+                counted(steps, "step")
+            );
+            let hint = "the weights go back to where they were in the first round: give an earlier step, or fewer prune.rounds";
+            return Err(Failure::new(Exit::Usage, what).hint(hint));
+        }
+        Ok(())
     }
 
     /// The epoch whose order of the samples `epoch` has, from 0: where a step sees them all, that of the first, so that the loss is one
@@ -563,11 +607,33 @@ impl Config {
             _ if self.l1.is_some() => "prune.l1",
             _ => return Ok(()),
         };
+        let hidden = self.shape.hidden.len();
+        let hint = "adam, adamw and most of their family keep one";
         for group in &self.groups {
-            let Some(member) = group.without_second_moment(self.shape.hidden.len())? else { continue };
             let (optimizer, names) = (group.family.name, self.shape.parameter_names());
-            let what = format!("`{setting}` needs a second moment, and {optimizer} keeps none of `{}`", names[member]);
-            return Err(Failure::new(Exit::Usage, what).hint("adam, adamw and most of their family keep one").into());
+            let refuse = |what: String, hint: &str| Err(Failure::new(Exit::Usage, what).hint(hint).into());
+            if let Some(member) = group.without_second_moment(hidden, |_| true)? {
+                let name = &names[member];
+                return refuse(
+                    format!("`{setting}` needs a second moment, and {optimizer} keeps none of `{name}`"),
+                    hint,
+                );
+            }
+            if Store::of(&group.hypers) != Store::Numbers && group.members.iter().any(|member| member.is_multiple_of(2))
+            {
+                let what = format!("`{setting}` needs a second moment in numbers, and `optim.state` keeps codes");
+                return refuse(what, "leave --state out");
+            }
+            let divides = |of: &Denominator| of.is_alone;
+            if self.l1.is_some()
+                && let Some(member) = group.without_second_moment(hidden, divides)?
+            {
+                let name = &names[member];
+                let what = format!(
+                    "`prune.l1` shrinks a weight by λ times the rate over √v̂ + ε, and {optimizer} moves `{name}` by another"
+                );
+                return refuse(what, "adam, adamw, nadam, adagrad, yogi, adan, ademamix, mars and adopt have it");
+            }
         }
         Ok(())
     }

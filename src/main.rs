@@ -77,7 +77,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         return plan::show(&config, &device, teacher.as_deref(), style.json).map(|()| 0);
     }
 
-    plan::expect_whole_split(&config)?;
+    plan::expect_fitting_steps(&config)?;
 
     // The run directory, the device and what training goes on from: all before the first byte of data.
     let signals = Signals::catch()?;

@@ -57,7 +57,7 @@ pub(crate) use groups::matches;
 pub use groups::{Grouped, Part};
 pub use hyper::{ALL as HYPERS, Accepts, Hyper, HyperValue, Hypers, Range, RuleField, Shortest};
 pub use parameter::{Parameter, Parameters};
-pub use schedule::{CURVES, Curve, Decay, Schedule, ScheduleConfig, letters, warm_up};
+pub use schedule::{CURVES, Curve, Decay, Rounds, Schedule, ScheduleConfig, letters, warm_up};
 pub use soap::{LEFT, RIGHT};
 pub use store::{CODES, SCALES, Store};
 
@@ -292,6 +292,11 @@ pub trait LaneOptimizer: Send {
     /// What divides the gradient of the parameter with this index in a lane's last step, where the rule has such a denominator.
     fn denominator(&self, _index: usize, _lane: usize) -> Option<Denominator> {
         None
+    }
+
+    /// What the rate is multiplied by for the parameter with this index in a lane.
+    fn lr_factor(&self, _index: usize, _lane: usize) -> f64 {
+        1.0
     }
 
     /// The scalars of a lane's last step over the parameter with this index, by the rule's names of them: see

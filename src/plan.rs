@@ -16,7 +16,7 @@ use crate::lanes::splits::expect_some;
 use crate::lanes::teacher::SavedTeacher;
 use crate::report::answer;
 use crate::text::counted;
-use crate::train::{Trainer, sanity_warnings, schedule};
+use crate::train::{Trainer, sanity_warnings, steps};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
@@ -134,7 +134,7 @@ pub fn examples(config: &Config) -> Result<(usize, usize)> {
     };
     let (examples, held_out) = divided(config, count);
     expect_some(config, count, examples, held_out)?;
-    config.expect_whole_split(examples)?;
+    config.expect_fitting_steps(examples)?;
     Ok((examples, held_out))
 }
 
@@ -144,12 +144,12 @@ fn divided(config: &Config, count: usize) -> (usize, usize) {
     ((count - held_out).min(config.limit_train.unwrap_or(usize::MAX)), held_out)
 }
 
-/// Requires that a step sees the whole training split, as far as its size is known before it is read, where the optimizer needs that.
+/// Requires steps, and as many, as the optimizer and pruning need, as far as the size of the data is known before it is read.
 ///
 /// # Errors
-/// If it sees less ([`Exit::Usage`]).
-pub fn expect_whole_split(config: &Config) -> Result<(), Failure> {
-    config.expect_whole_split(divided(config, config.dataset.train).0)
+/// If there are others ([`Exit::Usage`]).
+pub fn expect_fitting_steps(config: &Config) -> Result<(), Failure> {
+    config.expect_fitting_steps(divided(config, config.dataset.train).0)
 }
 
 /// Prints the effective configuration with the origin of each value, and sizes; reads data only where that costs no download.
@@ -161,7 +161,7 @@ pub fn show(config: &Config, on: &Device, teacher: Option<&SavedTeacher>, as_jso
     for odd in sanity_warnings(config, examples) {
         tracing::warn!("{odd}");
     }
-    let steps = schedule(config, examples).total_steps;
+    let steps = steps(config, examples);
     let parameters = config.shape.parameters();
     let needed = bytes(config, examples, 1, teacher);
 

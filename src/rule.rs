@@ -320,6 +320,9 @@ pub struct Denominator {
     pub eps: f64,
     /// What corrects v for its start; 1 where nothing does.
     pub correction: f64,
+    /// Whether a step is the rate over √(v/correction) + ε, times a mean of gradients: no bound, trust ratio, rectification or estimate
+    /// of the rate comes between.
+    pub is_alone: bool,
 }
 
 impl Denominator {

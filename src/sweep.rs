@@ -151,7 +151,7 @@ impl Sweep {
         let device = points.first().device.open()?;
         points.first().warn_of_unread_on(&device);
         points.expect_computed_on(&device)?;
-        points.expect_whole_splits()?;
+        points.expect_fitting_steps()?;
         let out = out.map_or_else(next, Ok)?;
         let of_whole = description(&points, options, None);
         let mut directory = match points.shard() {
@@ -315,7 +315,7 @@ impl Sweep {
         let read: Vec<String> = of_data.map(|(setting, value, _)| format!("{}={value}\n", setting.key)).collect();
         let read = read.concat();
         if let Some((_, data)) = self.data.as_ref().filter(|(before, _)| *before == read) {
-            config.expect_whole_split(data.members.len())?;
+            config.expect_fitting_steps(data.members.len())?;
             return Ok(Rc::clone(data));
         }
         self.data = None;

@@ -300,6 +300,7 @@ impl Trainer {
             self.totals.set(&sums)?;
         }
         if skipped.len() == self.net.lanes() {
+            self.stand_still(step, &skipped)?;
             return Ok(skipped);
         }
         // All lanes step together; what those held that skip it is put back.
@@ -308,7 +309,19 @@ impl Trainer {
         for (&lane, held) in skipped.iter().zip(&held) {
             self.put_back(lane, held)?;
         }
+        self.stand_still(step, &skipped)?;
         Ok(skipped)
+    }
+
+    /// Prunes, quantizes and rewinds lanes that have skipped a step, where that is due after it.
+    fn stand_still(&mut self, step: u64, lanes: &[usize]) -> Result<()> {
+        let Some(projection) = &mut self.projection else { return Ok(()) };
+        for &lane in lanes {
+            if projection.stand_still(&self.net, &*self.optimizer, step, lane)? {
+                self.optimizer.begin_anew(lane)?;
+            }
+        }
+        Ok(())
     }
 
     /// What a lane holds: a copy of its tensors, the number of its steps, and its history.
@@ -459,6 +472,11 @@ impl Trainer {
     /// Clips, steps and averages; the lanes in `skipped` are not measured.
     fn update(&mut self, step: u64, skipped: &[usize]) -> Result<()> {
         let gradients = self.accumulated.as_ref().unwrap_or(self.backprop.gradients());
+        if let Some(projection) = &mut self.projection {
+            let schedules = &self.schedules;
+            let factor = |lane: usize| schedules[lane].lr(step) / schedules[lane].lr.max(f64::MIN_POSITIVE);
+            projection.learn(&self.net, gradients, step, factor)?;
+        }
         if let Some(monitor) = &mut self.monitor {
             monitor.before(&self.net)?;
             for lane in (0..self.net.lanes()).filter(|lane| !skipped.contains(lane)) {
@@ -472,9 +490,8 @@ impl Trainer {
             self.clipped.push(is_clipped);
             self.scalars.push(StepScalars { lr: schedule.lr(step), gradient_scale });
         }
-        let factor = |lane: usize| self.scalars[lane].lr / self.schedules[lane].lr.max(f64::MIN_POSITIVE);
         if let Some(projection) = &mut self.projection {
-            projection.before(&self.net, gradients, step, factor)?;
+            projection.before(&self.net, step)?;
         }
         self.optimizer.step(&Curved { gradients, curvature: self.curvature.as_ref() }, &self.scalars)?;
         if self.optimizer.wants_losses() {
@@ -673,15 +690,10 @@ const TIMESCALE: u64 = 10_000;
 
 /// The schedule that a configuration describes, for `examples` training examples.
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
-    let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
-    let steps = config.epochs.saturating_mul(epoch_steps);
-    let round = config.is_rewound().then(|| projection::round_steps(config, steps));
-    let total_steps = round.unwrap_or(steps);
-    let in_steps = |stretch: Stretch| match stretch {
-        Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
-        Stretch::Steps(steps) => steps,
-        Stretch::Seconds(_) => 0,
-    };
+    let epoch_steps = config.epoch_steps(examples);
+    let rounds = config.rounds_of(steps(config, examples));
+    let total_steps = rounds.map_or(steps(config, examples), |rounds| rounds.steps);
+    let in_steps = |stretch: Stretch| stretch.steps(epoch_steps);
     let form = config.form();
     let warmup_steps = in_steps(config.warmup);
     let timescale = match (config.timescale, form.decay) {
@@ -700,8 +712,13 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
         timescale_steps: timescale.max(1),
         milestones: config.milestones.steps(epoch_steps, total_steps),
         falls: Vec::new(),
-        round,
+        rounds,
     }
+}
+
+/// Steps of a run with this configuration on `examples` training examples.
+pub fn steps(config: &Config, examples: usize) -> u64 {
+    config.epochs.saturating_mul(config.epoch_steps(examples))
 }
 
 #[cfg(test)]
@@ -710,6 +727,11 @@ mod tests {
     use crate::config::layers::{Given, Sources};
 
     pub(super) fn trainer(settings: &[(&str, &str)]) -> (Trainer, Split, Tensor) {
+        trainer_on(settings, usize::MAX)
+    }
+
+    /// One whose epochs are of so many samples at most.
+    pub(super) fn trainer_on(settings: &[(&str, &str)], samples: usize) -> (Trainer, Split, Tensor) {
         // The last one wins.
         let given = [("model.hidden", "6"), ("train.batch_size", "20")];
         let given = given.iter().chain(settings);
@@ -719,7 +741,8 @@ mod tests {
         let (channels, means) = (dataset.channels(config.scaling), dataset.means());
         let split = Split::new(dataset.imported.test, &Device::Cpu).unwrap();
         let order = all_of(&split, &Device::Cpu).unwrap();
-        (Trainer::new(&[config], split.len(), channels, means, &Device::Cpu).unwrap(), split, order)
+        let samples = split.len().min(samples);
+        (Trainer::new(&[config], samples, channels, means, &Device::Cpu).unwrap(), split, order)
     }
 
     pub(super) fn bits(trainer: &Trainer) -> Vec<Vec<u32>> {

@@ -123,6 +123,12 @@ fn pruning_by_a_second_moment_is_refused_where_the_optimizer_keeps_none_before_a
     let mut grouped: Vec<&str> = fisher.split_whitespace().collect();
     grouped.extend(["--dry-run", "--set", "optim.group=layers.1.weight optimizer=sgd lr=0.1"]);
     common::finish(&mut place.command(&grouped)).refused(2, &["sgd keeps none of `layers.1.weight`"]);
+    refused(&format!("{fisher} --state 4bit"), "`optim.state` keeps codes");
+    // Steps that are not the rate over a root: by estimates of the rate, a rectification, a trust ratio or bounds.
+    for optimizer in ["dadapt-adam", "radam", "lamb", "stableadamw", "adabound"] {
+        let told = format!("{optimizer} moves `layers.0.weight` by another");
+        place.run(&format!("--optimizer {optimizer} --set prune.l1=1e-3 --dry-run")).refused(2, &["√v̂ + ε", &told]);
+    }
     // Of a sweep, before its first point.
     place.run(&format!("sweep {fisher} --optimizer adam,adabelief --out swept")).refused(2, &["adabelief keeps none"]);
     assert!(!place.path("swept").exists());

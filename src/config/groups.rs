@@ -11,6 +11,7 @@ use super::value::{GroupText, Kind, Value, closest};
 use crate::error::{Exit, Failure};
 use crate::model::Shape;
 use crate::optim::{Family, Hyper, HyperValue, Hypers, Parameter, family, matches};
+use crate::rule::Denominator;
 
 /// A group that is valid for a net.
 #[derive(Clone, Debug)]
@@ -26,17 +27,22 @@ pub struct Group {
 }
 
 impl Group {
-    /// The first of its parameters that is a weight without a second moment in the optimizer's state: of a net with this number of
-    /// hidden layers.
+    /// The first of its parameters that is a weight without a second moment in the optimizer's state, or without one that `is_enough`: of
+    /// a net with this number of hidden layers.
     ///
     /// # Errors
     /// If memory does not suffice.
-    pub fn without_second_moment(&self, hidden: usize) -> Result<Option<usize>> {
+    pub fn without_second_moment(
+        &self,
+        hidden: usize,
+        is_enough: impl Fn(&Denominator) -> bool,
+    ) -> Result<Option<usize>> {
         for &member in self.members.iter().filter(|member| member.is_multiple_of(2)) {
             // One number is enough to ask the optimizer what it keeps of such a parameter.
             let var = Var::zeros((1, 1, 1), DType::F32, &Device::Cpu)?;
             let parameter = Parameter { is_hidden: member / 2 < hidden, ..Parameter::new("", &var) };
-            if (self.family.build)(&[parameter], std::slice::from_ref(&self.hypers))?.denominator(0, 0).is_none() {
+            let built = (self.family.build)(&[parameter], std::slice::from_ref(&self.hypers))?;
+            if !built.denominator(0, 0).as_ref().is_some_and(&is_enough) {
                 return Ok(Some(member));
             }
         }

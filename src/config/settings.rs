@@ -337,18 +337,18 @@ settings! {
         /// takes fewer bits to say
         clustering: f64 = number(from(0.0).to(10.0)), default: Is("0"), reader: PRUNING, lanes: Own;
         /// Part of each step that a pruned weight takes: it comes back where it grows larger than one that is kept
-        regrow: f64 = number(from(0.0).to(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        regrow: f64 = number(from(0.0).to(1.0)), default: Is("0"), reader: GRADUAL, lanes: Own;
         /// Part of all steps before the first weight is pruned
-        begin: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        begin: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: GRADUAL, lanes: Own;
         /// Part of all steps after which the same weights stay pruned
-        end: f64 = number(above(0.0).to(1.0)), default: Is("0.6"), reader: PRUNING, lanes: Own;
+        end: f64 = number(above(0.0).to(1.0)), default: Is("0.6"), reader: GRADUAL, lanes: Own;
         /// Steps between two choices of the weights to prune
-        every: u64 = count(1, MOST), default: Is("100"), reader: PRUNING, lanes: Own;
+        every: u64 = count(1, MOST), default: Is("100"), reader: GRADUAL, lanes: Own;
         /// Least share of a layer's weights that is kept
-        floor: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: PRUNING, lanes: Own;
+        floor: f64 = number(from(0.0).below(1.0)), default: Is("0"), reader: BY_WEIGHT, lanes: Own;
         /// Rounds of `iterative`, the last without pruning
         rounds: u64 = count(2, 1000), default: Is("10"), reader: ITERATIVE;
-        /// Where `iterative` rewinds to, in steps or epochs from the start
+        /// Where `iterative` rewinds to, in steps or epochs from the start; within the first round
         rewind: Stretch = stretch(Some("steps"), false, true), default: Is("0steps"), reader: ITERATIVE;
         /// λ of the proximal step of λ‖θ‖₁ in the metric of Adam, after each step
         l1: Option<f64> = number(above(0.0)), default: Unset("none"), lanes: Own;

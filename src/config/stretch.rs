@@ -17,6 +17,15 @@ pub enum Stretch {
 }
 
 impl Stretch {
+    /// The optimizer steps that it is, with so many in an epoch; of a time none are known.
+    pub fn steps(self, epoch_steps: u64) -> u64 {
+        match self {
+            Self::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
+            Self::Steps(steps) => steps,
+            Self::Seconds(_) => 0,
+        }
+    }
+
     /// Reads `10s`, `500steps` or `1epoch`; a bare number has the unit `bare`, if there is one.
     pub fn parse(text: &str, bare: Option<&str>) -> Option<Self> {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -45,7 +45,7 @@ impl Splits {
         let Division { train, valid } =
             Division::new(count, config.valid_fraction, config.limit_train, config.data_seed);
         expect_some(config, count, train.len(), valid.len())?;
-        config.expect_whole_split(train.len())?;
+        config.expect_fitting_steps(train.len())?;
         let test = if imported.test.is_empty() {
             let by = if valid.is_empty() { "the training split alone" } else { "the validation split" };
             tracing::warn!("`{}` has no test split: what is reported is of {by}", dataset.spec.name);

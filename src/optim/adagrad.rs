@@ -48,7 +48,7 @@ impl Rule<1, 0, 3> for Adagrad {
     }
 
     fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "sum", eps: self.eps, correction: 1.0 })
+        Some(Denominator { state: "sum", eps: self.eps, correction: 1.0, is_alone: self.lr_decay == 0.0 })
     }
 }
 

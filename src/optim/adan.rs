@@ -64,7 +64,7 @@ impl Rule<4, 0, 10> for Adan {
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "n", eps: self.eps, correction: bias_correction(self.beta3, t) })
+        Some(Denominator { state: "n", eps: self.eps, correction: bias_correction(self.beta3, t), is_alone: true })
     }
 }
 

@@ -75,7 +75,7 @@ impl Rule<3, 0, 8> for AdEmaMix {
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t), is_alone: true })
     }
 }
 

@@ -70,7 +70,7 @@ impl Rule<3, 2, 7> for DAdaptAdam {
     }
 
     fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
+        Some(Denominator { state: "v", eps: self.eps, correction: 1.0, is_alone: false })
     }
 }
 

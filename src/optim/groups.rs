@@ -155,6 +155,14 @@ impl LaneOptimizer for Grouped {
         })
     }
 
+    fn lr_factor(&self, index: usize, lane: usize) -> f64 {
+        let own = |part: &Part| {
+            let own = part.members.iter().position(|&member| member == index)?;
+            Some(part.lr_factors[lane % part.lr_factors.len()] * part.optimizer.lr_factor(own, lane))
+        };
+        self.parts.iter().find_map(own).unwrap_or(1.0)
+    }
+
     fn scalars(&self, index: usize, lane: usize) -> Vec<(&'static str, f64)> {
         let own = |part: &Part| {
             let own = part.members.iter().position(|&member| member == index)?;

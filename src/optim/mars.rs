@@ -72,7 +72,7 @@ impl Rule<3, 0, 6> for Mars {
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t), is_alone: true })
     }
 }
 

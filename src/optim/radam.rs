@@ -79,7 +79,7 @@ impl Rule<2, 0, 7> for RAdam {
     }
 
     fn denominator(&self, _: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: 1.0 })
+        Some(Denominator { state: "v", eps: self.eps, correction: 1.0, is_alone: false })
     }
 }
 

@@ -91,7 +91,7 @@ macro_rules! variant {
             }
 
             fn denominator(&self, _: u64) -> Option<Denominator> {
-                (!$mean).then(|| Denominator { state: "v", eps: self.0.eps, correction: 1.0 })
+                (!$mean).then(|| Denominator { state: "v", eps: self.0.eps, correction: 1.0, is_alone: true })
             }
         }
 

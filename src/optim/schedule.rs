@@ -260,14 +260,32 @@ pub struct Schedule {
     pub milestones: Vec<u64>,
     /// The steps from which on a plateau's rate is lower, in order.
     pub falls: Vec<u64>,
-    /// After how many steps it begins again, if it does; then T is as many.
-    pub round: Option<u64>,
+    /// The rounds in which it begins again, if it does; then T is the steps of one.
+    pub rounds: Option<Rounds>,
+}
+
+/// Rounds of as many steps each, of which the last has what is left too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// How many, ≥ 1.
+    pub count: u64,
+    /// Steps of each but the last, ≥ 1.
+    pub steps: u64,
+}
+
+impl Rounds {
+    /// The round in which the 0-based `step` is taken, from 0.
+    pub fn round_of(self, step: u64) -> u64 {
+        (step / self.steps).min(self.count - 1)
+    }
 }
 
 impl Schedule {
     /// The learning rate of the 0-based `step`.
     pub fn lr(&self, step: u64) -> f64 {
-        let step = self.round.map_or(step, |round| step % round);
+        // Falls are known by their steps in the whole run, all else goes by those of a round.
+        let of_run = step;
+        let step = self.rounds.map_or(step, |rounds| step - rounds.round_of(step) * rounds.steps);
         let ScheduleConfig { decay, final_factor, gamma, step_epochs, power, decay_fraction, .. } = self.form;
         if decay == Decay::OneCycle {
             return self.lr * self.one_cycle(step as f64);
@@ -280,7 +298,7 @@ impl Schedule {
         debug_assert!((0.0..=1.0).contains(&progress));
         let falling = 1.0 - final_factor;
         let epoch = step / self.epoch_steps;
-        let behind = |steps: &[u64]| steps.iter().filter(|from| step >= **from).count() as f64;
+        let behind = |step: u64, steps: &[u64]| steps.iter().filter(|from| step >= **from).count() as f64;
         let timescales = (step - self.warmup_steps) as f64 / self.timescale_steps as f64;
         self.lr
             * match decay {
@@ -289,7 +307,7 @@ impl Schedule {
                 Decay::Cosine => final_factor + falling * 0.5 * (1.0 + (PI * progress).cos()),
                 Decay::CosineRestarts => final_factor + falling * 0.5 * (1.0 + (PI * self.of_period(step)).cos()),
                 Decay::Step => gamma.powf((epoch / step_epochs) as f64),
-                Decay::Milestones => gamma.powf(behind(&self.milestones)),
+                Decay::Milestones => gamma.powf(behind(step, &self.milestones)),
                 Decay::Exponential => gamma.powf(epoch as f64),
                 Decay::ExponentialSteps => gamma.powf(timescales).max(final_factor),
                 Decay::InverseSqrt => 1.0 / (1.0 + timescales).sqrt(),
@@ -300,7 +318,7 @@ impl Schedule {
                     let left = self.total_steps.saturating_sub(step) as f64 / last;
                     1.0 - falling * (1.0 - left).clamp(0.0, 1.0)
                 }
-                Decay::Plateau => gamma.powf(behind(&self.falls)).max(final_factor),
+                Decay::Plateau => gamma.powf(behind(of_run, &self.falls)).max(final_factor),
             }
     }
 
@@ -357,7 +375,7 @@ mod tests {
             timescale_steps: 11,
             milestones: vec![40, 55, 82],
             falls: vec![40, 70],
-            round: None,
+            rounds: None,
         }
     }
 
@@ -404,12 +422,23 @@ mod tests {
                 timescale_steps: 10,
                 milestones: vec![50, 75],
                 falls: vec![35, 75],
-                round: None,
+                rounds: None,
             };
             let rates = [0, 9, 10, 40, 70, 90, 99].map(|step| format!("{:.4}", run.lr(step)));
             expect(format!("| `{}` | {} |", curve.name, rates.join(" | ")));
         }
         assert!(lacking.is_empty(), "docs/schedules.md lacks:\n{}", lacking.join("\n"));
+    }
+
+    #[test]
+    fn rounds_begin_again_but_falls_are_of_the_run_and_the_last_round_has_what_is_left() {
+        let rounds = Some(Rounds { count: 3, steps: 110 });
+        let linear = Schedule { rounds, ..schedule(Decay::Linear) };
+        assert_eq!([110, 175, 220, 329].map(|step| linear.lr(step)), [0, 65, 0, 109].map(|step| linear.lr(step)));
+        assert!([330, 331].iter().all(|step| (linear.lr(*step) - 0.02).abs() < 1e-15));
+
+        let plateau = Schedule { rounds, falls: vec![235, 300], ..schedule(Decay::Plateau) };
+        assert_eq!([70, 234, 235, 300].map(|step| plateau.lr(step)), [0.1, 0.1, 0.05, 0.025]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Rule<2, 0, 5> for Yogi {
     }
 
     fn denominator(&self, t: u64) -> Option<Denominator> {
-        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t) })
+        Some(Denominator { state: "v", eps: self.eps, correction: bias_correction(self.beta2, t), is_alone: true })
     }
 }
 

@@ -476,7 +476,7 @@ impl Points {
         }
         let config = self.grid.config_of(Some(&row), point)?;
         expect_no_board(&config)?;
-        plan::expect_whole_split(&config)?;
+        plan::expect_fitting_steps(&config)?;
         config.expect_computed_on(device)?;
         if !device.is_cpu() && config.precision != self.first.precision {
             // It is set for all that is computed there.
@@ -604,12 +604,12 @@ impl Points {
         work
     }
 
-    /// Requires that every point whose optimizer needs it sees the whole training split in a step.
+    /// Requires of every point steps, and as many, as its optimizer and its pruning need.
     ///
     /// # Errors
-    /// If one does not ([`Exit::Usage`]).
-    pub fn expect_whole_splits(&self) -> Result<(), Failure> {
-        self.groups.iter().try_for_each(|group| plan::expect_whole_split(&group.config))
+    /// If one has others ([`Exit::Usage`]).
+    pub fn expect_fitting_steps(&self) -> Result<(), Failure> {
+        self.groups.iter().try_for_each(|group| plan::expect_fitting_steps(&group.config))
     }
 
     /// Requires that every point can be computed on this device.

@@ -14,10 +14,10 @@ pub mod quantizer;
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor};
 
-use crate::config::{Config, Granularity, Saliency, Stretch};
+use crate::config::{Config, Granularity, Saliency};
 use crate::kernel;
 use crate::model::LinearNet;
-use crate::optim::LaneOptimizer;
+use crate::optim::{LaneOptimizer, Rounds};
 use mask::{Geometry, Selection};
 use quantizer::LearnedStep;
 
@@ -47,15 +47,8 @@ struct PrunePlan {
     begin: u64,
     end: u64,
     every: u64,
-    /// Of the iterative method.
-    rounds: Option<Rounds>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rounds {
-    count: u64,
-    steps: u64,
-    rewind: u64,
+    /// Of the iterative method, and the step to which it rewinds.
+    rounds: Option<(Rounds, u64)>,
 }
 
 /// How the weights of a lane are quantized.
@@ -78,30 +71,24 @@ impl Plan {
     /// That of a configuration, of which an epoch has so many steps; none where the net computes with what the optimizer moves.
     fn new(config: &Config, epoch_steps: u64) -> Option<Self> {
         let total = config.epochs.saturating_mul(epoch_steps);
+        // What begins does so before the last step, and is there after it.
         let at = |part: f64| (total as f64 * part).round() as u64;
-        let rounds = config.is_rewound().then(|| Rounds {
-            count: config.rounds,
-            steps: round_steps(config, total),
-            rewind: match config.rewind {
-                Stretch::Epochs(epochs) => epochs.saturating_mul(epoch_steps),
-                Stretch::Steps(steps) => steps,
-                Stretch::Seconds(_) => 0,
-            },
-        });
+        let begin = |part: f64| at(part).min(total.saturating_sub(1));
+        let rounds = config.rounds_of(total).map(|rounds| (rounds, config.rewind.steps(epoch_steps)));
         let prune = config.sparsity.map(|sparsity| PrunePlan {
             sparsity,
             saliency: config.saliency,
             granularity: config.granularity,
             clustering: config.clustering,
             floor: config.floor,
-            begin: at(config.begin),
-            end: at(config.end).max(at(config.begin) + 1),
+            begin: begin(config.begin),
+            end: at(config.end).max(begin(config.begin) + 1),
             every: config.every,
             rounds,
         });
         let quantize = config.bits.map(|bits| QuantizePlan {
             bits,
-            begin: at(config.after),
+            begin: begin(config.after),
             zero: config.zero_bin as f32,
             step_rate: config.step_rate,
             rate: config.rate,
@@ -113,16 +100,17 @@ impl Plan {
     /// The step from which on the net is as small as it will be.
     fn settles(&self) -> u64 {
         let pruned = self.prune.as_ref().map_or(0, |prune| match prune.rounds {
-            Some(Rounds { count, steps, .. }) => (count - 1) * steps,
+            Some((Rounds { count, steps }, _)) => (count - 1) * steps,
             None => prune.end,
         });
-        pruned.max(self.quantize.as_ref().map_or(0, |quantize| quantize.begin))
+        // Weights are quantized after the first step behind the beginning.
+        pruned.max(self.quantize.as_ref().map_or(0, |quantize| quantize.begin + 1))
     }
-}
 
-/// Steps of a round of iterative pruning, of `total` in all; the last may be a little shorter.
-pub fn round_steps(config: &Config, total: u64) -> u64 {
-    total.div_ceil(config.rounds).max(1)
+    /// The step to rewind to, where it rewinds.
+    fn rewinds_to(&self) -> Option<u64> {
+        Some(self.prune.as_ref()?.rounds?.1)
+    }
 }
 
 impl PrunePlan {
@@ -133,7 +121,7 @@ impl PrunePlan {
     ///     iterative  1 − (1 − s)^(r/(R − 1)) after round r of R              Frankle & Carbin 2019, arXiv:1803.03635
     /// ```
     fn sparsity_after(&self, steps: u64) -> Option<f64> {
-        if let Some(Rounds { count, steps: of_round, .. }) = self.rounds {
+        if let Some((Rounds { count, steps: of_round }, _)) = self.rounds {
             let round = steps / of_round;
             let ends = steps.is_multiple_of(of_round) && (1..count).contains(&round);
             return ends.then(|| 1.0 - (1.0 - self.sparsity).powf(round as f64 / (count - 1) as f64));
@@ -257,7 +245,7 @@ impl Projection {
     /// If the device fails.
     pub fn tensors(&self, lane: usize) -> Result<Vec<(String, Tensor)>> {
         let Some(plan) = &self.plans[lane] else { return Ok(Vec::new()) };
-        let rewinds = plan.prune.as_ref().is_some_and(|prune| prune.rounds.is_some());
+        let rewinds = plan.rewinds_to().is_some();
         let mut tensors = Vec::new();
         for Layer { name, dense, mask, quantizer, rewind, .. } in &self.layers {
             tensors.push((format!("{name}.{DENSE}"), dense.get(lane)?));
@@ -278,9 +266,9 @@ impl Projection {
         self.plans[lane].as_ref().is_none_or(|plan| steps >= plan.settles())
     }
 
-    /// Before the optimizer's step, the one with this number from 0: learns the quantizers' steps, adds the rate term to the
-    /// gradients, and brings θ into the net. `factors` are those of the schedule on the rate, per lane.
-    pub fn before(
+    /// Before the gradients are clipped, in the step with this number from 0: learns the quantizers' steps, and adds the rate term to the
+    /// gradients. `factor` is that of the schedule on the rate, per lane.
+    pub fn learn(
         &mut self,
         net: &LinearNet,
         gradients: &[Tensor],
@@ -288,40 +276,46 @@ impl Projection {
         factor: impl Fn(usize) -> f64,
     ) -> Result<()> {
         for (lane, plan) in self.plans.iter().enumerate() {
-            let Some(plan) = plan else { continue };
+            let quantize = plan.as_ref().and_then(|plan| plan.quantize.as_ref());
+            let Some(quantize) = quantize.filter(|quantize| step > quantize.begin) else { continue };
             for (index, (layer, (weight, _))) in self.layers.iter().zip(net.layers()).enumerate() {
-                let weight = kernel::lane(weight, lane)?;
-                let dense = kernel::lane(&layer.dense, lane)?;
-                if step == 0 {
-                    kernel::copy(&weight, &dense)?;
-                }
-                if let Some(quantize) = plan.quantize.as_ref().filter(|quantize| step > quantize.begin) {
-                    let gradient = kernel::lane(&gradients[2 * index], lane)?;
-                    let mask = kernel::lane(&layer.mask, lane)?;
-                    let quantizer = kernel::lane(&layer.quantizer, lane)?;
-                    let mut learned = LearnedStep::read(&quantizer)?;
-                    let most = learned.step() * (quantize.levels() + 0.5);
-                    let found = kernel::step_gradient(&dense, &mask, &weight, &gradient, most)?;
-                    kernel::add_pull(&dense, learned.step(), learned.pull(quantize.rate), &gradient)?;
-                    learned.follow(found, quantize.step_rate * factor(lane));
-                    learned.write(&quantizer)?;
-                }
-                kernel::copy(&dense, &weight)?;
+                let (weight, dense) = (kernel::lane(weight, lane)?, kernel::lane(&layer.dense, lane)?);
+                let gradient = kernel::lane(&gradients[2 * index], lane)?;
+                let mask = kernel::lane(&layer.mask, lane)?;
+                let quantizer = kernel::lane(&layer.quantizer, lane)?;
+                let mut learned = LearnedStep::read(&quantizer)?;
+                let most = learned.step() * (quantize.levels() + 0.5);
+                let found = kernel::step_gradient(&dense, &mask, &weight, &gradient, most)?;
+                kernel::add_pull(&dense, learned.step(), learned.pull(quantize.rate), &gradient)?;
+                learned.follow(found, quantize.step_rate * factor(lane));
+                learned.write(&quantizer)?;
             }
         }
-        self.capture(net, step)
+        Ok(())
     }
 
-    /// Keeps the point to rewind to.
-    fn capture(&self, net: &LinearNet, step: u64) -> Result<()> {
-        for (lane, plan) in self.plans.iter().enumerate() {
-            let rounds = plan.as_ref().and_then(|plan| plan.prune.as_ref()?.rounds);
-            if rounds.is_none_or(|rounds| rounds.rewind != step) {
-                continue;
+    /// Before the optimizer's step, the one with this number from 0: brings θ into the net.
+    pub fn before(&self, net: &LinearNet, step: u64) -> Result<()> {
+        for (lane, _) in self.plans.iter().enumerate().filter(|(_, plan)| plan.is_some()) {
+            self.begin(net, step, lane)?;
+            for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
+                kernel::copy(&kernel::lane(&layer.dense, lane)?, &kernel::lane(weight, lane)?)?;
             }
-            for ((layer, (_, bias)), (weight, own)) in self.layers.iter().zip(&self.biases).zip(net.layers()) {
+        }
+        Ok(())
+    }
+
+    /// Takes θ from the net before its first step, and keeps the point to rewind to.
+    fn begin(&self, net: &LinearNet, step: u64, lane: usize) -> Result<()> {
+        if step == 0 {
+            for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
+                kernel::copy(&kernel::lane(weight, lane)?, &kernel::lane(&layer.dense, lane)?)?;
+            }
+        }
+        if self.plans[lane].as_ref().and_then(Plan::rewinds_to) == Some(step) {
+            for ((layer, (_, bias)), (_, own)) in self.layers.iter().zip(&self.biases).zip(net.layers()) {
                 if let Some(rewind) = &layer.rewind {
-                    kernel::copy(&kernel::lane(weight, lane)?, &kernel::lane(rewind, lane)?)?;
+                    kernel::copy(&kernel::lane(&layer.dense, lane)?, &kernel::lane(rewind, lane)?)?;
                 }
                 kernel::copy(&kernel::lane(own, lane)?, &kernel::lane(bias, lane)?)?;
             }
@@ -339,47 +333,72 @@ impl Projection {
         lr: impl Fn(usize) -> f64,
     ) -> Result<Vec<usize>> {
         let mut rewound = Vec::new();
-        for (lane, plan) in self.plans.iter().enumerate() {
-            let Some(plan) = plan else { continue };
+        for lane in 0..self.plans.len() {
+            let Some(Plan { l1, regrow, .. }) = self.plans[lane] else { continue };
             for (index, (layer, (weight, _))) in self.layers.iter().zip(net.layers()).enumerate() {
                 let weight = kernel::lane(weight, lane)?;
-                if let (Some(l1), Some(v), Some(of)) = (plan.l1, &layer.v, optimizer.denominator(2 * index, lane)) {
-                    kernel::soft_threshold(&weight, &kernel::lane(v, lane)?, of.correction, of.eps, l1 * lr(lane))?;
+                if let (Some(l1), Some(v), Some(of)) = (l1, &layer.v, optimizer.denominator(2 * index, lane)) {
+                    let rate = lr(lane) * optimizer.lr_factor(2 * index, lane);
+                    kernel::soft_threshold(&weight, &kernel::lane(v, lane)?, of.correction, of.eps, l1 * rate)?;
                 }
                 let (mask, dense) = (kernel::lane(&layer.mask, lane)?, kernel::lane(&layer.dense, lane)?);
-                kernel::keep_dense(&mask, plan.regrow, &weight, &dense)?;
+                kernel::keep_dense(&mask, regrow, &weight, &dense)?;
             }
-            if let Some(prune) = &plan.prune
-                && let Some(sparsity) = prune.sparsity_after(steps)
-            {
-                self.selection.choose(prune, sparsity, &self.layers, lane, optimizer, self.geometry)?;
-                if prune.rounds.is_some() {
-                    self.rewind(net, lane)?;
-                    rewound.push(lane);
-                }
-            }
-            for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
-                let dense = kernel::lane(&layer.dense, lane)?;
-                let mask = kernel::lane(&layer.mask, lane)?;
-                let quantizer = match plan.quantize.as_ref().filter(|quantize| steps > quantize.begin) {
-                    Some(quantize) => {
-                        let tensor = kernel::lane(&layer.quantizer, lane)?;
-                        let mut learned = LearnedStep::read(&tensor)?;
-                        if learned.is_unset() {
-                            learned.fit(&dense, &mask, quantize)?;
-                        }
-                        if steps.is_multiple_of(quantize.every) || !learned.has_bits() {
-                            learned.estimate_bits(&dense, &mask, quantize)?;
-                        }
-                        learned.write(&tensor)?;
-                        Some(learned.quantizer(quantize))
-                    }
-                    None => None,
-                };
-                kernel::project(&dense, &mask, quantizer, &kernel::lane(weight, lane)?)?;
+            if self.project(net, optimizer, steps, lane)? {
+                rewound.push(lane);
             }
         }
         Ok(rewound)
+    }
+
+    /// In place of a step that a lane skips, the one with this number from 0: what was to be chosen, kept or rewound with it is. Answers
+    /// whether its weights were rewound.
+    pub fn stand_still(
+        &mut self,
+        net: &LinearNet,
+        optimizer: &dyn LaneOptimizer,
+        step: u64,
+        lane: usize,
+    ) -> Result<bool> {
+        self.begin(net, step, lane)?;
+        self.project(net, optimizer, step + 1, lane)
+    }
+
+    /// With θ in place after so many steps: chooses what is pruned of a lane, where that is due, and leaves ŵ in the net. Answers whether
+    /// its weights were rewound.
+    fn project(&mut self, net: &LinearNet, optimizer: &dyn LaneOptimizer, steps: u64, lane: usize) -> Result<bool> {
+        let Some(plan) = &self.plans[lane] else { return Ok(false) };
+        let mut is_rewound = false;
+        if let Some(prune) = &plan.prune
+            && let Some(sparsity) = prune.sparsity_after(steps)
+        {
+            self.selection.choose(prune, sparsity, &self.layers, lane, optimizer, self.geometry)?;
+            is_rewound = prune.rounds.is_some();
+        }
+        if is_rewound {
+            self.rewind(net, lane)?;
+        }
+        for (layer, (weight, _)) in self.layers.iter().zip(net.layers()) {
+            let dense = kernel::lane(&layer.dense, lane)?;
+            let mask = kernel::lane(&layer.mask, lane)?;
+            let quantizer = match plan.quantize.as_ref().filter(|quantize| steps > quantize.begin) {
+                Some(quantize) => {
+                    let tensor = kernel::lane(&layer.quantizer, lane)?;
+                    let mut learned = LearnedStep::read(&tensor)?;
+                    if learned.is_unset() {
+                        learned.fit(&dense, &mask, quantize)?;
+                    }
+                    if steps.is_multiple_of(quantize.every) || !learned.has_bits() {
+                        learned.estimate_bits(&dense, &mask, quantize)?;
+                    }
+                    learned.write(&tensor)?;
+                    Some(learned.quantizer(quantize))
+                }
+                None => None,
+            };
+            kernel::project(&dense, &mask, quantizer, &kernel::lane(weight, lane)?)?;
+        }
+        Ok(is_rewound)
     }
 
     /// Brings θ and the biases of a lane back to the point to rewind to.
@@ -413,7 +432,7 @@ impl Projection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::tests::trainer;
+    use crate::train::tests::{trainer, trainer_on};
     use crate::train::{Batch, Trainer};
 
     /// Trains on the test split of the digits once; answers with the share of zeros after each step.
@@ -500,7 +519,7 @@ mod tests {
         ];
         let (mut trainer, split, order) = trainer(&settings);
         let steps = (split.len() / 20) as u64;
-        let round = steps.div_ceil(3);
+        let round = steps / 3;
         let mut at_rewind = Vec::new();
         for step in 0..steps {
             if step == 2 {
@@ -531,5 +550,109 @@ mod tests {
             assert!(levels.iter().any(|level| level.round() != 0.0) && learned[4] > 10.0);
         }
         assert!(trainer.size(0).unwrap().unwrap().entropy_bytes.unwrap() > 100.0);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_there_when_it_is_said_to_be_however_few_steps_there_are() {
+        // Of 11 steps in ten rounds, 51 in seven and 71 in ten.
+        for (samples, rounds) in [(220, 10), (1020, 7), (1420, 10)] {
+            let settings = [
+                ("prune.sparsity", "0.9".to_owned()),
+                ("prune.method", "iterative".to_owned()),
+                ("prune.rounds", rounds.to_string()),
+            ];
+            let settings: Vec<(&str, &str)> = settings.iter().map(|(key, text)| (*key, text.as_str())).collect();
+            let size = last_size(&settings, samples);
+            assert!((size.sparsity - 0.9).abs() < 1e-3, "{samples} in {rounds}: {size:?}");
+        }
+        for after in ["0", "0.5", "0.99"] {
+            assert!(last_size(&[("quantize.bits", "3"), ("quantize.after", after)], 20).entropy_bytes.is_some());
+        }
+        let late = [("prune.sparsity", "0.5"), ("prune.begin", "0.99"), ("prune.end", "1")];
+        assert!((last_size(&late, 800).sparsity - 0.5).abs() < 1e-3);
+    }
+
+    /// What one epoch of the first samples of the digits' test split leaves, in steps of twenty. No step that counts as settled is before
+    /// that.
+    fn last_size(settings: &[(&str, &str)], samples: usize) -> Size {
+        let (mut trainer, split, order) = trainer_on(&[settings, &[("train.epochs", "1")]].concat(), samples);
+        let steps = samples / 20;
+        let mut settled = None;
+        for step in 0..steps {
+            let batch = Batch { split: &split, order: &order, start: 20 * step, rows: 20 };
+            trainer.step(batch, step as u64).unwrap();
+            let size = trainer.size(0).unwrap().unwrap();
+            if trainer.is_settled(0, step as u64 + 1) {
+                let first = *settled.get_or_insert(size);
+                assert_eq!(first.entropy_bytes.is_some(), size.entropy_bytes.is_some(), "after step {step}");
+                assert!((first.sparsity - size.sparsity).abs() < 0.3, "after step {step}: {first:?}, {size:?}");
+            }
+        }
+        assert!(settled.is_some(), "{settings:?} never settles");
+        trainer.size(0).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_lane_that_skips_a_step_is_pruned_and_rewound_all_the_same() {
+        let iterative = [("prune.method", "iterative"), ("prune.rounds", "4"), ("prune.rewind", "0")];
+        for more in [&iterative[..], &[("prune.every", "25"), ("prune.end", "0.75")]] {
+            let settings = [&[("prune.sparsity", "0.5"), ("train.epochs", "1")], more].concat();
+            let (mut trainer, split, order) = trainer(&settings);
+            // As if other weights had been loaded before the first step.
+            let loaded = kernel::lane(&trainer.net.layers().next().unwrap().0.clone(), 0).unwrap();
+            kernel::lend_mut(&loaded, |weights: &mut [f32]| weights.iter_mut().for_each(|weight| *weight += 1.0))
+                .unwrap();
+            let before = numbers(&trainer, "layers.0.weight");
+            for step in 0..100 {
+                let is_chosen_after = (step + 1) % 25 == 0;
+                if step == 0 || is_chosen_after {
+                    trainer.stand_still(step, &[0]).unwrap();
+                } else {
+                    let batch = Batch { split: &split, order: &order, start: 20 * step as usize, rows: 20 };
+                    trainer.step(batch, step).unwrap();
+                }
+            }
+            assert!((trainer.size(0).unwrap().unwrap().sparsity - 0.5).abs() < 1e-3, "{more:?}");
+            let (now, mask) = (numbers(&trainer, "layers.0.weight"), numbers(&trainer, "layers.0.weight.mask"));
+            let kept = now.iter().zip(&before).zip(&mask).filter(|(_, mask)| **mask > 0.0);
+            assert!(kept.map(|((now, before), _)| (now - before).abs()).fold(0.0, f32::max) < 0.2, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn the_proximal_step_goes_by_the_rate_of_its_weights() {
+        let trained_with = |more: &[(&str, &str)]| {
+            let (trainer, _) = trained(&[&[("prune.l1", "1e-3"), ("train.epochs", "1")], more].concat());
+            numbers(&trainer, "layers.0.weight")
+        };
+        let halved = trained_with(&[("optim.lr", "0.02"), ("optim.group", "* lr_factor=0.5")]);
+        assert!(halved == trained_with(&[("optim.lr", "0.01")]));
+        assert!(halved.iter().filter(|weight| **weight == 0.0).count() > halved.len() / 20);
+    }
+
+    #[test]
+    fn bounds_hold_for_the_gradient_with_the_rate_term() {
+        let settings = [
+            ("optim.optimizer", "sgd"),
+            ("optim.lr", "1"),
+            ("train.clip_norm", "1e-3"),
+            ("quantize.bits", "3"),
+            ("quantize.after", "0"),
+            ("quantize.rate", "0.1"),
+            ("train.epochs", "1"),
+        ];
+        let (mut trainer, split, order) = trainer(&settings);
+        let parameters = || ["layers.0.weight.dense", "layers.0.bias", "layers.1.weight.dense", "layers.1.bias"];
+        let mut before: Option<Vec<f32>> = None;
+        for step in 0..5 {
+            trainer.step(Batch { split: &split, order: &order, start: 20 * step, rows: 20 }, step as u64).unwrap();
+            let now = parameters().map(|name| numbers(&trainer, name)).concat();
+            if let Some(before) = before {
+                let squares = now.iter().zip(&before).map(|(now, before)| f64::from(now - before).powi(2));
+                let moved = squares.sum::<f64>().sqrt();
+                assert!((moved - 1e-3).abs() < 1e-5, "step {step}: {moved}");
+            }
+            before = Some(now);
+        }
     }
 }
