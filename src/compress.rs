@@ -224,10 +224,18 @@ fn finish(request: &Request, judge: &Judge, mut report: Report, candidate: &Cand
 /// Refuses an output that would overwrite what is there.
 fn expect_free(request: &Request) -> Result<(), Failure> {
     let out = &request.out;
-    let is_there = read::present(out).map_err(|error| read::failure(out, &error))?.is_some();
-    if is_there && !request.resume {
+    let Some(there) = read::present(out).map_err(|error| read::failure(out, &error))? else { return Ok(()) };
+    if !request.resume {
         let what = format!("{}: is there already", out.display());
         return Err(Failure::new(Exit::Usage, what).hint("choose another --out, or go on with --resume"));
+    }
+    let (is_its, expected) = match request.goal {
+        Goal::Pareto => (there.is_dir() || there.is_symlink(), "folder"),
+        _ => (there.is_file() || there.is_symlink(), "regular file"),
+    };
+    if !is_its {
+        let what = format!("{}: is no {expected}, which alone is written here", out.display());
+        return Err(Failure::new(Exit::Output, what).hint("choose another --out"));
     }
     Ok(())
 }

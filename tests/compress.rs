@@ -162,6 +162,13 @@ fn mistakes_are_told() {
         .refused(2, &["data.valid_fraction", "same images"]);
     place.write("there.amc", "x");
     place.run("compress run --quantize int8 --out there.amc").refused(2, &["is there already"]);
+    place.succeed("compress run --quantize int8 --out whole.amc -q");
+    place.run("compress whole.amc --quantize int8 --out again.amc").refused(4, &["compressed net already"]);
+    place.write("no-folder", "x");
+    place.run("compress run --pareto --out no-folder --resume").refused(7, &["no-folder: is no folder"]);
+    place
+        .run("compress run --max-bytes 9000 --rungs 2 --epochs 1 --teacher none --set optim.lr=1e30 --set augment.augment=none --out d.amc -q")
+        .refused(8, &["every net diverged", "optim.lr"]);
     for flag in ["--epochs 3", "--seed 3", "--rungs 2", "--teacher none"] {
         let name = flag.split_once(' ').unwrap().0;
         place.run(&format!("compress run --quantize int8 {flag} --out b.amc")).refused(2, &[name, "--quantize"]);

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
+use super::compressed;
 use crate::compress::coded::{Format, Rounding};
 use crate::compress::{self, Goal, Request, Teacher};
 use crate::config::layers::Given;
+use crate::error::{Exit, Failure};
 use crate::sweep::TrainSweep;
 
 const EXAMPLES: &str = "\
@@ -39,6 +41,7 @@ pub fn command() -> Command {
         .after_help(EXAMPLES)
         .args_override_self(true)
         .args(super::checkpoint_arguments("RUN"))
+        .mut_arg("RUN", |run| run.help("A run (its newest checkpoint), a sweep (its best point's), SWEEP#POINT, or a checkpoint file"))
         .args([
             arg("target-error", "SHARE", "The smallest file that mistakes at most this share of the images held out")
                 .value_parser(compress::share),
@@ -106,6 +109,10 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         let text = typed.get_one::<String>(flag)?.clone();
         Some(Given { key: key.to_owned(), text, flag: format!("--{flag}") })
     };
+    if let Some(path) = compressed::asked(typed, "RUN")? {
+        let what = format!("{}: is a compressed net already", path.display());
+        return Err(Failure::new(Exit::Run, what).hint("give the run that it was made from").into());
+    }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
     let run = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
     let goal = goal(typed);

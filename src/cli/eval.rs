@@ -30,7 +30,6 @@ use crate::model::{LinearNet, Shape};
 use crate::report::table::number;
 use crate::report::{Style, answer};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::write::replace;
 use crate::text::counted;
 use crate::train::{Evaluator, all_of, average, finite};
 pub(super) use classes::Trained;
@@ -285,10 +284,10 @@ fn evaluate(
 }
 
 /// Writes the predicted classes to the file that `--predictions` names, if it does.
-pub(super) fn write_predictions(typed: &ArgMatches, predictions: &[usize]) -> Result<(), Failure> {
+pub(super) fn write_predictions(typed: &ArgMatches, predictions: &[usize]) -> Result<()> {
     let Some(path) = typed.get_one::<PathBuf>("predictions") else { return Ok(()) };
     let lines = predictions.iter().fold(String::new(), |lines, class| lines + &class.to_string() + "\n");
-    replace(path, lines.as_bytes())
+    super::write_file("--predictions", path, lines.as_bytes())
 }
 
 /// How often each class was taken for each: a row per true class, a column per class that was predicted.

@@ -269,6 +269,10 @@ impl<'a> Ladder<'a> {
             crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
         }
         let code = (self.train)(Sweep::open(points.clone(), Some(out.clone()), true, options, &Remarks::default())?)?;
+        if code == Exit::Diverged as i32 {
+            let what = format!("{name}: every net diverged");
+            return Err(Failure::new(Exit::Diverged, what).hint("lower optim.lr by --set").into());
+        }
         if code != 0 {
             return Ok(Err(code));
         }

@@ -1,8 +1,8 @@
 //! Signals that ask a run to stop: it finishes the step, saves, and leaves with 128 + the signal's number. A second one ends the
 //! process at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
@@ -21,11 +21,21 @@ pub fn outlive_file_limit() {
 }
 
 impl Signals {
-    /// Begins to catch hang-up, interrupt and terminate, and SIGUSR1, which asks for a checkpoint. A hang-up that is already ignored, as under `nohup`, stays so.
+    /// Begins to catch hang-up, interrupt and terminate, and SIGUSR1, which asks for a checkpoint. A hang-up that is already ignored, as
+    /// under `nohup`, stays so. Who asks again is told of what came between, too: one sweep of several that a command trains.
     ///
     /// # Errors
     /// If the system refuses.
     pub fn catch() -> std::io::Result<Self> {
+        static CAUGHT: OnceLock<Signals> = OnceLock::new();
+        if let Some(caught) = CAUGHT.get() {
+            return Ok(caught.clone());
+        }
+        let registered = Self::register()?;
+        Ok(CAUGHT.get_or_init(|| registered).clone())
+    }
+
+    fn register() -> std::io::Result<Self> {
         let caught = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
