@@ -135,6 +135,29 @@ fn a_table_is_trained_on_evaluated_and_asked() {
         said.lines().skip(1).map(|line| line.split(',').next_back().unwrap().to_owned()).collect::<Vec<_>>()
     });
     assert_eq!(of_table, of_array);
+    place.write("longer.npy", [npy("<f8", "(2, 5)", &rows), b"junk".to_vec()].concat());
+    place.run("predict run longer.npy --csv").expect(3).says(&["longer.npy", "goes on behind its 2 rows"]);
+    // Channels behind one another or side by side, as arrays that are trained on lie.
+    let pixels: Vec<u8> = (0..24 * 12_u32).flat_map(|k| ((k * k % 97) as f32 / 97.0).to_le_bytes()).collect();
+    for (name, array) in [
+        ("x_train", npy("<f4", "(24, 2, 2, 3)", &pixels)),
+        ("y_train", npy("|u1", "(24,)", &[0, 1, 2].repeat(8))),
+        ("x_test", npy("<f4", "(24, 2, 2, 3)", &pixels)),
+        ("y_test", npy("|u1", "(24,)", &[0, 1, 2].repeat(8))),
+    ] {
+        place.write(&format!("{name}.npy"), array);
+    }
+    place.succeed("--dataset x_train.npy --epochs 30 --lr 0.1 --batch-size 8 -q --out colours");
+    place.succeed("eval colours --predictions taken.txt");
+    let taken = fs::read_to_string(place.path("taken.txt")).unwrap();
+    let said = place.succeed("predict colours x_test.npy --csv").stdout;
+    let classes: Vec<&str> = said.lines().skip(1).map(|line| line.split(',').nth(3).unwrap()).collect();
+    assert_eq!(classes, taken.lines().collect::<Vec<_>>());
+
+    // Whole numbers that one float stands for are two classes.
+    let numbers: Vec<String> = (0..20).map(|row| format!("{row},{}", 9_007_199_254_740_992_u64 + row % 2)).collect();
+    place.write("numbers.csv", format!("x,c\n{}\n", numbers.join("\n")));
+    assert_eq!(place.answer("data numbers.csv --label c")["classes"].as_array().unwrap().len(), 2);
     place.run("predict run rows.npy --invert yes").refused(2, &["--invert"]);
     place.run("compress run --quantize int8").refused(2, &["holds features"]);
     place.run(&format!("{FLOWERS} --augment affine")).refused(2, &["--augment", "features"]);

@@ -270,8 +270,72 @@ fn idx_files_of_any_size_and_of_emnist_are_upright_and_named() {
     let plain = place.answer("data plain");
     assert_eq!((plain["classes"].as_array().unwrap().len(), &plain["sha256"]), (26, &letters["sha256"]));
 
+    // So `predict` looks at them.
+    place.succeed("--dataset emnist/emnist-letters --epochs 3 --lr 0.1 -q --out run");
+    let [lying, upright] = ["emnist/emnist-letters-test", "plain/t10k"].map(|name| {
+        let said = place.succeed(&format!("predict run {name}-images-idx3-ubyte --csv")).stdout;
+        said.lines().map(|line| line.split_once(',').unwrap().1.to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(lying, upright);
+
+    // What a Mac leaves beside its files is none of them.
+    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
+        place.write(&format!("plain/._{name}"), "Mac OS X");
+    }
+    assert_eq!(place.answer("data plain")["sha256"], plain["sha256"]);
+    let labels = place.path("plain/t10k-labels-idx1-ubyte");
+    fs::rename(&labels, place.path("labels")).unwrap();
+    place.run("data plain").refused(3, &["has `t10k-images-idx3-ubyte` and no `t10k-labels-idx1-ubyte`"]);
+    fs::rename(place.path("labels"), &labels).unwrap();
     fs::remove_file(place.path("plain/train-labels-idx1-ubyte")).unwrap();
     place.run("data plain").refused(3, &["has `train-images-idx3-ubyte` and no `train-labels-idx1-ubyte`"]);
+}
+
+#[test]
+fn an_own_set_with_the_name_of_a_published_one_is_not_taken_for_it() {
+    let place = Place::new();
+    // Black on white, where all published grey sets are white on black.
+    for folder in ["own/digits", "own/scans"] {
+        let (train, test) = drawn();
+        let [train, test] = [train, test].map(|images| Images {
+            pixels: images.pixels.iter().map(|pixel| 255 - pixel).collect(),
+            labels: images.labels.clone(),
+        });
+        write_pictures(&place.path(folder).join("train"), &train, 300, 10);
+        write_pictures(&place.path(folder).join("test"), &test, 50, 10);
+    }
+    let answers = ["digits", "scans"].map(|name| {
+        place.succeed(&format!("--dataset own/{name} --hidden 16 --epochs 4 -q --out {name}"));
+        place.succeed(&format!("compress {name} --quantize int8 --out {name}.amc -q"));
+        place.run(&format!("eval {name}.amc")).refused(2, &["which is not known"]);
+        let said = place.succeed(&format!("predict {name} own/scans/test --csv")).says(&["taken as they are"]);
+        said.stdout
+    });
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
+fn a_link_that_leads_to_other_pictures_of_the_same_names_sizes_and_times_is_noticed() {
+    let place = Place::new();
+    for (version, grey) in [("one", 10), ("two", 200)] {
+        for class in ["a", "b"] {
+            let folder = place.path(version).join(class);
+            fs::create_dir_all(&folder).unwrap();
+            for number in 0..6 {
+                let path = folder.join(format!("{number}.pgm"));
+                GrayImage::from_pixel(4, 4, Luma([grey + number])).save(&path).unwrap();
+                let file = fs::File::options().write(true).open(&path).unwrap();
+                file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            }
+        }
+    }
+    let digest = |version: &str| {
+        let _ = fs::remove_file(place.path("now"));
+        std::os::unix::fs::symlink(place.path(version), place.path("now")).unwrap();
+        place.answer("data now")["sha256"].clone()
+    };
+    let [one, two, again] = ["one", "two", "one"].map(digest);
+    assert!(one != two && one == again, "{one}, {two}, {again}");
 }
 
 #[test]

@@ -96,7 +96,8 @@ fn expect_no_invert(typed: &ArgMatches) -> Result<(), Failure> {
 /// Answers.
 pub fn run(typed: &ArgMatches) -> Result<()> {
     let judge = Judge::open(typed, MOST_PICTURES)?;
-    let ground = Ground::of_training(&judge.dataset, judge.shape, &judge.channels);
+    let published = if judge.is_own { "" } else { &judge.dataset };
+    let ground = Ground::of_training(published, judge.shape, &judge.channels);
     let when = typed.get_one::<String>("invert").map_or("auto", String::as_str);
     let invert = match (when, ground) {
         ("auto", Some(ground)) => Invert::UnlessOn(ground),

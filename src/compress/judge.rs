@@ -6,9 +6,9 @@ use super::Request;
 use super::coded::Measured;
 use crate::amc::{Image, Net};
 use crate::config::Config;
-use crate::data;
 use crate::data::batches::Division;
 use crate::data::images::Images;
+use crate::data::{self, Spec};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
 
@@ -54,7 +54,7 @@ impl Judge {
             labels: indices.iter().map(|&i| train.labels[i as usize]).collect(),
         };
         Ok(Self {
-            dataset: spec.name.clone(),
+            dataset: name(spec),
             image: Image { channels: spec.channels, height: spec.rows, width: spec.columns },
             classes: spec.classes.clone(),
             channels: dataset.channels(config.scaling),
@@ -83,4 +83,10 @@ fn measure(net: &Net, images: &Images) -> Measured {
     }
     measured.loss /= (images.len() as f64).max(1.0);
     measured
+}
+/// What the file calls the data set: by the name of a published one its own readers take that for it, so somebody's own of that name is
+/// told from it.
+fn name(spec: &Spec) -> String {
+    let is_taken = spec.is_by_path() && Spec::named(&spec.name).is_some();
+    if is_taken { format!("./{}", spec.name) } else { spec.name.clone() }
 }

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::npy::cut;
-use super::{gzip, npy};
+use super::{emnist, gzip, npy};
 use crate::picture::{Limits, Picture};
 use crate::read::{self, Steady};
 
@@ -73,6 +73,8 @@ struct Layout {
     shape: [usize; 3],
     /// Whether the channels of a pixel stand side by side.
     interleaved: bool,
+    /// Whether a picture is written column by column.
+    lies: bool,
 }
 
 /// Whether a file that begins with these bytes is taken for an array; a gzipped one is.
@@ -125,7 +127,9 @@ impl<'a> Array<'a> {
         let (element, layout, header_bytes) = if start.starts_with(npy::MAGIC) {
             npy(&mut body, start[6], net)?
         } else if start.starts_with(&IDX) {
-            idx(&mut body, start)?
+            let (element, layout, bytes) = idx(&mut body, start)?;
+            // EMNIST's, by the names of its files.
+            (element, Layout { lies: source.is_of_emnist(), ..layout }, bytes)
         } else {
             return Err("is a gzip file of neither a NumPy array nor IDX images".to_owned());
         };
@@ -201,6 +205,10 @@ impl<'a> Array<'a> {
         };
         let pixels = if self.layout.interleaved && channels > 1 {
             (0..channels).flat_map(|channel| numbers.iter().skip(channel).step_by(channels).copied()).collect()
+        } else if self.layout.lies {
+            let mut upright = vec![0; numbers.len()];
+            emnist::turn(&numbers, [rows, columns], &mut upright);
+            upright
         } else {
             numbers
         };
@@ -209,6 +217,11 @@ impl<'a> Array<'a> {
 }
 
 impl<'a> Source<'a> {
+    fn is_of_emnist(self) -> bool {
+        let Self::File(path) = self else { return false };
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| emnist::Part::of_file(name).is_some())
+    }
+
     /// Its bytes, or what a gzip file holds.
     fn reader(self) -> io::Result<Box<dyn BufRead + 'a>> {
         let mut raw: Box<dyn BufRead + 'a> = match self {
@@ -258,7 +271,7 @@ fn idx(body: &mut impl Read, start: [u8; 8]) -> Result<(Element, Layout, u64), S
     body.read_exact(sides.as_flattened_mut()).map_err(cut)?;
     let [rows, columns] = sides.map(|side| number(side) as usize);
     let count = u64::from(number([start[4], start[5], start[6], start[7]]));
-    Ok((Element::U8, Layout { count, shape: [1, rows, columns], interleaved: false }, 16))
+    Ok((Element::U8, Layout { count, shape: [1, rows, columns], interleaved: false, lies: false }, 16))
 }
 
 /// The rest of the header of a `.npy` file of this major version, behind the minor one.
@@ -288,12 +301,12 @@ fn layout(shape: &[u64], net: [usize; 3]) -> Result<Layout, String> {
     let is_net = |channels: u64, rows: u64, columns: u64| [channels, rows, columns].map(side) == net;
     let is_channels = |of: u64| matches!(of, 1 | 3);
     let found = |count: u64, [channels, rows, columns]: [u64; 3], interleaved| {
-        Ok(Layout { count, shape: [channels, rows, columns].map(side), interleaved })
+        Ok(Layout { count, shape: [channels, rows, columns].map(side), interleaved, lies: false })
     };
     let inputs = net.iter().product::<usize>() as u64;
     match *shape {
-        [d] if d == inputs => Ok(Layout { count: 1, shape: net, interleaved: false }),
-        [n, d] if d == inputs => Ok(Layout { count: n, shape: net, interleaved: false }),
+        [d] if d == inputs => Ok(Layout { count: 1, shape: net, interleaved: false, lies: false }),
+        [n, d] if d == inputs => Ok(Layout { count: n, shape: net, interleaved: false, lies: false }),
         [h, w] => found(1, [1, h, w], false),
         [c, h, w] if c == 3 && is_net(c, h, w) => found(1, [c, h, w], false),
         [h, w, 3] => found(1, [3, h, w], true),

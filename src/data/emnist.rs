@@ -106,6 +106,11 @@ impl Part {
         PARTS.iter().find(|part| part.prefix == prefix)
     }
 
+    /// The part that a file called so belongs to.
+    pub fn of_file(name: &str) -> Option<&'static Self> {
+        PARTS.iter().find(|part| name.starts_with(part.prefix))
+    }
+
     /// Names of its classes.
     pub fn classes(&self) -> Vec<String> {
         self.letters.chars().map(String::from).collect()
@@ -114,13 +119,18 @@ impl Part {
     /// Numbers the labels from 0 and turns the images of this many rows and columns upright.
     pub fn set_right(&self, images: &mut Images, [rows, columns]: [usize; 2]) {
         images.labels.iter_mut().for_each(|label| *label = label.saturating_sub(self.first));
-        let mut upright = vec![0; rows * columns];
+        let mut lying = vec![0; rows * columns];
         for image in images.pixels.chunks_exact_mut(rows * columns) {
-            for (place, pixel) in image.iter().enumerate() {
-                let (column, row) = (place / rows, place % rows);
-                upright[row * columns + column] = *pixel;
-            }
-            image.copy_from_slice(&upright);
+            lying.copy_from_slice(image);
+            turn(&lying, [rows, columns], image);
         }
+    }
+}
+
+/// Turns an image upright that was written column by column: of as many rows and columns.
+pub fn turn(lying: &[u8], [rows, columns]: [usize; 2], upright: &mut [u8]) {
+    for (place, pixel) in lying.iter().enumerate() {
+        let (column, row) = (place / rows, place % rows);
+        upright[row * columns + column] = *pixel;
     }
 }

@@ -169,7 +169,8 @@ pub(super) struct Glance {
 pub(super) fn quartets(dir: &Path) -> Result<Vec<Quartet>, Failure> {
     let mut paths = BTreeMap::new();
     for name in read::names(dir).map_err(|error| file::unreadable(dir, &error))? {
-        let Some(text) = name.to_str() else { continue };
+        // What is hidden belongs to the system that wrote it: macOS leaves `._NAME` beside NAME.
+        let Some(text) = name.to_str().filter(|text| !text.starts_with('.')) else { continue };
         let plain = text.strip_suffix(".gz").unwrap_or(text).replace(".idx", "-idx");
         // The raw file is taken before the one with `.gz`.
         if plain == text || !paths.contains_key(&plain) {
@@ -184,8 +185,19 @@ pub(super) fn quartets(dir: &Path) -> Result<Vec<Quartet>, Failure> {
             let what = format!("has `{name}` and no `{prefix}{}`", NAMES[1]);
             return Err(file::broken(dir, what));
         };
-        let tests = ["t10k", "test"].map(|word| [2, 3].map(|place| of(&NAMES[place].replace("t10k", word))));
-        let test = tests.into_iter().find_map(|[images, labels]| Some([images?, labels?]));
+        let mut test = None;
+        for word in ["t10k", "test"] {
+            let names = [2, 3].map(|place| format!("{prefix}{}", NAMES[place].replace("t10k", word)));
+            match names.each_ref().map(|name| paths.get(name).cloned()) {
+                [Some(images), Some(labels)] => test = test.or(Some([images, labels])),
+                [None, None] => {}
+                [images, _] => {
+                    let [there, missing] = if images.is_some() { [0, 1] } else { [1, 0] };
+                    let what = format!("has `{}` and no `{}`", names[there], names[missing]);
+                    return Err(file::broken(dir, what));
+                }
+            }
+        }
         found.push(Quartet { prefix: prefix.to_owned(), train: [images.clone(), labels], test });
     }
     Ok(found)

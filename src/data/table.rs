@@ -89,7 +89,8 @@ pub fn is_named(path: &Path) -> bool {
 }
 
 impl Table {
-    /// Opens a table. Its first line is taken for names if `expected` are all among its cells, or none of these is a number.
+    /// Opens a table. Its first line is taken for names if none of its cells is a number, or if `expected` are all among them; of numbers
+    /// alone only where a column by its place cannot be meant.
     ///
     /// # Errors
     /// If it cannot be read, or has no first line.
@@ -108,7 +109,13 @@ impl Table {
         let cells: HashSet<&str> = record.iter().collect();
         let names_all = !expected.is_empty() && expected.iter().all(|name| cells.contains(name));
         let by_place = (1..).map(|place: usize| place.to_string());
-        if names_all || !cells.iter().any(|cell| cell.parse::<f64>().is_ok()) {
+        let place_of = |name: &str| name.parse().ok().filter(|place: &usize| place.to_string() == name);
+        let is_place = |name: &&str| place_of(name).is_some_and(|place| (1..=record.len()).contains(&place));
+        // A row may hold the numbers of columns that are called by their places, but hardly all of them in their order.
+        let may_be_row = record.iter().all(|cell| cell.parse::<f64>().is_ok())
+            && expected.iter().all(is_place)
+            && !record.iter().zip(1..).all(|(cell, place)| place_of(cell) == Some(place));
+        if (names_all && !may_be_row) || !cells.iter().any(|cell| cell.parse::<f64>().is_ok()) {
             let name = |(cell, place): (&str, String)| if cell.is_empty() { place } else { cell.to_owned() };
             table.names = record.iter().zip(by_place).map(name).collect();
         } else {
@@ -391,6 +398,22 @@ mod tests {
         assert_eq!(cells("5.1,red\n4,blue\n").1.len(), 2);
         let named_by_numbers = table("0,1,label\n5,6,7\n", &["label"]).unwrap();
         assert_eq!((named_by_numbers.0[0].as_str(), named_by_numbers.1.len()), ("0", 1));
+    }
+
+    #[test]
+    fn a_row_that_holds_the_number_of_a_column_is_no_line_of_names() {
+        let found = |text: &str, expected: &[&str]| {
+            let (names, rows) = table(text, expected).unwrap();
+            (names.join(","), rows.len())
+        };
+        for first in ["3,7,2", "5,7,2", "0,3,0"] {
+            assert_eq!(found(&format!("{first}\n4,1,5\n"), &["3"]), ("1,2,3".into(), 2), "{first}");
+        }
+        assert_eq!(found("2,1\n3,4\n", &["1", "2"]), ("1,2".into(), 2));
+        // Names: of numbers that are no places, in their order, or beside one that is none.
+        assert_eq!(found("0,1,2\n4,1,5\n", &["0"]), ("0,1,2".into(), 1));
+        assert_eq!(found("1,2,3\n4,1,5\n", &["3"]), ("1,2,3".into(), 1));
+        assert_eq!(found("2,1,label\n4,1,5\n", &["1"]), ("2,1,label".into(), 1));
     }
 
     #[test]

@@ -27,6 +27,10 @@ impl Jpeg {
     pub fn new(mut from: impl Read) -> ImageResult<Self> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
+        if !has_end(&bytes) {
+            let what = "it is cut: no end marker stands behind its scan";
+            return Err(ImageError::Decoding(DecodingError::new(ImageFormat::Jpeg.into(), what)));
+        }
         // Sizes are looked at by who asks.
         let options =
             DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
@@ -65,6 +69,24 @@ impl ImageDecoder for Jpeg {
     fn read_image_boxed(self: Box<Self>, pixels: &mut [u8]) -> ImageResult<()> {
         (*self).read_image(pixels)
     }
+}
+
+/// Whether an end marker stands behind the first scan: what is cut is decoded as far as it goes, the rest grey. In a scan no byte 255 is
+/// followed by that of the marker. What does not begin as a picture is left to the decoder.
+fn has_end(bytes: &[u8]) -> bool {
+    const END: [u8; 2] = [0xff, 0xd9];
+    const SCAN: u8 = 0xda;
+    let mut at = 2;
+    while let Some([0xff, marker, high, low]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+        match *marker {
+            SCAN => return bytes[at..].windows(2).rev().any(|pair| pair == END),
+            // Bytes that fill, and markers without a length.
+            0xff => at += 1,
+            0x01 | 0xd0..=0xd9 => at += 2,
+            _ => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+        }
+    }
+    true
 }
 
 /// An error in the words of `image`.

@@ -25,6 +25,8 @@ pub struct Judge {
     pub path: PathBuf,
     /// The data set that it was trained on; empty where it is not known.
     pub dataset: String,
+    /// Whether that is the name of a folder or file of somebody's own, whatever set is called the same.
+    pub is_own: bool,
     /// What it looks at: channels, rows, columns.
     pub shape: [usize; 3],
     /// Names of the classes.
@@ -76,6 +78,7 @@ impl Judge {
         Ok(Self {
             path,
             dataset: spec.name.clone(),
+            is_own: spec.is_by_path(),
             shape: [spec.channels, spec.rows, spec.columns],
             classes: spec.classes.clone(),
             channels,
@@ -91,6 +94,7 @@ impl Judge {
         Ok(Self {
             path,
             dataset: net.dataset.clone(),
+            is_own: false,
             shape: [net.image.channels, net.image.height, net.image.width],
             classes: net.classes.clone(),
             channels: Vec::new(),

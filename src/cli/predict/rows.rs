@@ -13,6 +13,7 @@ use crate::data::numbers::Column;
 use crate::data::table::{self, Inputs, Source, Table};
 use crate::error::Failure;
 use crate::read::{self, Steady};
+use crate::text::counted;
 
 /// Most bytes that are read from standard input.
 const MOST_BYTES: u64 = 1 << 30;
@@ -167,13 +168,23 @@ where
         _ if header.elements() == Some(inputs as u64) => 1,
         _ => return unread(format!("has the shape {}, expected [N, {inputs}]", header.sides())),
     };
+    // As arrays that are trained on lie.
+    let [channels, height, width] = rows.shape;
+    let interleaved = channels > 1
+        && matches!(*header.shape, [_, h, w, c] if matches!(c, 1 | 3) && [c, h, w] == rows.shape.map(|side| side as u64));
     let mut bytes = vec![0; inputs * element.bytes()];
     for index in 0..count {
         if let Err(error) = file.read_exact(&mut bytes) {
             return unread(cut(error));
         }
         let numbers = bytes.chunks_exact(element.bytes()).map(|bytes| element.number(bytes).unwrap_or(f64::NAN) as f32);
-        let numbers: Vec<f32> = numbers.collect();
+        let mut numbers: Vec<f32> = numbers.collect();
+        if interleaved {
+            let by_pixel = std::mem::take(&mut numbers);
+            let of_channel = |channel| by_pixel.iter().skip(channel).step_by(channels).copied();
+            numbers = (0..channels).flat_map(of_channel).collect();
+            debug_assert_eq!(numbers.len(), channels * height * width);
+        }
         let row = match numbers.iter().position(|number| !number.is_finite()) {
             Some(place) => Err(format!("number {place} of row {index} is no finite 32-bit float")),
             None => Ok(numbers.into_iter().flat_map(f32::to_le_bytes).collect()),
@@ -182,5 +193,9 @@ where
             return Ok(Err(Stop::Unwanted));
         }
     }
-    Ok(Ok(()))
+    match file.read(&mut [0]) {
+        Ok(0) => Ok(Ok(())),
+        Ok(_) => unread(format!("goes on behind its {}", counted(count, "row"))),
+        Err(error) => unread(cut(error)),
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::super::cache::Fingerprint;
 use super::super::emnist::Part;
+use super::super::file;
 use super::super::idx::{self, Quartet};
 use super::super::images::Images;
 use super::super::numbers::Numbers;
@@ -60,8 +61,10 @@ impl Idx {
     }
 
     /// One split, its labels from 0, and its images upright.
-    fn split(&self, files: &[PathBuf; 2], size: [usize; 2]) -> Result<Images> {
+    fn split(&self, files: &[PathBuf; 2], size: [usize; 2], classes: usize) -> Result<Images> {
         let mut images = idx::read_pair(files, size)?;
+        // They may have changed since they were looked at.
+        file::expect_labels(&files[1], &images.labels, (self.first(), classes), "image")?;
         if let Some(part) = self.part() {
             part.set_right(&mut images, size);
         }
@@ -120,10 +123,10 @@ impl Reader for Idx {
     }
 
     fn read(&self, found: &Found, _: &mut ImportProgress) -> Result<(Images, Images)> {
-        let size = [found.rows, found.columns];
+        let (size, classes) = ([found.rows, found.columns], found.classes.len());
         let (train, test) = rayon::join(
-            || self.split(&self.files.train, size),
-            || self.files.test.as_ref().map_or(Ok(Images::default()), |files| self.split(files, size)),
+            || self.split(&self.files.train, size, classes),
+            || self.files.test.as_ref().map_or(Ok(Images::default()), |files| self.split(files, size, classes)),
         );
         Ok((train?, test?))
     }

@@ -194,8 +194,13 @@ fn is_no_class(cell: &str) -> bool {
     table::is_missing(cell) && !matches!(cell.to_ascii_lowercase().as_str(), "none" | "-" | "missing")
 }
 
-/// The name of the class in a cell: where all are numbers, `1.0` is `1`.
+/// The name of the class in a cell: where all are numbers, `1.0` is `1`. Whole numbers are told apart beyond what a float holds.
 fn class_of(cell: &str, is_numeric: bool) -> Cow<'_, str> {
+    if let Ok(number) = cell.parse::<i128>()
+        && is_numeric
+    {
+        return Cow::Owned(number.to_string());
+    }
     match cell.parse::<f64>() {
         // 0 and −0 are one.
         Ok(number) if is_numeric => Cow::Owned((number + 0.0).to_string()),
