@@ -78,7 +78,7 @@ impl Judge {
         Ok(Self {
             path,
             dataset: spec.name.clone(),
-            is_own: spec.is_by_path(),
+            is_own: saved.meta.data.described.is_some(),
             shape: [spec.channels, spec.rows, spec.columns],
             classes: spec.classes.clone(),
             channels,

@@ -279,9 +279,9 @@ impl Seen {
             };
             self.digest.update(path.as_os_str().as_encoded_bytes());
             self.digest.update(&[0]);
-            // A link may lead elsewhere, to files of the same names, sizes and times: they came to be at another.
+            // A link may lead elsewhere, to files of the same names, sizes and times.
             let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-            for number in [metadata.len() as i64].into_iter().chain(times) {
+            for number in [metadata.len() as i64, metadata.ino() as i64].into_iter().chain(times) {
                 self.digest.update(&number.to_le_bytes());
             }
             pictures.push(path);
