@@ -143,17 +143,18 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
         }
     }
     report.nets = ladder.nets();
+    if rungs.is_empty() {
+        return Err(Failure::new(Exit::Diverged, "every net of the ladder diverged")
+            .hint("lower optim.lr by --set")
+            .into());
+    }
 
     // The file, or the files of a front.
     if request.goal == Goal::Pareto {
         let candidates: Vec<Candidate> = rungs.into_iter().flat_map(|rung| rung.candidates).collect();
         return report.finish_front(request, &judge, &candidates);
     }
-    let Some(best) = goal::best(request.goal, rungs.iter().map(Rung::best)).map(|place| &rungs[place]) else {
-        return Err(Failure::new(Exit::Diverged, "every net of the ladder diverged")
-            .hint("lower optim.lr by --set")
-            .into());
-    };
+    let best = &rungs[goal::best(request.goal, rungs.iter().map(Rung::best)).context("no rung")?];
     report.stages.push(Stage::trained(&best.trained, &best.candidates[0], report.weights));
     finish(request, &judge, report, best.best())
 }

@@ -305,6 +305,11 @@ impl Config {
         batches(examples, self.step_samples()).max(1)
     }
 
+    /// Steps of a run on `examples` samples.
+    pub fn steps(&self, examples: usize) -> u64 {
+        self.epochs.saturating_mul(self.epoch_steps(examples))
+    }
+
     /// The rounds of a run of `total` steps after each of which but the last the weights are rewound, if they are.
     pub fn rounds_of(&self, total: u64) -> Option<Rounds> {
         self.is_rewound().then(|| Rounds { count: self.rounds, steps: (total / self.rounds).max(1) })
@@ -338,15 +343,14 @@ impl Config {
 
     /// Requires a step for each round of pruning, and that the one to rewind to lies in the first.
     fn expect_whole_rounds(&self, examples: usize) -> Result<(), Failure> {
-        let of_epoch = self.epoch_steps(examples);
-        let total = self.epochs.saturating_mul(of_epoch);
+        let total = self.steps(examples);
         let Some(Rounds { count, steps }) = self.rounds_of(total) else { return Ok(()) };
         if total < count {
             let what = format!("`prune.rounds` is {count}, and the run has {}", counted(total, "step"));
             let hint = "give more --epochs or a smaller --batch-size, or fewer prune.rounds";
             return Err(Failure::new(Exit::Usage, what).hint(hint));
         }
-        let rewind = self.rewind.steps(of_epoch);
+        let rewind = self.rewind.steps(self.epoch_steps(examples));
         if rewind >= steps {
             let what = format!(
                 "`prune.rewind` is step {rewind}, and the first of {count} rounds has {}",
@@ -377,11 +381,12 @@ impl Config {
         self.schedule != Decay::Constant || self.sparsity.is_some() || self.bits.is_some()
     }
 
-    /// Settings that were given and that nothing in this configuration reads, with their values and origins. The file of a run names
-    /// every setting, so what a file holds is none where it is the default; nor is a switch, or a dropout of 0, that says what holds.
-    pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin)> {
+    /// Settings that were given and that nothing in this configuration reads, with their values, origins, and the reader that they lack.
+    /// The file of a run names every setting, so what a file holds is none where it is the default; nor is a switch, or a dropout of 0,
+    /// that says what holds.
+    pub fn unread(&self) -> impl Iterator<Item = (&'static Setting, &Value, &Origin, ReadBy)> {
         let given = self.entries().filter(|(_, _, origin)| origin.rank() > 0);
-        given.filter(|(setting, value, origin)| {
+        given.filter_map(|(setting, value, origin)| {
             let is_none = match origin {
                 Origin::Run => true,
                 Origin::File(..) => self.is_default(setting, value),
@@ -390,7 +395,8 @@ impl Config {
                         && self.is_default(setting, value)
                 }
             };
-            !is_none && self.lacking(setting).is_some()
+            let reader = self.lacking(setting).filter(|_| !is_none)?;
+            Some((setting, value, origin, reader))
         })
     }
 
@@ -435,8 +441,8 @@ impl Config {
     /// # Errors
     /// The first such setting, and who would read it ([`Exit::Usage`]).
     pub fn expect_read(&self) -> Result<()> {
-        for (setting, value, origin) in self.unread() {
-            let (chooser, readers) = match self.lacking(setting).unwrap_or(ReadBy::Every) {
+        for (setting, value, origin, reader) in self.unread() {
+            let (chooser, readers) = match reader {
                 ReadBy::Every => continue,
                 ReadBy::Schedules(decays) => {
                     let names: Vec<&str> = decays.iter().map(|decay| decay.name()).collect();

@@ -16,7 +16,7 @@ use crate::lanes::splits::expect_some;
 use crate::lanes::teacher::SavedTeacher;
 use crate::report::answer;
 use crate::text::counted;
-use crate::train::{Trainer, sanity_warnings, steps};
+use crate::train::{Trainer, sanity_warnings};
 
 /// Starts the threads that all kernels share, one per core if `threads` does not say, and returns their number. This thread is one of them.
 ///
@@ -161,7 +161,7 @@ pub fn show(config: &Config, on: &Device, teacher: Option<&SavedTeacher>, as_jso
     for odd in sanity_warnings(config, examples) {
         tracing::warn!("{odd}");
     }
-    let steps = steps(config, examples);
+    let steps = config.steps(examples);
     let parameters = config.shape.parameters();
     let needed = bytes(config, examples, 1, teacher);
 

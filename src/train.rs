@@ -29,7 +29,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::groups::Group;
 use crate::config::{Config, Ema, Stretch};
-use crate::data::{Split, batches};
+use crate::data::Split;
 use crate::kernel::gpu::steps::TABLE_BYTES;
 use crate::kernel::{self, Augmentation, Channel, Dropout, Indices, LossBatch, Mixup, Totals};
 use crate::metrics::Sums;
@@ -169,9 +169,8 @@ impl Trainer {
         )?;
         let optimizer = optimizer(lanes, &net)?;
         let curvature = config.needs_curvature().then(|| Curvature::new(&net, &backprop, &seeds)).transpose()?;
-        let epoch_steps = batches::batches(examples, config.step_samples()).max(1);
         Ok(Self {
-            projection: Projection::new(lanes, &net, &*optimizer, epoch_steps)?,
+            projection: Projection::new(lanes, &net, &*optimizer, config.epoch_steps(examples))?,
             optimizer,
             on_device,
             _views: kernel::Views::new(
@@ -691,8 +690,9 @@ const TIMESCALE: u64 = 10_000;
 /// The schedule that a configuration describes, for `examples` training examples.
 pub fn schedule(config: &Config, examples: usize) -> Schedule {
     let epoch_steps = config.epoch_steps(examples);
-    let rounds = config.rounds_of(steps(config, examples));
-    let total_steps = rounds.map_or(steps(config, examples), |rounds| rounds.steps);
+    let steps = config.steps(examples);
+    let rounds = config.rounds_of(steps);
+    let total_steps = rounds.map_or(steps, |rounds| rounds.steps);
     let in_steps = |stretch: Stretch| stretch.steps(epoch_steps);
     let form = config.form();
     let warmup_steps = in_steps(config.warmup);
@@ -714,11 +714,6 @@ pub fn schedule(config: &Config, examples: usize) -> Schedule {
         falls: Vec::new(),
         rounds,
     }
-}
-
-/// Steps of a run with this configuration on `examples` training examples.
-pub fn steps(config: &Config, examples: usize) -> u64 {
-    config.epochs.saturating_mul(config.epoch_steps(examples))
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ fn measure(net: &Net, images: &Images) -> Measured {
     measured.loss /= (images.len() as f64).max(1.0);
     measured
 }
+
 /// What the file calls the data set: by the name of a published one its own readers take that for it, so somebody's own of that name is
 /// told from it.
 fn name(spec: &Spec) -> String {

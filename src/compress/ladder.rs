@@ -208,7 +208,11 @@ impl<'a> Ladder<'a> {
                     Ok(trained) => {
                         let loss = |trained: &Trained| trained.last.valid_loss.unwrap_or(f64::INFINITY);
                         let best = trained.into_iter().min_by(|a, b| loss(a).total_cmp(&loss(b)));
-                        best.context("every teacher diverged")?.path
+                        let diverged = || {
+                            Failure::new(Exit::Diverged, "the teacher diverged")
+                                .hint("give another by --teacher, or none")
+                        };
+                        best.ok_or_else(diverged)?.path
                     }
                     Err(code) => return Ok(Err(code)),
                 }
@@ -269,11 +273,8 @@ impl<'a> Ladder<'a> {
             crate::report::message(&format!("{name}: {nets}, {epochs}, in {}", out.display()));
         }
         let code = (self.train)(Sweep::open(points.clone(), Some(out.clone()), true, options, &Remarks::default())?)?;
-        if code == Exit::Diverged as i32 {
-            let what = format!("{name}: every net diverged");
-            return Err(Failure::new(Exit::Diverged, what).hint("lower optim.lr by --set").into());
-        }
-        if code != 0 {
+        // Where all have diverged, it has none to answer with.
+        if code != 0 && code != Exit::Diverged as i32 {
             return Ok(Err(code));
         }
         let ended = results::ended(&out, results::MOST_BYTES).with_context(|| out.display().to_string())?;
@@ -293,7 +294,7 @@ impl<'a> Ladder<'a> {
     /// where it was stopped on its way.
     ///
     /// # Errors
-    /// If something cannot be written, or every net diverged ([`Exit::Diverged`]).
+    /// If something cannot be written.
     pub fn train(&mut self, number: usize, shares: &[f64]) -> Result<OrCode<Vec<Trained>>> {
         if shares.is_empty() {
             return Ok(Ok(Vec::new()));

@@ -71,15 +71,28 @@ impl Element {
 struct Layout {
     count: u64,
     shape: [usize; 3],
-    /// Whether the channels of a pixel stand side by side.
-    interleaved: bool,
-    /// Whether a picture is written column by column.
-    lies: bool,
+    order: Order,
+}
+
+/// How the numbers of a picture follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Channel by channel, row by row.
+    Planes,
+    /// Row by row, the channels of a pixel side by side.
+    Interleaved,
+    /// Column by column, as EMNIST's are written.
+    Columns,
 }
 
 /// Whether a file that begins with these bytes is taken for an array; a gzipped one is.
 pub fn is_array(start: &[u8]) -> bool {
     start.starts_with(npy::MAGIC) || start.starts_with(&IDX) || start.starts_with(&gzip::MAGIC)
+}
+
+/// Numbers whose channels stand side by side, channel by channel.
+pub fn by_channel<T: Copy>(numbers: &[T], channels: usize) -> Vec<T> {
+    (0..channels).flat_map(|channel| numbers.iter().skip(channel).step_by(channels).copied()).collect()
 }
 
 /// An IDX file of bytes; the number of dimensions follows.
@@ -127,9 +140,7 @@ impl<'a> Array<'a> {
         let (element, layout, header_bytes) = if start.starts_with(npy::MAGIC) {
             npy(&mut body, start[6], net)?
         } else if start.starts_with(&IDX) {
-            let (element, layout, bytes) = idx(&mut body, start)?;
-            // EMNIST's, by the names of its files.
-            (element, Layout { lies: source.is_of_emnist(), ..layout }, bytes)
+            idx(&mut body, start, if source.is_of_emnist() { Order::Columns } else { Order::Planes })?
         } else {
             return Err("is a gzip file of neither a NumPy array nor IDX images".to_owned());
         };
@@ -203,14 +214,14 @@ impl<'a> Array<'a> {
             Element::Bool => bytes.iter().map(|&byte| if byte == 0 { 0 } else { 255 }).collect(),
             _ => self.element.numbers(bytes).into_iter().map(|number| (number * self.factor).round() as u8).collect(),
         };
-        let pixels = if self.layout.interleaved && channels > 1 {
-            (0..channels).flat_map(|channel| numbers.iter().skip(channel).step_by(channels).copied()).collect()
-        } else if self.layout.lies {
-            let mut upright = vec![0; numbers.len()];
-            emnist::turn(&numbers, [rows, columns], &mut upright);
-            upright
-        } else {
-            numbers
+        let pixels = match self.layout.order {
+            Order::Planes => numbers,
+            Order::Interleaved => by_channel(&numbers, channels),
+            Order::Columns => {
+                let mut upright = vec![0; numbers.len()];
+                emnist::turn(&numbers, [rows, columns], &mut upright);
+                upright
+            }
         };
         Picture { channels, rows, columns, pixels }
     }
@@ -259,7 +270,7 @@ fn unread(error: io::Error) -> String {
 }
 
 /// The rest of the header of an IDX file.
-fn idx(body: &mut impl Read, start: [u8; 8]) -> Result<(Element, Layout, u64), String> {
+fn idx(body: &mut impl Read, start: [u8; 8], order: Order) -> Result<(Element, Layout, u64), String> {
     let number = |bytes: [u8; 4]| u32::from_be_bytes(bytes);
     if start[3] == 1 {
         return Err("is an IDX file of labels, expected images (magic 2051)".to_owned());
@@ -271,7 +282,7 @@ fn idx(body: &mut impl Read, start: [u8; 8]) -> Result<(Element, Layout, u64), S
     body.read_exact(sides.as_flattened_mut()).map_err(cut)?;
     let [rows, columns] = sides.map(|side| number(side) as usize);
     let count = u64::from(number([start[4], start[5], start[6], start[7]]));
-    Ok((Element::U8, Layout { count, shape: [1, rows, columns], interleaved: false, lies: false }, 16))
+    Ok((Element::U8, Layout { count, shape: [1, rows, columns], order }, 16))
 }
 
 /// The rest of the header of a `.npy` file of this major version, behind the minor one.
@@ -301,12 +312,13 @@ fn layout(shape: &[u64], net: [usize; 3]) -> Result<Layout, String> {
     let is_net = |channels: u64, rows: u64, columns: u64| [channels, rows, columns].map(side) == net;
     let is_channels = |of: u64| matches!(of, 1 | 3);
     let found = |count: u64, [channels, rows, columns]: [u64; 3], interleaved| {
-        Ok(Layout { count, shape: [channels, rows, columns].map(side), interleaved, lies: false })
+        let order = if interleaved { Order::Interleaved } else { Order::Planes };
+        Ok(Layout { count, shape: [channels, rows, columns].map(side), order })
     };
     let inputs = net.iter().product::<usize>() as u64;
     match *shape {
-        [d] if d == inputs => Ok(Layout { count: 1, shape: net, interleaved: false, lies: false }),
-        [n, d] if d == inputs => Ok(Layout { count: n, shape: net, interleaved: false, lies: false }),
+        [d] if d == inputs => Ok(Layout { count: 1, shape: net, order: Order::Planes }),
+        [n, d] if d == inputs => Ok(Layout { count: n, shape: net, order: Order::Planes }),
         [h, w] => found(1, [1, h, w], false),
         [c, h, w] if c == 3 && is_net(c, h, w) => found(1, [c, h, w], false),
         [h, w, 3] => found(1, [3, h, w], true),

@@ -103,11 +103,20 @@ impl Fingerprint {
         })
     }
 
-    /// The fingerprint of so many files below `folder` that naming each would take long: `digest` covers name, size and time of each.
+    /// The fingerprint of so many files below `folder` that naming each would take long: `digest` covers the name of each and its [stamp](Self::stamp).
     pub fn of_many(source: &str, folder: &Path, digest: u128) -> Self {
         let path = folder.as_os_str().as_encoded_bytes().escape_ascii().to_string();
         let files = vec![Stamp { path, bytes: 0, modified: (0, 0) }];
         Self { source: source.to_owned(), files, digest: Some(format!("{digest:032x}")) }
+    }
+
+    /// What tells a file of such a digest from another of its name: size, times and number. A link may lead elsewhere, to files of the same
+    /// names, sizes and times.
+    pub fn stamp(digest: &mut Xxh3, metadata: &fs::Metadata) {
+        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        for number in [metadata.len() as i64, metadata.ino() as i64].into_iter().chain(times) {
+            digest.update(&number.to_le_bytes());
+        }
     }
 
     /// Has something else decide too.

@@ -16,7 +16,6 @@ use crate::plan;
 use crate::report::answer;
 use crate::report::table::{Side, aligned, aligned_within, leaf, stdout_width, word, wrapped};
 use crate::text::counted;
-use crate::train::steps;
 
 /// Values of points given one by one that are told.
 const MOST_VALUES: usize = 20;
@@ -64,7 +63,7 @@ impl PlannedGroup {
             Some(_) => plan::device_bytes(config, examples, lanes as u64),
             None => plan::bytes(config, examples, lanes as u64, SavedTeacher::of(config)?.as_deref()),
         };
-        Ok(Self { examples, lanes, steps: steps(config, examples), bytes, group })
+        Ok(Self { examples, lanes, steps: config.steps(examples), bytes, group })
     }
 
     /// How often a model of lanes is trained.

@@ -8,6 +8,7 @@ use csv::StringRecord;
 
 use super::judge::Judge;
 use super::questions::{Converted, Question};
+use crate::data::array::by_channel;
 use crate::data::npy::{Element, Header, MAGIC, cut};
 use crate::data::numbers::Column;
 use crate::data::table::{self, Inputs, Source, Table};
@@ -169,9 +170,8 @@ where
         _ => return unread(format!("has the shape {}, expected [N, {inputs}]", header.sides())),
     };
     // As arrays that are trained on lie.
-    let [channels, height, width] = rows.shape;
-    let interleaved = channels > 1
-        && matches!(*header.shape, [_, h, w, c] if matches!(c, 1 | 3) && [c, h, w] == rows.shape.map(|side| side as u64));
+    let net = rows.shape.map(|side| side as u64);
+    let interleaved = net[0] == 3 && matches!(*header.shape, [_, h, w, c] if [c, h, w] == net);
     let mut bytes = vec![0; inputs * element.bytes()];
     for index in 0..count {
         if let Err(error) = file.read_exact(&mut bytes) {
@@ -180,10 +180,7 @@ where
         let numbers = bytes.chunks_exact(element.bytes()).map(|bytes| element.number(bytes).unwrap_or(f64::NAN) as f32);
         let mut numbers: Vec<f32> = numbers.collect();
         if interleaved {
-            let by_pixel = std::mem::take(&mut numbers);
-            let of_channel = |channel| by_pixel.iter().skip(channel).step_by(channels).copied();
-            numbers = (0..channels).flat_map(of_channel).collect();
-            debug_assert_eq!(numbers.len(), channels * height * width);
+            numbers = by_channel(&numbers, 3);
         }
         let row = match numbers.iter().position(|number| !number.is_finite()) {
             Some(place) => Err(format!("number {place} of row {index} is no finite 32-bit float")),

@@ -15,6 +15,7 @@ use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use zip::ZipArchive;
 
+use super::super::array::by_channel;
 use super::super::cache::Fingerprint;
 use super::super::file;
 use super::super::images::Images;
@@ -218,9 +219,7 @@ impl Arrays {
         }
         let mut order: Vec<usize> = (0..inputs).collect();
         if layout.interleaved {
-            order = (0..channels)
-                .flat_map(|channel| (0..rows * columns).map(move |pixel| pixel * channels + channel))
-                .collect();
+            order = by_channel(&order, channels);
         }
         let size = inputs * element.bytes();
         let mut index = 0;

@@ -3,12 +3,12 @@
 #[cfg(feature = "hub")]
 mod reader;
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::super::cache::Fingerprint;
 use super::super::file;
 use super::super::parts::{is_table, parts, tables};
 use super::{Wishes, refused, splits};
@@ -57,11 +57,7 @@ impl Parquet {
                 let metadata = file::regular(path)?;
                 digest.update(path.as_os_str().as_encoded_bytes());
                 digest.update(&[0, split as u8]);
-                // A link may lead elsewhere, to files of the same names, sizes and times.
-                let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-                for number in [metadata.len() as i64, metadata.ino() as i64].into_iter().chain(times) {
-                    digest.update(&number.to_le_bytes());
-                }
+                Fingerprint::stamp(&mut digest, &metadata);
             }
         }
         Ok(Self { root: root.to_owned(), wishes: wishes.clone(), train, test, digest: digest.digest128() })

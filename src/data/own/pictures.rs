@@ -4,7 +4,6 @@
 //! are passed over, others are passed over and counted. Classes are numbered in the order of their names, as numbers where all are numbers.
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -279,11 +278,7 @@ impl Seen {
             };
             self.digest.update(path.as_os_str().as_encoded_bytes());
             self.digest.update(&[0]);
-            // A link may lead elsewhere, to files of the same names, sizes and times.
-            let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-            for number in [metadata.len() as i64, metadata.ino() as i64].into_iter().chain(times) {
-                self.digest.update(&number.to_le_bytes());
-            }
+            Fingerprint::stamp(&mut self.digest, &metadata);
             pictures.push(path);
         }
         Ok(pictures)
