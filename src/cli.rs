@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::builder::{Styles, styling::AnsiColor};
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::layers::{Given, PREFIX, Sources};
@@ -379,6 +380,11 @@ fn style(typed: &ArgMatches) -> Style {
 fn checkpoint(typed: &ArgMatches, id: &str) -> Result<(PathBuf, Checkpoint), Failure> {
     let path = typed.get_one::<PathBuf>(id).map_or(Path::new(""), PathBuf::as_path);
     resolve::open(path, typed.get_flag("best"))
+}
+
+/// Whether a flag was given, where it has a value all the same.
+fn is_typed(typed: &ArgMatches, flag: &str) -> bool {
+    typed.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
 /// Writes the file that `flag` names in place of what lies there, where that is a regular file or a link to one: a reader sees the old one

@@ -135,7 +135,7 @@ pub(super) fn members(rows: &[Row], by: Option<&str>) -> Result<(String, Vec<Mem
     let told = told.into_iter().filter(|&k| !WITHOUT_RESULT.contains(&SETTINGS[k].key)).map(Column::Setting);
     let told: Vec<Column> = told.filter(|column| !seeds.contains(column)).collect();
     let columns = match by {
-        Some(by) => key::named(by)?.iter().map(|asked| asked.among(rows).column).collect(),
+        Some(by) => key::named(by, "--by")?.iter().map(|asked| asked.among(rows).column).collect(),
         None => telling(rows, &told),
     };
     // With --by, whatever else differs is spread over.

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::is_typed;
 use crate::error::{Exit, Failure, escaped};
 use crate::picture::Limits;
 use crate::report::{Style, message};
@@ -87,7 +87,7 @@ Examples:
 
 /// Refuses what is done to pictures alone.
 fn expect_no_invert(typed: &ArgMatches) -> Result<(), Failure> {
-    if typed.value_source("invert") != Some(ValueSource::CommandLine) {
+    if !is_typed(typed, "invert") {
         return Ok(());
     }
     Err(Failure::new(Exit::Usage, "--invert is for nets that look at pictures").hint("leave --invert out"))

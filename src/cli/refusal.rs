@@ -328,9 +328,10 @@ fn readable(argument: &str) -> String {
 
 /// `expected a whole number >= 1` for `0 is not in 1..=4294967295`.
 fn in_range(words: &str) -> String {
-    match words.rsplit_once(" is not in ").and_then(|(_, range)| range.split_once("..=")) {
-        Some((low, "4294967295")) => format!("expected a whole number >= {low}"),
-        Some((low, high)) => format!("expected a whole number {low}..{high}"),
+    match words.rsplit_once(" is not in ").and_then(|(_, range)| range.split_once("..")) {
+        // Up to the largest that there is.
+        Some((low, "=4294967295" | "18446744073709551615")) => format!("expected a whole number >= {low}"),
+        Some((low, high)) => format!("expected a whole number {low}..{}", high.trim_start_matches('=')),
         None if words.contains("invalid digit") => "expected a whole number".to_owned(),
         None => words.to_owned(),
     }

@@ -209,7 +209,7 @@ impl Runs {
     /// If a key, a condition or a folder is none, or something cannot be written.
     fn run(&self) -> Result<()> {
         let asked = self.sort.as_deref().map(key::parse).transpose()?.unwrap_or_default();
-        let named = self.columns.as_deref().map(key::named).transpose()?;
+        let named = self.columns.as_deref().map(|text| key::named(text, "--columns")).transpose()?;
         let condition = self.condition.as_deref().map(Condition::parse).transpose()?;
         if let Some(svg) = &self.svg {
             self.draw(svg)?;

@@ -395,7 +395,13 @@ fn device(text: &str) -> Option<String> {
     let number = &word[name.len()..];
     if matches!(name, "cuda" | "gpu" | "nvidia" | "") && !word.is_empty() && !text.contains('-') {
         let number = if number.is_empty() { String::new() } else { format!(":{number}") };
-        return Some(format!("did you mean `cuda{number}`?"));
+        let meant = format!("cuda{number}");
+        // A number beyond all that there are.
+        return Some(if meant == text {
+            "GPUs are counted from 0".to_owned()
+        } else {
+            format!("did you mean `{meant}`?")
+        });
     }
     if OTHERS.contains(&name) {
         return Some("there are the CPU and NVIDIA's GPUs: `cpu`, `cuda`; `adamtrain doctor` shows them".to_owned());

@@ -66,12 +66,12 @@ pub fn parse(text: &str) -> Result<Vec<Asked>, Failure> {
     text.split(',').map(|typed| one(typed.trim(), "--sort")).collect()
 }
 
-/// Reads the columns that `--columns` names.
+/// Reads the columns that a flag such as `--columns` names.
 ///
 /// # Errors
 /// If there is no such column ([`Exit::Usage`]).
-pub fn named(text: &str) -> Result<Vec<Asked>, Failure> {
-    text.split(',').map(|typed| one(typed.trim(), "--columns")).collect()
+pub fn named(text: &str, flag: &str) -> Result<Vec<Asked>, Failure> {
+    text.split(',').map(|typed| one(typed.trim(), flag)).collect()
 }
 
 /// Reads one key; `flag` is where it was typed.
