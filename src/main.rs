@@ -59,6 +59,10 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         };
     }
     let config = Config::load(&sources)?;
+    if expect_accuracy.is_some() && config.dataset.test == 0 {
+        let what = format!("--expect-accuracy is of test images, and `{}` has none", config.dataset.name);
+        return Err(Failure::new(Exit::Usage, what).hint("--test-fraction 0.2 draws a test split").into());
+    }
     let goes_on = sources.run.is_some();
     if dry_run || !goes_on {
         config.expect_read()?;
@@ -77,8 +81,6 @@ fn run(train: Train, started: Instant) -> Result<i32> {
         return plan::show(&config, &device, teacher.as_deref(), style.json).map(|()| 0);
     }
 
-    plan::expect_fitting_steps(&config)?;
-
     // The run directory, the device and what training goes on from: all before the first byte of data.
     let signals = Signals::catch()?;
     let directory = match &out {
@@ -94,6 +96,7 @@ fn run(train: Train, started: Instant) -> Result<i32> {
     if goes_on {
         config.expect_read()?;
     }
+    plan::expect_fitting_steps(&config)?;
     let checkpoint = match state {
         DirectoryState::Nothing => None,
         DirectoryState::Unfinished(checkpoint) => checkpoint.map(|checkpoint| *checkpoint),

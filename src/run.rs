@@ -283,7 +283,8 @@ impl RunDirectory {
         let metrics = MetricsFile::open(&path).map_err(unreadable)?;
         let mut without_metrics = None;
         let mut last_error = None;
-        for path in list(&self.checkpoints())? {
+        let mut paths = list(&self.checkpoints())?.into_iter().peekable();
+        while let Some(path) = paths.next() {
             match Checkpoint::read_whole(&path)? {
                 Ok(checkpoint) => {
                     let counted = checkpoint.meta.progress.metrics_bytes;
@@ -298,7 +299,11 @@ impl RunDirectory {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("{error}; the next older one is used");
+                    if paths.peek().is_some() {
+                        tracing::warn!("{error}; the next older one is used");
+                    } else if without_metrics.is_some() {
+                        tracing::warn!("{error}");
+                    }
                     last_error = Some(error);
                 }
             }
@@ -351,9 +356,11 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(steps.into_iter().rev().map(|step| folder.join(file_name(step))).collect())
 }
 
-/// The step of a checkpoint file, if its name is one.
+/// The step of a checkpoint file, if its name is one that [`file_name`] gives.
 fn step_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
+    let name = path.file_name()?.to_str()?;
+    let step = name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()?;
+    (file_name(step) == name).then_some(step)
 }
 
 /// The lines of a file that may be far longer than what counts of it: only single bytes are read.

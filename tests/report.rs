@@ -171,4 +171,9 @@ fn what_makes_no_page_is_told() {
     let html = fs::read_to_string(place.path("page.html")).unwrap();
     expect_whole(&html);
     assert!(html.contains("There is no checkpoint to look at") && html.contains("There are no metrics yet."));
+    // A FIFO in place of a file is not waited for.
+    fs::remove_file(place.path("run/config.toml")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(place.path("run/config.toml")).status().unwrap();
+    assert!(made.success());
+    place.run("report run -o page.html");
 }

@@ -85,8 +85,17 @@ fn more_epochs_under_a_constant_schedule_equal_the_longer_run() {
     place.succeed("-q --out run --resume --epochs 5");
     result(&place.path("run")).is(&undisturbed(&small(5)), "");
     assert_eq!(metrics(&place.path("run")).len(), 5);
-    // Fewer than done is another run.
-    resume(&place, &small(4)).refused(4, &["train.epochs"]);
+    // Fewer than done is another run, and so is as many where a part of the next has been done.
+    resume(&place, &small(4)).refused(4, &["train.epochs", "5 are done"]);
+    place.run("-q --out run --resume --epochs 500000 --max-time 0.3s --save-every 1steps").expect(75);
+    let progress = || meta(&checkpoint(&place.path("run"), "LATEST").unwrap())["progress"].clone();
+    for _ in 0..20 {
+        if progress()["position"] == 0 {
+            place.run("-q --out run --resume --max-time 0.3s").expect(75);
+        }
+    }
+    let done = progress()["epoch"].as_u64().unwrap();
+    resume(&place, &small(done as u32)).refused(4, &["train.epochs", "a part of the next are done"]);
 }
 
 #[test]
@@ -101,6 +110,42 @@ fn more_epochs_equal_the_longer_run_where_not_every_epoch_is_evaluated() {
     }
     outcome.expect(0);
     result(&place.path("run")).is(&undisturbed(&every_second(6)), "");
+}
+
+#[test]
+fn an_end_between_two_evaluations_is_known_without_run_json_too() {
+    let every_second = |epochs| small(epochs) + " --eval-every 2";
+    for epochs in [3, 4] {
+        let place = Place::new();
+        resume(&place, &every_second(epochs)).expect(0);
+        fs::remove_file(place.path("run/run.json")).unwrap();
+        let outcome = resume(&place, &every_second(6));
+        if epochs == 3 {
+            outcome.refused(2, &["3 epochs", "between two evaluations"]);
+        } else {
+            outcome.expect(0);
+            result(&place.path("run")).is(&undisturbed(&every_second(6)), "");
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_files_are_another_s_is_not_reported_as_ended() {
+    let place = Place::new();
+    place.succeed(&(small(3) + " --out run"));
+    place.succeed(&(small(3) + " --lr 0.1 --out other"));
+    let expected = result(&place.path("run"));
+    // What another run says of itself is no end of this one.
+    fs::copy(place.path("other/run.json"), place.path("run/run.json")).unwrap();
+    resume(&place, &small(3)).expect(0);
+    result(&place.path("run")).is(&expected, "");
+    fs::copy(place.path("other/config.toml"), place.path("run/config.toml")).unwrap();
+    place.run("-q --out run --resume").refused(4, &["`optim.lr`", "another run's"]);
+    place.succeed("--limit-train 500 --epochs 1 -q --out linear");
+    place.run("--limit-train 500 --epochs 2 --optimizer lbfgs -q --out linear --resume").refused(4, &["optim."]);
+    let odd = place.path("other/ckpt/step-+9.safetensors");
+    fs::copy(checkpoint(&place.path("other"), "LATEST").unwrap(), odd).unwrap();
+    place.succeed(&(small(5) + " --lr 0.1 --out other --resume"));
 }
 
 #[test]
@@ -549,6 +594,8 @@ fn early_stopping_stops_records_why_and_stays_stopped() {
     let least = best["valid_loss"].as_f64().unwrap();
     assert!(rest.iter().all(|epoch| epoch["valid_loss"].as_f64().unwrap() >= least));
     assert_eq!(resume(&place, &arguments).expect(0).end(), end);
+    let fewer = format!("{} --lr 0.3 --patience 3", small(epochs as u32 - 1));
+    resume(&place, &fewer).refused(4, &["train.epochs", "are done"]);
 
     // The best checkpoint is the best epoch's.
     let path = checkpoint(&place.path("run"), "BEST").unwrap();
@@ -656,7 +703,26 @@ fn eval_gives_exactly_what_the_run_reported() {
     place.run("eval run --data-dir gone").refused(3, &["gone"]);
     place.succeed("--limit-train 100 --epochs 1 -q --out plain");
     place.run("eval plain --split valid").refused(2, &["validation", "--valid-fraction"]);
-    place.run("eval plain --best").refused(4, &["best"]);
+    place.run("eval plain --best").refused(4, &["no best checkpoint", "--valid-fraction"]);
+    for flag in ["--label x", "--skip-broken"] {
+        let name = flag.split(' ').next().unwrap();
+        place.run(&format!("eval run --dataset digits {flag}")).refused(2, &[name, "data by path", "`digits`"]);
+    }
+}
+
+#[test]
+fn the_best_checkpoint_is_found_without_its_label_and_missed_without_its_file() {
+    let place = Place::new();
+    // At this rate the last epoch is not the best.
+    place.succeed(&(small(200) + " --lr 0.3 --out run"));
+    let best = checkpoint(&place.path("run"), "BEST").unwrap();
+    assert_ne!(Some(&best), checkpoint(&place.path("run"), "LATEST").as_ref());
+    let before = place.answer("eval run --best --split valid");
+    fs::remove_file(place.path("run/ckpt/BEST")).unwrap();
+    assert_eq!(place.answer("eval run --best --split valid")["loss"], before["loss"]);
+    fs::remove_file(&best).unwrap();
+    let name = best.file_name().unwrap().to_str().unwrap();
+    place.run("eval run --best").refused(4, &[name, "is missing", "without --best"]);
 }
 
 #[test]

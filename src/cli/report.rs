@@ -7,12 +7,14 @@ pub(super) mod weights;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use super::eval;
 use super::plot::{self, subject};
+use crate::config::Config;
+use crate::config::layers::Sources;
 use crate::config::settings::Default;
 use crate::curves::{self, Along, MOST_METRICS, Options};
 use crate::data::Spec;
@@ -23,7 +25,7 @@ use crate::model::LinearNet;
 use crate::report::answer;
 use crate::report::table::{duration, number};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::{read_summary, resolve};
+use crate::run::{config_of, read_summary, resolve};
 use crate::sweep::curve;
 use crate::text::{counted, quoted, quoted_path};
 use crate::train::Record;
@@ -344,7 +346,9 @@ fn repeat(page: &mut Page, path: &Path) {
         return;
     };
     let file = path.join("config.toml");
-    let config = crate::config::Config::load(&super::Sources { run: Some(file.clone()), ..super::Sources::default() });
+    // What lies under the name may be anything.
+    let found = config_of(path).map_err(anyhow::Error::from).and_then(|found| found.context("config.toml is missing"));
+    let config = found.and_then(|found| Config::load(&Sources { run: Some(found), ..Sources::default() }));
     let typed = super::typed_settings(&summary.argv);
     match &config {
         Ok(config) => {

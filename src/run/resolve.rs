@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use super::results::{self, PointEnd, best_of};
-use super::{list, named, shard};
+use super::{file_name, list, named, shard};
 use crate::error::{Exit, Failure};
 use crate::read;
 
@@ -81,12 +81,26 @@ fn or_another(failure: Failure, path: &Path, folder: &Path) -> Failure {
 
 fn best_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {
     let folder = run.join("ckpt");
-    let hint = "only a run with --valid-fraction has one";
-    let best = named(&folder, "BEST")?.ok_or_else(|| missing(run, "holds no best checkpoint", hint))?;
+    let best = match named(&folder, "BEST")? {
+        Some(best) => best,
+        None => best_by_newest(run, &folder)?,
+    };
     match Checkpoint::read_whole(&best)? {
         Ok(checkpoint) => Ok((best, checkpoint)),
         Err(failure) => Err(or_another(failure, &best, &folder)),
     }
+}
+
+/// The best checkpoint of a run that has lost its BEST: the newest one knows of it.
+fn best_by_newest(run: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+    let Some(best) = newest_of_run(run)?.1.meta.progress.best else {
+        return Err(missing(run, "holds no best checkpoint", "only a run with --valid-fraction has one"));
+    };
+    let path = folder.join(file_name(best.step));
+    if read::is_file(&path).map_err(|error| read::failure(&path, &error))? {
+        return Ok(path);
+    }
+    Err(missing(&path, "is missing, and was the best checkpoint", "without --best the newest one is taken"))
 }
 
 fn newest_of_run(run: &Path) -> Result<(PathBuf, Checkpoint), Failure> {

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
-use crate::read::{names, optional, present, uninterrupted};
+use crate::read::{self, names, optional, present, uninterrupted};
 
 /// What the names of unfinished files end with.
 const UNFINISHED: &str = ".tmp";
@@ -111,7 +111,8 @@ pub fn is_folder(out: &Path) -> Result<bool, Failure> {
     if present(out).map_err(unreadable)?.is_none() {
         return Ok(false);
     }
-    if uninterrupted(|| fs::metadata(out)).map_err(unreadable)?.is_dir() {
+    // A link may lead nowhere.
+    if read::is_folder(out).map_err(unreadable)? {
         return Ok(true);
     }
     let what = format!("{}: is no folder, expected one, or nothing", out.display());
@@ -256,7 +257,7 @@ pub fn unwritable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => failure
             .hint("make room and run the same command, one that trains with --resume; what was saved before is whole"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            failure.hint("choose another folder with --out")
+            failure.hint("change its permissions, or choose another folder with --out where the command has it")
         }
         _ => failure,
     }

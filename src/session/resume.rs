@@ -1,5 +1,6 @@
 //! Going on with a run: what its directory holds, and whether it fits.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use crate::error::{Exit, Failure};
 use crate::run::checkpoint::{Checkpoint, Meta};
 use crate::run::{RunDirectory, Status, Summary};
 use crate::text::counted;
+use crate::train::Progress;
 
 /// What the directory that is resumed holds.
 #[derive(Debug)]
@@ -35,19 +37,20 @@ pub fn find(run: &RunDirectory, config: &Config) -> Result<DirectoryState> {
     let resumed = Resumed { out: run.path(), config, before };
     resumed.expect_same_settings()?;
     resumed.expect_same_schedule()?;
-    let summary = run.summary()?;
-    resumed.expect_no_end_between_evaluations(summary.as_ref())?;
-    match summary {
-        Some(summary) if resumed.is_ended(&summary) => Ok(DirectoryState::Ended(Box::new(summary))),
-        summary => {
-            let newest = run.newest()?;
-            match &newest {
-                Some(newest) => resumed.expect_own(&newest.meta)?,
-                None => resumed.expect_no_progress(summary.as_ref())?,
-            }
-            Ok(DirectoryState::Unfinished(newest.map(Box::new)))
+    // What tells of another run, or of settings that an earlier version did not know, is as none: the checkpoints decide.
+    let summary = run.summary()?.filter(|summary| summary.config_hash == config.hash());
+    if let Some(summary) = &summary {
+        resumed.expect_no_end_between_evaluations(summary)?;
+        if resumed.is_ended(summary)? {
+            return Ok(DirectoryState::Ended(summary.clone().into()));
         }
     }
+    let newest = run.newest()?;
+    match &newest {
+        Some(newest) => resumed.expect_own(&newest.meta)?,
+        None => resumed.expect_no_progress(summary.as_ref())?,
+    }
+    Ok(DirectoryState::Unfinished(newest.map(Box::new)))
 }
 
 /// A run that is resumed with a configuration.
@@ -95,26 +98,38 @@ impl Resumed<'_> {
     }
 
     /// The end of a run is evaluated; a longer one would not have been evaluated there.
-    fn expect_no_end_between_evaluations(&self, summary: Option<&Summary>) -> Result<(), Failure> {
-        let then = self.before.epochs;
+    fn expect_no_end_between_evaluations(&self, summary: &Summary) -> Result<(), Failure> {
+        if summary.epochs == self.before.epochs {
+            return self.expect_evaluated_when_longer(summary.epochs);
+        }
+        Ok(())
+    }
+
+    /// Requires that a run which was evaluated after `epochs` would be evaluated there if it went on.
+    fn expect_evaluated_when_longer(&self, epochs: u64) -> Result<(), Failure> {
         let Stretch::Epochs(every) = self.config.eval_every else { return Ok(()) };
-        let is_longer = self.config.epochs > then && summary.is_some_and(|summary| summary.epochs == then);
-        if !is_longer || then.is_multiple_of(every) {
+        if self.config.epochs <= epochs || epochs.is_multiple_of(every) {
             return Ok(());
         }
-        let epochs = counted(then, "epoch");
+        let epochs = counted(epochs, "epoch");
         let what = format!("its end was evaluated after {epochs}, between two evaluations of a longer run");
         Err(self
             .refuse(Exit::Usage, &what)
             .hint("--init starts a new run from its weights; --eval-every 1epoch would have let it go on"))
     }
 
-    fn is_ended(&self, summary: &Summary) -> bool {
-        match summary.status {
-            Status::EarlyStopped | Status::Diverged => true,
-            Status::Finished => summary.epochs == self.config.epochs,
-            _ => false,
+    /// Whether the run has ended for good, which a configuration of fewer epochs than it did cannot say of itself.
+    fn is_ended(&self, summary: &Summary) -> Result<bool, Failure> {
+        let is_early = matches!(summary.status, Status::EarlyStopped | Status::Diverged);
+        if is_early && summary.epochs > self.config.epochs {
+            return Err(self.fewer_than(&format!("{} are done", summary.epochs)));
         }
+        Ok(is_early || summary.status == Status::Finished && summary.epochs == self.config.epochs)
+    }
+
+    fn fewer_than(&self, done: &str) -> Failure {
+        self.refuse(Exit::Run, &format!("`train.epochs` is {}, but {done}", self.config.epochs))
+            .hint("give as many --epochs or more, or choose another folder with --out")
     }
 
     /// Without checkpoints a run cannot have got far. One that failed may have done epochs before its first.
@@ -145,11 +160,13 @@ impl Resumed<'_> {
         if let Some(theirs) = theirs.filter(|theirs| **theirs != epochs) {
             return Err(self.different("train.epochs", &epochs, theirs));
         }
-        if meta.progress.epoch > config.epochs {
-            let what = format!("`train.epochs` is {epochs}, but {} are done", meta.progress.epoch);
-            let failure = self.refuse(Exit::Run, &what);
-            return Err(failure.hint("give as many --epochs or more, or choose another folder with --out"));
+        let Progress { epoch, position, step, evaluated_step, .. } = meta.progress;
+        match (epoch.cmp(&config.epochs), position) {
+            (Ordering::Greater, _) => Err(self.fewer_than(&format!("{epoch} are done"))),
+            (Ordering::Equal, 1..) => Err(self.fewer_than(&format!("{epoch} and a part of the next are done"))),
+            // Where it was killed, its end may have been evaluated before `run.json` could tell of it.
+            (Ordering::Less, 0) if step > 0 && evaluated_step == step => self.expect_evaluated_when_longer(epoch),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
