@@ -137,6 +137,47 @@ fn formats_need_no_training_and_cost_little_accuracy() {
 }
 
 #[test]
+fn what_is_said_of_a_net_is_said_of_what_it_was_trained_on() {
+    let place = Place::new();
+    for split in ["train", "test"] {
+        for (class, level) in [("dark", 20_u8), ("light", 220)] {
+            for shade in 0..8 {
+                let folder = place.path(&format!("shades/{split}/{class}"));
+                fs::create_dir_all(&folder).unwrap();
+                image::GrayImage::from_pixel(4, 4, image::Luma([level + shade]))
+                    .save(folder.join(format!("{shade}.png")))
+                    .unwrap();
+            }
+        }
+    }
+    place.succeed("--dataset shades --lr 0.1 --epochs 20 --batch-size 4 --valid-fraction 0.25 -q --out run");
+    place.succeed("--dataset shades --lr 0.1 --epochs 20 --batch-size 4 -q --out plain");
+    place.succeed("--dataset shades --epochs 4 --batch-size 4 --valid-fraction 0.25 --prune 0.5 --set prune.end=1 -q --out pruned");
+    let words = "compress run --quantize int8 --json -q";
+    let report = place.answer(&format!("{words} --out a.amc"));
+    assert_eq!((&report["test_error"], &report["test_examples"]), (&Value::from(0.0), &Value::from(16)), "{report}");
+    assert_eq!(report["stages"][0]["sparsity"], 0.0);
+    let pruned = place.answer("compress pruned --quantize f16 --json --out p.amc");
+    assert_eq!(pruned["stages"][0]["sparsity"], 0.5, "{pruned}");
+    // Held out is what was not trained on.
+    place.succeed("compress plain --quantize int8 --out plain.amc").says(&["held out no images"]);
+    assert!(!place.succeed("compress run --quantize int8 --out told.amc").stderr.contains("held out"));
+    place.run("compress run --quantize int8 --rounding distance --out r.amc").refused(2, &["--rounding"]);
+    place.run("compress run --quantize trained --rounding distance --out r.amc").refused(2, &["--rounding"]);
+    // Without test images there is no test error.
+    fs::remove_dir_all(place.path("shades/test")).unwrap();
+    let report = place.answer(&format!("{words} --out b.amc"));
+    assert!(report["test_error"].is_null() && report["test_interval"].is_null(), "{report}");
+    assert_eq!(report["test_examples"], 0);
+    // Classes are the net's.
+    fs::rename(place.path("shades/train/light"), place.path("shades/train/a")).unwrap();
+    place.run(&format!("{words} --out c.amc")).refused(4, &["`a` of `shades` is no class of its net"]);
+    fs::rename(place.path("shades/train/a"), place.path("shades/train/light")).unwrap();
+    assert_eq!(place.answer(&format!("{words} --out d.amc"))["valid_error"], 0.0);
+    assert_eq!(place.answer("inspect d.amc --json")["classes"], serde_json::json!(["dark", "light"]));
+}
+
+#[test]
 fn a_compression_that_was_killed_goes_on_to_the_same_bytes() {
     let place = with_run();
     let words = "compress run --target-error 35% --rungs 3 --epochs 4 --set train.batch_size=64 --teacher run -q";

@@ -422,6 +422,11 @@ fn what_cannot_be_exported_is_refused_and_leaves_nothing() {
     place.run("export run --quantize int4 --to net.onnx").refused(2, &["int4", "int8"]);
     place.run("export run --input f32 --to net.h").refused(2, &["--input", "`.h`"]);
     place.run("export run --quantize int8 --data-dir x --to net.h").refused(2, &["--data-dir does nothing"]);
+    place.run("export run --quantize int8 --data-dir x --to net.gguf").refused(2, &["--data-dir", "`.gguf`"]);
+    for flag in ["--ema", "--best", "--input u8"] {
+        let name = flag.split(' ').next().unwrap();
+        place.run(&format!("export run {flag} --to tb/")).refused(2, &[name, "TensorBoard"]);
+    }
     place.run("export run --to net").refused(2, &["has no ending"]);
     place.run("export run --ema --to net.npz").refused(4, &["no moving average", "ema_decay"]);
     place.run("export run --best --to net.npz").refused(4, &["no best"]);

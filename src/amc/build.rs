@@ -123,7 +123,10 @@ impl Net {
                     *bias += shifts.map(shift).sum::<f64>();
                 }
             }
-            let bias_step = grid.step_of(&biases, bias_step);
+            // What the pixels' shift adds may be far larger than the biases that the step was made for.
+            let largest = biases.iter().fold(0.0_f64, |most, bias| most.max(bias.abs()));
+            let least = round_step((1.05 * largest / f64::from(BOUND)) as f32);
+            let bias_step = grid.step_of(&biases, bias_step.max(least));
             let step = if index == 0 { snapped(step * f64::from(folded)) } else { step as f32 };
             let biases = grid.levels(&biases, bias_step)?;
             built.push(Layer { inputs, outputs, step, levels, bias_step: bias_step as f32, biases, shift: 0 });
@@ -204,6 +207,16 @@ mod tests {
             let folded = f64::from(round_scaled_step(step, scale)) * f64::from(scale);
             assert_eq!(snapped(folded).to_bits() & 0x3_ffff, 0);
         }
+    }
+
+    #[test]
+    fn biases_far_smaller_than_what_the_shift_adds_are_held() {
+        let channels = [Channel { scale: 1.0 / 255.0, shift: -0.5 }];
+        let image = Image { channels: 1, height: 1, width: 1 };
+        let grid = Grid::Steps { step: 1.0 / 128.0, bias_step: 1e-12 };
+        let layer = FloatLayer { weights: vec![0.75], biases: vec![1e-9], grid };
+        let net = Net::from_parameters("", image, &["a".into()], &channels, &[layer]).unwrap();
+        assert!((net.logits(&[0])[0] + 0.375).abs() < 1e-5, "{:?}", net.logits(&[0]));
     }
 
     #[test]

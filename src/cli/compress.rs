@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
-use super::compressed;
+use super::{compressed, is_typed};
 use crate::compress::coded::{Format, Rounding};
 use crate::compress::{self, Goal, Request, Teacher};
 use crate::config::layers::Given;
@@ -113,9 +113,17 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         let what = format!("{}: is a compressed net already", path.display());
         return Err(Failure::new(Exit::Run, what).hint("give the run that it was made from").into());
     }
+    let goal = goal(typed);
+    let format = typed.get_one::<String>("quantize").and_then(|name| chosen(&Format::ALL, name));
+    let is_rounded = format.is_none_or(|format| format == Format::Trained && goal != Goal::Any);
+    if !is_rounded && is_typed(typed, "rounding") {
+        let what = "--rounding chooses weights of nets that were trained with levels, for a goal";
+        let hint =
+            "leave it out, or use it without --quantize, or with --quantize trained and a goal such as --max-bytes";
+        return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+    }
     let (path, checkpoint) = super::checkpoint(typed, "RUN")?;
     let run = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
-    let goal = goal(typed);
     let mut settings: Vec<Given> =
         typed.get_many::<String>("set").into_iter().flatten().map(|pair| super::given_by_set(pair)).collect();
     if let Some(epochs) = typed.get_one::<u64>("epochs") {
@@ -126,7 +134,7 @@ pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
         path,
         checkpoint,
         goal,
-        format: typed.get_one::<String>("quantize").and_then(|name| chosen(&Format::ALL, name)),
+        format,
         rounding: typed
             .get_one::<String>("rounding")
             .and_then(|name| chosen(&Rounding::ALL, name))

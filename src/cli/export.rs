@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
-use super::{compressed, eval};
+use super::{compressed, eval, is_typed};
 use crate::amc::{self, Image};
 use crate::data::{self, Spec};
 use crate::device::in_units;
@@ -84,7 +84,9 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     let to = typed.get_one::<PathBuf>("to").map_or(Path::new(""), PathBuf::as_path);
     if tensorboard::is_meant(to) {
         let path = typed.get_one::<PathBuf>("RUN").map_or(Path::new(""), PathBuf::as_path);
-        if let Some(flag) = ["input", "quantize", "data-dir"].iter().find(|flag| typed.contains_id(flag)) {
+        if let Some(flag) =
+            ["input", "quantize", "data-dir", "ema", "best"].into_iter().find(|flag| is_typed(typed, flag))
+        {
             let what = format!("--{flag} is for the files of nets, not for TensorBoard's");
             return Err(Failure::new(Exit::Usage, what).hint(format!("leave out --{flag}")).into());
         }
@@ -105,6 +107,10 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
         return Err(Failure::new(Exit::Usage, what).hint("leave out --input").into());
     }
     let is_int8 = typed.contains_id("quantize");
+    if typed.contains_id("data-dir") && !format.needs_images() {
+        let what = format!("--data-dir is for formats that are fitted to images, and `.{}` is not", format.name());
+        return Err(Failure::new(Exit::Usage, what).hint("leave out --data-dir").into());
+    }
     let pixels = if is_int8 && format.needs_images() { images(&found, typed)? } else { Vec::new() };
     let Found { path, net, .. } = found;
     let bytes = net.to_bytes(&Request { path: to, format, input, int8: is_int8.then_some(&pixels) })?;

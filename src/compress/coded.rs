@@ -120,6 +120,12 @@ struct Trained<'a> {
     step: Option<f32>,
 }
 
+/// How many weights of a checkpoint are 0.
+pub fn zeros(checkpoint: &Checkpoint) -> usize {
+    let layers = layers(checkpoint).unwrap_or_default();
+    layers.iter().flat_map(|layer| layer.weights).filter(|weight| **weight == 0.0).count()
+}
+
 fn layers(checkpoint: &Checkpoint) -> Result<Vec<Trained<'_>>> {
     let count = checkpoint.meta.model.shape.hidden.len() + 1;
     let tensor = |name: String| checkpoint.tensors.get(&name).and_then(|numbers| numbers.data.numbers());

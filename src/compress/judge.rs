@@ -1,5 +1,7 @@
 //! The images that files are judged by: those held out from training for choices, the test images for the one that was chosen.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::Request;
@@ -8,9 +10,11 @@ use crate::amc::{Image, Net};
 use crate::config::Config;
 use crate::data::batches::Division;
 use crate::data::images::Images;
+use crate::data::imported::Imported;
 use crate::data::{self, Spec};
 use crate::error::{Exit, Failure};
 use crate::kernel::Channel;
+use crate::run::checkpoint::Meta;
 
 /// Images of the training split that say how large hidden outputs become.
 const SAMPLE: usize = 2000;
@@ -45,7 +49,20 @@ impl Judge {
                 .hint("`adamtrain export` writes its net in other formats")
                 .into());
         }
-        let dataset = data::load(spec, config.data_dir.as_deref(), request.style.quiet)?;
+        let mut dataset = data::load(spec, config.data_dir.as_deref(), request.style.quiet)?;
+        let mut classes = spec.classes.clone();
+        // Nets that are trained learn the classes of the data as it is; the run's own has those that it was trained on.
+        if request.format.is_some() {
+            classes = classes_of(&request.checkpoint.meta).unwrap_or(classes);
+            label_as(&classes, &mut dataset.imported, spec, &request.path)?;
+            let held_out = request.checkpoint.meta.config.get("data.valid_fraction");
+            if held_out.is_none_or(|fraction| fraction == "0") {
+                tracing::warn!(
+                    "{}: the run held out no images: what is said of its validation images is of images that it was trained on",
+                    request.path.display()
+                );
+            }
+        }
         let train = &dataset.imported.train;
         let division = Division::new(train.len(), config.valid_fraction, config.limit_train, config.data_seed);
         let inputs = spec.inputs();
@@ -53,10 +70,14 @@ impl Judge {
             pixels: indices.iter().flat_map(|&i| &train.pixels[i as usize * inputs..][..inputs]).copied().collect(),
             labels: indices.iter().map(|&i| train.labels[i as usize]).collect(),
         };
+        if division.valid.is_empty() {
+            let what = format!("no image of `{}` is held out to judge files by", spec.name);
+            return Err(Failure::new(Exit::Usage, what).hint("--set data.valid_fraction=0.5 holds out more").into());
+        }
         Ok(Self {
             dataset: name(spec),
             image: Image { channels: spec.channels, height: spec.rows, width: spec.columns },
-            classes: spec.classes.clone(),
+            classes,
             channels: dataset.channels(config.scaling),
             sample: chosen(&division.train[..division.train.len().min(SAMPLE)]).pixels,
             valid: chosen(&division.valid),
@@ -69,10 +90,32 @@ impl Judge {
         measure(net, &self.valid)
     }
 
-    /// How a net does on the test images.
-    pub fn test(&self, net: &Net) -> Measured {
-        measure(net, &self.test)
+    /// How a net does on the test images, where there are some.
+    pub fn test(&self, net: &Net) -> Option<Measured> {
+        (!self.test.is_empty()).then(|| measure(net, &self.test))
     }
+}
+
+/// The names of the classes of a checkpoint's net, if they are known.
+fn classes_of(meta: &Meta) -> Option<Vec<String>> {
+    match &meta.data.described {
+        Some(described) => Some(described.classes.clone()),
+        None => Spec::named(&meta.data.name).map(|spec| spec.classes.clone()),
+    }
+}
+
+/// Labels images of classes that are called so, or some of these, by their places among them.
+fn label_as(classes: &[String], data: &mut Imported, spec: &Spec, path: &Path) -> Result<(), Failure> {
+    let place = |name: &String| {
+        classes.iter().position(|class| class == name).and_then(|place| u8::try_from(place).ok()).ok_or_else(|| {
+            let what = format!("{}: `{name}` of `{}` is no class of its net", path.display(), spec.name);
+            Failure::new(Exit::Run, what).hint("give data whose classes have the names of the net's by --dataset")
+        })
+    };
+    let places: Vec<u8> = spec.classes.iter().map(place).collect::<Result<_, _>>()?;
+    let labels = data.train.labels.iter_mut().chain(&mut data.test.labels);
+    labels.for_each(|label| *label = places[usize::from(*label)]);
+    Ok(())
 }
 
 fn measure(net: &Net, images: &Images) -> Measured {

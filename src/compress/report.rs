@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value as Json, json};
 
 use super::Request;
-use super::coded::{Candidate, Measured};
+use super::coded::{Candidate, Measured, zeros};
 use super::judge::Judge;
 use super::ladder::Trained;
 use crate::amc::{self, Parts};
@@ -69,7 +69,7 @@ struct File {
     path: String,
     bytes: usize,
     valid: Measured,
-    test: Measured,
+    test: Option<Measured>,
     nonzero: usize,
     weights: usize,
     shape: String,
@@ -95,11 +95,12 @@ impl Report {
         let parameters = shape.parameters();
         let weights = shape.layers().map(|(inputs, outputs)| (inputs * outputs) as u64).sum();
         let last = request.checkpoint.meta.progress.last.as_ref();
+        let sparsity = zeros(&request.checkpoint) as f64 / (weights as f64).max(1.0);
         let dense = Stage {
             name: "run, f32".into(),
             bytes: 4 * parameters,
-            sparsity: 0.0,
-            effective: 0.0,
+            sparsity,
+            effective: sparsity,
             valid: last.and_then(|last| last.valid_accuracy).map(|accuracy| 1.0 - accuracy),
             test: None,
         };
@@ -128,7 +129,7 @@ impl Report {
             seconds[seconds.len() / 2]
         };
         let weights = net.layers.iter().map(|layer| layer.levels.len()).sum();
-        self.stages.push(Stage::coded("file".into(), candidate, self.weights, Some(test)));
+        self.stages.push(Stage::coded("file".into(), candidate, self.weights, test));
         self.file = Some(File {
             path: path.display().to_string(),
             bytes: candidate.bytes.len(),
@@ -193,10 +194,10 @@ impl Report {
                 "valid_errors": file.valid.errors,
                 "valid_examples": file.valid.of,
                 "valid_error": file.valid.error(),
-                "test_errors": file.test.errors,
-                "test_examples": file.test.of,
-                "test_error": file.test.error(),
-                "test_interval": [file.test.interval().0, file.test.interval().1],
+                "test_errors": file.test.map(|test| test.errors),
+                "test_examples": file.test.map_or(0, |test| test.of),
+                "test_error": file.test.map(|test| test.error()),
+                "test_interval": file.test.map(|test| <[f64; 2]>::from(test.interval())),
                 "decoding": { "seconds": file.decode_seconds },
                 "image": { "seconds": file.one_seconds },
                 "batch": { "images": BATCH, "seconds": file.batch_seconds },
@@ -284,7 +285,7 @@ impl Report {
             let name = format!("{:06}.amc", candidate.bytes.len());
             write::replace(&request.out.join(&name), &candidate.bytes)?;
             let test = judge.test(&candidate.net);
-            self.stages.push(Stage::coded(name, candidate, self.weights, Some(test)));
+            self.stages.push(Stage::coded(name, candidate, self.weights, test));
         }
         let figure = self.figure(&request.checkpoint.meta.model.shape, &judge.dataset);
         write::replace(&request.out.join("front.svg"), figure.to_svg().as_bytes())?;
@@ -294,7 +295,8 @@ impl Report {
 
     /// Error over bytes, of the files of a front.
     fn figure(&self, run: &Shape, dataset: &str) -> Figure {
-        let mut files: Vec<&Stage> = self.stages.iter().filter(|stage| stage.test.is_some()).collect();
+        // Behind the run itself.
+        let mut files: Vec<&Stage> = self.stages.iter().skip(1).collect();
         files.sort_by_key(|stage| stage.bytes);
         let mut panel = Panel::default();
         let mut errors = Vec::new();

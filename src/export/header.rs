@@ -175,10 +175,12 @@ fn in_bytes(text: &mut String, name: &str, layers: &[Quantized]) -> String {
         let Quantized { inputs, outputs, input_scale, levels, scales, biases } = layer;
         let next = layers.get(index + 1).map_or(1.0, |next| f64::from(next.input_scale));
         let is_last = index + 1 == layers.len();
-        let scale = |scale: &f32| float((f64::from(*scale) * f64::from(*input_scale) / next) as f32);
+        // What a unit of the next layer's is too small for lies beyond its 255 all the same.
+        let finite = |number: f64| float(number.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32);
+        let scale = |scale: &f32| finite(f64::from(*scale) * f64::from(*input_scale) / next);
         array(text, "int8_t", &format!("{name}_weight{index}"), turned(levels, *inputs));
         array(text, "float", &format!("{name}_scale{index}"), scales.iter().map(scale));
-        let bias = |bias: &f32| float((f64::from(*bias) / next) as f32);
+        let bias = |bias: &f32| finite(f64::from(*bias) / next);
         array(text, "float", &format!("{name}_bias{index}"), biases.iter().map(bias));
         let hidden = if is_last { String::new() } else { format!("    uint8_t h{index}[{outputs}];\n") };
         let store = if is_last {
