@@ -99,7 +99,9 @@ fn the_cache_is_listed_and_cleared() {
     assert_eq!(place.answer("data --clear")["sets"].as_array().unwrap().len(), 1);
     assert_eq!(place.answer("data --cache")["bytes"], 0);
     assert_eq!(place.answer("data letters")["cached"], false);
-    place.run("data letters --cache").refused(2, &["--cache"]);
+    for flag in ["letters", "--svg a.svg", "--label x", "--size 28"] {
+        place.run(&format!("data {flag} --cache")).refused(2, &["--cache"]);
+    }
 }
 
 #[test]
@@ -140,6 +142,9 @@ fn without_test_images_validation_alone_is_reported_and_a_test_split_can_be_draw
     assert!(last["test_loss"].is_null() && last["valid_loss"].is_f64(), "{last}");
     place.succeed("--dataset all --epochs 3 --valid-fraction 0.2 -q --out run --resume");
     place.run("eval run").refused(2, &["has no test images", "--split"]);
+    let expecting = "--dataset all --epochs 1 --expect-accuracy 0.1 --out expecting";
+    place.run(expecting).refused(2, &["--expect-accuracy", "`all` has none", "--test-fraction"]);
+    assert!(!place.path("expecting").exists());
     assert_eq!(place.answer("eval run --split valid")["examples"], 80);
 
     let drawn = place.answer("data all --test-fraction 0.25");
@@ -190,6 +195,15 @@ fn what_is_broken_is_named_and_left_out_only_when_asked() {
     assert_eq!(skipped.events()[0]["train"]["examples"], 400);
     place.succeed("--dataset letters --skip-broken --epochs 1 -q --out run");
     assert_eq!(place.answer("data letters --skip-broken")["cached"], true);
+    // All of a class, then all of the split.
+    let all =
+        |name: &str| fs::read_dir(place.path("letters/train").join(name)).unwrap().map(|file| file.unwrap().path());
+    all("digit 1").for_each(|file| fs::write(file, "no picture").unwrap());
+    place.succeed("data letters --skip-broken").says(&["no training image is of the class `digit 1`"]);
+    for class in 0..10 {
+        all(&format!("digit {class}")).for_each(|file| fs::write(file, "no picture").unwrap());
+    }
+    place.run("data letters --skip-broken").refused(3, &["none of the split is left"]);
 }
 
 #[test]

@@ -24,6 +24,10 @@ use crate::report::{Style, answer};
 use crate::text::counted;
 pub(super) use sheet::row as pictured;
 
+/// What says which data set, and how it is read.
+const READ: [&str; 9] =
+    ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken", "label", "categorical", "ignore"];
+
 /// Its command line.
 pub fn command() -> Command {
     let arg = |name: &'static str, metavar: &'static str, help: &'static str| {
@@ -60,12 +64,15 @@ pub fn command() -> Command {
             Arg::new("cache")
                 .long("cache")
                 .action(ArgAction::SetTrue)
-                .conflicts_with("NAME")
+                .conflicts_with_all(READ)
+                .conflicts_with("svg")
                 .help("List what the cache of data sets holds instead, what was used last first"),
             Arg::new("clear")
                 .long("clear")
                 .action(ArgAction::SetTrue)
-                .conflicts_with_all(["NAME", "cache"])
+                .conflicts_with_all(READ)
+                .conflicts_with("svg")
+                .conflicts_with("cache")
                 .help("Remove all of it; it is imported again when it is needed"),
         ])
         .args(super::output_arguments())
@@ -110,9 +117,7 @@ pub fn run(typed: &ArgMatches) -> Result<()> {
     if typed.get_flag("cache") || typed.get_flag("clear") {
         return cached(typed.get_flag("clear"), json);
     }
-    let flags =
-        ["NAME", "data-dir", "size", "channels", "test-fraction", "skip-broken", "label", "categorical", "ignore"];
-    let given = flags.into_iter().filter_map(|flag| {
+    let given = READ.into_iter().filter_map(|flag| {
         let text = typed.get_one::<String>(flag)?.clone();
         let key = if flag == "NAME" { "data.dataset".into() } else { format!("data.{}", flag.replace('-', "_")) };
         let flag = if flag == "NAME" { flag.to_owned() } else { format!("--{flag}") };

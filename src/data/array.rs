@@ -303,7 +303,7 @@ fn npy(body: &mut impl Read, major: u8, net: [usize; 3]) -> Result<(Element, Lay
 /// ```text
 ///     [D], [N, D]         D is the net's number of inputs: channel, row, column
 ///     [H, W], [N, H, W]   grey
-///     [H, W, 3]           one in colour, and so is what has the net's [3, H, W]
+///     [H, W, 3]           one in colour, and so is what has the net's [3, H, W]; many where the net's are grey and [H, 3]
 ///     [N, H, W, C]        C is 1 or 3
 ///     [N, C, H, W]        likewise; where both would do, what has the net's shape
 /// ```
@@ -321,6 +321,7 @@ fn layout(shape: &[u64], net: [usize; 3]) -> Result<Layout, String> {
         [n, d] if d == inputs => Ok(Layout { count: n, shape: net, order: Order::Planes }),
         [h, w] => found(1, [1, h, w], false),
         [c, h, w] if c == 3 && is_net(c, h, w) => found(1, [c, h, w], false),
+        [n, h, w] if is_net(1, h, w) => found(n, [1, h, w], false),
         [h, w, 3] => found(1, [3, h, w], true),
         [n, h, w] => found(n, [1, h, w], false),
         [n, h, w, c] if is_channels(c) && (!is_channels(h) || is_net(c, h, w)) => found(n, [c, h, w], true),
@@ -372,6 +373,7 @@ mod tests {
         assert_eq!(of("(6, 8)", [1, 28, 28]), (1, [1, 6, 8], vec![0, 1, 2]));
         assert_eq!(of("(2, 4, 6)", [1, 28, 28]), (2, [1, 4, 6], vec![0, 1, 2]));
         assert_eq!(of("(4, 4, 3)", [1, 28, 28]), (1, [3, 4, 4], vec![0, 3, 6]));
+        assert_eq!(of("(4, 4, 3)", [1, 4, 3]), (4, [1, 4, 3], vec![0, 1, 2]));
         assert_eq!(of("(3, 4, 4)", [3, 4, 4]), (1, [3, 4, 4], vec![0, 1, 2]));
         assert_eq!(of("(3, 4, 4)", [1, 4, 4]), (3, [1, 4, 4], vec![0, 1, 2]));
         assert_eq!(of("(2, 2, 4, 3)", [3, 32, 32]), (2, [3, 2, 4], vec![0, 3, 6]));

@@ -35,6 +35,7 @@ use super::images::Images;
 use super::imported::{ChannelSums, Imported, arrays};
 use super::own::Found;
 use super::spec::Spec;
+use crate::error::{Exit, Failure};
 use crate::read::{self, uninterrupted};
 
 /// First bytes of a cache file. The line ends show a transfer that took it for text, as in PNG.
@@ -182,7 +183,7 @@ pub struct Kept {
     pub bytes: u64,
     /// When it was written or last read.
     pub used: SystemTime,
-    /// Where it came from, in words; none where the file is none of ours or damaged.
+    /// Where it came from, in words; none where the file is none of ours or damaged. What a killed import left says so.
     pub source: Option<String>,
 }
 
@@ -199,7 +200,8 @@ fn list_in(directory: &Path) -> anyhow::Result<Vec<Kept>> {
     let mut kept = Vec::new();
     for name in names.unwrap_or_default() {
         let path = directory.join(name);
-        if path.extension().is_none_or(|ending| ending != "u8") {
+        let is_left = is_left(&path);
+        if !is_left && path.extension().is_none_or(|ending| ending != "u8") {
             continue;
         }
         // Another process may have removed it.
@@ -210,6 +212,7 @@ fn list_in(directory: &Path) -> anyhow::Result<Vec<Kept>> {
             let files = header.fingerprint.files.first().map(|stamp| stamp.path.clone());
             files.unwrap_or(header.fingerprint.source)
         });
+        let source = if is_left { Some("left by an import that was killed".to_owned()) } else { source };
         kept.push(Kept { path, bytes: metadata.len(), used: metadata.modified()?, source });
     }
     kept.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
@@ -248,8 +251,17 @@ fn evict(directory: &Path, written: &Path, most: u64) {
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
-    let removed = read::optional(uninterrupted(|| fs::remove_file(path)));
-    removed.map(drop).with_context(|| format!("{}: cannot be removed", path.display()))
+    read::optional(uninterrupted(|| fs::remove_file(path))).map(drop).map_err(|error| {
+        let failure = Failure::new(Exit::Output, format!("{}: cannot be removed: {error}", path.display()));
+        failure.hint("change the permissions of its folder, or remove it by hand").into()
+    })
+}
+
+/// Whether `path` is what an import left behind that was killed: an unfinished file that nobody holds a lock on.
+fn is_left(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_unfinished = name.strip_suffix(UNFINISHED).is_some_and(|name| name.contains(".u8."));
+    is_unfinished && file::open(path).is_ok_and(|opened| opened.file.try_lock().is_ok())
 }
 
 /// What was found by looking at data by path when it was imported, if it is kept and nothing has changed.
@@ -581,9 +593,7 @@ fn sweep(directory: &Path, name: &str) {
     });
     for file_name in names {
         let path = directory.join(&file_name);
-        if !is_named(&file_name.to_string_lossy(), name, UNFINISHED)
-            || !file::open(&path).is_ok_and(|opened| opened.file.try_lock().is_ok())
-        {
+        if !is_named(&file_name.to_string_lossy(), name, UNFINISHED) || !is_left(&path) {
             continue;
         }
         match uninterrupted(|| fs::remove_file(&path)) {
@@ -879,6 +889,9 @@ mod tests {
         }
         let held = File::open(&alive).unwrap();
         held.try_lock().unwrap();
+        let mut listed: Vec<PathBuf> = list_in(folder.path()).unwrap().into_iter().map(|kept| kept.path).collect();
+        listed.sort();
+        assert_eq!(listed, [&dead, &foreign].map(Clone::clone));
         store_in(folder.path(), "toy", None, &fingerprint, &imported()).unwrap();
         assert_eq!([&dead, &alive, &foreign].map(|path| path.exists()), [false, true, true]);
     }

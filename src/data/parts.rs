@@ -30,8 +30,8 @@ pub(super) fn tables(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// The parquet files of a split in a folder, in order; none where it holds none.
 ///
 /// They are called `test/0000.parquet`, `test/0001.parquet` and so on, or `test-00000-of-00001.parquet`, which says how many there are,
-/// with or without a digest behind it. Where none is, all parquet files of a folder `test/` are taken, or else `test.parquet` and what
-/// begins with `test-`, `test_` or `test.`.
+/// with or without a digest behind it; what stands beside these is passed over with a warning. Where none is called so, all parquet files of a
+/// folder `test/` are taken, or else `test.parquet` and what begins with `test-`, `test_` or `test.`.
 ///
 /// # Errors
 /// If a folder cannot be read; apart from that, a part that is not there.
@@ -53,28 +53,33 @@ pub(super) fn parts(folder: &Path, split: &str) -> Result<Result<Vec<PathBuf>, F
 
     let inner = folder.join(split);
     let inner_tables = tables(&inner)?;
-    let last = inner_tables.iter().filter_map(|path| number(&stem(path))).max();
-    let paths: Vec<PathBuf> = if let Some(last) = last {
-        (0..=last.min(MOST_PARTS)).map(|part| inner.join(format!("{part:04}.parquet"))).collect()
+    // As the hub writes them; others have names as they like.
+    let of_hub = |path: &PathBuf| number(&stem(path)).filter(|part| stem(path) == format!("{part:04}"));
+    let last = inner_tables.iter().filter_map(of_hub).max();
+    let (all, paths): (Vec<PathBuf>, Vec<PathBuf>) = if let Some(last) = last {
+        let paths = (0..=last.min(MOST_PARTS)).map(|part| inner.join(format!("{part:04}.parquet"))).collect();
+        (inner_tables, paths)
     } else if !inner_tables.is_empty() {
-        inner_tables
+        return Ok(Ok(inner_tables));
     } else {
         let of_split: Vec<PathBuf> = tables(folder)?.into_iter().filter(|path| behind(path).is_some()).collect();
-        match of_split.iter().filter_map(|path| of_known(path)).map(|(_, count)| count).min() {
-            None => of_split,
-            Some(count) => {
-                let found = |part| of_split.iter().find(|path| of_known(path) == Some((part, count))).cloned();
-                let expected = |part| folder.join(format!("{split}-{part:05}-of-{count:05}.parquet"));
-                (0..count.min(MOST_PARTS)).map(|part| found(part).unwrap_or_else(|| expected(part))).collect()
-            }
-        }
+        let Some(count) = of_split.iter().filter_map(|path| of_known(path)).map(|(_, count)| count).min() else {
+            return Ok(Ok(of_split));
+        };
+        let found = |part| of_split.iter().find(|path| of_known(path) == Some((part, count))).cloned();
+        let expected = |part| folder.join(format!("{split}-{part:05}-of-{count:05}.parquet"));
+        let paths = (0..count.min(MOST_PARTS)).map(|part| found(part).unwrap_or_else(|| expected(part))).collect();
+        (of_split, paths)
     };
     for path in &paths {
         if !is_file(path).map_err(|error| file::unreadable(path, &error))? {
             let what = format_args!("is not there, but other parts of the split `{split}` are");
-            let hint = format!("fetch the data set again, or delete {}", folder.display());
+            let hint = "fetch the data set again; what lies in a cache of downloads is fetched anew once its folder is removed";
             return Ok(Err(file::broken(path, what).hint(hint)));
         }
+    }
+    for path in all.iter().filter(|path| !paths.contains(path)) {
+        tracing::warn!("{}: is passed over: it is none of the numbered parts of the split `{split}`", path.display());
     }
     Ok(Ok(paths))
 }
@@ -130,6 +135,9 @@ mod tests {
         assert!(root.parts("test").unwrap_err().contains("test/0001.parquet: is not there"));
         root.make("test/0001.parquet");
         assert_eq!(root.parts("test").unwrap(), [0, 1, 2].map(|part| format!("test/000{part}.parquet")));
+        root.make("train/0.parquet");
+        root.make("train/10.parquet");
+        assert_eq!(root.parts("train").unwrap(), ["train/0.parquet", "train/10.parquet"]);
         // A number that nobody writes makes no list of that length.
         root.make("test/99999999999.parquet");
         assert!(root.parts("test").unwrap_err().contains("test/0003.parquet"));

@@ -3,8 +3,9 @@
 //! The first line names the columns. Where it does not, since it holds numbers, columns are called by their place, from `1`. Nothing is
 //! guessed: a cell that is no finite number is refused with its line and column, unless the column is declared categorical.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, Cursor, Read as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,9 +50,22 @@ impl Source {
     }
 
     fn reader(&self) -> Result<Box<dyn BufRead>, Failure> {
+        self.reader_from(0)
+    }
+
+    /// From this byte on.
+    fn reader_from(&self, start: u64) -> Result<Box<dyn BufRead>, Failure> {
         Ok(match self {
-            Self::File(path) => Box::new(BufReader::with_capacity(BUFFER_BYTES, Steady(file::open(path)?.file))),
-            Self::Bytes(_, bytes) => Box::new(Cursor::new(bytes.clone())),
+            Self::File(path) => {
+                let mut file = Steady(file::open(path)?.file);
+                file.seek(SeekFrom::Start(start)).map_err(|error| file::unreadable(path, &error))?;
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, file))
+            }
+            Self::Bytes(_, bytes) => {
+                let mut bytes = Cursor::new(bytes.clone());
+                bytes.set_position(start);
+                Box::new(bytes)
+            }
         })
     }
 
@@ -74,6 +88,8 @@ pub struct Table {
     /// The first line, where it is a row.
     first: Option<StringRecord>,
     goes_on: bool,
+    /// A byte that was asked for the number of its line, and the ends of lines before it: what is asked for next lies behind it.
+    counted: Cell<(u64, u64)>,
 }
 
 impl std::fmt::Debug for Table {
@@ -101,7 +117,8 @@ impl Table {
             .has_headers(false)
             .trim(csv::Trim::All)
             .from_reader(source.reader()?);
-        let mut table = Self { source, names: Vec::new(), places: HashMap::new(), reader, first: None, goes_on: true };
+        let (names, places, counted) = (Vec::new(), HashMap::new(), Cell::new((0, 0)));
+        let mut table = Self { source, names, places, reader, first: None, goes_on: true, counted };
         let mut record = StringRecord::new();
         if !table.next(&mut record)? {
             return Err(file::broken(&path, "holds no line").hint("expected a line of names, then a row a line"));
@@ -111,10 +128,14 @@ impl Table {
         let by_place = (1..).map(|place: usize| place.to_string());
         let place_of = |name: &str| name.parse().ok().filter(|place: &usize| place.to_string() == name);
         let is_place = |name: &&str| place_of(name).is_some_and(|place| (1..=record.len()).contains(&place));
-        // A row may hold the numbers of columns that are called by their places, but hardly all of them in their order.
-        let may_be_row = record.iter().all(|cell| cell.parse::<f64>().is_ok())
-            && expected.iter().all(is_place)
-            && !record.iter().zip(1..).all(|(cell, place)| place_of(cell) == Some(place));
+        // A row may hold the numbers of columns that are called by their places. Names that are numbers follow one another, as those of
+        // a data frame without names do; beside words two may by chance.
+        let numbers: Vec<&str> = record.iter().filter(|cell| cell.parse::<f64>().is_ok()).collect();
+        let follow = |pair: &[&str]| place_of(pair[1]).is_some_and(|next| place_of(pair[0]) == next.checked_sub(1));
+        let are_names = numbers.iter().all(|number| place_of(number).is_some())
+            && numbers.windows(2).all(follow)
+            && (numbers.len() == record.len() || numbers.len() > 2);
+        let may_be_row = expected.iter().all(is_place) && !are_names;
         if (names_all && !may_be_row) || !cells.iter().any(|cell| cell.parse::<f64>().is_ok()) {
             let name = |(cell, place): (&str, String)| if cell.is_empty() { place } else { cell.to_owned() };
             table.names = record.iter().zip(by_place).map(name).collect();
@@ -252,22 +273,28 @@ impl Table {
     /// The number, from 1, of the line of a row whose reading began at this byte: there may stand the ends of lines before it. 1 where the
     /// table cannot be read again: what is asked for is the place of an error, which this is none of.
     fn line_at(&self, byte: u64) -> u64 {
-        self.source.reader().ok().and_then(|reader| line_at(reader, byte).ok()).unwrap_or(1)
+        let (start, before) = Some(self.counted.get()).filter(|(start, _)| *start <= byte).unwrap_or_default();
+        let found = self.source.reader_from(start).ok().and_then(|reader| line_ends(reader, byte - start).ok());
+        let Some([ends, at]) = found else { return 1 };
+        self.counted.set((byte, before + ends));
+        1 + before + ends + at
     }
 }
 
-/// See [`Table::line_at`].
-fn line_at(mut file: impl BufRead, byte: u64) -> std::io::Result<u64> {
-    let mut lines = 1;
-    let mut left = byte;
+/// The ends of lines among so many bytes, and those that stand there then.
+fn line_ends(mut file: impl BufRead, bytes: u64) -> std::io::Result<[u64; 2]> {
+    let mut left = bytes;
+    let mut ends = [0; 2];
+    let count = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() as u64 - 1;
     loop {
         let buffer = file.fill_buf()?;
         let before = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let ends = buffer[before..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        lines += buffer[..before + ends].split(|byte| *byte == b'\n').count() as u64 - 1;
+        let behind = buffer[before..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        ends[0] += count(&buffer[..before]);
+        ends[1] += count(&buffer[before..][..behind]);
         left -= before as u64;
-        if buffer.is_empty() || before + ends < buffer.len() {
-            return Ok(lines);
+        if buffer.is_empty() || before + behind < buffer.len() {
+            return Ok(ends);
         }
         let taken = buffer.len();
         file.consume(taken);
@@ -410,10 +437,15 @@ mod tests {
             assert_eq!(found(&format!("{first}\n4,1,5\n"), &["3"]), ("1,2,3".into(), 2), "{first}");
         }
         assert_eq!(found("2,1\n3,4\n", &["1", "2"]), ("1,2".into(), 2));
-        // Names: of numbers that are no places, in their order, or beside one that is none.
+        for first in ["5,3,red", "2,3,red", "3.5,red,3"] {
+            assert_eq!(found(&format!("{first}\n4,1,blue\n"), &["3"]), ("1,2,3".into(), 2), "{first}");
+        }
+        // Names: of numbers that are no places, or that follow one another.
         assert_eq!(found("0,1,2\n4,1,5\n", &["0"]), ("0,1,2".into(), 1));
+        assert_eq!(found("0,1,2\n4,1,5\n", &["2"]), ("0,1,2".into(), 1));
         assert_eq!(found("1,2,3\n4,1,5\n", &["3"]), ("1,2,3".into(), 1));
-        assert_eq!(found("2,1,label\n4,1,5\n", &["1"]), ("2,1,label".into(), 1));
+        assert_eq!(found("id,0,1,2\n4,1,5,6\n", &["2"]), ("id,0,1,2".into(), 1));
+        assert_eq!(found("2,1,label\n4,1,5\n", &["label"]), ("2,1,label".into(), 1));
     }
 
     #[test]
@@ -431,6 +463,26 @@ mod tests {
         assert!(table("a,b\n1,\"x \"\"y\"\"\" \n", &[]).unwrap().1[0][1] == "x \"y\"");
         assert_eq!(table(",a\nx,y\n", &[]).unwrap().0, ["1", "a"]);
         assert!(message("a,a\n1,2\n").contains("two columns are called `a`"));
+    }
+
+    #[test]
+    fn lines_are_told_of_many_rows_one_after_the_other_and_of_earlier_ones() {
+        let text = "a,b\n1,2\n\n\n3,4\n\"5\n5\",6\r\n7,8\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, text).unwrap();
+        for source in [Source::Bytes(PathBuf::new(), text.as_bytes().into()), Source::File(path)] {
+            let mut table = Table::open(source, &[]).unwrap();
+            let (mut row, mut rows) = (StringRecord::new(), Vec::new());
+            while table.next(&mut row).unwrap() {
+                rows.push(row.clone());
+            }
+            let lines = |rows: &mut dyn Iterator<Item = &StringRecord>| -> Vec<u64> {
+                rows.map(|row| table.line_at(row.position().unwrap().byte())).collect()
+            };
+            assert_eq!(lines(&mut rows.iter()), [2, 5, 6, 8]);
+            assert_eq!(lines(&mut rows.iter().rev()), [8, 6, 5, 2]);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::ArgMatches;
 
+use crate::cli::is_typed;
 use crate::config::value::{closest, plain};
 use crate::data::imported::Imported;
 use crate::data::numbers::{Column, Numbers};
@@ -77,6 +78,12 @@ impl Trained {
         };
         let Some(name) = typed.get_one::<String>("dataset") else { return Ok(None) };
         let spec = data::spec_of(name, &wishes)?;
+        if let Some(flag) =
+            ["label", "skip-broken"].into_iter().find(|flag| is_typed(typed, flag)).filter(|_| !spec.is_by_path())
+        {
+            let what = format!("--{flag} is for data by path, and `{name}` is a published set");
+            return Err(Failure::new(Exit::Usage, what).hint(format!("leave out --{flag}")).into());
+        }
         let is_its_own = spec.name == self.data && !spec.is_by_path();
         Ok(Some(if is_its_own { spec.in_shape(self.image)? } else { spec }))
     }

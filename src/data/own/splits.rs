@@ -22,18 +22,23 @@ pub const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 /// What to do about a picture that is broken.
 pub const SKIP: &str = "mend or remove it, or leave out what is broken with --skip-broken";
 
+/// The same where they are left out already.
+const MEND: &str = "mend them, or fetch them again";
+
 /// Images without those that are broken, whose places are given in order with what is wrong with each.
 ///
 /// # Errors
-/// If there is one and it is not to be left out: the first, and how many more there are.
+/// If there is one and it is not to be left out, or none is left: the first, and how many more there are.
 pub fn without_broken(mut images: Images, broken: &[(usize, Failure)], are_skipped: bool) -> Result<Images, Failure> {
     let Some((_, first)) = broken.first() else { return Ok(images) };
-    if !are_skipped {
+    let is_none_left = broken.len() >= images.len();
+    if !are_skipped || is_none_left {
         let more = match broken.len() {
             1 => String::new(),
             count => format!(", and {} more like it", count - 1),
         };
-        return Err(Failure::new(Exit::Data, format!("{first}{more}")).hint(SKIP));
+        let (rest, hint) = if are_skipped { (": none of the split is left", MEND) } else { ("", SKIP) };
+        return Err(Failure::new(Exit::Data, format!("{first}{more}{rest}")).hint(hint));
     }
     let mut is_broken = vec![false; images.len()];
     for (place, failure) in broken {
@@ -129,7 +134,13 @@ pub fn divided((train, test): (Images, Images), wishes: &Wishes) -> (Images, Ima
 /// Says what is odd: classes that stand in one split alone, and test images that are trained on.
 pub fn warn(found: &Found, path: &Path, train: &Images, test: &Images) {
     let (path, unit) = (path.display(), found.unit());
-    for (name, counts) in found.classes.iter().zip(found.train.iter().zip(&found.test)) {
+    // As they are, for what is broken was counted before it was left out.
+    let counts = [train, test].map(|images| {
+        let mut counts = [0_usize; MOST_CLASSES];
+        images.labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
+        counts
+    });
+    for (name, counts) in found.classes.iter().zip(counts[0].iter().zip(&counts[1])) {
         match counts {
             (0, 0) => tracing::warn!("{path}: no {unit} is of the class `{name}`"),
             (0, _) => tracing::warn!("{path}: no training {unit} is of the class `{name}`"),
@@ -177,6 +188,23 @@ mod tests {
         assert_eq!(all, (0..100).collect::<Vec<u8>>());
         assert_eq!(draw(1), (train, test.clone()));
         assert_ne!(draw(2).1, test);
+    }
+
+    #[test]
+    fn what_is_broken_is_left_out_unless_nothing_would_be_left() {
+        let broken = |places: &[usize]| -> Vec<(usize, Failure)> {
+            places.iter().map(|place| (*place, Failure::new(Exit::Data, format!("{place}.png: is broken")))).collect()
+        };
+        let left = without_broken(images(&[0, 1, 2]), &broken(&[1]), true).unwrap();
+        assert_eq!((left.labels, left.pixels), (vec![0, 2], vec![0, 7, 2, 7]));
+        for (places, are_skipped, words) in [
+            (&[1][..], false, "1.png: is broken"),
+            (&[0, 1, 2], false, "0.png: is broken, and 2 more like it"),
+            (&[0, 1, 2], true, "0.png: is broken, and 2 more like it: none of the split is left"),
+        ] {
+            let failure = without_broken(images(&[0, 1, 2]), &broken(places), are_skipped).unwrap_err();
+            assert_eq!(failure.to_string(), words);
+        }
     }
 
     #[test]

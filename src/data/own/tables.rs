@@ -95,6 +95,11 @@ impl Tables {
                 return Err(Failure::new(Exit::Usage, what).into());
             }
         }
+        let is_ignored = |name: &&String| self.wishes.ignored.contains(name);
+        if let Some(name) = self.wishes.categorical.iter().find(is_ignored).filter(|_| self.known().is_none()) {
+            let what = format!("column `{name}` is said to be categorical and to be ignored");
+            return Err(Failure::new(Exit::Usage, what).hint("leave it out of --categorical or of --ignore").into());
+        }
         Ok((table, place))
     }
 
