@@ -9,11 +9,14 @@ pub mod picture;
 pub mod search;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::layers::{Checkpoints, Given, Origin, Sources};
+use crate::config::layers::{Checkpoints, Given, Layers, Origin, Sources};
+use crate::config::value::Value;
 use crate::config::variant::Variant;
 use crate::error::{Exit, Failure};
 use crate::plan;
@@ -68,10 +71,11 @@ pub type OrCode<T> = std::result::Result<T, i32>;
 /// # Errors
 /// If a setting is not valid, something cannot be written, or no point of a variant has an end ([`Exit::Diverged`]).
 pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outcome)>> {
+    let started = Instant::now();
     expect_different(&request.variants)?;
     let candidates = request.variants.iter().map(|variant| search::candidates(variant, &request.tuned, request.budget));
     let candidates: Vec<Vec<Variant>> = candidates.collect::<Result<_, Failure>>()?;
-    let course = Course::new(request, train)?;
+    let course = Course::new(request, train, started)?;
 
     let tried = match course.tune(&candidates)? {
         Ok(tried) => tried,
@@ -89,13 +93,19 @@ pub fn run(request: &Request, train: TrainSweep) -> Result<OrCode<(PathBuf, Outc
     let mut contestants = Vec::new();
     for (place, (candidates, tried)) in candidates.into_iter().zip(tried).enumerate() {
         let own = (0..request.seeds.len()).map(|seed| place * request.seeds.len() + seed);
-        let tried = candidates.into_iter().zip(tried).filter_map(|(variant, end)| Some((variant, end?.point)));
+        let rates = course.rates(&candidates)?;
+        let is_best =
+            |(variant, rate): (&Variant, &f64)| (variant.to_string() == best[place].to_string()).then_some(*rate);
+        let best_rate = candidates.iter().zip(&rates).find_map(is_best).unwrap_or_default();
+        let tried = candidates.into_iter().zip(rates).zip(tried);
+        let tried = tried.filter_map(|((variant, rate), end)| Some((variant, rate, end?.point)));
         contestants.push(Contestant {
             label: request.variants[place].to_string(),
             best: best[place].clone(),
+            best_rate,
             ends: own.clone().map(|point| ended.get(&point).cloned()).collect(),
             records: own.map(|point| records.get(&point).cloned().unwrap_or_default()).collect(),
-            tried: tried.map(|(variant, point)| Tried { variant, score: scores.remove(&point) }).collect(),
+            tried: tried.map(|(variant, rate, point)| Tried { variant, rate, score: scores.remove(&point) }).collect(),
         });
     }
     Ok(Ok((course.out, judge::judged(contestants, request.target, request.halving))))
@@ -108,20 +118,32 @@ struct Course<'a> {
     sources: Sources,
     threads: usize,
     out: PathBuf,
+    /// Held to its end.
+    _made: Made,
     train: TrainSweep,
+    started: Instant,
+}
+
+/// Folders that were made, the innermost first. In the end those go that nothing came to lie in: the training was refused.
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            let _ = read::uninterrupted(|| fs::remove_dir(folder));
+        }
+    }
 }
 
 impl<'a> Course<'a> {
     /// Checks the settings and makes the folder.
-    fn new(request: &'a Request, train: TrainSweep) -> Result<Self> {
+    fn new(request: &'a Request, train: TrainSweep, started: Instant) -> Result<Self> {
         let mut sources = request.sources.clone();
-        let first = points(&sources, &request.variants[..1], &request.seeds[..1])?;
         // It chooses by validation, so there is a split to choose by.
-        if !first.validate() {
+        let asked = Layers::gather(&Sources { sweeps: true, ..sources.clone() })?.named("data.valid_fraction").cloned();
+        if asked.as_ref().is_none_or(|(fraction, _)| *fraction == Value::Number(0.0)) {
             // A file may be that of a run, which names every setting.
-            let asked = first.first().entries().find(|(setting, ..)| setting.key == "data.valid_fraction");
-            let is_typed = |origin: &Origin| matches!(origin, Origin::Environment(_) | Origin::Flag(_));
-            if let Some((.., origin)) = asked.filter(|(.., origin)| is_typed(origin)) {
+            if let Some((_, origin @ (Origin::Environment(_) | Origin::Flag(_)))) = asked {
                 let what = format!("{origin}: `data.valid_fraction` is 0, and a comparison chooses by validation");
                 return Err(Failure::new(Exit::Usage, what)
                     .hint("leave it out, which is 0.1 here, or give more")
@@ -131,20 +153,31 @@ impl<'a> Course<'a> {
         }
         let all = points(&sources, &request.variants, &request.seeds[..1])?;
         all.expect_fitting_steps()?;
-        let out = if let Some(out) = &request.out {
+        let first = all.first();
+        if first.dataset.test == 0 {
+            let what = format!("a comparison is judged by test images, and `{}` has none", first.dataset.name);
+            return Err(Failure::new(Exit::Usage, what).hint("--test-fraction 0.2 draws a test split").into());
+        }
+        let threads = plan::start_threads(first.threads)?;
+        let (out, made) = if let Some(out) = &request.out {
             expect_free(out, request.resume)?;
-            write::folder(out)?;
-            out.clone()
+            (out.clone(), write::folders(out).map_err(|error| write::unwritable(out, &error))?)
         } else {
             let name = |number| format!("{number:03}");
-            write::numbered(Path::new("compares"), |folder| folder.parse().ok(), name)?[0].clone()
+            let made = write::numbered(Path::new("compares"), |folder| folder.parse().ok(), name)?;
+            (made[0].clone(), made)
         };
-        let threads = plan::start_threads(first.first().threads)?;
-        Ok(Self { request, sources, threads, out, train })
+        Ok(Self { request, sources, threads, out, _made: Made(made), train, started })
     }
 
     fn points(&self, variants: &[Variant], seeds: &[u64]) -> Result<Points> {
         points(&self.sources, variants, seeds)
+    }
+
+    /// The learning rates of variants, which may have them from what all share.
+    fn rates(&self, variants: &[Variant]) -> Result<Vec<f64>> {
+        let points = self.points(variants, &self.request.seeds[..1])?;
+        (0..variants.len()).map(|point| Ok(points.config(point)?.lr())).collect()
     }
 
     /// How the candidates of each variant ended; where none has a choice, nothing is known.
@@ -198,6 +231,7 @@ impl<'a> Course<'a> {
             threads: self.threads,
             answers: false,
             converses: false,
+            started: self.started,
         };
         if !style.quiet {
             let (count, epochs) = (counted(points.total() as u64, "point"), points.first().epochs);
@@ -226,25 +260,37 @@ fn expect_different(variants: &[Variant]) -> Result<(), Failure> {
     }
 }
 
-/// Requires that the folder is free, or that it is gone on with.
+/// Requires that the folder is absent or empty, or holds a comparison that is gone on with.
 fn expect_free(out: &Path, resumes: bool) -> Result<(), Failure> {
-    for path in ["tune", "duel"].map(|name| out.join(name)) {
-        let is_there = read::present(&path).map_err(|error| read::failure(&path, &error))?.is_some();
-        if is_there && !resumes {
+    if !write::is_folder(out)? {
+        return Ok(());
+    }
+    let names = read::names(out).map_err(|error| write::unwritable(out, &error))?;
+    let is_comparison = names.iter().any(|name| name == "tune" || name == "duel");
+    match (names.is_empty(), is_comparison, resumes) {
+        (true, ..) | (false, true, true) => Ok(()),
+        (false, true, false) => {
             let what = format!("{}: holds a comparison already", out.display());
-            return Err(Failure::new(Exit::Run, what).hint("give --resume to go on with it, or another --out"));
+            Err(Failure::new(Exit::Usage, what).hint("give --resume to go on with it, or another --out"))
+        }
+        (false, false, false) => {
+            let what = format!("{}: holds something, expected an absent or empty folder", out.display());
+            Err(Failure::new(Exit::Usage, what).hint("choose another folder with --out"))
+        }
+        (false, false, true) => {
+            let what = format!("{}: holds no comparison: neither `tune` nor `duel` is there", out.display());
+            Err(Failure::new(Exit::Run, what).hint("give the folder of a comparison, or an empty one, as --out"))
         }
     }
-    Ok(())
 }
 
-/// The points of variants and seeds: a variant's are beside one another.
+/// The points of variants and seeds: a variant's are beside one another. What a file says of a sweep of its own is nothing to a comparison.
 fn points(sources: &Sources, variants: &[Variant], seeds: &[u64]) -> Result<Points> {
     let variants: Vec<String> = variants.iter().map(ToString::to_string).collect();
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     let mut sources = sources.clone();
     sources.command_line.extend([given("optim.variant", &variants.join(",")), given("train.seed", &seeds.join(","))]);
-    Points::load(&sources)
+    Points::of_axes(&sources)
 }
 
 fn given(key: &str, text: &str) -> Given {

@@ -97,7 +97,7 @@ impl Rung {
 pub fn run(request: &Request, train: TrainSweep) -> Result<i32> {
     let started = Instant::now();
     expect_free(request)?;
-    let mut ladder = Ladder::new(request, train)?;
+    let mut ladder = Ladder::new(request, train, started)?;
     let judge = Judge::new(ladder.config(), request)?;
     let mut report = Report::new(request, started);
     if let Some(format) = request.format {

@@ -41,7 +41,7 @@ use crate::report::{self, Output, Style, Troubles};
 use crate::run::Status;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::provenance::Remarks;
-use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of};
+use crate::run::results::{CHOSEN_BY, PointEnd, ResultLine, best_of, measure_of};
 use crate::run::shard::Shard;
 use crate::run::signal::{self, Signals};
 use crate::run::write::{numbered, replace};
@@ -83,6 +83,8 @@ pub struct Options {
     pub answers: bool,
     /// Whether points come on standard input.
     pub converses: bool,
+    /// Since when its time limit counts: it is one for all that a process trains.
+    pub started: Instant,
 }
 
 /// A sweep in progress: the journal of its points.
@@ -146,13 +148,15 @@ impl Sweep {
         options: Options,
         remarks: &Remarks,
     ) -> Result<Self> {
-        let started = Instant::now();
         let signals = Signals::catch()?;
         let device = points.first().device.open()?;
         points.first().warn_of_unread_on(&device);
         points.expect_computed_on(&device)?;
         points.expect_fitting_steps()?;
-        let out = out.map_or_else(next, Ok)?;
+        let (out, made) = match out {
+            Some(out) => (out, Vec::new()),
+            None => next()?,
+        };
         let of_whole = description(&points, options, None);
         let mut directory = match points.shard() {
             Some(shard) => {
@@ -161,6 +165,7 @@ impl Sweep {
             }
             None => SweepDirectory::open(&out, resume, &of_whole, &points)?,
         };
+        directory.add_made(made);
         directory.begin(remarks, &points, options.converses)?;
         let gathered = if points.shard().is_none() { directory.gather(&points, options.checkpoints)? } else { 0 };
         if gathered > 0 && !options.style.quiet {
@@ -179,7 +184,7 @@ impl Sweep {
             points,
             options,
             directory,
-            environment: Environment { device, threads: options.threads, signals, started },
+            environment: Environment { device, threads: options.threads, signals, started: options.started },
             output: Output::of_run(),
             best,
             live,
@@ -214,7 +219,10 @@ impl Sweep {
     /// # Errors
     /// If data is missing or another than the sweep began on, memory does not suffice or something cannot be written.
     pub fn next_lanes(&mut self) -> Result<Option<Lanes>> {
-        let Some(chunk) = self.next_chunk()? else { return Ok(None) };
+        let Some(chunk) = self.next_chunk()? else {
+            self.directory.keep();
+            return Ok(None);
+        };
         let Some(group) = &mut self.group else { return Ok(None) };
         group.chunk.clone_from(&chunk);
         let (data, parents) = (Rc::clone(&group.data), group.parents.clone());
@@ -243,6 +251,7 @@ impl Sweep {
             lanes.push(Lane::resumed(point, self.points.config(point)?, checkpoint).with_best(best));
         }
         let mut lanes = Lanes::new(lanes, data, parents, self.environment.clone())?;
+        self.directory.keep();
         // Whom an earlier version saved at a rung is judged again; who was judged there, or has begun the epoch behind it, goes on to the
         // next.
         let begin = self.begin(&lanes);
@@ -405,11 +414,15 @@ impl Sweep {
 
     /// Tells a line of the results, with what its point is called.
     fn tell(&mut self, line: &ResultLine) {
-        let mut event = line.to_json();
-        if let (Some(fields), Some(id)) = (event.as_object_mut(), self.points.grid.id(line.point())) {
+        self.emit(&self.named(line.point(), line.to_json()));
+    }
+
+    /// What is told of a point, with what it is called by who gave it.
+    fn named(&self, point: usize, mut event: Json) -> Json {
+        if let (Some(fields), Some(id)) = (event.as_object_mut(), self.points.grid.id(point)) {
             fields.insert("id".to_owned(), id.clone());
         }
-        self.emit(&event);
+        event
     }
 
     fn emit(&mut self, event: &Json) {
@@ -537,10 +550,9 @@ impl Sweep {
 
         // What came of the points, as an event or as a table and a curve in text.
         let rows = table::rows(&self.points, &self.directory.ended);
-        let mut accuracies = self.directory.ended.values().map(PointEnd::accuracy);
         let validates = self.points.validate();
         let expected = if validates { CHOSEN_BY } else { "test_accuracy" };
-        let measured = accuracies.find(|(_, accuracy)| accuracy.is_some()).map_or(expected, |(name, _)| name);
+        let measured = measure_of(self.directory.ended.values()).unwrap_or(expected);
         let diverged = self.directory.ended.values().filter(|end| end.has_diverged()).count();
         let path = self.directory.path().display().to_string();
         let figure = curve::figure(self.directory.ended.values(), &curve::subject(|key| self.points.common(key)));
@@ -556,7 +568,7 @@ impl Sweep {
                 "diverged": diverged,
                 "measure": measured,
                 "chosen_by": self.best.as_ref().map(|_| CHOSEN_BY),
-                "best": self.best.as_ref().map(PointEnd::to_json),
+                "best": self.best.as_ref().map(|best| self.named(best.point, best.to_json())),
                 "rows": table::to_json(&rows),
                 "out": path,
             });
@@ -750,10 +762,10 @@ fn parents_of(config: &Config, begin: bool) -> Result<Parents> {
     Ok(Parents { initial, teacher: SavedTeacher::of(config)? })
 }
 
-/// A new folder `sweeps/NNN`.
-fn next() -> Result<PathBuf> {
+/// A new folder `sweeps/NNN`, and all that were made for it.
+fn next() -> Result<(PathBuf, Vec<PathBuf>)> {
     let made = numbered(Path::new("sweeps"), |folder| folder.parse().ok(), |number| format!("{number:03}"))?;
-    Ok(made[0].clone())
+    Ok((made[0].clone(), made))
 }
 
 /// `sweep.toml`, which repeats the sweep: its table, and the settings that all points share, those that are swept with all values.

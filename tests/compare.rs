@@ -156,21 +156,77 @@ fn mistakes_are_told_before_anything_trains() {
         (&["adam", "adamm"], "", "`adamm`"),
         (&["adam", "Adam"], "", "stands there twice"),
         (&["adam"], "--tune lrr", "`lrr`"),
+        (&["adam"], "--tune lr,lr", "`lr` stands there twice"),
+        (&["adam"], "--variants lion,sgd", "variants are named beside it"),
+        (&["adam"], "--seed 0,1,0", "the seed 0 stands there twice"),
         (&["adam"], "--tune optimizer", "`optimizer` is no hyperparameter"),
         (&["adam"], "--tune amsgrad", "`amsgrad` is no real number"),
         (&["adam"], "--lr 1e-3,1e-2", "`optim.lr` has several values"),
         (&["adam lr=0.1"], "--lr 0.2", "--lr gives `optim.lr`"),
+        (&["adam", "sgd"], "--lr 0.2", "--lr gives all variants the `lr` 0.2, which is tuned"),
         (&["adam"], "--target-accuracy 2", "(0, 1]"),
     ] {
         let told = compare(&place, variants, &format!("{more} --out a")).expect(2);
         assert!(told.stderr.contains(word), "{variants:?} {more}: {}", told.stderr);
-        assert!(!place.path("a/duel").exists());
+        assert!(!place.path("a").exists());
     }
+    // What is refused once the data is looked for leaves nothing either.
+    let nowhere = "compare adam lion --dataset mnist --data-dir nowhere --budget 2 --epochs 1 -q --out new/a";
+    place.run(nowhere).refused(3, &["nowhere"]);
+    assert!(!place.path("new").exists());
     compare(&place, &["adam", "lion"], "--budget 1 --seed 0 -q --out a").expect(0);
-    let told = compare(&place, &["adam", "lion"], "--budget 1 --seed 0 -q --out a").expect(4);
+    let told = compare(&place, &["adam", "lion"], "--budget 1 --seed 0 -q --out a").expect(2);
     assert!(told.stderr.contains("--resume"), "{}", told.stderr);
+    // Whatever else lies there stays.
+    fs::create_dir(place.path("theirs")).unwrap();
+    place.write("theirs/curves.svg", "mine");
+    for resume in ["", "--resume"] {
+        let told = compare(&place, &["adam", "lion"], &format!("--budget 1 --seed 0 -q --out theirs {resume}"));
+        told.refused(if resume.is_empty() { 2 } else { 4 }, &["theirs"]);
+    }
+    assert_eq!(common::names(&place.path("theirs")), ["curves.svg"]);
     // Another comparison does not go on with this one.
     compare(&place, &["adam", "adamw"], "--budget 1 --seed 0 -q --out a --resume").expect(4);
+}
+
+#[test]
+fn what_a_file_says_of_a_sweep_of_its_own_is_nothing_to_a_comparison() {
+    let place = Place::new();
+    for (number, table) in ["halving = \"2\"", "random = 3", "quasi = 2"].into_iter().enumerate() {
+        let (file, out) = (format!("{number}.toml"), format!("out{number}"));
+        place.write(&file, format!("[sweep]\n{table}\n\n[optim]\nlr = 0.03\n"));
+        let words = format!("--config {file} --budget 3 --seed 0..2 --epochs 3 -q --out {out}");
+        compare(&place, &["adam", "sgd momentum=0.9"], &words).expect(0);
+        let ended = |sweep: &str| -> Vec<String> {
+            let points = points(&place, &format!("{out}/{sweep}"));
+            points.iter().map(|point| point["status"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!((ended("tune"), ended("duel")), (vec!["finished".to_owned(); 6], vec!["finished".to_owned(); 6]));
+        assert!(event(&place, &out)["halving"].is_null());
+        // The file's rate was tried too, and is neither the largest nor the smallest.
+        let sentences = event(&place, &out)["sentences"].to_string();
+        assert!(!sentences.contains("0.001, is the"), "{sentences}");
+    }
+}
+
+#[test]
+fn a_comparison_needs_test_images_and_makes_its_own_validation_split() {
+    let place = Place::new();
+    let rows: Vec<String> = (0..60).map(|row| format!("{},{},{}", row % 7, row % 5, row % 2)).collect();
+    place.write("own.csv", format!("a,b,y\n{}\n", rows.join("\n")));
+    let of_table = "--dataset own.csv --label y --budget 1 --seed 0,1 -q";
+    let run = |more: &str| finish(&mut place.adamtrain(&format!("compare adam sgd --epochs 2 {of_table} {more}")));
+    run("--out a").refused(2, &["judged by test images", "`own`", "--test-fraction"]);
+    assert!(!place.path("a").exists());
+    run("--test-fraction 0.3 --out a").expect(0);
+    // What goes by validation has a split to go by.
+    compare(&place, &["adam", "adam schedule=plateau"], "--budget 1 --seed 0 --patience 1 -q --out b").expect(0);
+    // Seeds that change nothing are no sample.
+    place.succeed(&format!("{SMALL} -q --out run"));
+    compare(&place, &["adam", "lion"], "--init run --budget 1 --seed 0..2 -q --out c").expect(0);
+    let found = event(&place, "c");
+    assert!(found["rows"][1]["low"].is_null() && found["rows"][1]["difference"].is_f64(), "{found}");
+    assert!(found["sentences"].to_string().contains("no sample"), "{found}");
 }
 
 #[test]

@@ -466,6 +466,56 @@ fn a_sweep_chooses_by_validation_and_without_it_chooses_none() {
 }
 
 #[test]
+fn rows_are_held_against_one_another_by_one_accuracy() {
+    let place = Place::new();
+    let words = "sweep --limit-train 600 --epochs 1 --json -q";
+    let end = place.succeed(&format!("{words} --valid-fraction 0,0.2 --out mixed")).end();
+    assert_eq!(end["measure"], "test_accuracy");
+    let ended = results(&place, "mixed");
+    let ends: Vec<&Value> =
+        ended.iter().filter(|((event, _), _)| event == "point").flat_map(|(_, lines)| lines).collect();
+    for (row, point) in [0, 1].map(|point| (&end["rows"][point], ends[point])) {
+        assert_eq!(row["mean"], point["test_accuracy"], "{end}");
+    }
+    // Without images to test by, what has ended has not diverged.
+    let rows: Vec<String> = (0..40).map(|row| format!("{},{},{}", row % 7, row % 5, row % 2)).collect();
+    place.write("own.csv", format!("a,b,y\n{}\n", rows.join("\n")));
+    let end = place.succeed("sweep --lr 1e-3,1e-2 --dataset own.csv --label y --epochs 2 --json -q --out own").end();
+    assert!(end["rows"].as_array().unwrap().iter().all(|row| row["diverged"] == 0 && row["mean"].is_null()), "{end}");
+}
+
+#[test]
+fn a_sweep_goes_on_as_the_one_that_it_began_as() {
+    let place = Place::new();
+    let words = "--valid-fraction 0.2 --limit-train 600 --epochs 4 -q";
+    place.run(&format!("sweep --lr 1e-3,1e-2,1e-1 {words} --max-time 1ms --out a")).expect(75);
+    for (more, said) in [("--halving 3", "sweep.halving"), ("--quasi 3", "sweep.quasi"), ("--random 3", "sweep.random")]
+    {
+        let outcome = place.run(&format!("sweep --lr 1e-3,1e-2,1e-1 {words} {more} --out a --resume"));
+        outcome.refused(4, &["is another sweep", said, "not set"]);
+    }
+    place.run(&format!("sweep --variants adam,lion {words} --max-time 1ms --out b")).expect(75);
+    let other = place.run(&format!("sweep --variants adam,sgd {words} --out b --resume"));
+    other.refused(4, &["is another sweep", "optim.variant"]);
+    place.succeed("sweep --out b --resume -q");
+}
+
+#[test]
+fn a_sweep_that_never_begins_leaves_nothing_behind() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    for out in ["--out new/sweep", "--out empty", ""] {
+        place.run(&format!("sweep --lr 1e-3,1e-2 --dataset mnist --data-dir nowhere {out}")).refused(3, &["nowhere"]);
+        place.run(&format!("sweep --lr 1e-3,1e-2 --init nowhere {out}")).refused(4, &["nowhere"]);
+        place
+            .run(&format!("sweep --lr 1e-3,1e-2 --valid-fraction 0.99999 --limit-train 50 {out}"))
+            .refused(2, &["train on"]);
+    }
+    assert_eq!(place.entries(), ["empty"]);
+    assert!(common::names(&place.path("empty")).is_empty());
+}
+
+#[test]
 fn a_path_with_dots_is_no_range() {
     let place = Place::new();
     common::idx_folder(&place.path("data..x"), 300, 100);

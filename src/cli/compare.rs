@@ -10,7 +10,7 @@ use super::{plot, sources};
 use crate::compare::judge::{Difference, Outcome, Row};
 use crate::compare::{self, Request, picture, search};
 use crate::config::axes::Spread;
-use crate::config::layers::{Layers, Sources};
+use crate::config::layers::{Layers, Origin, Sources};
 use crate::config::settings::SETTINGS;
 use crate::config::value::Value;
 use crate::config::variant::Variant;
@@ -104,14 +104,18 @@ pub fn command() -> Command {
 /// Compares, and answers with the code to leave with.
 pub fn run(typed: &ArgMatches, train: TrainSweep) -> Result<i32> {
     let sources = sources(typed);
-    let (variants, seeds) = asked(typed, &sources)?;
     let tuned: Vec<String> = typed.get_many::<String>("tune").into_iter().flatten().cloned().collect();
     expect_tunable(&tuned)?;
+    let (variants, seeds) = asked(typed, &sources)?;
+    let budget = typed.get_one::<u32>("budget").map_or(1, |budget| *budget as usize);
+    if budget > 1 {
+        expect_free(&tuned, &variants, &sources)?;
+    }
     let request = Request {
         variants,
         sources,
         tuned,
-        budget: typed.get_one::<u32>("budget").map_or(1, |budget| *budget as usize),
+        budget,
         seeds,
         halving: typed.get_one::<Halving>("halving").copied(),
         target: typed.get_one("target-accuracy").copied(),
@@ -155,6 +159,11 @@ fn asked(typed: &ArgMatches, sources: &Sources) -> Result<(Vec<Variant>, Vec<u64
         several.or_else(one).unwrap_or_default()
     };
     let mut words: Vec<String> = typed.get_many::<String>("VARIANT").into_iter().flatten().cloned().collect();
+    let by_flag = sources.command_line.iter().find(|given| given.key == "optim.variant");
+    if let (Some(given), false) = (by_flag, words.is_empty()) {
+        let what = format!("{} gives `optim.variant`, and variants are named beside it", given.flag);
+        return Err(usage(&what, "name all of them in one way").into());
+    }
     if words.is_empty() {
         words = values("optim.variant").iter().map(Value::to_string).collect();
     }
@@ -171,6 +180,10 @@ fn asked(typed: &ArgMatches, sources: &Sources) -> Result<(Vec<Variant>, Vec<u64
         .iter()
         .filter_map(|value| if let Value::Count(seed) = value { Some(*seed) } else { None })
         .collect();
+    if let Some(twice) = seeds.iter().enumerate().find(|(place, seed)| seeds[..*place].contains(seed)) {
+        let what = format!("the seed {} stands there twice", twice.1);
+        return Err(usage(&what, "each is one of a sample, and gives the same again: leave one out").into());
+    }
     let variants = words.iter().map(variant).collect::<Result<_, _>>()?;
     Ok((variants, if seeds.is_empty() { SEEDS.to_vec() } else { seeds }))
 }
@@ -182,8 +195,29 @@ fn expect_tunable(tuned: &[String]) -> Result<(), Failure> {
     if let Some(unknown) = tuned.iter().find(|name| HYPERS.iter().all(|hyper| hyper.name() != *name)) {
         return Err(usage(format!("--tune: `{unknown}` is no hyperparameter of any optimizer")));
     }
+    if let Some((_, twice)) = tuned.iter().enumerate().find(|(place, name)| tuned[..*place].contains(name)) {
+        return Err(usage(format!("--tune: `{twice}` stands there twice")));
+    }
     if tuned.len() > search::MOST_TUNED {
         return Err(usage(format!("--tune: {} names, expected at most {}", tuned.len(), search::MOST_TUNED)));
+    }
+    Ok(())
+}
+
+/// Refuses a flag that gives all variants what is tuned of each. What a variant itself has is its own, and is told with the flag.
+fn expect_free(tuned: &[String], variants: &[Variant], sources: &Sources) -> Result<()> {
+    let layers = Layers::gather(&Sources { sweeps: true, ..sources.clone() })?;
+    for name in tuned {
+        let key = format!("optim.{name}");
+        if let Some((value, Origin::Flag(flag))) = layers.named(&key)
+            && variants.iter().all(|variant| variant.value(&key).is_none())
+        {
+            let what = format!("{flag} gives all variants the `{name}` {value}, which is tuned of each");
+            let hint = format!(
+                "give it to those that have it: 'adam {name}={value}'; or tune others by --tune, or nothing by --budget 1"
+            );
+            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `adamtrain sweep`: many configurations as lanes of one model.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -231,6 +232,7 @@ impl SweepRequest {
             threads,
             answers: true,
             converses,
+            started: Instant::now(),
         };
         if self.dry_run {
             if sources.run.is_none() {

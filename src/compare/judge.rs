@@ -32,6 +32,8 @@ pub struct Contestant {
     pub label: String,
     /// What was chosen.
     pub best: Variant,
+    /// Its learning rate.
+    pub best_rate: f64,
     /// How it ended, a seed each.
     pub ends: Vec<Option<PointEnd>>,
     /// Its epochs, a seed each, with the seconds that are its own.
@@ -45,6 +47,8 @@ pub struct Contestant {
 pub struct Tried {
     /// What was trained.
     pub variant: Variant,
+    /// Its learning rate.
+    pub rate: f64,
     /// What it is held against the others by: its validation accuracy at its end, or where losers leave at the first rung, to which all come.
     pub score: Option<f64>,
 }
@@ -54,7 +58,7 @@ pub struct Tried {
 pub struct Difference {
     /// The mean.
     pub mean: f64,
-    /// The ends of the interval; none of a single seed.
+    /// The ends of the interval; none of a single seed, nor where all gave the same but 0: seeds that change nothing are no sample.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -146,7 +150,7 @@ fn difference(differences: Vec<f64>, comparisons: usize) -> Option<Difference> {
     let Estimate { values, mean, deviation, .. } = Estimate::of(differences);
     let mean = mean?;
     let n = values.len() as f64;
-    let interval = deviation.and_then(|deviation| {
+    let interval = deviation.filter(|deviation| *deviation > 0.0 || mean == 0.0).and_then(|deviation| {
         let student = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
         let quantile = student.inverse_cdf(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons as f64));
         let half = quantile * deviation / n.sqrt();
@@ -184,9 +188,9 @@ fn near(tried: &[Tried]) -> Option<f64> {
 
 /// The rate that was chosen, where it is the largest or the smallest of several.
 fn edge(contestant: &Contestant) -> Option<(f64, &'static str)> {
-    let rates = || contestant.tried.iter().map(|tried| tried.variant.rate());
+    let rates = || contestant.tried.iter().map(|tried| tried.rate);
     let (low, high) = (rates().reduce(f64::min)?, rates().reduce(f64::max)?);
-    match contestant.best.rate() {
+    match contestant.best_rate {
         _ if low == high => None,
         rate if rate == low => Some((rate, "smallest")),
         rate if rate == high => Some((rate, "largest")),
@@ -205,7 +209,11 @@ impl Outcome {
             sentences.push(match row.difference {
                 None => format!("{own}: no seed of both ended, so nothing can be said"),
                 Some(Difference { mean, interval: None }) => {
-                    format!("{own} against {other}: {} points, of one seed, of which nothing follows", points(mean))
+                    let seeds = match row.test.values.len().min(first.test.values.len()) {
+                        1 => "of one seed",
+                        _ => "the same for all seeds, which are no sample",
+                    };
+                    format!("{own} against {other}: {} points, {seeds}, of which nothing follows", points(mean))
                 }
                 Some(Difference { mean, interval: Some((low, high)) }) => {
                     let range = format!("{} to {} points", points(low), points(high));
@@ -231,13 +239,15 @@ impl Outcome {
                 Shortest(rate)
             ))
         }));
-        if let Some(Halving { eta, least }) = self.halving {
+        let has_tuned = self.rows.iter().any(|row| row.contestant.tried.len() > 1);
+        if let Some(Halving { eta, least }) = self.halving.filter(|_| has_tuned) {
             sentences.push(format!(
                 "of the tuning points of each variant one in {eta} went on after epoch {least}, and again after {eta} times as many; \
                  `near best` is of the first time"
             ));
         }
-        if self.rows.len() > 1 {
+        let has_interval = |row: &Row| row.difference.is_some_and(|difference| difference.interval.is_some());
+        if self.rows.iter().any(has_interval) {
             let seeds = counted(first.contestant.ends.len() as u64, "seed");
             let comparisons = counted(self.rows.len() as u64 - 1, "comparison");
             sentences.push(format!(
@@ -296,5 +306,7 @@ mod tests {
         assert!((half(of(3)) - 3.960_83 * error).abs() < 1e-4);
         assert_eq!(difference(vec![0.5], 1).unwrap(), Difference { mean: 0.5, interval: None });
         assert_eq!(difference(vec![], 1), None);
+        // Of seeds that change nothing.
+        assert_eq!(difference(vec![0.5, 0.5, 0.5], 1).unwrap(), Difference { mean: 0.5, interval: None });
     }
 }

@@ -15,7 +15,7 @@ pub const CURVES: &str = "curves.svg";
 pub fn rates(outcome: &Outcome, title: &str) -> Option<Figure> {
     let contestants: Vec<&Contestant> = outcome.rows.iter().map(|row| &row.contestant).collect();
     let mut numbers: Vec<f64> =
-        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|tried| tried.variant.rate())).collect();
+        contestants.iter().flat_map(|contestant| contestant.tried.iter().map(|tried| tried.rate)).collect();
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     if numbers.len() < 2 {
@@ -23,8 +23,8 @@ pub fn rates(outcome: &Outcome, title: &str) -> Option<Figure> {
     }
     let mut cells: BTreeMap<(usize, usize), Estimate> = BTreeMap::new();
     for (line, contestant) in contestants.iter().enumerate() {
-        for Tried { variant, score } in &contestant.tried {
-            let place = numbers.partition_point(|number| *number < variant.rate());
+        for Tried { rate, score, .. } in &contestant.tried {
+            let place = numbers.partition_point(|number| number < rate);
             let cell = cells.entry((line, place)).or_default();
             match score {
                 Some(score) => cell.values.push(*score),

@@ -15,45 +15,58 @@ use crate::text::three_digits;
 /// Decades to each side of a default.
 const DECADES: f64 = 2.0;
 
-/// A range on which a hyperparameter is tuned.
+/// A range on which a hyperparameter is tuned: evenly in the logarithm of its distance to a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Tuned {
-    /// Evenly in its logarithm, from the first to the second.
-    Log(f64, f64),
-    /// Evenly in the logarithm of its distance to 1, which lies between these.
-    Complement(f64, f64),
+pub struct Tuned {
+    /// The number, mostly 0.
+    origin: f64,
+    /// On which side of it: 1 above, −1 below.
+    side: f64,
+    /// Between what its distance lies.
+    low: f64,
+    high: f64,
 }
 
 impl Tuned {
-    /// What a rule declares: for its rate what its family has, else by its default: four decades around it; of what lies below 1, two around its distance to 1, and at least a half
-    /// of it. A weight decay that is off by default is tried from 1e-6 to 1e-2, a momentum as if it were 0.9.
+    /// What a rule declares: for its rate what its family has, else by its default: four decades around it; of what lies below 1, two around
+    /// its distance to 1, and at least a half of it. A weight decay that is off by default is tried from 1e-6 to 1e-2, a momentum as if it
+    /// were 0.9. Of what is negative it is the size, and of what lies above a number the distance to it, which of a default that is the
+    /// number itself is as large as that.
     pub fn of(family: &Family, hyper: &Hyper) -> Option<Self> {
         if let Some([low, high]) = family.rates.filter(|_| hyper.key == family.lr().key) {
-            return Some(Self::Log(low, high));
+            return Some(Self { origin: 0.0, side: 1.0, low, high });
         }
         let (Accepts::Number(range), HyperValue::Number(default)) = (hyper.accepts, hyper.default) else { return None };
         let factor = 10_f64.powf(DECADES);
         if range.high <= 1.0 && !range.with_high {
             let distance = if default > 0.0 { 1.0 - default } else { 0.1 };
-            return Some(Self::Complement(distance / factor.sqrt(), (distance * factor.sqrt()).min(0.5)));
+            let (low, high) = (distance / factor.sqrt(), (distance * factor.sqrt()).min(0.5));
+            return Some(Self { origin: 1.0, side: -1.0, low, high });
         }
+        let around = |origin: f64, side: f64, distance: f64, most: f64| Self {
+            origin,
+            side,
+            low: distance / factor,
+            high: (distance * factor).min(most),
+        };
         Some(match default {
-            default if default > 0.0 => Self::Log(default / factor, (default * factor).min(range.high)),
-            _ => Self::Log(1e-6, 1e-2),
+            default if range.low > 0.0 => {
+                let distance = if default > range.low { default - range.low } else { range.low };
+                around(range.low, 1.0, distance, range.high - range.low)
+            }
+            default if default > 0.0 => around(0.0, 1.0, default, range.high),
+            default if default < 0.0 => around(0.0, -1.0, -default, -range.low),
+            _ => Self { origin: 0.0, side: 1.0, low: 1e-6, high: 1e-2 },
         })
     }
 
     /// The value at a share of the range, to three digits.
     pub fn at(self, share: f64) -> f64 {
-        let between = |low: f64, high: f64| (low.ln() + share * (high.ln() - low.ln())).exp();
-        match self {
-            Self::Log(low, high) => three_digits(between(low, high)),
-            Self::Complement(low, high) => {
-                let distance = three_digits(between(low, high));
-                // As many digits as the distance has, so that none are of the subtraction's making.
-                format!("{:.8}", 1.0 - distance).parse().unwrap_or(1.0 - distance)
-            }
-        }
+        let Self { origin, side, low, high } = self;
+        let distance = three_digits((low.ln() + share * (high.ln() - low.ln())).exp());
+        let value = origin + side * distance;
+        // As many digits as the distance has, so that none are of the addition's making.
+        if origin == 0.0 { value } else { format!("{value:.8}").parse().unwrap_or(value) }
     }
 }
 
@@ -118,5 +131,23 @@ mod tests {
         }
         assert!(candidates(&variant, &["bias_correction".to_owned()], 2).is_ok());
         assert!(candidates(&Variant::parse("adam").unwrap(), &["amsgrad".to_owned()], 2).is_err());
+    }
+
+    #[test]
+    fn what_is_tuned_lies_where_its_rule_takes_it() {
+        for (rule, name, least, most) in [
+            ("rprop", "eta_plus", 1.002, 21.0),
+            ("rprop", "eta_minus", 0.5, 0.95),
+            ("adafactor", "beta2_decay", -10.0, -0.008),
+            ("adafactor", "clip_threshold", 1.01, 101.0),
+        ] {
+            let variant = Variant::parse(rule).unwrap();
+            let key = format!("optim.{name}");
+            for candidate in &candidates(&variant, &[name.to_owned()], 64).unwrap()[1..] {
+                let Some(Value::Number(number)) = candidate.value(&key) else { panic!("{candidate}") };
+                assert!((least..=most).contains(number), "{candidate}");
+                assert!(Variant::parse(&candidate.to_string()).is_ok(), "{candidate}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The nets that are trained for size: a sweep over the share of the weights that is kept.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -69,6 +70,7 @@ pub struct Ladder<'a> {
     config: Config,
     threads: usize,
     train: TrainSweep,
+    started: Instant,
     /// Nets that were trained.
     nets: usize,
 }
@@ -91,7 +93,7 @@ impl<'a> Ladder<'a> {
     ///
     /// # Errors
     /// If its settings are not valid ([`Exit::Usage`]), or the run's configuration is broken ([`Exit::Run`]).
-    pub fn new(request: &'a Request, train: TrainSweep) -> Result<Self> {
+    pub fn new(request: &'a Request, train: TrainSweep, started: Instant) -> Result<Self> {
         let given = |key: &str, text: &str, flag: &str| Given { key: key.into(), text: text.into(), flag: flag.into() };
         let of_run = &request.checkpoint.meta.config;
         let place = request.path.display().to_string();
@@ -132,7 +134,7 @@ impl<'a> Ladder<'a> {
             return Err(Failure::new(Exit::Run, what).into());
         }
         let threads = plan::start_threads(config.threads)?;
-        Ok(Self { folder: work_folder(&request.out), request, given: all, config, threads, train, nets: 0 })
+        Ok(Self { folder: work_folder(&request.out), request, given: all, config, threads, train, started, nets: 0 })
     }
 
     /// What its nets share.
@@ -263,8 +265,15 @@ impl<'a> Ladder<'a> {
         let points = points_of(given)?;
         let lanes = Some(points.total());
         let (style, threads) = (self.request.style, self.threads);
-        let options =
-            Options { lanes, checkpoints: Checkpoints::All, style, threads, answers: false, converses: false };
+        let options = Options {
+            lanes,
+            checkpoints: Checkpoints::All,
+            style,
+            threads,
+            answers: false,
+            converses: false,
+            started: self.started,
+        };
         write::folder(&self.folder)?;
         let out = self.folder.join(name);
         if !style.quiet {

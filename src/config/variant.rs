@@ -94,14 +94,6 @@ impl Variant {
         std::iter::once(given("optim.optimizer", self.family.name.to_owned())).chain(settings).collect()
     }
 
-    /// Its learning rate: its own, or the default of its optimizer.
-    pub fn rate(&self) -> f64 {
-        match self.value(self.family.lr().key) {
-            Some(Value::Number(rate)) => *rate,
-            _ => self.family.defaults().number(self.family.lr()),
-        }
-    }
-
     /// What it says of a setting.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.settings.iter().find(|(setting, _)| setting.key == key).map(|(_, value)| value)

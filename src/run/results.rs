@@ -177,6 +177,12 @@ impl PointEnd {
         }
     }
 
+    /// The accuracy that [`measure_of`] names.
+    pub fn accuracy_by(&self, measure: &str) -> Option<f64> {
+        let last = self.last.as_ref()?;
+        if measure == CHOSEN_BY { last.valid_accuracy } else { last.test_accuracy }
+    }
+
     /// Whether it left the sweep on its way, for others were better.
     pub fn is_pruned(&self) -> bool {
         self.status == Status::Pruned
@@ -187,6 +193,14 @@ impl PointEnd {
     pub fn score(&self) -> Option<f64> {
         self.last.as_ref().and_then(|last| last.valid_accuracy).filter(|_| !self.has_diverged() && !self.is_pruned())
     }
+}
+
+/// By which accuracy points are held against one another: on the validation split where all have one, else on the test split; none where
+/// none has any.
+pub fn measure_of<'a>(ended: impl IntoIterator<Item = &'a PointEnd>) -> Option<&'static str> {
+    let mut names = ended.into_iter().map(PointEnd::accuracy).filter_map(|(name, accuracy)| accuracy.and(Some(name)));
+    let first = names.next()?;
+    Some(if names.all(|name| name == first) { first } else { "test_accuracy" })
 }
 
 /// The best of these points; of equal ones the first.

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::draw::{Axis, Chart, Estimate, Figure, Form, MOST_CELLS, MOST_LINES, Overlay, Panel, Scale, label};
 use crate::error::escaped;
 use crate::report::table::{leaf, word};
-use crate::run::results::{CHOSEN_BY, PointEnd};
+use crate::run::results::{CHOSEN_BY, PointEnd, measure_of};
 
 /// The name of the file.
 pub const FILE: &str = "curve.svg";
@@ -42,8 +42,8 @@ pub fn subject(value: impl Fn(&str) -> Option<String>) -> String {
 /// The figure of points that have ended; `subject` says what they share.
 pub fn figure<'a>(ended: impl IntoIterator<Item = &'a PointEnd>, subject: &str) -> Figure {
     let ended: Vec<&PointEnd> = ended.into_iter().collect();
-    let (axes, cells, seeds, left) = gathered(&ended);
-    let measure = ended.first().map_or("accuracy", |end| end.accuracy().0);
+    let measure = measure_of(ended.iter().copied()).unwrap_or("accuracy");
+    let (axes, cells, seeds, left) = gathered(&ended, measure);
     let best = cells.iter().filter_map(|(at, cell)| Some((cell.mean?, at)));
     // The test split judges what was chosen, and chooses nothing.
     let best = best.filter(|(_, at)| (measure == CHOSEN_BY || cells.len() == 1) && !left.contains(*at));
@@ -90,8 +90,8 @@ fn shown(cells: &Estimates) -> Vec<f64> {
     cells.values().filter_map(of_cell).flatten().collect()
 }
 
-/// The axes but the seed, the outcome of each combination, the number of seeds, and the combinations of which points left on their way.
-fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize, HashSet<Vec<usize>>) {
+/// The axes but the seed, the outcome of each combination by this accuracy, the number of seeds, and the combinations of which points left on their way.
+fn gathered(ended: &[&PointEnd], measure: &str) -> (Vec<Axis>, Estimates, usize, HashSet<Vec<usize>>) {
     let keys = ended.first().into_iter().flat_map(|first| first.settings.keys());
     let keys: Vec<&String> = keys.filter(|key| *key != "train.seed").collect();
     let (axes, places): (Vec<Axis>, Vec<_>) = keys.iter().map(|key| axis(key, ended)).unzip();
@@ -104,9 +104,10 @@ fn gathered(ended: &[&PointEnd]) -> (Vec<Axis>, Estimates, usize, HashSet<Vec<us
             left.insert(at.clone());
         }
         let cell = cells.entry(at).or_default();
-        match end.accuracy() {
-            (_, Some(accuracy)) if !end.has_diverged() => cell.values.push(accuracy.clamp(0.0, 1.0)),
-            _ => cell.diverged += 1,
+        if end.has_diverged() {
+            cell.diverged += 1;
+        } else {
+            cell.values.extend(end.accuracy_by(measure).map(|accuracy| accuracy.clamp(0.0, 1.0)));
         }
     }
     for cell in cells.values_mut() {

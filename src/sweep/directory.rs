@@ -16,7 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +64,8 @@ pub struct SweepDirectory {
     pub at_rungs: BTreeMap<(usize, u64), f64>,
     /// Where and when, and what is said of it; none where the sweep had ended before this process.
     provenance: Option<Provenance>,
+    /// Folders made by this process, as long as the sweep has not begun: one that never begins leaves nothing behind.
+    made: Option<Vec<PathBuf>>,
 }
 
 impl SweepDirectory {
@@ -76,7 +78,7 @@ impl SweepDirectory {
     pub fn open(out: &Path, resume: bool, description: &str, points: &Points) -> Result<Self> {
         let unwritten = |error: std::io::Error| unwritable(out, &error);
         is_folder(out)?;
-        folders(out).map_err(unwritten)?;
+        let made = folders(out).map_err(unwritten)?;
         let lock = lock::take(out, "sweeps in this directory").map_err(|busy| of_running_shard(out).unwrap_or(busy))?;
         let names = read::names(out).map_err(unwritten)?;
         // What a process leaves that was killed before its sweep began is nothing.
@@ -99,6 +101,7 @@ impl SweepDirectory {
         remove_unfinished(&out.join("ckpt"))?;
         let lines = out.join(results::RESULTS);
         let open = growing(&lines);
+        let is_new = !holds_something && points.shard().is_none();
         Ok(Self {
             path: out.to_owned(),
             _lock: lock,
@@ -112,7 +115,20 @@ impl SweepDirectory {
             saved: resumed.saved,
             waiting: resumed.waiting,
             provenance: None,
+            made: is_new.then_some(made),
         })
+    }
+
+    /// Folders that were made for it too.
+    pub fn add_made(&mut self, folders: Vec<PathBuf>) {
+        if let Some(made) = &mut self.made {
+            made.extend(folders);
+        }
+    }
+
+    /// Keeps what is written from here on: the sweep has begun.
+    pub fn keep(&mut self) {
+        self.made = None;
     }
 
     /// Takes the folder of a shard in the directory `out` of a sweep, which is shared with the processes of the other shards; the first of
@@ -149,8 +165,9 @@ impl SweepDirectory {
             let failure = Failure::new(Exit::Run, what);
             return Err(failure.hint(format!("give --shard I/{}, or another --out", other.count)).into());
         }
-        let directory = Self::open(&out.join(shard.folder()), resume, own, points)?;
-        Ok(Self { whole: Some((out.to_owned(), whole)), ..directory })
+        let mut directory = Self::open(&out.join(shard.folder()), resume, own, points)?;
+        directory.whole = Some((out.to_owned(), whole));
+        Ok(directory)
     }
 
     /// Takes over what the shards in the folder have computed of points that have neither ended nor are in progress here: their lines, and
@@ -291,6 +308,7 @@ impl SweepDirectory {
     /// # Errors
     /// If it cannot be written ([`Exit::Output`]).
     pub fn add_point(&mut self, line: &str) -> Result<(), Failure> {
+        self.keep();
         let path = self.path.join(list::FILE);
         let unwritten = |error: std::io::Error| unwritable(&path, &error);
         let file = match self.points.take() {
@@ -429,6 +447,22 @@ impl SweepDirectory {
     }
 }
 
+impl Drop for SweepDirectory {
+    fn drop(&mut self) {
+        let is_empty = || self.results.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        let Some(made) = self.made.take().filter(|_| is_empty()) else { return };
+        // What tells that it is a sweep goes last.
+        for name in [results::RESULTS, OF_SWEEP, list::FILE] {
+            let _ = remove(&self.path.join(name));
+        }
+        let _ = read::uninterrupted(|| fs::remove_dir(self.path.join("ckpt")));
+        let _ = remove(&self.path.join(DESCRIPTION));
+        for folder in &made {
+            let _ = read::uninterrupted(|| fs::remove_dir(folder));
+        }
+    }
+}
+
 /// Writes the points that were given one by one, if they were.
 fn write_points(out: &Path, points: &Points) -> Result<(), Failure> {
     points.grid.list().map_or(Ok(()), |list| replace(&out.join(list::FILE), list.to_text().as_bytes()))
@@ -465,7 +499,7 @@ fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String,
     }
     // An earlier version had no such setting.
     let is_new = |key: &str| points.hold_default(key);
-    let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), ToString::to_string);
+    let text = |entry: Option<&toml::Value>| entry.map_or("not set".to_owned(), |value| cut(&value.to_string()));
     // Which points were given one by one says more than what they differ in.
     if LISTED.iter().any(|key| !is_same(now.get(*key), then.get(*key))) {
         let given = |entries: &BTreeMap<_, _>| if entries.contains_key(LISTED[0]) { "one by one" } else { "by axes" };
@@ -477,15 +511,24 @@ fn expect_same(out: &Path, description: &str, points: &Points) -> Result<String,
     }
     for key in now.keys().chain(then.keys()) {
         let (now, then) = (now.get(key), then.get(key));
-        // What the file says of the sweep itself is for people where it is there.
-        let is_same = is_same(now, then) || then.is_none() && (key.starts_with(SWEEP) || is_new(key));
-        if decides(key) && !is_same {
+        // What the file says of the sweep itself is for people where it is there, but for which points there are and which of them leave.
+        let is_told = key.starts_with(SWEEP) && !DRAWN.contains(&key.as_str()) && key != HALVING;
+        let is_same = is_same(now, then) || then.is_none() && (is_told || is_new(key));
+        // What its variants stand for is no entry of its own.
+        if (decides(key) || key == VARIANT) && !is_same {
             let what = format!("is another sweep: `{key} = {}`, but it began with `{key} = {}`", text(now), text(then));
             let hint = "give the settings that the sweep began with, or choose another folder with --out";
             return Err(fail(&what).hint(hint));
         }
     }
     Ok(begun)
+}
+
+/// The beginning of a text that may be long.
+fn cut(text: &str) -> String {
+    const MOST: usize = 200;
+    let cut: String = text.chars().take(MOST).collect();
+    if cut.len() < text.len() { cut + "…" } else { cut }
 }
 
 /// The entries of a `sweep.toml`, by section and name.
@@ -705,6 +748,12 @@ pub fn at_rung(halving: Halving, point: usize, record: &Record) -> Option<((usiz
 /// Entries of `sweep.toml` that say how many points were drawn, and which.
 const DRAWN: [&str; 2] = ["sweep.random", "sweep.quasi"];
 const SEED: &str = "sweep.random_seed";
+
+/// That which says by which rule points leave on their way.
+const HALVING: &str = "sweep.halving";
+
+/// That of the variants whose settings points have.
+const VARIANT: &str = "optim.variant";
 
 /// Entries of `sweep.toml` that say which points were given one by one.
 const LISTED: [&str; 2] = ["sweep.points_file", "sweep.points_digest"];

@@ -116,8 +116,15 @@ impl Grid {
     /// # Errors
     /// If a setting has a value that is none, or several and cannot ([`Exit::Usage`]).
     pub fn gather(sources: &Sources, wanted: Wanted, list: Option<List>) -> Result<Self> {
-        let sources = Sources { sweeps: true, ..sources.clone() };
-        let mut layers = Layers::gather(&sources)?;
+        Self::of(sources, Self::layers(sources)?, wanted, list)
+    }
+
+    fn layers(sources: &Sources) -> Result<Layers> {
+        Layers::gather(&Sources { sweeps: true, ..sources.clone() })
+    }
+
+    /// The same of settings that have been gathered.
+    fn of(sources: &Sources, mut layers: Layers, wanted: Wanted, list: Option<List>) -> Result<Self> {
         let axes = layers.take_axes();
         for (index, spread) in &axes {
             if let Setting { key, lanes: Sharing::Sweep(why, hint), .. } = SETTINGS[*index] {
@@ -338,6 +345,16 @@ impl Points {
     /// The first mistake ([`Exit::Usage`]).
     pub fn load(sources: &Sources) -> Result<Self> {
         Self::checked(Grid::gather(sources, Wanted::default(), None)?)
+    }
+
+    /// Every combination of the axes, whatever the table `[sweep]` of a file says of how many are drawn, or which leave on their way.
+    ///
+    /// # Errors
+    /// As [`Points::load`].
+    pub fn of_axes(sources: &Sources) -> Result<Self> {
+        let mut layers = Grid::layers(sources)?;
+        layers.sweep = SweepTable::default();
+        Self::checked(Grid::of(sources, layers, Wanted::default(), None)?)
     }
 
     /// Checks every point.

@@ -9,7 +9,7 @@ use super::points::Points;
 use crate::config::settings::index;
 use crate::draw::Estimate;
 use crate::report::table::{Side, aligned_within, leaf, number, stdout_width, word, wrapped};
-use crate::run::results::{CHOSEN_BY, PointEnd};
+use crate::run::results::{CHOSEN_BY, PointEnd, measure_of};
 
 /// Rows that are shown in text.
 const MOST_ROWS: usize = 20;
@@ -35,9 +35,11 @@ pub struct Combination {
 
 /// The rows: the best on the validation split first, then the others in the order of their points.
 pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combination> {
+    let own = || points.own().filter_map(|point| ended.get(&point));
+    let measure = measure_of(own()).unwrap_or_default();
     let mut rows: Vec<(Combination, Vec<f64>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for end in points.own().filter_map(|point| ended.get(&point)) {
+    for end in own() {
         let mut settings = end.settings.clone();
         settings.shift_remove("train.seed");
         let place = *places.entry(json!(settings).to_string()).or_insert_with(|| {
@@ -47,13 +49,15 @@ pub fn rows(points: &Points, ended: &BTreeMap<usize, PointEnd>) -> Vec<Combinati
         });
         let (row, accuracies) = &mut rows[place];
         row.points.push(end.point);
-        match end.accuracy() {
+        match end.accuracy_by(measure) {
             _ if end.is_pruned() => row.pruned += 1,
-            (name, Some(accuracy)) if !end.has_diverged() => {
-                row.ranked = name == CHOSEN_BY;
+            _ if end.has_diverged() => row.diverged += 1,
+            Some(accuracy) => {
+                row.ranked = measure == CHOSEN_BY;
                 accuracies.push(accuracy);
             }
-            _ => row.diverged += 1,
+            // There are no images to measure it by.
+            None => {}
         }
     }
     let mut rows: Vec<Combination> = rows
